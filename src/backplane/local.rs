@@ -1,0 +1,49 @@
+//! The adapter that socketioxide asks for one of per namespace: the sockets of this pod.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use socketioxide::adapter::Emitter;
+use socketioxide_core::{
+    adapter::{BroadcastOptions, CoreAdapter, CoreLocalAdapter, DefinedAdapter, SocketEmitter},
+    packet::Packet,
+};
+
+use super::{Backplane, Local};
+
+/// One namespace in the [`Backplane`].
+///
+/// socketioxide's own `LocalAdapter` would do, but it cannot be reached from outside: here each
+/// namespace is also known to the backplane, which can then emit a packet as it is.
+pub struct Adapter(Local);
+
+impl CoreAdapter<Emitter> for Adapter {
+    type Error = Infallible;
+    type State = Backplane;
+    type AckStream = <Emitter as SocketEmitter>::AckStream;
+    type InitRes = ();
+
+    fn new(backplane: &Backplane, local: CoreLocalAdapter<Emitter>) -> Self {
+        let local = Arc::new(local);
+        backplane.register(local.clone());
+        Self(local)
+    }
+
+    fn init(self: Arc<Self>, on_success: impl FnOnce() + Send + 'static) {
+        on_success();
+    }
+
+    async fn broadcast_with_ack(
+        &self,
+        packet: Packet,
+        options: BroadcastOptions,
+        timeout: Option<Duration>,
+    ) -> Result<Self::AckStream, Self::Error> {
+        Ok(self.0.broadcast_with_ack(packet, options, timeout).0)
+    }
+
+    fn get_local(&self) -> &CoreLocalAdapter<Emitter> {
+        &self.0
+    }
+}
+
+impl DefinedAdapter for Adapter {}

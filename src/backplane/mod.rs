@@ -1,0 +1,190 @@
+//! What carries an emit to the sockets it is for.
+//!
+//! Everything that reaches a room goes through [`Backplane::emit`], whoever asked for it: a member
+//! that relays, the HTTP API, a Rust handler. In this version that is the sockets of this pod; a
+//! backplane with other pods behind it takes the same calls.
+
+mod local;
+mod payload;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, RwLock},
+    time::Instant,
+};
+
+use metrics::{Counter, Histogram, counter, histogram};
+use socketioxide::{SocketIo, adapter::Emitter};
+use socketioxide_core::{
+    Sid, Value,
+    adapter::{BroadcastFlags, BroadcastOptions, CoreLocalAdapter, Room, errors::SocketError},
+    packet::Packet,
+};
+
+use crate::telemetry::metrics::{EMIT_DURATION, EMITS, PACKETS_DROPPED};
+
+pub use local::Adapter;
+pub use payload::{EncodeError, MAX_ARGUMENTS};
+
+/// The Socket.IO server that a pod runs.
+pub type Io = SocketIo<Adapter>;
+
+/// The sockets of one namespace on this pod.
+type Local = Arc<CoreLocalAdapter<Emitter>>;
+
+/// The rooms of all namespaces, and the way to them. Clones are the same backplane.
+#[derive(Clone, Default)]
+pub struct Backplane(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    /// By the path of the namespace. Filled while the pod is built, then only read.
+    namespaces: RwLock<HashMap<String, Local>>,
+}
+
+/// Who asked for an emit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// A client whose event is relayed.
+    Client,
+    /// The HTTP API.
+    Api,
+}
+
+/// An event, and the sockets it is for.
+#[derive(Debug, Clone)]
+pub struct Emit {
+    /// The event: its name and arguments, as the parser of the pod writes them.
+    pub payload: Value,
+    /// Rooms (or socket ids) that it is for. Empty: every socket of the namespace.
+    pub rooms: Vec<String>,
+    /// Rooms (or socket ids) whose members do not get it.
+    pub except: Vec<String>,
+    /// The socket that it comes from, which does not get it.
+    pub from: Option<Sid>,
+    /// May be dropped for a client that is not ready for it.
+    pub volatile: bool,
+    /// Who asked for it.
+    pub source: Source,
+}
+
+/// The namespace of an emit does not exist.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("namespace {0:?} does not exist; the configuration lists those that do")]
+pub struct UnknownNamespace(pub String);
+
+impl Backplane {
+    /// Puts an emit in the queue of each socket that it is for.
+    ///
+    /// What cannot be queued is counted and logged: a client that does not read, or has left.
+    pub fn emit(&self, namespace: &str, emit: Emit) -> Result<(), UnknownNamespace> {
+        let begun = Instant::now();
+        let local = self.namespace(namespace)?;
+        let mut options = BroadcastOptions::default();
+        options.add_flag(BroadcastFlags::Broadcast);
+        if emit.volatile {
+            options.add_flag(BroadcastFlags::Volatile);
+        }
+        options.sid = emit.from;
+        options.rooms.extend(emit.rooms.into_iter().map(Room::Owned));
+        options.except.extend(emit.except.into_iter().map(Room::Owned));
+
+        let packet = Packet::event(local.path().clone(), emit.payload);
+        if let Err(errors) = local.broadcast(packet, options) {
+            report_dropped(namespace, &errors);
+        }
+        let (emits, duration) = handles(emit.source);
+        emits.increment(1);
+        duration.record(begun.elapsed());
+        Ok(())
+    }
+
+    /// Puts a socket of this pod in rooms.
+    pub fn join(&self, namespace: &str, socket: Sid, rooms: Vec<String>) {
+        if let Ok(local) = self.namespace(namespace) {
+            local.add_all(socket, rooms);
+        }
+    }
+
+    /// Takes a socket of this pod out of rooms.
+    pub fn leave(&self, namespace: &str, socket: Sid, rooms: Vec<String>) {
+        if let Ok(local) = self.namespace(namespace) {
+            local.del(socket, rooms);
+        }
+    }
+
+    /// The rooms that a socket of this pod is in, that of its own id among them.
+    pub fn rooms_of(&self, namespace: &str, socket: Sid) -> Vec<String> {
+        self.namespace(namespace).map_or_else(
+            |_| Vec::new(),
+            |local| local.socket_rooms(socket).into_iter().map(Room::into_owned).collect(),
+        )
+    }
+
+    /// Whether a room name is the id of a socket that is connected to this pod.
+    pub fn is_socket(&self, namespace: &str, room: &str) -> bool {
+        room.parse::<Sid>().is_ok_and(|id| {
+            self.namespace(namespace).is_ok_and(|local| !local.socket_rooms(id).is_empty())
+        })
+    }
+
+    /// Writes an event as the parser of the pod does.
+    ///
+    /// # Errors
+    /// If the namespace does not exist, or its arguments cannot be written.
+    pub fn encode(
+        &self,
+        namespace: &str,
+        event: &str,
+        arguments: &[serde_json::Value],
+    ) -> Result<Value, EncodeError> {
+        payload::encode(&self.namespace(namespace)?, event, arguments)
+    }
+
+    fn namespace(&self, path: &str) -> Result<Local, UnknownNamespace> {
+        let namespaces = self.0.namespaces.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+        namespaces.get(path).cloned().ok_or_else(|| UnknownNamespace(path.to_owned()))
+    }
+
+    fn register(&self, local: Local) {
+        let path = local.path().to_string();
+        self.0
+            .namespaces
+            .write()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+            .insert(path, local);
+    }
+}
+
+/// The metrics of an emit, looked up once: this is on the way of every message.
+fn handles(source: Source) -> &'static (Counter, Histogram) {
+    use std::sync::LazyLock;
+
+    fn register(source: &'static str) -> (Counter, Histogram) {
+        (
+            counter!(EMITS.name, "source" => source),
+            histogram!(EMIT_DURATION.name, "source" => source),
+        )
+    }
+    static CLIENT: LazyLock<(Counter, Histogram)> = LazyLock::new(|| register("client"));
+    static API: LazyLock<(Counter, Histogram)> = LazyLock::new(|| register("api"));
+    match source {
+        Source::Client => &CLIENT,
+        Source::Api => &API,
+    }
+}
+
+/// Gap: a broadcast says how many sockets it could not reach, not which (upstream has no issue yet).
+/// So they are counted here, and cannot be disconnected yet.
+fn report_dropped(namespace: &str, errors: &[SocketError]) {
+    let full = errors.iter().filter(|error| matches!(error, SocketError::InternalChannelFull)).count();
+    let closed = errors.len() - full;
+    if full > 0 {
+        counter!(PACKETS_DROPPED.name, "reason" => "queue full").increment(full as u64);
+        tracing::warn!(namespace, clients = full, "packets dropped: clients do not read, limits.send_queue is full");
+    }
+    if closed > 0 {
+        counter!(PACKETS_DROPPED.name, "reason" => "closed").increment(closed as u64);
+        tracing::debug!(namespace, clients = closed, "packets dropped: clients left meanwhile");
+    }
+}

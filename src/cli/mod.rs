@@ -1,0 +1,152 @@
+//! The command line.
+
+mod emit;
+mod serve;
+mod token;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{
+    config::{Config, ConfigError, DEFAULTS, Sources},
+    telemetry::logs,
+};
+
+/// Exit code of a command that failed while it ran.
+const FAILURE: u8 = 1;
+/// Exit code of a wrong configuration or command line (`EX_USAGE` of sysexits.h).
+const USAGE: u8 = 64;
+
+const VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    " (commit ",
+    env!("VERGEN_GIT_SHA"),
+    ", built ",
+    env!("VERGEN_BUILD_DATE"),
+    ")"
+);
+
+/// A Socket.IO service for Kubernetes.
+#[derive(Debug, Parser)]
+#[command(name = "roomcast", version = VERSION, arg_required_else_help = false)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// Where settings come from. `roomcast print-config` explains them all.
+#[derive(Debug, Args)]
+struct Settings {
+    /// Configuration file, in TOML or YAML.
+    #[arg(long, short, global = true, value_name = "FILE", env = "ROOMCAST_CONFIG")]
+    config: Option<PathBuf>,
+    /// Address for clients; short for `--set public.listen=…`.
+    #[arg(long, global = true, value_name = "IP:PORT")]
+    listen: Option<String>,
+    /// Address for probes, metrics and the API; short for `--set internal.listen=…`.
+    #[arg(long, global = true, value_name = "IP:PORT")]
+    internal_listen: Option<String>,
+    /// Any setting, such as `drain.delay=5s`. May be repeated.
+    #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = key_value)]
+    set: Vec<(String, String)>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a pod (the default).
+    Serve,
+    /// Run a pod with a chat page to try it in a browser.
+    Demo(serve::DemoArgs),
+    /// Say everything that is wrong with the configuration.
+    CheckConfig,
+    /// Print the documented defaults.
+    PrintConfig,
+    /// Print a token for development that a pod with the same configuration accepts.
+    Token(token::TokenArgs),
+    /// Publish an event through a running pod.
+    Emit(emit::EmitArgs),
+}
+
+impl Settings {
+    fn load(&self) -> Result<Config, ConfigError> {
+        let short = [("public.listen", &self.listen), ("internal.listen", &self.internal_listen)];
+        let short = short.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value.clone()?)));
+        Sources { file: self.config.clone(), flags: self.set.iter().cloned().chain(short).collect() }.load()
+    }
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    text.split_once('=')
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .ok_or_else(|| format!("expected KEY=VALUE, such as drain.delay=5s, not {text:?}"))
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("{0}")]
+    Usage(String),
+    #[error("{0}")]
+    Runtime(#[from] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl Failure {
+    fn runtime(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Runtime(error.into())
+    }
+
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Config(_) | Self::Usage(_) => USAGE.into(),
+            Self::Runtime(_) => FAILURE.into(),
+        }
+    }
+}
+
+/// Runs the command of this process' arguments.
+pub fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            // Help and version are no errors.
+            return if error.use_stderr() { USAGE.into() } else { ExitCode::SUCCESS };
+        }
+    };
+    match execute(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("roomcast: {failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+fn execute(cli: Cli) -> Result<(), Failure> {
+    match cli.command.unwrap_or(Command::Serve) {
+        Command::Serve => serve::serve(load_and_log(&cli.settings)?),
+        Command::Demo(args) => serve::demo(load_and_log(&cli.settings)?, &args),
+        Command::CheckConfig => {
+            cli.settings.load()?;
+            println!("the configuration is fine");
+            Ok(())
+        }
+        Command::PrintConfig => {
+            print!("{DEFAULTS}");
+            Ok(())
+        }
+        Command::Token(args) => token::token(&cli.settings.load()?, &args),
+        Command::Emit(args) => emit::emit(&args),
+    }
+}
+
+fn load_and_log(settings: &Settings) -> Result<Config, Failure> {
+    let config = settings.load()?;
+    logs::init(&config.log).map_err(|error| Failure::Usage(format!("log.level: {error}")))?;
+    Ok(config)
+}

@@ -1,0 +1,91 @@
+//! `roomcast serve` and `roomcast demo`: telemetry (started by the caller), build, log each address,
+//! serve, drain.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::Failure;
+use crate::{
+    Server,
+    config::{Config, Secret},
+    demo,
+    server::Builder,
+};
+
+/// Options of `roomcast demo`.
+#[derive(Debug, Args)]
+pub(super) struct DemoArgs {
+    /// The stock client for browsers, as npm installs it; `make demo` does.
+    #[arg(long, value_name = "FILE", default_value = demo::CLIENT_BUNDLE)]
+    client_bundle: PathBuf,
+}
+
+pub(super) fn serve(config: Config) -> Result<(), Failure> {
+    run(Server::builder(config))
+}
+
+pub(super) fn demo(mut config: Config, args: &DemoArgs) -> Result<(), Failure> {
+    demo::configure(&mut config);
+    let pages = demo::pages(&args.client_bundle).map_err(Failure::runtime)?;
+    let port = config.public.listen.first().map_or(3000, |address| address.port());
+    let internal = config.internal.listen.first().map(ToString::to_string).unwrap_or_default();
+    let key = config.api.keys.first().map(Secret::expose).unwrap_or_default();
+    eprintln!("{}", demo::welcome(port, &internal, key));
+    run(Server::builder(config).pages(pages))
+}
+
+#[tokio::main]
+async fn run(builder: Builder) -> Result<(), Failure> {
+    let drain_window = builder.config().drain.window;
+    let pod = builder.build().map_err(Failure::runtime)?;
+    // Before the first client: a signal that comes early must not kill the pod.
+    let mut stop = Signals::listen().map_err(Failure::runtime)?;
+    let mut hurry = Signals::listen().map_err(Failure::runtime)?;
+
+    let pod = pod.bind().map_err(Failure::runtime)?;
+    for address in pod.public() {
+        tracing::info!(%address, "public listener: clients");
+    }
+    for address in pod.internal() {
+        tracing::info!(%address, "internal listener: probes, metrics, API");
+    }
+    if !drain_window.is_zero() {
+        tracing::warn!("drain.window has no effect in this version: connections are closed at once");
+    }
+
+    let stop = async { tracing::info!(signal = stop.next().await, "signal received") };
+    let hurry = async move {
+        hurry.next().await;
+        tracing::warn!(signal = hurry.next().await, "second signal: ending now");
+    };
+    let outcome = pod.run(stop, hurry).await;
+    tracing::info!(
+        connections = outcome.connections,
+        closed = outcome.connections - outcome.cut.min(outcome.connections),
+        cut = outcome.cut,
+        seconds = outcome.took.as_secs_f64(),
+        "stopped"
+    );
+    Ok(())
+}
+
+/// SIGTERM and SIGINT. Each listener sees every signal since it was made.
+struct Signals {
+    term: tokio::signal::unix::Signal,
+    int: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.term.recv() => "SIGTERM",
+            _ = self.int.recv() => "SIGINT",
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! `roomcast token`: a JSON Web Token for development.
+
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::Value;
+
+use super::{Failure, key_value};
+use crate::{
+    config::Config,
+    gateway::{Claims, JwtKey},
+};
+
+/// Options of `roomcast token`.
+#[derive(Debug, Args)]
+pub(super) struct TokenArgs {
+    /// Whom the token is for (the claim `sub`).
+    #[arg(long, value_name = "USER")]
+    sub: String,
+    /// Another claim; its value may be JSON. May be repeated.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    claim: Vec<(String, String)>,
+    /// How long the token is valid.
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = humantime::parse_duration)]
+    ttl: Duration,
+}
+
+pub(super) fn token(config: &Config, args: &TokenArgs) -> Result<(), Failure> {
+    let key = JwtKey::new(&config.auth.jwt.secret).ok_or_else(|| {
+        Failure::Usage(
+            "auth.jwt.secret is not set; use the configuration of the pod that the token is for (--config)".into(),
+        )
+    })?;
+    let claims = args.claim.iter().map(|(name, value)| {
+        let json = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value.as_str()));
+        (name.clone(), json)
+    });
+    let token = key.mint(&args.sub, Claims::from_iter(claims), args.ttl).map_err(Failure::runtime)?;
+    println!("{token}");
+    Ok(())
+}

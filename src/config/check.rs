@@ -1,0 +1,177 @@
+//! What a setting must mean, once it has the right form; and what is filled in from files.
+
+use std::{fs, path::Path, time::Duration};
+
+use http::HeaderValue;
+
+use super::{AuthPolicy, Config, Problem, Secret};
+
+/// Shortest API key.
+const API_KEY_LENGTH: usize = 16;
+/// Shortest secret for HS256: as long as its hash (RFC 7518, section 3.2).
+const JWT_SECRET_LENGTH: usize = 32;
+
+/// Fills in what comes from files, and names what makes no sense.
+pub(super) fn complete(config: &mut Config) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    read_secret_files(config, &mut problems);
+    check_listeners(config, &mut problems);
+    check_engine(config, &mut problems);
+    check_limits(config, &mut problems);
+    check_secrets(config, &mut problems);
+    check_namespaces(config, &mut problems);
+    problems
+}
+
+fn read_secret_files(config: &mut Config, problems: &mut Vec<Problem>) {
+    let mut read = |key: &str, file: &str| {
+        if file.is_empty() {
+            return None;
+        }
+        fs::read_to_string(Path::new(file))
+            .map_err(|error| problems.push(Problem::new(key, file, format!("cannot be read: {error}"))))
+            .ok()
+    };
+    if let Some(text) = read("api.keys_file", &config.api.keys_file) {
+        let keys = text.lines().map(str::trim).filter(|line| !line.is_empty());
+        config.api.keys.extend(keys.map(Secret::new));
+    }
+    if let Some(text) = read("auth.jwt.secret_file", &config.auth.jwt.secret_file) {
+        if config.auth.jwt.secret.is_empty() {
+            config.auth.jwt.secret = Secret::new(text.trim_end_matches(['\n', '\r']));
+        } else {
+            let remedy = "auth.jwt.secret is set too; keep one of them";
+            problems.push(Problem::new("auth.jwt.secret_file", &config.auth.jwt.secret_file, remedy));
+        }
+    }
+}
+
+fn check_listeners(config: &Config, problems: &mut Vec<Problem>) {
+    let public = &config.public;
+    for (key, empty) in [
+        ("public.listen", public.listen.is_empty()),
+        ("internal.listen", config.internal.listen.is_empty()),
+    ] {
+        if empty {
+            problems.push(Problem::new(key, Vec::<String>::new(), "needs at least one address"));
+        }
+    }
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-._~/".contains(c);
+    if !public.path.starts_with('/') || public.path.len() < 2 || !public.path.chars().all(plain) {
+        let remedy = "expected a path such as \"/socket.io/\", of letters, digits and -._~";
+        problems.push(Problem::new("public.path", &public.path, remedy));
+    }
+    if public.backlog == 0 {
+        problems.push(Problem::new("public.backlog", 0, "must be at least 1"));
+    }
+    for origin in &public.cors.origins {
+        if origin == "*" {
+            if public.cors.credentials {
+                let remedy = "browsers refuse credentials for any origin; name the origins";
+                problems.push(Problem::new("public.cors.origins", origin, remedy));
+            }
+        } else if !is_origin(origin) {
+            let remedy = "expected scheme and host, such as \"https://app.example.com\", or \"*\"";
+            problems.push(Problem::new("public.cors.origins", origin, remedy));
+        }
+    }
+}
+
+/// `https://host[:port]`, nothing behind it: what a browser puts in `Origin`.
+fn is_origin(text: &str) -> bool {
+    let Ok(uri) = text.parse::<http::Uri>() else { return false };
+    HeaderValue::from_str(text).is_ok()
+        && uri.scheme().is_some()
+        && uri.authority().is_some()
+        && !text.ends_with('/')
+        && matches!(uri.path(), "" | "/")
+        && uri.query().is_none()
+}
+
+fn check_engine(config: &Config, problems: &mut Vec<Problem>) {
+    let positive: [(&str, Duration); 6] = [
+        ("engine.ping_interval", config.engine.ping_interval),
+        ("engine.ping_timeout", config.engine.ping_timeout),
+        ("engine.upgrade_timeout", config.engine.upgrade_timeout),
+        ("engine.connect_timeout", config.engine.connect_timeout),
+        ("public.request_timeout", config.public.request_timeout),
+        ("public.tcp_keepalive", config.public.tcp_keepalive),
+    ];
+    for (key, duration) in positive {
+        if duration.is_zero() {
+            problems.push(Problem::new(key, duration, "must be longer than zero"));
+        }
+    }
+    if config.engine.transports.is_empty() {
+        let remedy = "name \"polling\", \"websocket\" or both";
+        problems.push(Problem::new("engine.transports", &config.engine.transports, remedy));
+    }
+}
+
+fn check_limits(config: &Config, problems: &mut Vec<Problem>) {
+    let limits = &config.limits;
+    for (key, value, least) in [
+        ("limits.max_payload", limits.max_payload, 1024),
+        ("limits.send_queue", limits.send_queue, 16),
+        ("limits.name_length", limits.name_length, 16),
+    ] {
+        if value < least {
+            problems.push(Problem::new(key, value, format!("must be at least {least}")));
+        }
+    }
+}
+
+fn check_secrets(config: &Config, problems: &mut Vec<Problem>) {
+    let hidden = |key: &str, remedy: String| Problem {
+        key: key.into(),
+        value: Some("(hidden)".into()),
+        source: None,
+        remedy,
+    };
+    let bearer = |key: &Secret| {
+        key.expose().len() >= API_KEY_LENGTH && key.expose().bytes().all(|byte| byte.is_ascii_graphic())
+    };
+    if !config.api.keys.iter().all(bearer) {
+        let remedy = format!(
+            "each key needs at least {API_KEY_LENGTH} visible ASCII characters; `openssl rand -hex 24` makes one"
+        );
+        problems.push(hidden("api.keys", remedy));
+    }
+    let secret = config.auth.jwt.secret.expose();
+    if !secret.is_empty() && secret.len() < JWT_SECRET_LENGTH {
+        let remedy = format!("needs at least {JWT_SECRET_LENGTH} bytes; `openssl rand -hex 32` makes one");
+        problems.push(hidden("auth.jwt.secret", remedy));
+    }
+}
+
+fn check_namespaces(config: &Config, problems: &mut Vec<Problem>) {
+    for (name, namespace) in &config.namespaces {
+        let key = |rest: &str| format!("namespaces.{name}{rest}");
+        // The separators of the wire format end a name.
+        if !name.starts_with('/') || name.contains([',', '?', '*']) {
+            let remedy = "the name of a namespace starts with \"/\", without \",\", \"?\" or \"*\"";
+            problems.push(Problem::new(key(""), name, remedy));
+        }
+        if namespace.auth != AuthPolicy::None && config.auth.jwt.secret.is_empty() {
+            let remedy = "needs auth.jwt.secret (or secret_file) to check tokens with; \
+                          or set this to \"none\" to let any client in";
+            problems.push(Problem::new(key(".auth"), namespace.auth, remedy));
+        }
+        for (index, rule) in namespace.rooms.iter().enumerate() {
+            if rule.pattern.is_empty() {
+                let remedy = "expected the name of a room; \"*\" stands for any characters";
+                problems.push(Problem::new(key(&format!(".rooms.{index}.pattern")), "", remedy));
+            }
+        }
+        for (index, rule) in namespace.events.iter().enumerate() {
+            if rule.name.is_empty() {
+                let remedy = "expected the name of an event; \"*\" stands for any characters";
+                problems.push(Problem::new(key(&format!(".events.{index}.name")), "", remedy));
+            }
+        }
+        if namespace.default_rooms.iter().any(String::is_empty) {
+            let remedy = "a room needs a name";
+            problems.push(Problem::new(key(".default_rooms"), &namespace.default_rooms, remedy));
+        }
+    }
+}

@@ -1,0 +1,98 @@
+#![allow(clippy::unwrap_used)]
+
+use std::io::Write;
+
+use super::*;
+use crate::config::JoinPolicy;
+
+fn file(ending: &str, text: &str) -> tempfile::NamedTempFile {
+    let mut file = tempfile::Builder::new().suffix(ending).tempfile().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file
+}
+
+fn load(ending: &str, text: &str, flags: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let file = file(ending, text);
+    Sources {
+        file: Some(file.path().to_owned()),
+        flags: flags.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+    }
+    .load()
+}
+
+fn problems(text: &str) -> Vec<String> {
+    let error = load(".toml", text, &[]).unwrap_err();
+    error.problems.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn the_defaults_are_complete() {
+    let config = Config::defaults();
+    assert_eq!(config.public.listen.len(), 2);
+    assert_eq!(config.limits.max_payload, 1_000_000);
+    assert!(config.namespaces.is_empty());
+}
+
+#[test]
+fn toml_and_yaml_say_the_same() {
+    let toml = "[[namespaces.\"/\".rooms]]\npattern = \"public-*\"\njoin = \"anyone\"\nrelay = [\"chat\"]\n\
+                [namespaces.\"/\"]\nauth = \"none\"\n";
+    let yaml = "namespaces:\n  /:\n    auth: none\n    rooms:\n      - pattern: public-*\n        \
+                join: anyone\n        relay: chat\n";
+    for config in [load(".toml", toml, &[]), load(".yaml", yaml, &[])] {
+        let config = config.unwrap();
+        let rule = &config.namespaces["/"].rooms[0];
+        assert_eq!(rule.pattern, "public-*");
+        assert_eq!(rule.join, JoinPolicy::Anyone);
+        assert_eq!(rule.relay, ["chat"]);
+    }
+}
+
+#[test]
+fn flags_win_over_the_file() {
+    let flags = [("public.listen", "127.0.0.1:1"), ("limits.send_queue", "99")];
+    let config = load(".toml", "public.listen = \"127.0.0.1:2\"", &flags).unwrap();
+    assert_eq!(config.public.listen, ["127.0.0.1:1".parse().unwrap()]);
+    assert_eq!(config.limits.send_queue, 99);
+}
+
+#[test]
+fn every_problem_is_named_with_key_value_source_and_remedy() {
+    let found = problems(
+        "[public]\nlisen = \"0.0.0.0:80\"\nbacklog = \"many\"\n\
+         [drain]\ntimeout = \"soon\"\n\
+         [engine]\nparser = \"xml\"\n\
+         [[namespaces.\"/\".rooms]]\njoin = \"anyone\"\n\
+         [[namespaces.\"/\".rooms]]\npattern = \"a\"\njoin = \"everyone\"\n",
+    );
+    let expect = [
+        ("drain.timeout = \"soon\"", "expected a duration with its unit, such as \"25s\""),
+        ("engine.parser = \"xml\"", "expected one of \"json\", \"msgpack\""),
+        ("namespaces./.rooms.0", "`pattern` is missing"),
+        ("namespaces./.rooms.1.join = \"everyone\"", "expected one of \"anyone\", \"authenticated\""),
+        ("public.backlog = \"many\"", "expected u32"),
+        ("public.lisen = \"0.0.0.0:80\"", "unknown key; did you mean `listen`?"),
+    ];
+    for (key, remedy) in expect {
+        let line = found.iter().find(|line| line.starts_with(key));
+        let line = line.unwrap_or_else(|| panic!("{key} in {found:#?}"));
+        assert!(line.contains(remedy), "{line}");
+        assert!(line.contains("(file ") || line.contains("is missing"), "{line}");
+    }
+}
+
+#[test]
+fn secrets_are_never_shown() {
+    let found = problems("[api]\nkeys = [\"tiny\", 123456789]\n[auth.jwt]\nsecret = 987654321\n");
+    let text = found.join("\n");
+    assert!(text.contains("(hidden)"), "{text}");
+    assert!(!text.contains("tiny") && !text.contains("123456789") && !text.contains("987654321"), "{text}");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_or_parsed_is_named() {
+    let missing = Sources { file: Some("nowhere.toml".into()), flags: vec![] }.load().unwrap_err();
+    assert!(missing.to_string().contains("nowhere.toml"), "{missing}");
+    let broken = load(".toml", "[public\n", &[]).unwrap_err();
+    assert!(broken.to_string().contains("cannot be parsed"), "{broken}");
+}

@@ -1,0 +1,303 @@
+//! What an operator can set: one documented defaults file, read as typed settings.
+//!
+//! `defaults.toml` in this folder is the reference; each field here has its name and meaning there.
+
+mod check;
+mod load;
+mod problem;
+mod values;
+
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+
+use serde::Deserialize;
+
+pub use load::{DEFAULTS, Sources};
+pub use problem::{ConfigError, Problem};
+pub use values::Secret;
+
+/// All settings of a pod.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The listener for clients.
+    pub public: Public,
+    /// The listener for probes, metrics and the API.
+    pub internal: Internal,
+    /// Engine.IO.
+    pub engine: Engine,
+    /// What a client can send at most.
+    pub limits: Limits,
+    /// The HTTP API.
+    pub api: Api,
+    /// Who a client is.
+    pub auth: Auth,
+    /// What carries emits between pods.
+    pub backplane: Backplane,
+    /// How the pod ends.
+    pub drain: Drain,
+    /// Logs.
+    pub log: Log,
+    /// The namespaces by path. With none, here or in code, there is `/`, open and without rules.
+    pub namespaces: BTreeMap<String, Namespace>,
+}
+
+/// The listener for clients.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Public {
+    /// Addresses to listen on.
+    #[serde(deserialize_with = "values::addresses")]
+    pub listen: Vec<SocketAddr>,
+    /// Path of Socket.IO.
+    pub path: String,
+    /// Length of the kernel's accept queue.
+    pub backlog: u32,
+    /// Longest wait for the head of a request or the next piece of its body.
+    #[serde(deserialize_with = "values::duration")]
+    pub request_timeout: Duration,
+    /// Silence after which TCP keep-alive probes start.
+    #[serde(deserialize_with = "values::duration")]
+    pub tcp_keepalive: Duration,
+    /// Which pages of other origins may connect.
+    pub cors: Cors,
+}
+
+/// Cross-origin requests.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cors {
+    /// Allowed origins; `*` for any.
+    #[serde(deserialize_with = "values::one_or_many")]
+    pub origins: Vec<String>,
+    /// Whether cookies and `Authorization` are allowed.
+    pub credentials: bool,
+}
+
+/// The listener for probes, metrics and the API.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Internal {
+    /// Addresses to listen on.
+    #[serde(deserialize_with = "values::addresses")]
+    pub listen: Vec<SocketAddr>,
+}
+
+/// Engine.IO, as Node names its options.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Engine {
+    /// Transports that clients may use.
+    #[serde(deserialize_with = "values::one_or_many")]
+    pub transports: Vec<Transport>,
+    /// Time between two pings.
+    #[serde(deserialize_with = "values::duration")]
+    pub ping_interval: Duration,
+    /// Time a client has to answer one.
+    #[serde(deserialize_with = "values::duration")]
+    pub ping_timeout: Duration,
+    /// Time a client has to finish an upgrade to WebSocket.
+    #[serde(deserialize_with = "values::duration")]
+    pub upgrade_timeout: Duration,
+    /// Time a client has to join a namespace.
+    #[serde(deserialize_with = "values::duration")]
+    pub connect_timeout: Duration,
+    /// Whether Engine.IO v3 is served too.
+    pub allow_eio3: bool,
+    /// How packets are encoded.
+    pub parser: Parser,
+}
+
+/// How a client is connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    /// HTTP long-polling.
+    Polling,
+    /// WebSocket.
+    Websocket,
+}
+
+/// How packets are encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Parser {
+    /// The default parser of Socket.IO: JSON text, binary beside it.
+    Json,
+    /// `socket.io-msgpack-parser`.
+    Msgpack,
+}
+
+/// What a client can send at most.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Bytes of one message.
+    #[serde(deserialize_with = "values::size")]
+    pub max_payload: usize,
+    /// Binary attachments of one message.
+    pub max_attachments: usize,
+    /// Packets that wait for one client.
+    pub send_queue: usize,
+    /// Rooms that one socket may join.
+    pub rooms_per_socket: usize,
+    /// Bytes of the name of a room or event.
+    pub name_length: usize,
+}
+
+/// The HTTP API.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Api {
+    /// Accepted keys; those of `keys_file` are added when loaded.
+    #[serde(deserialize_with = "values::one_or_many")]
+    pub keys: Vec<Secret>,
+    /// A file with one key a line; empty for none.
+    pub keys_file: String,
+}
+
+/// Who a client is.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Auth {
+    /// JSON Web Tokens.
+    pub jwt: Jwt,
+}
+
+/// JSON Web Tokens.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Jwt {
+    /// Secret of the HS algorithms; that of `secret_file` is put here when loaded. Empty for none.
+    pub secret: Secret,
+    /// A file with the secret; empty for none.
+    pub secret_file: String,
+}
+
+/// What carries emits between pods.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Backplane {
+    /// Which backplane.
+    pub kind: BackplaneKind,
+    /// Its address; empty for none. May hold a password.
+    pub url: Secret,
+}
+
+/// Which backplane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BackplaneKind {
+    /// One pod on its own.
+    None,
+}
+
+/// How the pod ends.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Drain {
+    /// Time between saying "not ready" and closing connections.
+    #[serde(deserialize_with = "values::duration")]
+    pub delay: Duration,
+    /// Time over which connections will be closed, once the drain is paced.
+    #[serde(deserialize_with = "values::duration")]
+    pub window: Duration,
+    /// Longest wait for connections to close.
+    #[serde(deserialize_with = "values::duration")]
+    pub timeout: Duration,
+}
+
+/// Logs.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// Filter, in the syntax of `tracing_subscriber::EnvFilter`.
+    pub level: String,
+    /// Text or JSON.
+    pub format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Text on a terminal, JSON elsewhere.
+    Auto,
+    /// One line for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// One namespace.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Namespace {
+    /// Who may connect.
+    #[serde(default)]
+    pub auth: AuthPolicy,
+    /// Rooms that each socket is put in.
+    #[serde(default, deserialize_with = "values::one_or_many")]
+    pub default_rooms: Vec<String>,
+    /// What `join` may do.
+    #[serde(default)]
+    pub rooms: Vec<RoomRule>,
+    /// What events without a rule of a room may do.
+    #[serde(default)]
+    pub events: Vec<EventRule>,
+}
+
+/// Who may connect to a namespace.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AuthPolicy {
+    /// Clients with a valid token.
+    #[default]
+    Required,
+    /// Clients with a valid token or none.
+    Optional,
+    /// Any client; a token is not looked at.
+    None,
+}
+
+/// Rooms that match a pattern, and what they allow.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RoomRule {
+    /// Name of the room; `*` stands for any characters.
+    pub pattern: String,
+    /// Who may join.
+    pub join: JoinPolicy,
+    /// Events (or patterns of them) that members may emit to the room.
+    #[serde(default, deserialize_with = "values::one_or_many")]
+    pub relay: Vec<String>,
+}
+
+/// Who may join a room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum JoinPolicy {
+    /// Any socket of the namespace.
+    Anyone,
+    /// Sockets that showed a valid token.
+    Authenticated,
+}
+
+/// Events that match a pattern, and what becomes of them.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EventRule {
+    /// Name of the event; `*` stands for any characters.
+    pub name: String,
+    /// What becomes of it.
+    pub action: EventAction,
+}
+
+/// What becomes of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EventAction {
+    /// It goes to every other socket of the namespace.
+    Relay,
+    /// It is refused, whatever rules follow.
+    Deny,
+}

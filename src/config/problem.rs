@@ -1,0 +1,79 @@
+//! What is wrong with a configuration, said so that the reader can mend it.
+
+use std::fmt;
+
+/// Everything that is wrong with a configuration.
+#[derive(Debug, thiserror::Error)]
+pub struct ConfigError {
+    /// The problems, in the order of the settings. Never empty.
+    pub problems: Vec<Problem>,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.problems.len();
+        write!(f, "{count} {} in the configuration", if count == 1 { "problem" } else { "problems" })?;
+        self.problems.iter().try_for_each(|problem| write!(f, "\n  {problem}"))
+    }
+}
+
+impl From<Problem> for ConfigError {
+    fn from(problem: Problem) -> Self {
+        Self { problems: vec![problem] }
+    }
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The setting, as in the defaults file: `limits.max_payload`.
+    pub key: String,
+    /// Its value as text, hidden for secrets. `None` when there is none.
+    pub value: Option<String>,
+    /// Where the value came from: a file, an environment variable, a flag.
+    pub source: Option<String>,
+    /// What is wrong and what to write instead.
+    pub remedy: String,
+}
+
+impl Problem {
+    /// A problem with a value that was read and does not make sense.
+    pub(super) fn new(key: impl Into<String>, value: impl fmt::Debug, remedy: impl Into<String>) -> Self {
+        Self {
+            key: key.into(),
+            value: Some(format!("{value:?}")),
+            source: None,
+            remedy: remedy.into(),
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.key)?;
+        if let Some(value) = &self.value {
+            write!(f, " = {value}")?;
+        }
+        if let Some(source) = &self.source {
+            write!(f, " ({source})")?;
+        }
+        write!(f, ": {}", self.remedy)
+    }
+}
+
+/// Whether the value of a key must not be printed.
+pub(super) fn is_secret(key: &str) -> bool {
+    ["api.keys", "auth.jwt.secret", "backplane.url"]
+        .iter()
+        .any(|secret| key == *secret || key.strip_prefix(secret).is_some_and(|rest| rest.starts_with('.')))
+}
+
+/// The known name that `unknown` was most likely meant to be.
+pub(super) fn nearest<'a>(unknown: &str, known: &[&'a str]) -> Option<&'a str> {
+    known
+        .iter()
+        .map(|name| (strsim::jaro_winkler(unknown, name), *name))
+        .filter(|(likeness, _)| *likeness > 0.7)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, name)| name)
+}

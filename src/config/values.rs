@@ -1,0 +1,112 @@
+//! How people write durations, sizes, addresses and secrets.
+
+use std::{fmt, net::SocketAddr, time::Duration};
+
+use bytesize::ByteSize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, DeserializeOwned, SeqAccess, Visitor, value::SeqAccessDeserializer},
+};
+
+/// A value that is never printed.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a secret.
+    pub fn new(value: impl Into<String>) -> Self {
+        Self(value.into())
+    }
+
+    /// The secret itself, for comparing and signing only.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it is not set.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_empty() { "Secret(unset)" } else { "Secret(hidden)" })
+    }
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // A number is an error, not a secret: reading it as one would lose leading zeros.
+        String::deserialize(deserializer).map(Self)
+    }
+}
+
+/// `"25s"`, `"1m 30s"`.
+pub(super) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    parsed(deserializer, "a duration with its unit, such as \"25s\" or \"250ms\"", |text| {
+        humantime::parse_duration(text).ok()
+    })
+}
+
+/// `"1MB"`, `"1MiB"`.
+pub(super) fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    parsed(deserializer, "a size with its unit, such as \"1MB\" or \"64KiB\"", |text| {
+        text.parse::<ByteSize>().ok().and_then(|size| usize::try_from(size.as_u64()).ok())
+    })
+}
+
+/// One `"ip:port"` or a list of them.
+pub(super) fn addresses<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<SocketAddr>, D::Error> {
+    struct Address(SocketAddr);
+
+    impl<'de> Deserialize<'de> for Address {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            let expected = "an IP address and a port, such as \"0.0.0.0:3000\" or \"[::]:3000\"";
+            parsed(deserializer, expected, |text| text.parse().ok()).map(Self)
+        }
+    }
+
+    let addresses: Vec<Address> = one_or_many(deserializer)?;
+    Ok(addresses.into_iter().map(|Address(address)| address).collect())
+}
+
+/// One value, or a list of them.
+pub(super) fn one_or_many<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned,
+{
+    struct OneOrMany<T>(std::marker::PhantomData<T>);
+
+    impl<'de, T: DeserializeOwned> Visitor<'de> for OneOrMany<T> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("one value or a list, as text in quotes")
+        }
+
+        fn visit_str<E: de::Error>(self, value: &str) -> Result<Self::Value, E> {
+            T::deserialize(de::IntoDeserializer::into_deserializer(value)).map(|one| vec![one])
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
+            Vec::deserialize(SeqAccessDeserializer::new(seq))
+        }
+    }
+
+    deserializer.deserialize_any(OneOrMany(std::marker::PhantomData))
+}
+
+/// Reads text and turns it into a value, or says what was expected.
+fn parsed<'de, D: Deserializer<'de>, T>(
+    deserializer: D,
+    expected: &'static str,
+    parse: impl FnOnce(&str) -> Option<T>,
+) -> Result<T, D::Error> {
+    let error = || de::Error::custom(format_args!("expected {expected}"));
+    let text = String::deserialize(deserializer).map_err(|_| error())?;
+    parse(&text).ok_or_else(error)
+}

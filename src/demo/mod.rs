@@ -1,0 +1,63 @@
+//! `roomcast demo`: a chat page, and the settings that it needs.
+//!
+//! The page uses nothing but the configured service: rooms that anyone may join, and events that
+//! their members relay.
+
+use std::{io, path::Path};
+
+use axum::{Router, response::Html, routing::get};
+use http::{HeaderValue, header};
+
+use crate::config::{AuthPolicy, Config, JoinPolicy, Namespace, RoomRule, Secret};
+
+/// Where `make demo` puts the stock client.
+pub(crate) const CLIENT_BUNDLE: &str =
+    "src/demo/node_modules/socket.io-client/dist/socket.io.min.js";
+
+const PAGE: &str = include_str!("page.html");
+/// Key of the API while nothing else is configured: the demo is for one's own machine.
+const API_KEY: &str = "demo-key-not-for-production";
+
+/// The stock client is not there.
+#[derive(Debug, thiserror::Error)]
+#[error("the client for the page, {file}, cannot be read: {source}; `make demo` installs it, or name it with --client-bundle")]
+pub(crate) struct NoClient {
+    file: String,
+    source: io::Error,
+}
+
+/// Adds what the page needs, and leaves what is configured as it is.
+pub(crate) fn configure(config: &mut Config) {
+    if config.api.keys.is_empty() {
+        config.api.keys.push(Secret::new(API_KEY));
+    }
+    config.namespaces.entry("/".into()).or_insert_with(|| Namespace {
+        auth: AuthPolicy::None,
+        default_rooms: vec![],
+        rooms: vec![RoomRule {
+            pattern: "demo-*".into(),
+            join: JoinPolicy::Anyone,
+            relay: vec!["chat".into(), "presence".into()],
+        }],
+        events: vec![],
+    });
+}
+
+/// The page and the client it loads.
+pub(crate) fn pages(client: &Path) -> Result<Router, NoClient> {
+    let script = std::fs::read_to_string(client)
+        .map_err(|source| NoClient { file: client.display().to_string(), source })?;
+    let javascript = [(header::CONTENT_TYPE, HeaderValue::from_static("text/javascript; charset=utf-8"))];
+    Ok(Router::new()
+        .route("/", get(|| async { Html(PAGE) }))
+        .route("/socket.io.js", get(move || async move { (javascript, script) })))
+}
+
+/// What to try, for someone who just started the demo.
+pub(crate) fn welcome(port: u16, internal: &str, key: &str) -> String {
+    format!(
+        "\n  Open http://127.0.0.1:{port}/ in two tabs, and publish into their room:\n\n  \
+         curl http://{internal}/api/v1/emit -H 'Authorization: Bearer {key}' \\\n    \
+         -d '{{\"rooms\":[\"demo-lobby\"],\"event\":\"chat\",\"args\":[\"demo-lobby\",{{\"name\":\"backend\",\"text\":\"Hello!\"}}]}}'\n"
+    )
+}

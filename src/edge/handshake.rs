@@ -1,0 +1,186 @@
+//! What an Engine.IO request wants, and Engine.IO's answers when it cannot have it.
+//!
+//! Parameters and error codes: Engine.IO protocol, and `Server.errors` of the `engine.io` package,
+//! whose JSON bodies clients know.
+
+use axum::{
+    Json,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use metrics::counter;
+use serde_json::json;
+use socketioxide_core::Sid;
+
+use crate::{
+    config::{Engine, Transport},
+    telemetry::metrics::REQUESTS_REFUSED,
+};
+
+/// A request that makes sense so far.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Handshake {
+    pub transport: Transport,
+    /// The session that the request belongs to; none opens a new one.
+    pub sid: Option<Sid>,
+}
+
+/// Why a request is not served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    TransportUnknown,
+    SessionUnknown,
+    BadHandshakeMethod,
+    BadRequest,
+    UnsupportedProtocol,
+    /// The pod is about to end; another one will take the client.
+    Draining,
+}
+
+impl Refusal {
+    /// Its name in `roomcast_requests_refused_total`.
+    fn label(self) -> &'static str {
+        match self {
+            Self::TransportUnknown => "transport_unknown",
+            Self::SessionUnknown => "session_unknown",
+            Self::BadHandshakeMethod => "bad_handshake_method",
+            Self::BadRequest => "bad_request",
+            Self::UnsupportedProtocol => "unsupported_protocol",
+            Self::Draining => "draining",
+        }
+    }
+
+    /// Engine.IO's code and message.
+    fn body(self) -> Option<(u8, &'static str)> {
+        match self {
+            Self::TransportUnknown => Some((0, "Transport unknown")),
+            Self::SessionUnknown => Some((1, "Session ID unknown")),
+            Self::BadHandshakeMethod => Some((2, "Bad handshake method")),
+            Self::BadRequest => Some((3, "Bad request")),
+            Self::UnsupportedProtocol => Some((5, "Unsupported protocol version")),
+            Self::Draining => None,
+        }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        counter!(REQUESTS_REFUSED.name, "code" => self.label()).increment(1);
+        match self.body() {
+            Some((code, message)) => {
+                (StatusCode::BAD_REQUEST, Json(json!({"code": code, "message": message})))
+                    .into_response()
+            }
+            None => {
+                // The client comes back by itself, and finds another pod.
+                let retry = [(header::RETRY_AFTER, HeaderValue::from_static("1"))];
+                let body = crate::error_body("draining", "this pod is about to end; try again");
+                (StatusCode::SERVICE_UNAVAILABLE, retry, Json(body)).into_response()
+            }
+        }
+    }
+}
+
+/// Counts an error that Engine.IO itself answered.
+pub(super) fn count_error(status: StatusCode) {
+    let code = match status {
+        StatusCode::PAYLOAD_TOO_LARGE => "payload_too_large",
+        StatusCode::BAD_REQUEST => "bad_request",
+        StatusCode::REQUEST_TIMEOUT => "request_timeout",
+        _ => "error",
+    };
+    counter!(REQUESTS_REFUSED.name, "code" => code).increment(1);
+}
+
+impl Handshake {
+    /// Reads a request, in the order of checks of the `engine.io` package.
+    pub fn parse(method: &Method, query: &str, upgrade: bool, engine: &Engine) -> Result<Self, Refusal> {
+        let transport = match parameter(query, "transport") {
+            Some("polling") => Transport::Polling,
+            Some("websocket") => Transport::Websocket,
+            _ => return Err(Refusal::TransportUnknown),
+        };
+        if !engine.transports.contains(&transport) {
+            return Err(Refusal::TransportUnknown);
+        }
+        let sid = match parameter(query, "sid") {
+            Some(sid) => Some(sid.parse().map_err(|_| Refusal::SessionUnknown)?),
+            None => None,
+        };
+        if sid.is_none() && method != Method::GET {
+            return Err(Refusal::BadHandshakeMethod);
+        }
+        match parameter(query, "EIO") {
+            Some("4") => {}
+            Some("3") if engine.allow_eio3 => {}
+            _ => return Err(Refusal::UnsupportedProtocol),
+        }
+        let allowed = match transport {
+            Transport::Polling => !upgrade && (method == Method::GET || method == Method::POST),
+            Transport::Websocket => upgrade && method == Method::GET,
+        };
+        if !allowed {
+            return Err(Refusal::BadRequest);
+        }
+        Ok(Self { transport, sid })
+    }
+}
+
+/// The first value of a query parameter, as it is written: Engine.IO's need no decoding.
+fn parameter<'a>(query: &'a str, name: &str) -> Option<&'a str> {
+    query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+}
+
+/// The key of a WebSocket handshake (RFC 6455, section 4.2.1); `None` if this is no such request.
+pub(super) fn websocket_key(headers: &HeaderMap) -> Option<&HeaderValue> {
+    let has = |name: header::HeaderName, token: &str| {
+        headers.get_all(name).iter().any(|value| {
+            value.to_str().is_ok_and(|value| {
+                value.split(',').any(|part| part.trim().eq_ignore_ascii_case(token))
+            })
+        })
+    };
+    let version = headers.get(header::SEC_WEBSOCKET_VERSION);
+    (has(header::UPGRADE, "websocket")
+        && has(header::CONNECTION, "upgrade")
+        && version.is_some_and(|version| version == "13"))
+    .then(|| headers.get(header::SEC_WEBSOCKET_KEY))
+    .flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    fn parse(method: &Method, query: &str, upgrade: bool) -> Result<Handshake, Refusal> {
+        Handshake::parse(method, query, upgrade, &Config::defaults().engine)
+    }
+
+    #[test]
+    fn a_new_session_on_either_transport() {
+        let polling = parse(&Method::GET, "EIO=4&transport=polling&t=abc", false);
+        assert_eq!(polling, Ok(Handshake { transport: Transport::Polling, sid: None }));
+        let websocket = parse(&Method::GET, "transport=websocket&EIO=4", true);
+        assert_eq!(websocket, Ok(Handshake { transport: Transport::Websocket, sid: None }));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_as_node_does() {
+        for (method, query, upgrade, refusal) in [
+            (Method::GET, "", false, Refusal::TransportUnknown),
+            (Method::GET, "EIO=4&transport=webtransport", false, Refusal::TransportUnknown),
+            (Method::GET, "EIO=4&transport=polling&sid=short", false, Refusal::SessionUnknown),
+            (Method::GET, "EIO=4&transport=polling&sid=", false, Refusal::SessionUnknown),
+            (Method::POST, "EIO=4&transport=polling", false, Refusal::BadHandshakeMethod),
+            (Method::GET, "EIO=3&transport=polling", false, Refusal::UnsupportedProtocol),
+            (Method::GET, "EIO=44&transport=polling", false, Refusal::UnsupportedProtocol),
+            (Method::GET, "transport=polling", false, Refusal::UnsupportedProtocol),
+            (Method::GET, "EIO=4&transport=websocket", false, Refusal::BadRequest),
+            (Method::GET, "EIO=4&transport=polling", true, Refusal::BadRequest),
+            (Method::PUT, "EIO=4&transport=polling&sid=AAAAAAAAAAAAAAAA", false, Refusal::BadRequest),
+        ] {
+            assert_eq!(parse(&method, query, upgrade), Err(refusal), "{method} {query}");
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Listening sockets, and the connections that they accept.
+
+use std::{io, net::SocketAddr, time::Duration};
+
+use axum::Router;
+use hyper::{body::Incoming, server::conn::http1};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
+    service::TowerToHyperService,
+};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tower::ServiceExt;
+
+use super::requests::Remote;
+
+/// A client can send a head of this many bytes; cookies and tokens fit.
+const MAX_HEAD: usize = 64 * 1024;
+/// After an accept that failed for want of files or memory: give connections time to end.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// An address cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address} ({key}): {source}")]
+pub struct ListenError {
+    address: SocketAddr,
+    key: &'static str,
+    source: io::Error,
+}
+
+/// How accepted connections are served.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Length of the accept queue.
+    pub backlog: u32,
+    /// Longest wait for the head of a request.
+    pub request_timeout: Duration,
+    /// Silence before TCP keep-alive probes start.
+    pub tcp_keepalive: Duration,
+}
+
+/// Sockets that listen, each on the address that it really has.
+#[derive(Debug)]
+pub struct Bound(Vec<TcpListener>);
+
+impl Bound {
+    /// The addresses, with the ports that 0 stood for.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.0.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+    }
+}
+
+/// Listens on all addresses. An IPv6 address is skipped on a machine that has no IPv6, unless it
+/// is the only one. `key` is the setting to name in errors.
+pub fn bind(key: &'static str, addresses: &[SocketAddr], backlog: u32) -> Result<Bound, ListenError> {
+    let mut listeners = Vec::with_capacity(addresses.len());
+    for &address in addresses {
+        match listen(address, backlog) {
+            Ok(listener) => listeners.push(listener),
+            Err(error) if addresses.len() > 1 && address.is_ipv6() && no_ipv6(&error) => {
+                tracing::warn!(%address, key, "skipped: this machine has no IPv6");
+            }
+            Err(source) => return Err(ListenError { address, key, source }),
+        }
+    }
+    Ok(Bound(listeners))
+}
+
+fn no_ipv6(error: &io::Error) -> bool {
+    const EAFNOSUPPORT: i32 = 97;
+    error.raw_os_error() == Some(EAFNOSUPPORT) || error.kind() == io::ErrorKind::AddrNotAvailable
+}
+
+fn listen(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        // So that 0.0.0.0 and [::] can stand side by side.
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Serves HTTP/1.1 on all sockets until `stop`, then lets requests under way finish. WebSockets
+/// are not waited for: they belong to the edge by then.
+pub async fn serve(
+    bound: Bound,
+    options: Options,
+    router: Router,
+    stop: impl Future<Output = ()> + Clone,
+) {
+    let accepting = bound
+        .0
+        .into_iter()
+        .map(|listener| accept(listener, options, router.clone(), stop.clone()));
+    futures_util::future::join_all(accepting).await;
+}
+
+async fn accept(listener: TcpListener, options: Options, router: Router, stop: impl Future<Output = ()>) {
+    let connections = GracefulShutdown::new();
+    tokio::pin!(stop);
+    loop {
+        let (stream, remote) = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    if !is_of_one_connection(&error) {
+                        tracing::warn!(%error, "cannot accept connections");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                    continue;
+                }
+            },
+            () = &mut stop => break,
+        };
+        if let Err(error) = set_options(&stream, &options) {
+            tracing::debug!(%remote, %error, "the client left before it was served");
+            continue;
+        }
+        let service = router.clone().map_request(move |mut request: http::Request<Incoming>| {
+            request.extensions_mut().insert(Remote(remote));
+            request
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(options.request_timeout)
+            .max_buf_size(MAX_HEAD)
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
+            .with_upgrades();
+        let connection = connections.watch(connection);
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%remote, %error, "connection broken");
+            }
+        });
+    }
+    connections.shutdown().await;
+}
+
+/// Such an error says nothing about the next connection.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+fn set_options(stream: &TcpStream, options: &Options) -> io::Result<()> {
+    // Packets are written whole, so there is nothing for Nagle to gather: with it, the first event
+    // takes 40 ms more.
+    stream.set_nodelay(true)?;
+    let keepalive = TcpKeepalive::new().with_time(options.tcp_keepalive);
+    SockRef::from(stream).set_tcp_keepalive(&keepalive)
+}

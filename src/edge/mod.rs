@@ -1,0 +1,18 @@
+//! The HTTP front of a pod: it owns each request before Socket.IO sees it, and each WebSocket stream
+//! for as long as it lives.
+//!
+//! - [`listener`]: sockets, accepted and served
+//! - [`handshake`]: what a request wants, and Engine.IO's answers when it cannot have it
+//! - [`sessions`]: the connections that are open, and how each of them ended
+//! - [`requests`]: polling, and the way to [`upgrade`]
+//! - [`upgrade`]: takes a WebSocket stream over from HTTP
+
+mod handshake;
+mod listener;
+mod requests;
+mod sessions;
+mod upgrade;
+
+pub use listener::{Bound, ListenError, Options, bind, serve};
+pub use requests::{Edge, NoPage, router};
+pub use sessions::{CloseReason, Connection, Sessions};

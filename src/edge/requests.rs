@@ -1,0 +1,192 @@
+//! Requests under the path of Socket.IO: polling, and the way to a WebSocket.
+
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{
+    Extension, Json, Router,
+    body::Body,
+    extract::{Request, State},
+    response::{IntoResponse, Response},
+    routing::any,
+};
+use http::{HeaderValue, Method, StatusCode, header};
+use http_body_util::BodyExt;
+use socketioxide::service::SocketIoService;
+use socketioxide_core::Sid;
+use tower::{Service as _, ServiceExt};
+use tower_http::{
+    cors::{AllowOrigin, CorsLayer},
+    timeout::RequestBodyTimeoutLayer,
+};
+
+use super::{
+    handshake::{Handshake, Refusal, count_error, websocket_key},
+    sessions::Sessions,
+    upgrade::{self, ClientStream},
+};
+use crate::{
+    backplane::Adapter,
+    config::{Config, Cors, Engine, Transport},
+    drain::Lifecycle,
+};
+
+/// Largest answer to a handshake: the open packet is some 120 bytes.
+const OPEN_PACKET_LIMIT: usize = 4096;
+
+/// What requests of clients meet.
+pub struct Edge {
+    engine: Engine,
+    sessions: Arc<Sessions>,
+    lifecycle: Lifecycle,
+    service: Service,
+}
+
+impl Edge {
+    /// Puts an edge before a Socket.IO server.
+    pub fn new(
+        config: &Config,
+        socketio: SocketIoService<NoPage, Adapter>,
+        sessions: Arc<Sessions>,
+        lifecycle: Lifecycle,
+    ) -> Arc<Self> {
+        let service = Service(socketio);
+        Arc::new(Self { engine: config.engine.clone(), sessions, lifecycle, service })
+    }
+
+    async fn handle(&self, remote: SocketAddr, request: Request) -> Result<Response, Refusal> {
+        let key = websocket_key(request.headers()).cloned();
+        let query = request.uri().query().unwrap_or_default();
+        let handshake = Handshake::parse(request.method(), query, key.is_some(), &self.engine)?;
+
+        let connection = match handshake.sid {
+            Some(sid) => self.sessions.find(sid).ok_or(Refusal::SessionUnknown)?,
+            None if !self.lifecycle.accepts_sessions() => return Err(Refusal::Draining),
+            None => self.sessions.begin(remote, handshake.transport),
+        };
+        match (handshake.transport, key, handshake.sid) {
+            (Transport::Websocket, Some(key), _) => {
+                upgrade::accept(request, &key, connection, self.service.clone())
+            }
+            (Transport::Websocket, None, _) => Err(Refusal::BadRequest),
+            (Transport::Polling, _, Some(_)) => Ok(self.service.http(request).await),
+            (Transport::Polling, _, None) => {
+                let (mut parts, body) = bare_parts(request)?;
+                parts.extensions.insert(connection.clone());
+                let response = self.service.http(Request::from_parts(parts, body)).await;
+                let (response, sid) = read_session_id(response).await;
+                if let Some(sid) = sid {
+                    self.sessions.register(sid, &connection);
+                }
+                Ok(response)
+            }
+        }
+    }
+}
+
+/// The request of a polling handshake in memory of its own, for the reason told in [`upgrade`].
+fn bare_parts(request: Request) -> Result<(http::request::Parts, Body), Refusal> {
+    let uri: http::Uri = request.uri().to_string().parse().map_err(|_| Refusal::BadRequest)?;
+    let (parts, ()) = Request::new(()).into_parts();
+    Ok((http::request::Parts { uri, method: Method::GET, ..parts }, request.into_body()))
+}
+
+/// The session id in the answer to a polling handshake: `0{"sid":"…`, before Engine.IO v4 with its
+/// length in front (`97:0{"sid":"…`).
+async fn read_session_id(response: Response) -> (Response, Option<Sid>) {
+    #[derive(serde::Deserialize)]
+    struct Open {
+        sid: Sid,
+    }
+
+    let (parts, body) = response.into_parts();
+    let body = match http_body_util::Limited::new(body, OPEN_PACKET_LIMIT).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(error) => {
+            tracing::error!(%error, "bug: the answer to a handshake cannot be read");
+            return (StatusCode::INTERNAL_SERVER_ERROR.into_response(), None);
+        }
+    };
+    let json = body.iter().position(|byte| *byte == b'{').map(|start| &body[start..]);
+    let sid = json.and_then(|json| serde_json::from_slice::<Open>(json).ok()).map(|open| open.sid);
+    (Response::from_parts(parts, Body::from(body)), sid)
+}
+
+/// socketioxide, called in the two ways that it can be.
+#[derive(Clone)]
+pub(super) struct Service(SocketIoService<NoPage, Adapter>);
+
+impl Service {
+    async fn http(&self, request: Request) -> Response {
+        let response = match self.0.clone().oneshot(request).await {
+            Ok(response) => response.map(Body::new),
+            Err(never) => match never {},
+        };
+        if response.status().is_client_error() || response.status().is_server_error() {
+            count_error(response.status());
+        }
+        response
+    }
+
+    pub(super) async fn websocket(
+        mut self,
+        stream: ClientStream,
+        request: http::Request<()>,
+    ) -> Result<(), impl std::error::Error> {
+        self.0.call((stream, request)).await
+    }
+}
+
+/// What socketioxide calls for requests that are not its own: none are, the router sees to that.
+#[derive(Clone)]
+pub struct NoPage;
+
+impl tower::Service<Request> for NoPage {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = std::future::Ready<Result<Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Infallible>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request) -> Self::Future {
+        std::future::ready(Ok(StatusCode::NOT_FOUND.into_response()))
+    }
+}
+
+/// The public routes. `pages` are served beside Socket.IO.
+pub fn router(edge: Arc<Edge>, config: &Config, pages: Router) -> Router {
+    let path = config.public.path.trim_end_matches('/');
+    let socketio = any(
+        |State(edge): State<Arc<Edge>>, Extension(Remote(remote)): Extension<Remote>, request: Request| async move {
+            edge.handle(remote, request).await
+        },
+    );
+    Router::new()
+        .route(path, socketio.clone())
+        .route(&format!("{path}/"), socketio)
+        .with_state(edge)
+        .merge(pages)
+        .fallback(|| async {
+            let body = crate::error_body("not_found", "nothing is here; clients connect below the path of Socket.IO");
+            (StatusCode::NOT_FOUND, Json(body))
+        })
+        .layer(RequestBodyTimeoutLayer::new(config.public.request_timeout))
+        .layer(cors(&config.public.cors))
+}
+
+/// The address of a request's peer, put there by the listener.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Remote(pub SocketAddr);
+
+fn cors(config: &Cors) -> CorsLayer {
+    let any = config.origins.iter().any(|origin| origin == "*");
+    let origins: Vec<HeaderValue> =
+        config.origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()).collect();
+    CorsLayer::new()
+        .allow_origin(if any { AllowOrigin::any() } else { AllowOrigin::list(origins) })
+        .allow_credentials(config.credentials)
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers([header::CONTENT_TYPE, header::AUTHORIZATION])
+        .max_age(Duration::from_secs(600))
+}

@@ -1,0 +1,238 @@
+//! The connections that are open, and how each of them ended.
+//!
+//! socketioxide says nothing of a connection that joins no namespace. So each handshake request
+//! carries a [`Connection`] in its extensions: socketioxide keeps the request as long as the
+//! session, and dropping it is the end of the connection, however it came.
+
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::{
+        Arc, RwLock, Weak,
+        atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering},
+    },
+};
+
+use metrics::{counter, gauge};
+use socketioxide::socket::DisconnectReason;
+use socketioxide_core::Sid;
+
+use crate::{
+    config::Transport,
+    telemetry::metrics::{CONNECTIONS, CONNECTIONS_CLOSED, CONNECTIONS_OPENED},
+};
+
+/// All connections of a pod.
+#[derive(Debug, Default)]
+pub struct Sessions {
+    open: AtomicUsize,
+    /// The pod closes them itself now.
+    closing: AtomicBool,
+    /// Sessions that began with polling, by id: only those can be asked for by another request.
+    polling: RwLock<HashMap<Sid, Weak<Connection>>>,
+}
+
+impl Sessions {
+    /// How many connections are open.
+    pub fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// From now on, connections end because the pod does.
+    pub fn closing(&self) {
+        self.closing.store(true, Ordering::Relaxed);
+    }
+
+    /// Begins a connection: it is over when the last clone of the `Arc` is dropped.
+    pub(super) fn begin(self: &Arc<Self>, remote: SocketAddr, transport: Transport) -> Arc<Connection> {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        counter!(CONNECTIONS_OPENED.name, "transport" => name(transport)).increment(1);
+        gauge!(CONNECTIONS.name, "transport" => name(transport)).increment(1);
+        Arc::new(Connection {
+            sessions: self.clone(),
+            remote,
+            websocket: AtomicBool::new(transport == Transport::Websocket),
+            reason: AtomicU8::new(CloseReason::NoNamespace as u8),
+            polling_sid: RwLock::new(None),
+        })
+    }
+
+    /// Makes a connection findable by its session id.
+    pub(super) fn register(&self, sid: Sid, connection: &Arc<Connection>) {
+        *write(&connection.polling_sid) = Some(sid);
+        write(&self.polling).insert(sid, Arc::downgrade(connection));
+    }
+
+    /// The connection of a session that began with polling.
+    pub(super) fn find(&self, sid: Sid) -> Option<Arc<Connection>> {
+        read(&self.polling).get(&sid)?.upgrade()
+    }
+}
+
+/// One client's Engine.IO session.
+#[derive(Debug)]
+pub struct Connection {
+    sessions: Arc<Sessions>,
+    remote: SocketAddr,
+    /// Whether it uses a WebSocket now, else polling.
+    websocket: AtomicBool,
+    /// A [`CloseReason`].
+    reason: AtomicU8,
+    polling_sid: RwLock<Option<Sid>>,
+}
+
+impl Connection {
+    /// The peer's address.
+    pub fn remote(&self) -> SocketAddr {
+        self.remote
+    }
+
+    /// Notes why a socket of this connection ended; the last one tells why the connection did.
+    pub fn ended(&self, reason: CloseReason) {
+        self.reason.store(reason as u8, Ordering::Relaxed);
+    }
+
+    /// Moves the connection to another transport. Says whether it was on the other one.
+    pub(super) fn use_transport(&self, transport: Transport) -> bool {
+        let websocket = transport == Transport::Websocket;
+        let moved = self.websocket.swap(websocket, Ordering::Relaxed) != websocket;
+        if moved {
+            let before = if websocket { Transport::Polling } else { Transport::Websocket };
+            gauge!(CONNECTIONS.name, "transport" => name(before)).decrement(1);
+            gauge!(CONNECTIONS.name, "transport" => name(transport)).increment(1);
+        }
+        moved
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let websocket = *self.websocket.get_mut();
+        let transport = if websocket { Transport::Websocket } else { Transport::Polling };
+        let reason = if self.sessions.closing.load(Ordering::Relaxed) {
+            CloseReason::ServerShuttingDown
+        } else {
+            CloseReason::from_index(*self.reason.get_mut())
+        };
+        if let Some(sid) = *read(&self.polling_sid) {
+            write(&self.sessions.polling).remove(&sid);
+        }
+        self.sessions.open.fetch_sub(1, Ordering::Relaxed);
+        gauge!(CONNECTIONS.name, "transport" => name(transport)).decrement(1);
+        counter!(CONNECTIONS_CLOSED.name, "reason" => reason.name()).increment(1);
+        tracing::debug!(remote = %self.remote, reason = reason.name(), "connection closed");
+    }
+}
+
+/// Why a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum CloseReason {
+    /// It joined no namespace: it left before, sent nonsense, or ran into `engine.connect_timeout`.
+    NoNamespace,
+    /// The client closed it, or the network did.
+    TransportClose,
+    /// It broke.
+    TransportError,
+    /// The client did not answer a ping.
+    PingTimeout,
+    /// The client sent what is no packet.
+    ParseError,
+    /// The client left its last namespace, then went.
+    ClientNamespaceDisconnect,
+    /// The pod put it out of its last namespace.
+    ServerNamespaceDisconnect,
+    /// The pod ended.
+    ServerShuttingDown,
+}
+
+impl CloseReason {
+    const ALL: [Self; 8] = [
+        Self::NoNamespace,
+        Self::TransportClose,
+        Self::TransportError,
+        Self::PingTimeout,
+        Self::ParseError,
+        Self::ClientNamespaceDisconnect,
+        Self::ServerNamespaceDisconnect,
+        Self::ServerShuttingDown,
+    ];
+
+    fn from_index(index: u8) -> Self {
+        Self::ALL.get(usize::from(index)).copied().unwrap_or(Self::NoNamespace)
+    }
+
+    /// Its name in Socket.IO's documentation ("disconnecting event"), and in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NoNamespace => "no namespace",
+            Self::TransportClose => "transport close",
+            Self::TransportError => "transport error",
+            Self::PingTimeout => "ping timeout",
+            Self::ParseError => "parse error",
+            Self::ClientNamespaceDisconnect => "client namespace disconnect",
+            Self::ServerNamespaceDisconnect => "server namespace disconnect",
+            Self::ServerShuttingDown => "server shutting down",
+        }
+    }
+}
+
+impl From<DisconnectReason> for CloseReason {
+    fn from(reason: DisconnectReason) -> Self {
+        match reason {
+            DisconnectReason::TransportClose => Self::TransportClose,
+            // Node ends a client that polls twice at once with a transport error as well.
+            DisconnectReason::TransportError | DisconnectReason::MultipleHttpPollingError => {
+                Self::TransportError
+            }
+            DisconnectReason::PacketParsingError => Self::ParseError,
+            DisconnectReason::HeartbeatTimeout => Self::PingTimeout,
+            DisconnectReason::ClientNSDisconnect => Self::ClientNamespaceDisconnect,
+            DisconnectReason::ServerNSDisconnect => Self::ServerNamespaceDisconnect,
+            DisconnectReason::ClosingServer => Self::ServerShuttingDown,
+        }
+    }
+}
+
+/// A transport's name in metrics and in Engine.IO.
+fn name(transport: Transport) -> &'static str {
+    match transport {
+        Transport::Polling => "polling",
+        Transport::Websocket => "websocket",
+    }
+}
+
+// What these locks guard is whole at every moment, so a panic elsewhere does not spoil it.
+fn read<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+fn write<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_counts_and_is_found_while_it_lives() {
+        let sessions = Arc::new(Sessions::default());
+        let sid = Sid::new();
+        let connection = sessions.begin(([127, 0, 0, 1], 1).into(), Transport::Polling);
+        sessions.register(sid, &connection);
+        assert_eq!(sessions.open(), 1);
+        assert!(sessions.find(sid).is_some());
+        drop(connection);
+        assert_eq!(sessions.open(), 0);
+        assert!(sessions.find(sid).is_none());
+        assert!(read(&sessions.polling).is_empty());
+    }
+
+    #[test]
+    fn a_reason_survives_its_index() {
+        for reason in CloseReason::ALL {
+            assert_eq!(CloseReason::from_index(reason as u8), reason);
+        }
+    }
+}

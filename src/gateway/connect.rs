@@ -1,0 +1,125 @@
+//! A client connects to a namespace.
+//!
+//! All is done in a connect *middleware*, which runs before CONNECT is answered: socketioxide drops
+//! an event that comes before its handler is there, and runs connect handlers after the answer.
+
+use std::sync::Arc;
+
+use metrics::{counter, gauge};
+use serde::Deserialize;
+use socketioxide::{
+    extract::{SocketRef, TryData},
+    handler::ConnectHandler,
+    socket::DisconnectReason,
+};
+
+use super::{
+    Namespace, Refusal,
+    auth::{Claims, JwtKey},
+    codes,
+    dispatch::Dispatched,
+};
+use crate::{
+    backplane::{Adapter, Backplane, Io},
+    config::{AuthPolicy, Limits},
+    edge::{CloseReason, Connection},
+    telemetry::metrics::{CONNECTS_REFUSED, SOCKETS},
+};
+
+/// What is shared by the sockets of one namespace.
+pub(super) struct Room {
+    pub namespace: Namespace,
+    pub backplane: Backplane,
+    pub limits: Limits,
+    key: Option<JwtKey>,
+}
+
+/// What the gateway knows of a socket. It lives in the socket's extensions, and dies with it.
+pub struct Member {
+    pub(super) room: Arc<Room>,
+    pub(super) claims: Option<Claims>,
+}
+
+impl std::ops::Deref for Member {
+    type Target = Room;
+
+    fn deref(&self) -> &Room {
+        &self.room
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        gauge!(SOCKETS.name, "namespace" => self.namespace.path.clone()).decrement(1);
+    }
+}
+
+/// The namespace that there is when nothing is configured: clients connect, and may do nothing.
+pub fn open() -> Namespace {
+    Namespace::new("/").auth(AuthPolicy::None)
+}
+
+/// Lets clients connect to a namespace.
+pub fn attach(io: &Io, namespace: Namespace, backplane: Backplane, limits: Limits, key: Option<JwtKey>) {
+    let path = namespace.path.clone();
+    let room = Arc::new(Room { namespace, backplane, limits, key });
+    let middleware = {
+        let room = room.clone();
+        move |socket: SocketRef<Adapter>, auth: TryData<Auth>| {
+            let entered = enter(&room, &socket, auth.0.ok()).inspect_err(|refusal| {
+                let path = room.namespace.path.clone();
+                counter!(CONNECTS_REFUSED.name, "namespace" => path, "code" => refusal.code).increment(1);
+                tracing::debug!(socket = %socket.id, code = refusal.code, "connect refused");
+            });
+            std::future::ready(entered.map_err(|refusal| refusal.message))
+        }
+    };
+    io.ns(path, (async || {}).with(middleware));
+}
+
+/// The `auth` of the stock client: `io(url, { auth: { token } })`.
+#[derive(Default, Deserialize)]
+struct Auth {
+    #[serde(default)]
+    token: Option<String>,
+}
+
+fn enter(room: &Arc<Room>, socket: &SocketRef<Adapter>, auth: Option<Auth>) -> Result<(), Refusal> {
+    let claims = authenticate(room, auth.unwrap_or_default())?;
+    gauge!(SOCKETS.name, "namespace" => room.namespace.path.clone()).increment(1);
+    socket.extensions.insert(Arc::new(Member { room: room.clone(), claims }));
+
+    // As on Node: the room of its own id is how a socket is addressed.
+    let own = socket.id.to_string();
+    let rooms = room.namespace.default_rooms.iter().cloned().chain([own]).collect();
+    room.backplane.join(&room.namespace.path, socket.id, rooms);
+
+    socket.on_fallback(async |_: Dispatched| {});
+    socket.on_disconnect(async |socket: SocketRef<Adapter>, reason: DisconnectReason| {
+        if let Some(connection) = socket.req_parts().extensions.get::<Arc<Connection>>() {
+            connection.ended(CloseReason::from(reason));
+        }
+    });
+    Ok(())
+}
+
+fn authenticate(room: &Room, auth: Auth) -> Result<Option<Claims>, Refusal> {
+    let token = match (room.namespace.auth, auth.token) {
+        (AuthPolicy::None, _) | (AuthPolicy::Optional, None) => return Ok(None),
+        (AuthPolicy::Required, None) => {
+            let message = "authentication required: send a token in `auth.token`";
+            return Err(Refusal::new(codes::AUTHENTICATION_REQUIRED, message));
+        }
+        (_, Some(token)) => token,
+    };
+    // Without a key no token is valid.
+    let claims = room.key.as_ref().and_then(|key| {
+        key.check(&token)
+            .inspect_err(|error| tracing::debug!(%error, "token refused"))
+            .ok()
+    });
+    match claims {
+        Some(claims) => Ok(Some(claims)),
+        None => Err(Refusal::new(codes::TOKEN_INVALID, "the token is invalid or has expired")),
+    }
+}

@@ -1,0 +1,146 @@
+//! An event from a client, and what a handler can do with it.
+
+use std::sync::Arc;
+
+use serde::{Serialize, de::DeserializeOwned};
+use socketioxide::{extract::{Data, SocketRef}, handler::FromMessageParts};
+use socketioxide_core::Value;
+
+use super::{
+    Refusal, auth::Claims, codes, connect::Member, payload::Head,
+};
+use crate::backplane::{Adapter, Emit, Source};
+
+/// Handles the events of a pattern. Called in the order in which a client sent them, before the
+/// next packet of that client is read: it must not block.
+pub trait Handler: Send + Sync + 'static {
+    /// Handles one event. The reply, or the refusal, is its ack.
+    fn handle(&self, event: &Event<'_>) -> Result<Reply, Refusal>;
+}
+
+impl<F> Handler for F
+where
+    F: Fn(&Event<'_>) -> Result<Reply, Refusal> + Send + Sync + 'static,
+{
+    fn handle(&self, event: &Event<'_>) -> Result<Reply, Refusal> {
+        self(event)
+    }
+}
+
+/// What a handler answers: the one argument of the ack, if the client asked for one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reply(pub(super) serde_json::Value);
+
+impl Reply {
+    /// An ack with a value.
+    ///
+    /// # Errors
+    /// A refusal with `bad_request` if the value is no JSON, such as a map whose keys are no text.
+    pub fn json(value: impl Serialize) -> Result<Self, Refusal> {
+        serde_json::to_value(value)
+            .map(Self)
+            .map_err(|error| Refusal::new(codes::BAD_REQUEST, format!("the reply is no JSON: {error}")))
+    }
+
+    /// `{"accepted":true}`: it was done, and there is nothing more to say.
+    pub fn accepted() -> Self {
+        Self(serde_json::json!({"accepted": true}))
+    }
+}
+
+/// An event that a client sent.
+pub struct Event<'a> {
+    pub(super) socket: Socket<'a>,
+    pub(super) payload: &'a Value,
+    pub(super) head: Head<'a>,
+}
+
+impl<'a> Event<'a> {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.head.name
+    }
+
+    /// Its first argument, if that is text: for a relayed event, the room.
+    pub fn first_text(&self) -> Option<&str> {
+        self.head.first.as_deref()
+    }
+
+    /// The socket it came from.
+    pub fn socket(&self) -> &Socket<'a> {
+        &self.socket
+    }
+
+    /// Its arguments: the first one as any type, or several as a tuple. Use `bytes::Bytes` for
+    /// binary.
+    ///
+    /// # Errors
+    /// A refusal with `bad_request` if they have another form.
+    pub fn arguments<T: DeserializeOwned>(&self) -> Result<T, Refusal> {
+        // Reading takes attachments out of the value, and a relay may still need them.
+        let mut payload = self.payload.clone();
+        Data::<T>::from_message_parts(&self.socket.socket, &mut payload, &None)
+            .map(|Data(arguments)| arguments)
+            .map_err(|error| Refusal::new(codes::BAD_REQUEST, error.to_string()))
+    }
+
+    /// Sends the event on as it came to the other sockets of a room; of the namespace, if `None`.
+    pub fn relay(&self, room: Option<&str>) {
+        let emit = Emit {
+            payload: self.payload.clone(),
+            rooms: room.map(str::to_owned).into_iter().collect(),
+            except: Vec::new(),
+            from: Some(self.socket.socket.id),
+            volatile: false,
+            source: Source::Client,
+        };
+        // The namespace exists: this socket is in it.
+        let _ = self.socket.member.backplane.emit(self.socket.namespace(), emit);
+    }
+}
+
+/// A client in one namespace.
+pub struct Socket<'a> {
+    pub(super) socket: SocketRef<Adapter>,
+    pub(super) member: &'a Arc<Member>,
+}
+
+impl Socket<'_> {
+    /// Its id, which is also the name of its own room.
+    pub fn id(&self) -> String {
+        self.socket.id.to_string()
+    }
+
+    /// The namespace it is in.
+    pub fn namespace(&self) -> &str {
+        self.socket.ns()
+    }
+
+    /// What its token said; `None` without a valid one.
+    pub fn claims(&self) -> Option<&Claims> {
+        self.member.claims.as_ref()
+    }
+
+    /// The rooms it is in, without that of its own id.
+    pub fn rooms(&self) -> Vec<String> {
+        let id = self.id();
+        let mut rooms = self.member.backplane.rooms_of(self.namespace(), self.socket.id);
+        rooms.retain(|room| *room != id);
+        rooms
+    }
+
+    /// Puts it in rooms.
+    pub fn join(&self, rooms: Vec<String>) {
+        self.member.backplane.join(self.namespace(), self.socket.id, rooms);
+    }
+
+    /// Takes it out of rooms.
+    pub fn leave(&self, rooms: Vec<String>) {
+        self.member.backplane.leave(self.namespace(), self.socket.id, rooms);
+    }
+
+    /// Whether a room is that of a socket's own id, here or elsewhere in the namespace.
+    pub fn is_id(&self, room: &str) -> bool {
+        self.member.backplane.is_socket(self.namespace(), room)
+    }
+}

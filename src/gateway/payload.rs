@@ -1,0 +1,300 @@
+//! Reads of an event what is needed to route it, and makes sure that other clients can read the rest.
+//!
+//! A relayed event goes on as it came, byte for byte. So it must be checked first: the stock client
+//! closes its connection on a packet that it cannot decode, which would let one client take others
+//! down. What the client refuses is listed in `socket.io-parser`: an event name that is reserved,
+//! JSON that is none, and a placeholder for an attachment that does not exist.
+
+use std::{borrow::Cow, fmt};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
+use socketioxide_core::Value;
+
+/// Event names that `socket.io-parser` keeps for itself (`RESERVED_EVENTS`).
+const RESERVED: [&str; 6] =
+    ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"];
+
+/// Whether a client would refuse an event of this name.
+pub fn is_reserved(event: &str) -> bool {
+    RESERVED.contains(&event)
+}
+
+/// The beginning of an event.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Head<'a> {
+    pub name: Cow<'a, str>,
+    /// The first argument, if it is text: for a relayed event, the room.
+    pub first: Option<Cow<'a, str>>,
+}
+
+/// An event that other clients could not read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Malformed {
+    #[error("not an array that begins with the name of an event: {0}")]
+    Json(#[from] serde_json::Error),
+    #[error("not an array that begins with the name of an event: {0}")]
+    Msgpack(#[from] rmp_serde::decode::Error),
+    #[error("the name {0:?} is reserved")]
+    Reserved(String),
+}
+
+/// Reads the whole event once.
+pub(super) fn inspect(value: &Value) -> Result<Head<'_>, Malformed> {
+    let head = match value {
+        Value::Str(text, attachments) => {
+            let attachments = attachments.as_ref().map(|attachments| attachments.len());
+            let mut json = serde_json::Deserializer::from_str(text);
+            let head = EventSeed { attachments }.deserialize(&mut json)?;
+            json.end()?;
+            head
+        }
+        Value::Bytes(bytes) => {
+            let mut msgpack = rmp_serde::Deserializer::from_read_ref(bytes.as_ref());
+            EventSeed { attachments: None }.deserialize(&mut msgpack)?
+        }
+    };
+    if is_reserved(&head.name) {
+        return Err(Malformed::Reserved(head.name.into_owned()));
+    }
+    Ok(head)
+}
+
+/// Reads an array: a name, a first argument, and more.
+struct EventSeed {
+    /// How many attachments came with the event; `None` for an event without any, whose
+    /// placeholders no client looks at.
+    attachments: Option<usize>,
+}
+
+impl<'de> DeserializeSeed<'de> for EventSeed {
+    type Value = Head<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for EventSeed {
+    type Value = Head<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an event")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let value = ValueSeed { attachments: self.attachments };
+        let Some(Seen::Text(name)) = seq.next_element_seed(value)? else {
+            return Err(de::Error::custom("no event name"));
+        };
+        let first = seq.next_element_seed(value)?.and_then(Seen::text);
+        while value.skip_element(&mut seq)? {}
+        Ok(Head { name, first })
+    }
+}
+
+/// What matters of a value.
+#[derive(PartialEq)]
+enum Seen<'a> {
+    Text(Cow<'a, str>),
+    True,
+    Index(usize),
+    Other,
+}
+
+impl<'a> Seen<'a> {
+    fn text(self) -> Option<Cow<'a, str>> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+}
+
+/// Reads any value, and checks the placeholders in it if there are attachments.
+#[derive(Clone, Copy)]
+struct ValueSeed {
+    attachments: Option<usize>,
+}
+
+impl<'de> DeserializeSeed<'de> for ValueSeed {
+    type Value = Seen<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for ValueSeed {
+    type Value = Seen<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an argument")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(Seen::Text(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Seen::Text(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Self::Value, E> {
+        Ok(if value { Seen::True } else { Seen::Other })
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
+        Ok(usize::try_from(number).map_or(Seen::Other, Seen::Index))
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+        Ok(Seen::Other)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(Seen::Other)
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Seen::Other)
+    }
+
+    fn visit_bytes<E>(self, _: &[u8]) -> Result<Self::Value, E> {
+        Ok(Seen::Other)
+    }
+
+    /// An extension of msgpack, such as a date.
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, extension: D) -> Result<Self::Value, D::Error> {
+        IgnoredAny::deserialize(extension)?;
+        Ok(Seen::Other)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        while self.skip_element(&mut seq)? {}
+        Ok(Seen::Other)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let Some(attachments) = self.attachments else {
+            while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+            return Ok(Seen::Other);
+        };
+        // As in JavaScript, the last of several equal keys counts.
+        let (mut placeholder, mut number) = (Seen::Other, Seen::Other);
+        while let Some(Key(key)) = map.next_key()? {
+            let value = map.next_value_seed(self)?;
+            match &*key {
+                "_placeholder" => placeholder = value,
+                "num" => number = value,
+                _ => {}
+            }
+        }
+        let dangling = !matches!(number, Seen::Index(index) if index < attachments);
+        if placeholder == Seen::True && dangling {
+            return Err(de::Error::custom("a placeholder for an attachment that is not there"));
+        }
+        Ok(Seen::Other)
+    }
+}
+
+impl ValueSeed {
+    /// Reads one element of which nothing matters, as cheaply as can be. Says whether there was one.
+    fn skip_element<'de, A: SeqAccess<'de>>(self, seq: &mut A) -> Result<bool, A::Error> {
+        Ok(match self.attachments {
+            Some(_) => seq.next_element_seed(self)?.is_some(),
+            None => seq.next_element::<IgnoredAny>()?.is_some(),
+        })
+    }
+}
+
+/// A key of a map, not copied if it need not be.
+#[derive(Deserialize)]
+struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::collections::VecDeque;
+
+    use super::*;
+
+    fn json(text: &str) -> Value {
+        Value::Str(text.to_owned().into(), None)
+    }
+
+    fn binary(text: &str, attachments: usize) -> Value {
+        let attachments = VecDeque::from(vec![bytes::Bytes::from_static(b"x"); attachments]);
+        Value::Str(text.to_owned().into(), Some(attachments))
+    }
+
+    #[test]
+    fn name_and_first_argument_are_read() {
+        for (text, name, first) in [
+            (r#"["chat","public-a",{"deep":[1,null,true,1.5,-3]}]"#, "chat", Some("public-a")),
+            (r#"["chat",{"room":"x"}]"#, "chat", None),
+            (r#"["chat"]"#, "chat", None),
+            (r#"["a\"b","c\u00e9"]"#, "a\"b", Some("c\u{e9}")),
+        ] {
+            let value = json(text);
+            let head = inspect(&value).unwrap();
+            assert_eq!((&*head.name, head.first.as_deref()), (name, first), "{text}");
+        }
+    }
+
+    #[test]
+    fn msgpack_is_read_too() {
+        let bytes = rmp_serde::to_vec(&("chat", "public-a", 3, Some(1.5), [true])).unwrap();
+        let value = Value::Bytes(bytes.into());
+        let head = inspect(&value).unwrap();
+        assert_eq!((&*head.name, head.first.as_deref()), ("chat", Some("public-a")));
+        assert!(inspect(&Value::Bytes(b"\x93\xa4chat\x01".as_slice().into())).is_err());
+    }
+
+    #[test]
+    fn what_would_take_another_client_down_is_refused() {
+        for text in [
+            "",
+            "{}",
+            "[]",
+            "[1]",
+            r#"["chat","a""#,
+            r#"["chat","a"] and more"#,
+            r#"["chat","a",{]"#,
+            r#"["connect"]"#,
+            r#"["disconnect","a"]"#,
+        ] {
+            assert!(inspect(&json(text)).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn placeholders_must_have_their_attachment() {
+        let good = r#"["f","a",{"_placeholder":true,"num":0},[{"x":{"num":1,"_placeholder":true}}]]"#;
+        assert!(inspect(&binary(good, 2)).is_ok());
+        for text in [
+            good,
+            r#"["f","a",{"_placeholder":true}]"#,
+            r#"["f","a",{"_placeholder":true,"num":-1}]"#,
+            r#"["f","a",{"_placeholder":true,"num":"0"}]"#,
+            r#"["f","a",{"_placeholder":false,"_placeholder":true,"num":0,"num":7}]"#,
+            r#"["f","a",{"_placeholder":{"_placeholder":true,"num":7}}]"#,
+            r#"["f","a",{"num":{"_placeholder":true,"num":7}}]"#,
+            r#"["f",{"_placeholder":true,"num":7}]"#,
+        ] {
+            assert!(inspect(&binary(text, 1)).is_err(), "{text}");
+        }
+        // No client looks for attachments in an event that has none.
+        assert!(inspect(&json(good)).is_ok());
+    }
+
+    #[test]
+    fn deep_nesting_ends_no_stack() {
+        let deep = format!(r#"["chat","a",{}1{}]"#, "[".repeat(100_000), "]".repeat(100_000));
+        assert!(inspect(&json(&deep)).is_ok());
+        assert!(inspect(&binary(&deep, 1)).is_err());
+    }
+}

@@ -1,0 +1,73 @@
+//! Why a client does not get what it asked for.
+
+use std::borrow::Cow;
+
+/// The codes that clients see, in error acks, in refused joins and in `connect_error`.
+///
+/// They are stable: `docs/errors.md` lists them and a test compares.
+pub mod codes {
+    /// The arguments of the event do not have the form that it needs.
+    pub const BAD_REQUEST: &str = "bad_request";
+    /// The packet is no event that other clients could read.
+    pub const BAD_EVENT: &str = "bad_event";
+    /// No rule allows this event.
+    pub const EVENT_DENIED: &str = "event_denied";
+    /// Only members may emit to the room.
+    pub const NOT_IN_ROOM: &str = "not_in_room";
+    /// No rule allows to join this room.
+    pub const ROOM_DENIED: &str = "room_denied";
+    /// The room is for sockets that showed a valid token.
+    pub const AUTHENTICATION_REQUIRED: &str = "authentication_required";
+    /// The token is wrong, out of date, or not for this service.
+    pub const TOKEN_INVALID: &str = "token_invalid";
+    /// The name of the room is empty or too long.
+    pub const BAD_ROOM_NAME: &str = "bad_room_name";
+    /// The socket is in as many rooms as it may be.
+    pub const ROOM_LIMIT: &str = "room_limit";
+    /// The room of a socket's own id can be neither joined by others nor left.
+    pub const ROOM_RESERVED: &str = "room_reserved";
+
+    /// All of them.
+    pub const ALL: &[&str] = &[
+        BAD_REQUEST,
+        BAD_EVENT,
+        EVENT_DENIED,
+        NOT_IN_ROOM,
+        ROOM_DENIED,
+        AUTHENTICATION_REQUIRED,
+        TOKEN_INVALID,
+        BAD_ROOM_NAME,
+        ROOM_LIMIT,
+        ROOM_RESERVED,
+    ];
+}
+
+/// A refused event: the client gets it as `{"error":{"code","message"}}` if it asked for an ack.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message} ({code})")]
+pub struct Refusal {
+    /// Stable, for programs: one of [`codes`], or a handler's own.
+    pub code: &'static str,
+    /// For people.
+    pub message: Cow<'static, str>,
+}
+
+impl Refusal {
+    /// A refusal with a code and words for it.
+    pub fn new(code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { code, message: message.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::codes;
+
+    #[test]
+    fn the_reference_lists_each_code() {
+        let page = include_str!("../../docs/errors.md");
+        for code in codes::ALL {
+            assert!(page.contains(&format!("| `{code}` |")), "docs/errors.md lacks {code}");
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! Roomcast: a Socket.IO service for Kubernetes.
+//!
+//! The binary `roomcast` is configured and needs no code. This crate is for those who write their
+//! own handlers:
+//!
+//! ```no_run
+//! use roomcast::{Event, Namespace, Reply, Server, config::{AuthPolicy, Config}};
+//!
+//! # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let echo = Namespace::new("/echo")
+//!     .auth(AuthPolicy::None)
+//!     .on("echo", |event: &Event<'_>| Reply::json(event.arguments::<String>()?));
+//!
+//! let pod = Server::builder(Config::defaults()).namespace(echo).build()?.bind()?;
+//! println!("clients connect to {:?}", pod.public());
+//! pod.run(async { drop(tokio::signal::ctrl_c().await) }, std::future::pending()).await;
+//! # Ok(()) }
+//! ```
+//!
+//! A request meets the parts in this order: [`edge`], socketioxide, [`gateway`], [`backplane`].
+//! `ARCHITECTURE.md` has the map.
+
+pub mod backplane;
+pub mod cli;
+pub mod config;
+pub mod drain;
+pub mod edge;
+pub mod gateway;
+mod internal;
+pub mod publish;
+mod server;
+pub mod telemetry;
+
+mod demo;
+
+pub use gateway::{Event, Handler, Namespace, Refusal, Reply, Socket};
+pub use server::{BuildError, Builder, Listening, Server};
+
+/// The one shape of an error, in answers of HTTP and in acks: `{"error":{"code","message"}}`.
+pub(crate) fn error_body(code: &str, message: &str) -> serde_json::Value {
+    serde_json::json!({"error": {"code": code, "message": message}})
+}

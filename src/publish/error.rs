@@ -1,0 +1,120 @@
+//! What the API answers when it cannot do what it was asked for.
+
+use axum::{
+    Json,
+    extract::rejection::{BytesRejection, FailedToBufferBody},
+    response::{IntoResponse, Response},
+};
+use http::{HeaderValue, StatusCode, header};
+
+use crate::backplane::EncodeError;
+
+/// An error of the API. Its code is stable: `docs/errors.md` lists them and a test compares.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ApiError {
+    /// No key is configured.
+    #[error("the API is off: set api.keys, or api.keys_file, to use it")]
+    Disabled,
+    /// No key was sent, or a wrong one.
+    #[error("send one of api.keys as `Authorization: Bearer <key>`")]
+    Unauthorized,
+    /// There is no such path.
+    #[error("no such path in this API")]
+    NotFound,
+    /// The path is there, for another method.
+    #[error("this path does not take this method")]
+    MethodNotAllowed,
+    /// The body is larger than a message may be.
+    #[error("the body is larger than limits.max_payload")]
+    PayloadTooLarge,
+    /// The body did not arrive, or is not what is expected.
+    #[error("{0}")]
+    InvalidRequest(String),
+    /// The namespace is not configured.
+    #[error("{0}")]
+    UnknownNamespace(String),
+}
+
+/// All codes of [`ApiError`].
+pub mod codes {
+    /// In the order of the variants.
+    pub const ALL: &[&str] = &[
+        "api_disabled",
+        "unauthorized",
+        "not_found",
+        "method_not_allowed",
+        "payload_too_large",
+        "invalid_request",
+        "unknown_namespace",
+    ];
+}
+
+impl ApiError {
+    /// Its code in the answer and in metrics.
+    pub fn code(&self) -> &'static str {
+        codes::ALL[match self {
+            Self::Disabled => 0,
+            Self::Unauthorized => 1,
+            Self::NotFound => 2,
+            Self::MethodNotAllowed => 3,
+            Self::PayloadTooLarge => 4,
+            Self::InvalidRequest(_) => 5,
+            Self::UnknownNamespace(_) => 6,
+        }]
+    }
+
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Disabled => StatusCode::FORBIDDEN,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::NotFound | Self::UnknownNamespace(_) => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::InvalidRequest(_) => StatusCode::BAD_REQUEST,
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let body = crate::error_body(self.code(), &self.to_string());
+        let mut response = (self.status(), Json(body)).into_response();
+        if matches!(self, Self::Unauthorized) {
+            let challenge = HeaderValue::from_static("Bearer");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl From<BytesRejection> for ApiError {
+    fn from(rejection: BytesRejection) -> Self {
+        match rejection {
+            BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => {
+                Self::PayloadTooLarge
+            }
+            other => Self::InvalidRequest(other.body_text()),
+        }
+    }
+}
+
+impl From<EncodeError> for ApiError {
+    fn from(error: EncodeError) -> Self {
+        match error {
+            EncodeError::UnknownNamespace(error) => Self::UnknownNamespace(error.to_string()),
+            EncodeError::Parser(_) => Self::InvalidRequest(error.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_reference_lists_each_code() {
+        let page = include_str!("../../docs/errors.md");
+        for code in super::codes::ALL {
+            assert!(page.contains(&format!("| `{code}` |")), "docs/errors.md lacks {code}");
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! A pod: built from settings and namespaces, bound to its addresses, run until it is told to stop.
+
+use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::Router;
+use metrics_exporter_prometheus::BuildError as RecorderError;
+use socketioxide::{ParserConfig, SocketIo, SocketIoBuilder, TransportType};
+
+use crate::{
+    backplane::{Adapter, Backplane, Io},
+    config::{Config, Parser, Transport},
+    drain::{self, Lifecycle, Outcome, Phase},
+    edge::{self, Edge, ListenError, Options, Sessions},
+    gateway::{self, JwtKey, Namespace},
+    internal,
+    publish,
+    telemetry::metrics::Metrics,
+};
+
+/// Bytes of the buffer that each WebSocket reads into: most packets of a client are smaller, and
+/// an idle connection costs this much.
+const READ_BUFFER: usize = 512;
+
+/// A pod cannot be built.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// Two of its parts claim one namespace.
+    #[error("namespace {0:?} is claimed twice; each namespace has one owner")]
+    NamespaceClaimedTwice(String),
+    /// Tokens are to be checked, and there is no key.
+    #[error("namespace {0:?} asks for tokens, and auth.jwt.secret is not set")]
+    NoKey(String),
+    /// The program collects metrics in a way of its own.
+    #[error("metrics cannot be collected: {0}")]
+    Metrics(#[from] RecorderError),
+}
+
+/// Builds a pod.
+pub struct Builder {
+    config: Config,
+    namespaces: Vec<Namespace>,
+    pages: Router,
+}
+
+/// A pod that is ready to listen.
+pub struct Server {
+    config: Config,
+    public: Router,
+    internal: Router,
+    pod: Pod,
+}
+
+/// A pod that listens, and serves once it runs.
+pub struct Listening {
+    server: Server,
+    public: edge::Bound,
+    internal: edge::Bound,
+}
+
+/// What the end of a pod has to do with.
+struct Pod {
+    io: Io,
+    sessions: Arc<Sessions>,
+    lifecycle: Lifecycle,
+    metrics: Metrics,
+}
+
+impl Server {
+    /// A pod with these settings.
+    pub fn builder(config: Config) -> Builder {
+        Builder { config, namespaces: Vec::new(), pages: Router::new() }
+    }
+
+    /// Listens on the configured addresses.
+    pub fn bind(self) -> Result<Listening, ListenError> {
+        let public = &self.config.public;
+        Ok(Listening {
+            public: edge::bind("public.listen", &public.listen, public.backlog)?,
+            internal: edge::bind("internal.listen", &self.config.internal.listen, public.backlog)?,
+            server: self,
+        })
+    }
+}
+
+impl Builder {
+    /// Adds a namespace, beside those of the configuration.
+    pub fn namespace(mut self, namespace: Namespace) -> Self {
+        self.namespaces.push(namespace);
+        self
+    }
+
+    /// Serves pages of the program on the public listener, beside Socket.IO.
+    pub fn pages(mut self, pages: Router) -> Self {
+        self.pages = self.pages.merge(pages);
+        self
+    }
+
+    /// Its settings.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Puts the pod together.
+    pub fn build(self) -> Result<Server, BuildError> {
+        let Self { config, namespaces, pages } = self;
+        let metrics = Metrics::install()?;
+        let lifecycle = Lifecycle::default();
+        let sessions = Arc::new(Sessions::default());
+        let backplane = Backplane::default();
+        let (socketio, io) = socketio(&config, backplane.clone()).build_with_inner_svc(edge::NoPage);
+
+        let key = JwtKey::new(&config.auth.jwt.secret);
+        for namespace in all_namespaces(&config, namespaces)? {
+            if namespace.needs_key() && key.is_none() {
+                return Err(BuildError::NoKey(namespace.path().to_owned()));
+            }
+            gateway::attach(&io, namespace, backplane.clone(), config.limits.clone(), key.clone());
+        }
+
+        let edge = Edge::new(&config, socketio, sessions.clone(), lifecycle.clone());
+        let api = publish::router(backplane, &config.api, &config.limits);
+        Ok(Server {
+            public: edge::router(edge, &config, pages),
+            internal: internal::router(lifecycle.clone(), metrics.clone(), api),
+            pod: Pod { io, sessions, lifecycle, metrics },
+            config,
+        })
+    }
+}
+
+/// Those of the configuration and those of the program; `/` if there are none.
+fn all_namespaces(config: &Config, own: Vec<Namespace>) -> Result<Vec<Namespace>, BuildError> {
+    let configured = config
+        .namespaces
+        .iter()
+        .map(|(path, namespace)| gateway::configured(path, namespace, &config.limits));
+    let mut all: Vec<_> = configured.chain(own).collect();
+    if all.is_empty() {
+        all.push(gateway::open());
+    }
+    let mut paths = std::collections::HashSet::new();
+    match all.iter().find(|namespace| !paths.insert(namespace.path())) {
+        Some(twice) => Err(BuildError::NamespaceClaimedTwice(twice.path().to_owned())),
+        None => Ok(all),
+    }
+}
+
+/// socketioxide with our settings: one limit of payload for both transports, and a queue that holds
+/// a burst.
+fn socketio(config: &Config, backplane: Backplane) -> SocketIoBuilder<Adapter> {
+    let (engine, limits) = (&config.engine, &config.limits);
+    let builder = SocketIo::builder()
+        .req_path(config.public.path.trim_end_matches('/').to_owned())
+        .ping_interval(engine.ping_interval)
+        .ping_timeout(engine.ping_timeout)
+        .upgrade_timeout(engine.upgrade_timeout)
+        .connect_timeout(engine.connect_timeout)
+        .max_payload(limits.max_payload as u64)
+        .ws_max_message_size(limits.max_payload)
+        .ws_max_frame_size(limits.max_payload)
+        .ws_read_buffer_size(READ_BUFFER)
+        .max_buffer_size(limits.send_queue);
+    let builder = match engine.transports[..] {
+        [Transport::Polling] => builder.transports([TransportType::Polling]),
+        [Transport::Websocket] => builder.transports([TransportType::Websocket]),
+        _ => builder,
+    };
+    let builder = match engine.parser {
+        Parser::Json => builder.with_parser(
+            ParserConfig::common()
+                .max_incoming_binary_buf_size(limits.max_payload)
+                .max_incoming_binaries(limits.max_attachments),
+        ),
+        Parser::Msgpack => builder.with_parser(ParserConfig::msgpack()),
+    };
+    builder.with_adapter::<Adapter>(backplane)
+}
+
+impl Listening {
+    /// Addresses of the public listener.
+    pub fn public(&self) -> Vec<SocketAddr> {
+        self.public.addresses()
+    }
+
+    /// Addresses of the internal listener.
+    pub fn internal(&self) -> Vec<SocketAddr> {
+        self.internal.addresses()
+    }
+
+    /// Serves until `stop`, then drains. `hurry` cuts the drain short.
+    pub async fn run(
+        self,
+        stop: impl Future<Output = ()>,
+        hurry: impl Future<Output = ()>,
+    ) -> Outcome {
+        let Self { server, public, internal } = self;
+        let Server { config, public: public_router, internal: internal_router, pod } = server;
+        let options = Options {
+            backlog: config.public.backlog,
+            request_timeout: config.public.request_timeout,
+            tcp_keepalive: config.public.tcp_keepalive,
+        };
+        tokio::spawn(pod.metrics.clone().upkeep());
+        let stopped = {
+            let lifecycle = pod.lifecycle.clone();
+            move || {
+                let lifecycle = lifecycle.clone();
+                async move { lifecycle.reached(Phase::Stopped).await }
+            }
+        };
+        // Both listen to the end: the one to say 503, the other to tell how the drain goes.
+        let public = tokio::spawn(edge::serve(public, options, public_router, stopped.clone()));
+        let internal = tokio::spawn(edge::serve(internal, options, internal_router, stopped));
+
+        stop.await;
+        let close_all = async {
+            pod.sessions.closing();
+            pod.io.close().await;
+        };
+        let open = || pod.sessions.open();
+        let outcome = drain::run(&pod.lifecycle, &config.drain, hurry, open, close_all).await;
+        // Answers that are under way, such as the last poll of a client, are finished.
+        let listeners = async { tokio::join!(public, internal) };
+        let _ = tokio::time::timeout(Duration::from_secs(1), listeners).await;
+        outcome
+    }
+}

@@ -1,0 +1,158 @@
+//! Every metric, in one table: `docs/metrics.md` is its text for operators and a test compares them.
+
+use std::{sync::OnceLock, time::Duration};
+
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use metrics_process::Collector;
+
+/// One metric and what it means.
+#[derive(Debug)]
+pub struct Metric {
+    /// Its name in Prometheus.
+    pub name: &'static str,
+    /// Counter, gauge or histogram.
+    pub kind: Kind,
+    /// Names of its labels.
+    pub labels: &'static [&'static str],
+    /// What it counts.
+    pub help: &'static str,
+}
+
+/// How a metric behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Seconds, in buckets.
+    Histogram,
+}
+
+macro_rules! table {
+    ($($constant:ident = $kind:ident $name:literal [$($label:literal),*] $help:literal;)*) => {
+        $(
+            #[doc = $help]
+            pub const $constant: Metric = Metric {
+                name: $name,
+                kind: Kind::$kind,
+                labels: &[$($label),*],
+                help: $help,
+            };
+        )*
+        /// All metrics.
+        pub const ALL: &[&Metric] = &[$(&$constant),*];
+    };
+}
+
+table! {
+    BUILD_INFO = Gauge "roomcast_build_info" ["version", "commit"]
+        "Always 1; its labels say which build runs.";
+    PHASE = Gauge "roomcast_phase" ["phase"]
+        "1 for the phase of its life that the pod is in (serving, announced, closing, stopped), 0 for the others.";
+    CONNECTIONS = Gauge "roomcast_connections" ["transport"]
+        "Connections open now (Engine.IO sessions).";
+    CONNECTIONS_OPENED = Counter "roomcast_connections_opened_total" ["transport"]
+        "Connections opened, by the transport they began with.";
+    CONNECTIONS_CLOSED = Counter "roomcast_connections_closed_total" ["reason"]
+        "Connections closed, by Socket.IO's disconnect reason, or `no namespace` for one that never joined any.";
+    REQUESTS_REFUSED = Counter "roomcast_requests_refused_total" ["code"]
+        "Requests of clients that were answered with an error before or by Engine.IO.";
+    SOCKETS = Gauge "roomcast_sockets" ["namespace"]
+        "Sockets connected now.";
+    CONNECTS_REFUSED = Counter "roomcast_connects_refused_total" ["namespace", "code"]
+        "Sockets refused at CONNECT, by error code.";
+    EVENTS = Counter "roomcast_events_total" ["namespace", "result"]
+        "Events received from clients: `ok`, or the error code they were refused with.";
+    EMITS = Counter "roomcast_emits_total" ["source"]
+        "Emits: `client` for events that members relay, `api` for publishes over HTTP.";
+    EMIT_DURATION = Histogram "roomcast_emit_duration_seconds" ["source"]
+        "Time from the request for an emit until it is in the queue of each of its sockets on this pod.";
+    PACKETS_DROPPED = Counter "roomcast_packets_dropped_total" ["reason"]
+        "Packets that a client will not get: `queue full` (limits.send_queue) or `closed` (it left meanwhile).";
+    API_REQUESTS = Counter "roomcast_api_requests_total" ["path", "result"]
+        "Requests to the HTTP API: `ok`, or the error code of the answer.";
+}
+
+/// Buckets of durations: from a small room on an idle pod to a stall worth a page.
+const SECONDS: &[f64] = &[
+    0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.0025, 0.005, 0.01, 0.025,
+    0.05, 0.1, 0.25, 0.5, 1.0,
+];
+
+/// How often histograms fold what they collected, so that their memory stays bounded.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// The metrics of this process, ready to be scraped.
+#[derive(Clone)]
+pub struct Metrics {
+    prometheus: PrometheusHandle,
+    process: Collector,
+}
+
+impl Metrics {
+    /// Starts collecting, once a process: a second call gets the same metrics.
+    ///
+    /// # Errors
+    /// If the program has installed a recorder of its own already.
+    pub fn install() -> Result<Self, BuildError> {
+        static INSTALLED: OnceLock<Metrics> = OnceLock::new();
+        if let Some(metrics) = INSTALLED.get() {
+            return Ok(metrics.clone());
+        }
+        let prometheus = PrometheusBuilder::new()
+            .set_buckets_for_metric(Matcher::Full(EMIT_DURATION.name.into()), SECONDS)?
+            .install_recorder()?;
+        let process = Collector::default();
+        process.describe();
+        for metric in ALL {
+            match metric.kind {
+                Kind::Counter => ::metrics::describe_counter!(metric.name, metric.help),
+                Kind::Gauge => ::metrics::describe_gauge!(metric.name, metric.help),
+                Kind::Histogram => ::metrics::describe_histogram!(metric.name, metric.help),
+            }
+        }
+        ::metrics::gauge!(
+            BUILD_INFO.name,
+            "version" => env!("CARGO_PKG_VERSION"),
+            "commit" => env!("VERGEN_GIT_SHA")
+        )
+        .set(1.0);
+        Ok(INSTALLED.get_or_init(|| Self { prometheus, process }).clone())
+    }
+
+    /// The page that Prometheus scrapes.
+    pub fn render(&self) -> String {
+        self.process.collect();
+        self.prometheus.run_upkeep();
+        self.prometheus.render()
+    }
+
+    /// Keeps histograms bounded while nobody scrapes. Runs until it is dropped.
+    pub async fn upkeep(self) {
+        let mut ticks = tokio::time::interval(UPKEEP);
+        loop {
+            ticks.tick().await;
+            self.prometheus.run_upkeep();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reference_lists_each_metric_with_its_labels_and_meaning() {
+        let page = include_str!("../../docs/metrics.md");
+        for metric in ALL {
+            let labels: Vec<_> = metric.labels.iter().map(|label| format!("`{label}`")).collect();
+            let kind = format!("{:?}", metric.kind).to_lowercase();
+            let row = format!("| `{}` | {kind} | {} |", metric.name, labels.join(", "));
+            let line = page.lines().find(|line| line.starts_with(&row));
+            assert!(line.is_some_and(|line| line.contains(metric.help)), "missing: {row} {}", metric.help);
+        }
+        let rows = page.lines().filter(|line| line.starts_with("| `roomcast_")).count();
+        assert_eq!(rows, ALL.len(), "docs/metrics.md names a metric that does not exist");
+    }
+}
