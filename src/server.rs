@@ -9,7 +9,7 @@ use socketioxide::{ParserConfig, SocketIo, SocketIoBuilder, TransportType};
 use crate::{
     backplane::{Adapter, Backplane, Io},
     config::{Config, Parser, Transport},
-    drain::{self, Lifecycle, Outcome, Phase},
+    drain::{self, Lifecycle, Outcome},
     edge::{self, Edge, ListenError, Options, Sessions},
     gateway::{self, JwtKey, Namespace},
     internal,
@@ -201,16 +201,9 @@ impl Listening {
             tcp_keepalive: config.public.tcp_keepalive,
         };
         tokio::spawn(pod.metrics.clone().upkeep());
-        let stopped = {
-            let lifecycle = pod.lifecycle.clone();
-            move || {
-                let lifecycle = lifecycle.clone();
-                async move { lifecycle.reached(Phase::Stopped).await }
-            }
-        };
         // Both listen to the end: the one to say 503, the other to tell how the drain goes.
-        let public = tokio::spawn(edge::serve(public, options, public_router, stopped.clone()));
-        let internal = tokio::spawn(edge::serve(internal, options, internal_router, stopped));
+        let public = tokio::spawn(edge::serve(public, options, public_router, pod.lifecycle.clone()));
+        let internal = tokio::spawn(edge::serve(internal, options, internal_router, pod.lifecycle.clone()));
 
         stop.await;
         let close_all = async {

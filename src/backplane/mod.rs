@@ -138,7 +138,8 @@ impl Backplane {
         event: &str,
         arguments: &[serde_json::Value],
     ) -> Result<Value, EncodeError> {
-        payload::encode(&self.namespace(namespace)?, event, arguments)
+        let local = self.namespace(namespace)?;
+        payload::encode(&local, event, arguments)
     }
 
     fn namespace(&self, path: &str) -> Result<Local, UnknownNamespace> {

@@ -6,14 +6,17 @@ use axum::Router;
 use hyper::{body::Incoming, server::conn::http1};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
     service::TowerToHyperService,
 };
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::mpsc,
+};
 use tower::ServiceExt;
 
 use super::requests::Remote;
+use crate::drain::{Lifecycle, Phase};
 
 /// A client can send a head of this many bytes; cookies and tokens fit.
 const MAX_HEAD: usize = 64 * 1024;
@@ -85,60 +88,74 @@ fn listen(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Serves HTTP/1.1 on all sockets until `stop`, then lets requests under way finish. WebSockets
-/// are not waited for: they belong to the edge by then.
-pub async fn serve(
-    bound: Bound,
-    options: Options,
-    router: Router,
-    stop: impl Future<Output = ()> + Clone,
-) {
+/// Serves HTTP/1.1 on all sockets until the pod is stopped, then lets requests under way finish.
+/// WebSockets are not waited for: they belong to the edge by then.
+pub async fn serve(bound: Bound, options: Options, router: Router, lifecycle: Lifecycle) {
     let accepting = bound
         .0
         .into_iter()
-        .map(|listener| accept(listener, options, router.clone(), stop.clone()));
+        .map(|listener| accept(listener, options, router.clone(), lifecycle.clone()));
     futures_util::future::join_all(accepting).await;
 }
 
-async fn accept(listener: TcpListener, options: Options, router: Router, stop: impl Future<Output = ()>) {
-    let connections = GracefulShutdown::new();
-    tokio::pin!(stop);
+async fn accept(listener: TcpListener, options: Options, router: Router, lifecycle: Lifecycle) {
+    // Each connection holds a sender: once all are gone, so are the connections.
+    let (busy, mut all_done) = mpsc::channel::<()>(1);
     loop {
-        let (stream, remote) = tokio::select! {
+        tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok(accepted) => accepted,
+                Ok((stream, remote)) => {
+                    let connection = serve_connection(stream, remote, options, router.clone(), lifecycle.clone());
+                    let busy = busy.clone();
+                    tokio::spawn(async move {
+                        connection.await;
+                        drop(busy);
+                    });
+                }
+                Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
-                    if !is_of_one_connection(&error) {
-                        tracing::warn!(%error, "cannot accept connections");
-                        tokio::time::sleep(ACCEPT_PAUSE).await;
-                    }
-                    continue;
+                    tracing::warn!(%error, "cannot accept connections");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             },
-            () = &mut stop => break,
-        };
-        if let Err(error) = set_options(&stream, &options) {
-            tracing::debug!(%remote, %error, "the client left before it was served");
-            continue;
+            () = lifecycle.reached(Phase::Stopped) => break,
         }
-        let service = router.clone().map_request(move |mut request: http::Request<Incoming>| {
-            request.extensions_mut().insert(Remote(remote));
-            request
-        });
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(options.request_timeout)
-            .max_buf_size(MAX_HEAD)
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
-            .with_upgrades();
-        let connection = connections.watch(connection);
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%remote, %error, "connection broken");
-            }
-        });
     }
-    connections.shutdown().await;
+    drop((listener, busy));
+    all_done.recv().await;
+}
+
+async fn serve_connection(
+    stream: TcpStream,
+    remote: SocketAddr,
+    options: Options,
+    router: Router,
+    lifecycle: Lifecycle,
+) {
+    if let Err(error) = set_options(&stream, &options) {
+        return tracing::debug!(%remote, %error, "the client left before it was served");
+    }
+    let service = router.map_request(move |mut request: http::Request<Incoming>| {
+        request.extensions_mut().insert(Remote(remote));
+        request
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(options.request_timeout)
+        .max_buf_size(MAX_HEAD)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
+        .with_upgrades();
+    let mut connection = std::pin::pin!(connection);
+    let served = tokio::select! {
+        served = connection.as_mut() => served,
+        () = lifecycle.reached(Phase::Stopped) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = served {
+        tracing::debug!(%remote, %error, "connection broken");
+    }
 }
 
 /// Such an error says nothing about the next connection.

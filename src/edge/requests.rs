@@ -70,9 +70,9 @@ impl Edge {
             (Transport::Websocket, None, _) => Err(Refusal::BadRequest),
             (Transport::Polling, _, Some(_)) => Ok(self.service.http(request).await),
             (Transport::Polling, _, None) => {
-                let (mut parts, body) = bare_parts(request)?;
-                parts.extensions.insert(connection.clone());
-                let response = self.service.http(Request::from_parts(parts, body)).await;
+                let mut request = bare(request)?;
+                request.extensions_mut().insert(connection.clone());
+                let response = self.service.http(request).await;
                 let (response, sid) = read_session_id(response).await;
                 if let Some(sid) = sid {
                     self.sessions.register(sid, &connection);
@@ -84,10 +84,9 @@ impl Edge {
 }
 
 /// The request of a polling handshake in memory of its own, for the reason told in [`upgrade`].
-fn bare_parts(request: Request) -> Result<(http::request::Parts, Body), Refusal> {
+fn bare(request: Request) -> Result<Request, Refusal> {
     let uri: http::Uri = request.uri().to_string().parse().map_err(|_| Refusal::BadRequest)?;
-    let (parts, ()) = Request::new(()).into_parts();
-    Ok((http::request::Parts { uri, method: Method::GET, ..parts }, request.into_body()))
+    Request::builder().uri(uri).body(request.into_body()).map_err(|_| Refusal::BadRequest)
 }
 
 /// The session id in the answer to a polling handshake: `0{"sid":"…`, before Engine.IO v4 with its

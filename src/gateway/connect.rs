@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// What is shared by the sockets of one namespace.
-pub(super) struct Room {
+pub(super) struct Runtime {
     pub namespace: Namespace,
     pub backplane: Backplane,
     pub limits: Limits,
@@ -35,16 +35,16 @@ pub(super) struct Room {
 }
 
 /// What the gateway knows of a socket. It lives in the socket's extensions, and dies with it.
-pub struct Member {
-    pub(super) room: Arc<Room>,
+pub(super) struct Member {
+    pub(super) runtime: Arc<Runtime>,
     pub(super) claims: Option<Claims>,
 }
 
 impl std::ops::Deref for Member {
-    type Target = Room;
+    type Target = Runtime;
 
-    fn deref(&self) -> &Room {
-        &self.room
+    fn deref(&self) -> &Runtime {
+        &self.runtime
     }
 }
 
@@ -62,12 +62,12 @@ pub fn open() -> Namespace {
 /// Lets clients connect to a namespace.
 pub fn attach(io: &Io, namespace: Namespace, backplane: Backplane, limits: Limits, key: Option<JwtKey>) {
     let path = namespace.path.clone();
-    let room = Arc::new(Room { namespace, backplane, limits, key });
+    let runtime = Arc::new(Runtime { namespace, backplane, limits, key });
     let middleware = {
-        let room = room.clone();
+        let runtime = runtime.clone();
         move |socket: SocketRef<Adapter>, auth: TryData<Auth>| {
-            let entered = enter(&room, &socket, auth.0.ok()).inspect_err(|refusal| {
-                let path = room.namespace.path.clone();
+            let entered = enter(&runtime, &socket, auth.0.ok()).inspect_err(|refusal| {
+                let path = runtime.namespace.path.clone();
                 counter!(CONNECTS_REFUSED.name, "namespace" => path, "code" => refusal.code).increment(1);
                 tracing::debug!(socket = %socket.id, code = refusal.code, "connect refused");
             });
@@ -84,15 +84,15 @@ struct Auth {
     token: Option<String>,
 }
 
-fn enter(room: &Arc<Room>, socket: &SocketRef<Adapter>, auth: Option<Auth>) -> Result<(), Refusal> {
-    let claims = authenticate(room, auth.unwrap_or_default())?;
-    gauge!(SOCKETS.name, "namespace" => room.namespace.path.clone()).increment(1);
-    socket.extensions.insert(Arc::new(Member { room: room.clone(), claims }));
+fn enter(runtime: &Arc<Runtime>, socket: &SocketRef<Adapter>, auth: Option<Auth>) -> Result<(), Refusal> {
+    let claims = authenticate(runtime, auth.unwrap_or_default())?;
+    gauge!(SOCKETS.name, "namespace" => runtime.namespace.path.clone()).increment(1);
+    socket.extensions.insert(Arc::new(Member { runtime: runtime.clone(), claims }));
 
     // As on Node: the room of its own id is how a socket is addressed.
     let own = socket.id.to_string();
-    let rooms = room.namespace.default_rooms.iter().cloned().chain([own]).collect();
-    room.backplane.join(&room.namespace.path, socket.id, rooms);
+    let rooms = runtime.namespace.default_rooms.iter().cloned().chain([own]).collect();
+    runtime.backplane.join(&runtime.namespace.path, socket.id, rooms);
 
     socket.on_fallback(async |_: Dispatched| {});
     socket.on_disconnect(async |socket: SocketRef<Adapter>, reason: DisconnectReason| {
@@ -103,8 +103,8 @@ fn enter(room: &Arc<Room>, socket: &SocketRef<Adapter>, auth: Option<Auth>) -> R
     Ok(())
 }
 
-fn authenticate(room: &Room, auth: Auth) -> Result<Option<Claims>, Refusal> {
-    let token = match (room.namespace.auth, auth.token) {
+fn authenticate(runtime: &Runtime, auth: Auth) -> Result<Option<Claims>, Refusal> {
+    let token = match (runtime.namespace.auth, auth.token) {
         (AuthPolicy::None, _) | (AuthPolicy::Optional, None) => return Ok(None),
         (AuthPolicy::Required, None) => {
             let message = "authentication required: send a token in `auth.token`";
@@ -113,7 +113,7 @@ fn authenticate(room: &Room, auth: Auth) -> Result<Option<Claims>, Refusal> {
         (_, Some(token)) => token,
     };
     // Without a key no token is valid.
-    let claims = room.key.as_ref().and_then(|key| {
+    let claims = runtime.key.as_ref().and_then(|key| {
         key.check(&token)
             .inspect_err(|error| tracing::debug!(%error, "token refused"))
             .ok()

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use metrics::counter;
 use socketioxide::{
-    extract::{AckSender, SocketRef},
+    extract::AckSender,
     handler::FromMessageParts,
     socket::Socket as IoSocket,
 };
@@ -49,7 +49,7 @@ impl FromMessageParts<Adapter> for Dispatched {
                 Err(Refusal::new(codes::BAD_EVENT, "the name of the event is too long"))
             }
             Ok(head) => {
-                let socket = Socket { socket: SocketRef::from(socket.clone()), member: &member };
+                let socket = Socket { socket: socket.clone(), member: &member };
                 handle(&Event { socket, payload, head })
             }
             Err(malformed) => Err(refuse_malformed(socket, &malformed)),

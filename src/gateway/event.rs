@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde::{Serialize, de::DeserializeOwned};
-use socketioxide::{extract::{Data, SocketRef}, handler::FromMessageParts};
+use socketioxide::{extract::Data, handler::FromMessageParts, socket::Socket as IoSocket};
 use socketioxide_core::Value;
 
 use super::{
@@ -101,7 +101,7 @@ impl<'a> Event<'a> {
 
 /// A client in one namespace.
 pub struct Socket<'a> {
-    pub(super) socket: SocketRef<Adapter>,
+    pub(super) socket: Arc<IoSocket<Adapter>>,
     pub(super) member: &'a Arc<Member>,
 }
 
