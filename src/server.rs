@@ -60,6 +60,7 @@ pub struct Listening {
 /// What the end of a pod has to do with.
 struct Pod {
     io: Io,
+    edge: Arc<Edge>,
     sessions: Arc<Sessions>,
     lifecycle: Lifecycle,
     metrics: Metrics,
@@ -95,11 +96,6 @@ impl Builder {
         self
     }
 
-    /// Its settings.
-    pub fn config(&self) -> &Config {
-        &self.config
-    }
-
     /// Puts the pod together.
     pub fn build(self) -> Result<Server, BuildError> {
         let Self { config, namespaces, pages } = self;
@@ -120,9 +116,9 @@ impl Builder {
         let edge = Edge::new(&config, socketio, sessions.clone(), lifecycle.clone());
         let api = publish::router(backplane, &config.api, &config.limits);
         Ok(Server {
-            public: edge::router(edge, &config, pages),
+            public: edge::router(edge.clone(), &config, pages),
             internal: internal::router(lifecycle.clone(), metrics.clone(), api),
-            pod: Pod { io, sessions, lifecycle, metrics },
+            pod: Pod { io, edge, sessions, lifecycle, metrics },
             config,
         })
     }
@@ -207,11 +203,12 @@ impl Listening {
 
         stop.await;
         let close_all = async {
-            pod.sessions.closing();
-            pod.io.close().await;
+            pod.edge.close_all(config.drain.window).await;
         };
         let open = || pod.sessions.open();
         let outcome = drain::run(&pod.lifecycle, &config.drain, hurry, open, close_all).await;
+        // The namespaces are empty now. What hangs in them does not hang the pod.
+        let _ = tokio::time::timeout(Duration::from_secs(1), pod.io.close()).await;
         // Answers that are under way, such as the last poll of a client, are finished.
         let listeners = async { tokio::join!(public, internal) };
         let _ = tokio::time::timeout(Duration::from_secs(1), listeners).await;

@@ -38,7 +38,6 @@ pub(super) fn demo(mut config: Config, args: &DemoArgs) -> Result<(), Failure> {
 
 #[tokio::main]
 async fn run(builder: Builder) -> Result<(), Failure> {
-    let drain_window = builder.config().drain.window;
     let pod = builder.build().map_err(Failure::runtime)?;
     // Before the first client: a signal that comes early must not kill the pod.
     let mut stop = Signals::listen().map_err(Failure::runtime)?;
@@ -50,9 +49,6 @@ async fn run(builder: Builder) -> Result<(), Failure> {
     }
     for address in pod.internal() {
         tracing::info!(%address, "internal listener: probes, metrics, API");
-    }
-    if !drain_window.is_zero() {
-        tracing::warn!("drain.window has no effect in this version: connections are closed at once");
     }
 
     let stop = async { tracing::info!(signal = stop.next().await, "signal received") };

@@ -18,6 +18,7 @@ pub(super) fn complete(config: &mut Config) -> Vec<Problem> {
     check_listeners(config, &mut problems);
     check_engine(config, &mut problems);
     check_limits(config, &mut problems);
+    check_drain(config, &mut problems);
     check_secrets(config, &mut problems);
     check_namespaces(config, &mut problems);
     problems
@@ -105,6 +106,14 @@ fn check_engine(config: &Config, problems: &mut Vec<Problem>) {
     if config.engine.transports.is_empty() {
         let remedy = "name \"polling\", \"websocket\" or both";
         problems.push(Problem::new("engine.transports", &config.engine.transports, remedy));
+    }
+}
+
+fn check_drain(config: &Config, problems: &mut Vec<Problem>) {
+    let drain = &config.drain;
+    if drain.timeout <= drain.window {
+        let remedy = format!("must be longer than drain.window, which is {:?}", drain.window);
+        problems.push(Problem::new("drain.timeout", drain.timeout, remedy));
     }
 }
 

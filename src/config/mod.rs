@@ -198,7 +198,7 @@ pub struct Drain {
     /// Time between saying "not ready" and closing connections.
     #[serde(deserialize_with = "values::duration")]
     pub delay: Duration,
-    /// Time over which connections will be closed, once the drain is paced.
+    /// Time over which connections are closed.
     #[serde(deserialize_with = "values::duration")]
     pub window: Duration,
     /// Longest wait for connections to close.

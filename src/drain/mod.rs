@@ -4,7 +4,8 @@
 //! that is closed comes back at once, and must not meet a pod that still lets it in but has closed
 //! its namespaces: it would be told "Invalid namespace", and the stock client then stays away.
 //!
-//! This version closes all connections at once. The paced drain goes where [`close_all`] is called.
+//! This version closes connections evenly over `drain.window`, in no order. A drain that looks at
+//! what each of them is doing goes where `close_all` is called.
 
 use std::{future::Future, time::{Duration, Instant}};
 

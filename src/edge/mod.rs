@@ -6,11 +6,14 @@
 //! - [`sessions`]: the connections that are open, and how each of them ended
 //! - [`requests`]: polling, and the way to [`upgrade`]
 //! - [`upgrade`]: takes a WebSocket stream over from HTTP
+//! - [`stream`]: that stream, until it ends
 
+mod frames;
 mod handshake;
 mod listener;
 mod requests;
 mod sessions;
+mod stream;
 mod upgrade;
 
 pub use listener::{Bound, ListenError, Options, bind, serve};

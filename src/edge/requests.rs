@@ -13,6 +13,7 @@ use http::{HeaderValue, Method, StatusCode, header};
 use http_body_util::BodyExt;
 use socketioxide::service::SocketIoService;
 use socketioxide_core::Sid;
+use tokio::time::Instant;
 use tower::{Service as _, ServiceExt};
 use tower_http::{
     cors::{AllowOrigin, CorsLayer},
@@ -21,8 +22,9 @@ use tower_http::{
 
 use super::{
     handshake::{Handshake, Refusal, count_error, websocket_key},
-    sessions::Sessions,
-    upgrade::{self, ClientStream},
+    sessions::{Connection, Sessions},
+    stream::ClientStream,
+    upgrade,
 };
 use crate::{
     backplane::Adapter,
@@ -49,8 +51,33 @@ impl Edge {
         sessions: Arc<Sessions>,
         lifecycle: Lifecycle,
     ) -> Arc<Self> {
-        let service = Service(socketio);
+        let path = config.public.path.trim_end_matches('/').into();
+        let service = Service { socketio, path };
         Arc::new(Self { engine: config.engine.clone(), sessions, lifecycle, service })
+    }
+
+    /// Closes all connections at the transport, evenly over a time.
+    pub async fn close_all(&self, window: Duration) {
+        self.sessions.closing();
+        let connections = self.sessions.all();
+        let begun = Instant::now();
+        for (index, connection) in connections.iter().enumerate() {
+            let due = window.mul_f64(index as f64 / connections.len() as f64);
+            if due > begun.elapsed() {
+                tokio::time::sleep_until(begun + due).await;
+            }
+            if let Some(connection) = connection.upgrade() {
+                self.close(&connection).await;
+            }
+        }
+    }
+
+    /// Closes one connection at the transport, so that the stock client comes back by itself.
+    async fn close(&self, connection: &Connection) {
+        match connection.polling_sid() {
+            Some(sid) if !connection.is_websocket() => self.service.end_polling(sid).await,
+            _ => connection.end_stream(),
+        }
     }
 
     async fn handle(&self, remote: SocketAddr, request: Request) -> Result<Response, Refusal> {
@@ -112,11 +139,14 @@ async fn read_session_id(response: Response) -> (Response, Option<Sid>) {
 
 /// socketioxide, called in the two ways that it can be.
 #[derive(Clone)]
-pub(super) struct Service(SocketIoService<NoPage, Adapter>);
+pub(super) struct Service {
+    socketio: SocketIoService<NoPage, Adapter>,
+    path: Arc<str>,
+}
 
 impl Service {
     async fn http(&self, request: Request) -> Response {
-        let response = match self.0.clone().oneshot(request).await {
+        let response = match self.socketio.clone().oneshot(request).await {
             Ok(response) => response.map(Body::new),
             Err(never) => match never {},
         };
@@ -126,12 +156,20 @@ impl Service {
         response
     }
 
+    /// Ends a polling session as its client would: there is no other way to end just one.
+    async fn end_polling(&self, sid: Sid) {
+        let uri = format!("{}/?EIO=4&transport=polling&sid={sid}", self.path);
+        if let Ok(request) = Request::post(uri).body(Body::from("1")) {
+            self.http(request).await;
+        }
+    }
+
     pub(super) async fn websocket(
         mut self,
         stream: ClientStream,
         request: http::Request<()>,
     ) -> Result<(), impl std::error::Error> {
-        self.0.call((stream, request)).await
+        self.socketio.call((stream, request)).await
     }
 }
 

@@ -8,11 +8,12 @@ use std::{
     collections::HashMap,
     net::SocketAddr,
     sync::{
-        Arc, RwLock, Weak,
-        atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering},
+        Arc, OnceLock, RwLock, Weak,
+        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
     },
 };
 
+use futures_util::task::AtomicWaker;
 use metrics::{counter, gauge};
 use socketioxide::socket::DisconnectReason;
 use socketioxide_core::Sid;
@@ -25,7 +26,9 @@ use crate::{
 /// All connections of a pod.
 #[derive(Debug, Default)]
 pub struct Sessions {
-    open: AtomicUsize,
+    /// Those that are open, by a number of their own.
+    open: RwLock<HashMap<u64, Weak<Connection>>>,
+    next: AtomicU64,
     /// The pod closes them itself now.
     closing: AtomicBool,
     /// Sessions that began with polling, by id: only those can be asked for by another request.
@@ -35,7 +38,12 @@ pub struct Sessions {
 impl Sessions {
     /// How many connections are open.
     pub fn open(&self) -> usize {
-        self.open.load(Ordering::Relaxed)
+        read(&self.open).len()
+    }
+
+    /// Those that are open.
+    pub(super) fn all(&self) -> Vec<Weak<Connection>> {
+        read(&self.open).values().cloned().collect()
     }
 
     /// From now on, connections end because the pod does.
@@ -45,21 +53,26 @@ impl Sessions {
 
     /// Begins a connection: it is over when the last clone of the `Arc` is dropped.
     pub(super) fn begin(self: &Arc<Self>, remote: SocketAddr, transport: Transport) -> Arc<Connection> {
-        self.open.fetch_add(1, Ordering::Relaxed);
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
         counter!(CONNECTIONS_OPENED.name, "transport" => name(transport)).increment(1);
         gauge!(CONNECTIONS.name, "transport" => name(transport)).increment(1);
-        Arc::new(Connection {
+        let connection = Arc::new(Connection {
             sessions: self.clone(),
+            number,
             remote,
             websocket: AtomicBool::new(transport == Transport::Websocket),
             reason: AtomicU8::new(CloseReason::NoNamespace as u8),
-            polling_sid: RwLock::new(None),
-        })
+            polling_sid: OnceLock::new(),
+            stream: StreamControl::default(),
+        });
+        write(&self.open).insert(number, Arc::downgrade(&connection));
+        connection
     }
 
     /// Makes a connection findable by its session id.
     pub(super) fn register(&self, sid: Sid, connection: &Arc<Connection>) {
-        *write(&connection.polling_sid) = Some(sid);
+        // A session has one id for life.
+        let _ = connection.polling_sid.set(sid);
         write(&self.polling).insert(sid, Arc::downgrade(connection));
     }
 
@@ -73,12 +86,24 @@ impl Sessions {
 #[derive(Debug)]
 pub struct Connection {
     sessions: Arc<Sessions>,
+    /// Its key in [`Sessions::open`].
+    number: u64,
     remote: SocketAddr,
     /// Whether it uses a WebSocket now, else polling.
     websocket: AtomicBool,
     /// A [`CloseReason`].
     reason: AtomicU8,
-    polling_sid: RwLock<Option<Sid>>,
+    /// Its session id, if it began with polling.
+    polling_sid: OnceLock<Sid>,
+    pub(super) stream: StreamControl,
+}
+
+/// How a WebSocket stream is told to end, from any task.
+#[derive(Debug, Default)]
+pub(super) struct StreamControl {
+    pub ended: AtomicBool,
+    /// The task that reads the stream.
+    pub reader: AtomicWaker,
 }
 
 impl Connection {
@@ -90,6 +115,22 @@ impl Connection {
     /// Notes why a socket of this connection ended; the last one tells why the connection did.
     pub fn ended(&self, reason: CloseReason) {
         self.reason.store(reason as u8, Ordering::Relaxed);
+    }
+
+    /// Whether it uses a WebSocket now.
+    pub(super) fn is_websocket(&self) -> bool {
+        self.websocket.load(Ordering::Relaxed)
+    }
+
+    /// Its session id, if it began with polling.
+    pub(super) fn polling_sid(&self) -> Option<Sid> {
+        self.polling_sid.get().copied()
+    }
+
+    /// Ends its WebSocket stream, as if the client had.
+    pub(super) fn end_stream(&self) {
+        self.stream.ended.store(true, Ordering::Release);
+        self.stream.reader.wake();
     }
 
     /// Moves the connection to another transport. Says whether it was on the other one.
@@ -114,10 +155,10 @@ impl Drop for Connection {
         } else {
             CloseReason::from_index(*self.reason.get_mut())
         };
-        if let Some(sid) = *read(&self.polling_sid) {
-            write(&self.sessions.polling).remove(&sid);
+        if let Some(sid) = self.polling_sid.get() {
+            write(&self.sessions.polling).remove(sid);
         }
-        self.sessions.open.fetch_sub(1, Ordering::Relaxed);
+        write(&self.sessions.open).remove(&self.number);
         gauge!(CONNECTIONS.name, "transport" => name(transport)).decrement(1);
         counter!(CONNECTIONS_CLOSED.name, "reason" => reason.name()).increment(1);
         tracing::debug!(remote = %self.remote, reason = reason.name(), "connection closed");

@@ -7,29 +7,15 @@
 //! request that owns its few bytes. When upstream keeps a smaller request by itself, the copying
 //! can go; owning the stream stays, for the drain and for write time-outs.
 
-use std::{
-    io,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::sync::Arc;
 
 use axum::{body::Body, extract::Request, response::Response};
-use bytes::{Buf, Bytes};
 use http::{HeaderValue, StatusCode, Uri, header};
 use hyper_util::rt::TokioIo;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
+use tokio::net::TcpStream;
 use tungstenite::handshake::derive_accept_key;
 
-use super::{
-    handshake::Refusal,
-    requests::Service,
-    sessions::Connection,
-};
-use crate::config::Transport;
+use super::{handshake::Refusal, requests::Service, sessions::Connection, stream::ClientStream};
 
 /// Answers the WebSocket handshake, and gives the stream to socketioxide once HTTP lets go of it.
 ///
@@ -58,7 +44,7 @@ pub(super) fn accept(
         let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else {
             return tracing::error!("bug: the public listener serves something else than TCP");
         };
-        let stream = ClientStream::new(parts.io.into_inner(), parts.read_buf, connection);
+        let stream = ClientStream::new(parts.io.into_inner(), &parts.read_buf, connection);
         if let Err(error) = service.websocket(stream, bare).await {
             tracing::debug!(%error, "WebSocket refused");
         }
@@ -72,76 +58,4 @@ fn bare_request(uri: &Uri, connection: &Arc<Connection>) -> Option<http::Request
     let mut bare = http::Request::builder().uri(uri).body(()).ok()?;
     bare.extensions_mut().insert(connection.clone());
     Some(bare)
-}
-
-/// The stream of one WebSocket, from the handshake to its end.
-pub(super) struct ClientStream {
-    tcp: TcpStream,
-    /// Bytes that the client sent right behind its handshake.
-    early: Bytes,
-    connection: Arc<Connection>,
-    upgrades_polling: bool,
-}
-
-impl ClientStream {
-    fn new(tcp: TcpStream, early: Bytes, connection: Arc<Connection>) -> Self {
-        let upgrades_polling = connection.use_transport(Transport::Websocket);
-        // Not the slice of hyper's buffer itself, which would keep all of that.
-        let early = Bytes::copy_from_slice(&early);
-        Self { tcp, early, connection, upgrades_polling }
-    }
-}
-
-impl Drop for ClientStream {
-    fn drop(&mut self) {
-        // An upgrade that failed leaves its session to polling.
-        if self.upgrades_polling {
-            self.connection.use_transport(Transport::Polling);
-        }
-    }
-}
-
-impl AsyncRead for ClientStream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if self.early.has_remaining() {
-            let length = self.early.len().min(buffer.remaining());
-            buffer.put_slice(&self.early.split_to(length));
-            return Poll::Ready(Ok(()));
-        }
-        Pin::new(&mut self.tcp).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for ClientStream {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.tcp).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_shutdown(context)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.tcp).poll_write_vectored(context, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.tcp.is_write_vectored()
-    }
 }

@@ -38,6 +38,7 @@ pub(super) struct Runtime {
 pub(super) struct Member {
     pub(super) runtime: Arc<Runtime>,
     pub(super) claims: Option<Claims>,
+    connection: Arc<Connection>,
 }
 
 impl std::ops::Deref for Member {
@@ -86,8 +87,13 @@ struct Auth {
 
 fn enter(runtime: &Arc<Runtime>, socket: &SocketRef<Adapter>, auth: Option<Auth>) -> Result<(), Refusal> {
     let claims = authenticate(runtime, auth.unwrap_or_default())?;
+    let Some(connection) = socket.req_parts().extensions.get::<Arc<Connection>>() else {
+        tracing::error!(socket = %socket.id, "bug: a socket whose request did not pass the edge");
+        return Err(Refusal::new(codes::BAD_REQUEST, "this connection cannot be served"));
+    };
+    let connection = connection.clone();
     gauge!(SOCKETS.name, "namespace" => runtime.namespace.path.clone()).increment(1);
-    socket.extensions.insert(Arc::new(Member { runtime: runtime.clone(), claims }));
+    socket.extensions.insert(Arc::new(Member { runtime: runtime.clone(), claims, connection }));
 
     // As on Node: the room of its own id is how a socket is addressed.
     let own = socket.id.to_string();
@@ -96,8 +102,8 @@ fn enter(runtime: &Arc<Runtime>, socket: &SocketRef<Adapter>, auth: Option<Auth>
 
     socket.on_fallback(async |_: Dispatched| {});
     socket.on_disconnect(async |socket: SocketRef<Adapter>, reason: DisconnectReason| {
-        if let Some(connection) = socket.req_parts().extensions.get::<Arc<Connection>>() {
-            connection.ended(CloseReason::from(reason));
+        if let Some(member) = socket.extensions.get::<Arc<Member>>() {
+            member.connection.ended(CloseReason::from(reason));
         }
     });
     Ok(())

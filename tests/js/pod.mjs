@@ -1,0 +1,122 @@
+// Starts real pods on free ports of 127.0.0.1, and stops what it started.
+
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+const TARGET = process.env.CARGO_TARGET_DIR ?? join(ROOT, "target");
+const BIN = process.env.ROOMCAST_BIN_DIR ?? join(TARGET, "debug");
+
+export const API_KEY = "a-key-for-the-tests-only";
+export const JWT_SECRET = "a secret for the tests only, long enough";
+
+/** What most tests run: rooms that anyone may join, and events that members may relay. */
+export const OPEN = `
+[api]
+keys = ["${API_KEY}"]
+[namespaces."/"]
+auth = "none"
+[[namespaces."/".rooms]]
+pattern = "public-*"
+join = "anyone"
+relay = ["chat"]
+[[namespaces."/".events]]
+name = "announce:*"
+action = "relay"
+[namespaces."/second"]
+auth = "none"
+[[namespaces."/second".rooms]]
+pattern = "public-*"
+join = "anyone"
+relay = ["chat"]
+`;
+
+/** Waits until a condition holds, and says what it was when it does not in time. */
+export async function until(what, condition, timeout = 10_000) {
+  const end = Date.now() + timeout;
+  for (;;) {
+    const value = await condition();
+    if (value) return value;
+    if (Date.now() > end) throw new Error(`not in ${timeout} ms: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+/** The next event of an emitter, in time. */
+export async function next(emitter, event, timeout = 10_000) {
+  return Promise.race([
+    new Promise((resolve) => emitter.once(event, (...args) => resolve(args))),
+    new Promise((_, reject) =>
+      setTimeout(() => reject(new Error(`no ${event} in ${timeout} ms`)), timeout).unref(),
+    ),
+  ]);
+}
+
+/** Starts a pod with a configuration; `port` asks for one that an earlier pod had. */
+export async function startPod(config = OPEN, { binary = "roomcast", args = [], port = 0 } = {}) {
+  const folder = mkdtempSync(join(tmpdir(), "roomcast-"));
+  const file = join(folder, "roomcast.toml");
+  writeFileSync(file, config);
+  const flags = [
+    ...args,
+    ...["--config", file],
+    ...["--listen", `127.0.0.1:${port}`, "--internal-listen", "127.0.0.1:0"],
+    ...["--set", "log.format=json"],
+  ];
+  const child = spawn(join(BIN, binary), flags, { cwd: ROOT, stdio: ["ignore", "inherit", "pipe"] });
+  const exit = once(child, "exit");
+  const logs = [];
+  createInterface({ input: child.stderr }).on("line", (line) => {
+    try {
+      logs.push(JSON.parse(line));
+    } catch {
+      logs.push({ message: line });
+    }
+  });
+  const address = (listener) => () => {
+    if (child.exitCode !== null) {
+      throw new Error(`the pod ended: ${logs.map((line) => line.message).join("\n")}`);
+    }
+    return logs.find((line) => line.message.startsWith(`${listener} listener`))?.address;
+  };
+  const publicAddress = await until("public listener", address("public"));
+  const internal = await until("internal listener", address("internal"));
+
+  const pod = {
+    url: `http://${publicAddress}`,
+    port: Number(publicAddress.split(":").pop()),
+    internal: `http://${internal}`,
+    logs,
+    /** Sends a signal and waits for the end. */
+    async stop(signal = "SIGTERM") {
+      if (child.exitCode === null && child.signalCode === null) child.kill(signal);
+      await exit;
+      rmSync(folder, { recursive: true, force: true });
+      return child.exitCode;
+    },
+    /** Publishes over the HTTP API. */
+    async publish(body, key = API_KEY) {
+      const response = await fetch(`http://${internal}/api/v1/emit`, {
+        method: "POST",
+        headers: { authorization: `Bearer ${key}` },
+        body: JSON.stringify(body),
+      });
+      return { status: response.status, body: await response.json() };
+    },
+    /** The sum of a metric over all labels that contain `labels`. */
+    async metric(name, labels = "") {
+      const page = await (await fetch(`http://${internal}/metrics`)).text();
+      return page
+        .split("\n")
+        .filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `))
+        .filter((line) => line.includes(labels))
+        .reduce((sum, line) => sum + Number(line.split(" ").pop()), 0);
+    },
+  };
+  return pod;
+}
