@@ -33,7 +33,7 @@ pub mod telemetry;
 
 mod demo;
 
-pub use gateway::{Event, Handler, Namespace, Refusal, Reply, Socket};
+pub use gateway::{Broadcast, Event, Handler, Namespace, Refusal, Reply, Socket};
 pub use server::{BuildError, Builder, Listening, Server};
 
 /// The one shape of an error, in answers of HTTP and in acks: `{"error":{"code","message"}}`.

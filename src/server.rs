@@ -12,8 +12,7 @@ use crate::{
     drain::{self, Lifecycle, Outcome},
     edge::{self, Edge, ListenError, Options, Sessions},
     gateway::{self, JwtKey, Namespace},
-    internal,
-    publish,
+    internal, publish,
     telemetry::metrics::Metrics,
 };
 
@@ -69,7 +68,11 @@ struct Pod {
 impl Server {
     /// A pod with these settings.
     pub fn builder(config: Config) -> Builder {
-        Builder { config, namespaces: Vec::new(), pages: Router::new() }
+        Builder {
+            config,
+            namespaces: Vec::new(),
+            pages: Router::new(),
+        }
     }
 
     /// Listens on the configured addresses.
@@ -77,7 +80,11 @@ impl Server {
         let public = &self.config.public;
         Ok(Listening {
             public: edge::bind("public.listen", &public.listen, public.backlog)?,
-            internal: edge::bind("internal.listen", &self.config.internal.listen, public.backlog)?,
+            internal: edge::bind(
+                "internal.listen",
+                &self.config.internal.listen,
+                public.backlog,
+            )?,
             server: self,
         })
     }
@@ -90,6 +97,12 @@ impl Builder {
         self
     }
 
+    /// Adds several.
+    pub fn namespaces(mut self, namespaces: impl IntoIterator<Item = Namespace>) -> Self {
+        self.namespaces.extend(namespaces);
+        self
+    }
+
     /// Serves pages of the program on the public listener, beside Socket.IO.
     pub fn pages(mut self, pages: Router) -> Self {
         self.pages = self.pages.merge(pages);
@@ -98,19 +111,30 @@ impl Builder {
 
     /// Puts the pod together.
     pub fn build(self) -> Result<Server, BuildError> {
-        let Self { config, namespaces, pages } = self;
+        let Self {
+            config,
+            namespaces,
+            pages,
+        } = self;
         let metrics = Metrics::install()?;
         let lifecycle = Lifecycle::default();
         let sessions = Arc::new(Sessions::default());
         let backplane = Backplane::default();
-        let (socketio, io) = socketio(&config, backplane.clone()).build_with_inner_svc(edge::NoPage);
+        let (socketio, io) =
+            socketio(&config, backplane.clone()).build_with_inner_svc(edge::NoPage);
 
         let key = JwtKey::new(&config.auth.jwt.secret);
         for namespace in all_namespaces(&config, namespaces)? {
             if namespace.needs_key() && key.is_none() {
                 return Err(BuildError::NoKey(namespace.path().to_owned()));
             }
-            gateway::attach(&io, namespace, backplane.clone(), config.limits.clone(), key.clone());
+            gateway::attach(
+                &io,
+                namespace,
+                backplane.clone(),
+                config.limits.clone(),
+                key.clone(),
+            );
         }
 
         let edge = Edge::new(&config, socketio, sessions.clone(), lifecycle.clone());
@@ -118,7 +142,13 @@ impl Builder {
         Ok(Server {
             public: edge::router(edge.clone(), &config, pages),
             internal: internal::router(lifecycle.clone(), metrics.clone(), api),
-            pod: Pod { io, edge, sessions, lifecycle, metrics },
+            pod: Pod {
+                io,
+                edge,
+                sessions,
+                lifecycle,
+                metrics,
+            },
             config,
         })
     }
@@ -189,17 +219,37 @@ impl Listening {
         stop: impl Future<Output = ()>,
         hurry: impl Future<Output = ()>,
     ) -> Outcome {
-        let Self { server, public, internal } = self;
-        let Server { config, public: public_router, internal: internal_router, pod } = server;
+        let Self {
+            server,
+            public,
+            internal,
+        } = self;
+        let Server {
+            config,
+            public: public_router,
+            internal: internal_router,
+            pod,
+        } = server;
         let options = Options {
             backlog: config.public.backlog,
             request_timeout: config.public.request_timeout,
             tcp_keepalive: config.public.tcp_keepalive,
         };
         tokio::spawn(pod.metrics.clone().upkeep());
+        tokio::spawn(edge::give_back(pod.sessions.clone()));
         // Both listen to the end: the one to say 503, the other to tell how the drain goes.
-        let public = tokio::spawn(edge::serve(public, options, public_router, pod.lifecycle.clone()));
-        let internal = tokio::spawn(edge::serve(internal, options, internal_router, pod.lifecycle.clone()));
+        let public = tokio::spawn(edge::serve(
+            public,
+            options,
+            public_router,
+            pod.lifecycle.clone(),
+        ));
+        let internal = tokio::spawn(edge::serve(
+            internal,
+            options,
+            internal_router,
+            pod.lifecycle.clone(),
+        ));
 
         stop.await;
         let close_all = async {

@@ -1,6 +1,10 @@
 //! The smallest Socket.IO client over WebSocket: it can connect, ask for a room, and stay.
 
-use std::{io, net::SocketAddr, time::{Duration, Instant}};
+use std::{
+    io,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use futures_util::{SinkExt, StreamExt};
 use tokio::net::TcpStream;
@@ -22,8 +26,9 @@ impl Client {
         tcp.set_nodelay(true)?;
         let url = format!("ws://{address}/socket.io/?EIO=4&transport=websocket");
         let config = WebSocketConfig::default().read_buffer_size(512);
-        let (stream, _) =
-            tokio_tungstenite::client_async_with_config(url, tcp, Some(config)).await.map_err(io::Error::other)?;
+        let (stream, _) = tokio_tungstenite::client_async_with_config(url, tcp, Some(config))
+            .await
+            .map_err(io::Error::other)?;
         let mut client = Self(stream);
         client.expect("0{").await?;
         client.send("40").await?;
@@ -50,7 +55,10 @@ impl Client {
     }
 
     async fn send(&mut self, packet: &'static str) -> io::Result<()> {
-        self.0.send(Message::text(packet)).await.map_err(io::Error::other)
+        self.0
+            .send(Message::text(packet))
+            .await
+            .map_err(io::Error::other)
     }
 
     /// Waits for a packet that begins so, and answers pings meanwhile.
@@ -64,7 +72,9 @@ impl Client {
                 }
                 match text {
                     "2" => self.send("3").await?,
-                    other => return Err(io::Error::other(format!("expected {prefix}…, got {other}"))),
+                    other => {
+                        return Err(io::Error::other(format!("expected {prefix}…, got {other}")));
+                    }
                 }
             }
             Err(io::ErrorKind::UnexpectedEof.into())

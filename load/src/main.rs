@@ -32,7 +32,10 @@ struct Args {
 async fn main() -> io::Result<()> {
     let args = Args::parse();
     println!("## Idle WebSocket connections\n");
-    println!("RSS per connection is the slope between a quarter and all of {} connections.\n", args.connections);
+    println!(
+        "RSS per connection is the slope between a quarter and all of {} connections.\n",
+        args.connections
+    );
     println!("| server | at start | at the end | per connection | after all have left |");
     println!("|---|---|---|---|---|");
     for start in [Peer::roomcast, Peer::plain] {
@@ -40,7 +43,10 @@ async fn main() -> io::Result<()> {
     }
 
     println!("\n## From TCP connect to the first event\n");
-    println!("{} connections to each server, one after another, the servers in turn.\n", args.connects);
+    println!(
+        "{} connections to each server, one after another, the servers in turn.\n",
+        args.connects
+    );
     let servers = [Peer::roomcast()?, Peer::plain()?];
     connect_time(&servers, args.connects).await
 }
@@ -59,7 +65,13 @@ async fn idle_memory(server: &Peer, connections: usize) -> io::Result<()> {
 
     let slope = at_end.saturating_sub(at_quarter) / (connections - quarter) as u64;
     let mib = |bytes: u64| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20));
-    println!("| {} | {} | {} | **{slope} B** | {} |", server.name, mib(at_start), mib(at_end), mib(after));
+    println!(
+        "| {} | {} | {} | **{slope} B** | {} |",
+        server.name,
+        mib(at_start),
+        mib(at_end),
+        mib(after)
+    );
     Ok(())
 }
 
@@ -71,11 +83,17 @@ async fn open(server: &Peer, count: usize, clients: &mut JoinSet<()>) -> io::Res
         if index < count {
             opening.spawn(Client::connect(address));
         }
-        if index >= OPENING && let Some(client) = opening.join_next().await {
+        if index >= OPENING
+            && let Some(client) = opening.join_next().await
+        {
             clients.spawn(client??.stay());
         }
         if (index + 1) % 1000 == 0 {
-            eprintln!("{}: {} of {count} connections opened", server.name, (index + 1).min(count));
+            eprintln!(
+                "{}: {} of {count} connections opened",
+                server.name,
+                (index + 1).min(count)
+            );
         }
     }
     while let Some(client) = opening.join_next().await {
@@ -99,9 +117,20 @@ async fn connect_time(servers: &[Peer], count: usize) -> io::Result<()> {
         times.sort_unstable();
         let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
         let micros = |share: f64| format!("{} µs", at(share).as_micros());
-        println!("| {} | {} | {} | {} |", server.name, micros(0.5), micros(0.9), micros(0.99));
+        println!(
+            "| {} | {} | {} | {} |",
+            server.name,
+            micros(0.5),
+            micros(0.9),
+            micros(0.99)
+        );
         medians.push(at(0.5).as_secs_f64());
     }
-    println!("\nMedian of {} ÷ {}: **{:.2}**", servers[0].name, servers[1].name, medians[0] / medians[1]);
+    println!(
+        "\nMedian of {} ÷ {}: **{:.2}**",
+        servers[0].name,
+        servers[1].name,
+        medians[0] / medians[1]
+    );
     Ok(())
 }

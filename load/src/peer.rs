@@ -19,16 +19,30 @@ impl Peer {
     /// Starts `roomcast`, as a release with the settings of its documentation.
     pub fn roomcast() -> io::Result<Self> {
         let mut command = Command::new(sibling("roomcast")?);
-        command.args(["--listen", "127.0.0.1:0", "--internal-listen", "127.0.0.1:0"]);
-        command.args(["--set", "log.format=json", "-c"]).arg(settings());
+        command.args([
+            "--listen",
+            "127.0.0.1:0",
+            "--internal-listen",
+            "127.0.0.1:0",
+        ]);
+        command
+            .args(["--set", "log.format=json", "-c"])
+            .arg(settings());
         command.stderr(Stdio::piped()).stdin(Stdio::null());
         let mut process = command.spawn()?;
         let lines = BufReader::new(process.stderr.take().ok_or(io::ErrorKind::BrokenPipe)?);
         let address = first_address(lines, |line| {
             let line: serde_json::Value = serde_json::from_str(line).ok()?;
-            line["message"].as_str()?.starts_with("public").then(|| line["address"].as_str()?.parse().ok())?
+            line["message"]
+                .as_str()?
+                .starts_with("public")
+                .then(|| line["address"].as_str()?.parse().ok())?
         })?;
-        Ok(Self { name: "roomcast", address, process })
+        Ok(Self {
+            name: "roomcast",
+            address,
+            process,
+        })
     }
 
     /// Starts plain socketioxide.
@@ -38,7 +52,11 @@ impl Peer {
         let mut process = command.spawn()?;
         let lines = BufReader::new(process.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?);
         let address = first_address(lines, |line| line.parse().ok())?;
-        Ok(Self { name: "plain socketioxide", address, process })
+        Ok(Self {
+            name: "plain socketioxide",
+            address,
+            process,
+        })
     }
 
     /// Memory of the process that is in RAM, in bytes.
@@ -61,7 +79,10 @@ impl Drop for Peer {
 fn sibling(name: &str) -> io::Result<PathBuf> {
     let path = std::env::current_exe()?.with_file_name(name);
     path.exists().then_some(path.clone()).ok_or_else(|| {
-        io::Error::other(format!("{} is not built; `make bench` builds all it needs", path.display()))
+        io::Error::other(format!(
+            "{} is not built; `make bench` builds all it needs",
+            path.display()
+        ))
     })
 }
 

@@ -16,12 +16,15 @@ async fn main() -> std::io::Result<()> {
     // In a middleware: an event that comes right behind CONNECT would miss a handler that is
     // registered in a connect handler.
     let handlers = async |socket: SocketRef| {
-        socket.on("join", async |socket: SocketRef, Data::<serde_json::Value>(request), ack: AckSender| {
-            if let Some(room) = request["rooms"][0].as_str() {
-                socket.join(room.to_owned());
-            }
-            let _ = ack.send(&request);
-        });
+        socket.on(
+            "join",
+            async |socket: SocketRef, Data::<serde_json::Value>(request), ack: AckSender| {
+                if let Some(room) = request["rooms"][0].as_str() {
+                    socket.join(room.to_owned());
+                }
+                let _ = ack.send(&request);
+            },
+        );
         Ok::<_, std::convert::Infallible>(())
     };
     io.ns("/", (async || {}).with(handlers));

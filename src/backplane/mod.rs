@@ -14,6 +14,7 @@ use std::{
 };
 
 use metrics::{Counter, Histogram, counter, histogram};
+use serde::Serialize;
 use socketioxide::{SocketIo, adapter::Emitter};
 use socketioxide_core::{
     Sid, Value,
@@ -24,7 +25,7 @@ use socketioxide_core::{
 use crate::telemetry::metrics::{EMIT_DURATION, EMITS, PACKETS_DROPPED};
 
 pub use local::Adapter;
-pub use payload::{EncodeError, MAX_ARGUMENTS};
+pub use payload::EncodeError;
 
 /// The Socket.IO server that a pod runs.
 pub type Io = SocketIo<Adapter>;
@@ -49,6 +50,8 @@ pub enum Source {
     Client,
     /// The HTTP API.
     Api,
+    /// A handler of a Rust program.
+    Handler,
 }
 
 /// An event, and the sockets it is for.
@@ -86,8 +89,12 @@ impl Backplane {
             options.add_flag(BroadcastFlags::Volatile);
         }
         options.sid = emit.from;
-        options.rooms.extend(emit.rooms.into_iter().map(Room::Owned));
-        options.except.extend(emit.except.into_iter().map(Room::Owned));
+        options
+            .rooms
+            .extend(emit.rooms.into_iter().map(Room::Owned));
+        options
+            .except
+            .extend(emit.except.into_iter().map(Room::Owned));
 
         let packet = Packet::event(local.path().clone(), emit.payload);
         if let Err(errors) = local.broadcast(packet, options) {
@@ -117,34 +124,48 @@ impl Backplane {
     pub fn rooms_of(&self, namespace: &str, socket: Sid) -> Vec<String> {
         self.namespace(namespace).map_or_else(
             |_| Vec::new(),
-            |local| local.socket_rooms(socket).into_iter().map(Room::into_owned).collect(),
+            |local| {
+                local
+                    .socket_rooms(socket)
+                    .into_iter()
+                    .map(Room::into_owned)
+                    .collect()
+            },
         )
     }
 
     /// Whether a room name is the id of a socket that is connected to this pod.
     pub fn is_socket(&self, namespace: &str, room: &str) -> bool {
         room.parse::<Sid>().is_ok_and(|id| {
-            self.namespace(namespace).is_ok_and(|local| !local.socket_rooms(id).is_empty())
+            self.namespace(namespace)
+                .is_ok_and(|local| !local.socket_rooms(id).is_empty())
         })
     }
 
-    /// Writes an event as the parser of the pod does.
+    /// Writes an event as the parser of the pod does. A tuple is several arguments.
     ///
     /// # Errors
     /// If the namespace does not exist, or its arguments cannot be written.
-    pub fn encode(
+    pub fn encode<T: Serialize + ?Sized>(
         &self,
         namespace: &str,
         event: &str,
-        arguments: &[serde_json::Value],
+        arguments: &T,
     ) -> Result<Value, EncodeError> {
         let local = self.namespace(namespace)?;
         payload::encode(&local, event, arguments)
     }
 
     fn namespace(&self, path: &str) -> Result<Local, UnknownNamespace> {
-        let namespaces = self.0.namespaces.read().unwrap_or_else(|poisoned| poisoned.into_inner());
-        namespaces.get(path).cloned().ok_or_else(|| UnknownNamespace(path.to_owned()))
+        let namespaces = self
+            .0
+            .namespaces
+            .read()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        namespaces
+            .get(path)
+            .cloned()
+            .ok_or_else(|| UnknownNamespace(path.to_owned()))
     }
 
     fn register(&self, local: Local) {
@@ -169,23 +190,36 @@ fn handles(source: Source) -> &'static (Counter, Histogram) {
     }
     static CLIENT: LazyLock<(Counter, Histogram)> = LazyLock::new(|| register("client"));
     static API: LazyLock<(Counter, Histogram)> = LazyLock::new(|| register("api"));
+    static HANDLER: LazyLock<(Counter, Histogram)> = LazyLock::new(|| register("handler"));
     match source {
         Source::Client => &CLIENT,
         Source::Api => &API,
+        Source::Handler => &HANDLER,
     }
 }
 
 /// Gap: a broadcast says how many sockets it could not reach, not which (upstream has no issue yet).
 /// So they are counted here, and cannot be disconnected yet.
 fn report_dropped(namespace: &str, errors: &[SocketError]) {
-    let full = errors.iter().filter(|error| matches!(error, SocketError::InternalChannelFull)).count();
+    let full = errors
+        .iter()
+        .filter(|error| matches!(error, SocketError::InternalChannelFull))
+        .count();
     let closed = errors.len() - full;
     if full > 0 {
         counter!(PACKETS_DROPPED.name, "reason" => "queue full").increment(full as u64);
-        tracing::warn!(namespace, clients = full, "packets dropped: clients do not read, limits.send_queue is full");
+        tracing::warn!(
+            namespace,
+            clients = full,
+            "packets dropped: clients do not read, limits.send_queue is full"
+        );
     }
     if closed > 0 {
         counter!(PACKETS_DROPPED.name, "reason" => "closed").increment(closed as u64);
-        tracing::debug!(namespace, clients = closed, "packets dropped: clients left meanwhile");
+        tracing::debug!(
+            namespace,
+            clients = closed,
+            "packets dropped: clients left meanwhile"
+        );
     }
 }

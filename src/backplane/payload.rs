@@ -1,13 +1,14 @@
 //! Writes an event with its arguments as the parser of the pod does.
 
-use serde::{Serialize, Serializer, ser::SerializeTuple};
+use serde::Serialize;
 use socketioxide::adapter::Emitter;
-use socketioxide_core::{Value, adapter::CoreLocalAdapter, parser::{Parse, ParserError}};
+use socketioxide_core::{
+    Value,
+    adapter::CoreLocalAdapter,
+    parser::{Parse, ParserError},
+};
 
 use super::UnknownNamespace;
-
-/// Most arguments that one event may have.
-pub const MAX_ARGUMENTS: usize = 1024;
 
 /// An event could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -20,21 +21,10 @@ pub enum EncodeError {
     Parser(#[from] ParserError),
 }
 
-pub(super) fn encode(
+pub(super) fn encode<T: Serialize + ?Sized>(
     local: &CoreLocalAdapter<Emitter>,
     event: &str,
-    arguments: &[serde_json::Value],
+    arguments: &T,
 ) -> Result<Value, EncodeError> {
-    Ok(local.parser().encode_value(&Arguments(arguments), Some(event))?)
-}
-
-/// The parser writes a tuple as the arguments of an event, and a list as its one argument.
-struct Arguments<'a>(&'a [serde_json::Value]);
-
-impl Serialize for Arguments<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut tuple = serializer.serialize_tuple(self.0.len())?;
-        self.0.iter().try_for_each(|argument| tuple.serialize_element(argument))?;
-        tuple.end()
-    }
+    Ok(local.parser().encode_value(arguments, Some(event))?)
 }

@@ -15,10 +15,20 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug, Args)]
 pub(super) struct EmitArgs {
     /// The internal listener of a pod.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9000", env = "ROOMCAST_URL")]
+    #[arg(
+        long,
+        value_name = "URL",
+        default_value = "http://127.0.0.1:9000",
+        env = "ROOMCAST_URL"
+    )]
     url: String,
     /// A key of the API.
-    #[arg(long, value_name = "KEY", env = "ROOMCAST_API_KEY", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "KEY",
+        env = "ROOMCAST_API_KEY",
+        hide_env_values = true
+    )]
     api_key: Option<String>,
     /// A file whose first line is a key of the API.
     #[arg(long, value_name = "FILE", conflicts_with = "api_key")]
@@ -53,12 +63,22 @@ pub(super) async fn emit(args: &EmitArgs) -> Result<(), Failure> {
         volatile: args.volatile,
     };
     let url = format!("{}/api/v1/emit", args.url.trim_end_matches('/'));
-    let client = reqwest::Client::builder().timeout(TIMEOUT).build().map_err(Failure::runtime)?;
+    let client = reqwest::Client::builder()
+        .timeout(TIMEOUT)
+        .build()
+        .map_err(Failure::runtime)?;
     let unreachable = |error: reqwest::Error| {
-        Failure::runtime(format!("{url} cannot be reached: {error}; is the pod running, and this its internal listener?"))
+        Failure::runtime(format!(
+            "{url} cannot be reached: {error}; is the pod running, and this its internal listener?"
+        ))
     };
-    let response =
-        client.post(&url).bearer_auth(api_key(args)?).json(&request).send().await.map_err(unreachable)?;
+    let response = client
+        .post(&url)
+        .bearer_auth(api_key(args)?)
+        .json(&request)
+        .send()
+        .await
+        .map_err(unreachable)?;
     let status = response.status();
     let body = response.text().await.map_err(Failure::runtime)?;
     if status.is_success() {
@@ -73,8 +93,9 @@ fn api_key(args: &EmitArgs) -> Result<String, Failure> {
     match (&args.api_key, &args.api_key_file) {
         (Some(key), _) => Ok(key.clone()),
         (None, Some(file)) => {
-            let text = fs::read_to_string(file)
-                .map_err(|error| Failure::Usage(format!("--api-key-file {}: {error}", file.display())))?;
+            let text = fs::read_to_string(file).map_err(|error| {
+                Failure::Usage(format!("--api-key-file {}: {error}", file.display()))
+            })?;
             Ok(text.lines().next().unwrap_or_default().trim().to_owned())
         }
         (None, None) => Err(Failure::Usage(

@@ -9,6 +9,7 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
+    Namespace,
     config::{Config, ConfigError, DEFAULTS, Sources},
     telemetry::logs,
 };
@@ -41,7 +42,13 @@ struct Cli {
 #[derive(Debug, Args)]
 struct Settings {
     /// Configuration file, in TOML or YAML.
-    #[arg(long, short, global = true, value_name = "FILE", env = "ROOMCAST_CONFIG")]
+    #[arg(
+        long,
+        short,
+        global = true,
+        value_name = "FILE",
+        env = "ROOMCAST_CONFIG"
+    )]
     config: Option<PathBuf>,
     /// Address for clients; short for `--set public.listen=…`.
     #[arg(long, global = true, value_name = "IP:PORT")]
@@ -72,9 +79,18 @@ enum Command {
 
 impl Settings {
     fn load(&self) -> Result<Config, ConfigError> {
-        let short = [("public.listen", &self.listen), ("internal.listen", &self.internal_listen)];
-        let short = short.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value.clone()?)));
-        Sources { file: self.config.clone(), flags: self.set.iter().cloned().chain(short).collect() }.load()
+        let short = [
+            ("public.listen", &self.listen),
+            ("internal.listen", &self.internal_listen),
+        ];
+        let short = short
+            .into_iter()
+            .filter_map(|(key, value)| Some((key.to_owned(), value.clone()?)));
+        Sources {
+            file: self.config.clone(),
+            flags: self.set.iter().cloned().chain(short).collect(),
+        }
+        .load()
     }
 }
 
@@ -110,15 +126,24 @@ impl Failure {
 
 /// Runs the command of this process' arguments.
 pub fn run() -> ExitCode {
+    run_with([])
+}
+
+/// The same, for a program with namespaces of its own: `serve` and `demo` serve them too.
+pub fn run_with(namespaces: impl IntoIterator<Item = Namespace>) -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
             // Help and version are no errors.
-            return if error.use_stderr() { USAGE.into() } else { ExitCode::SUCCESS };
+            return if error.use_stderr() {
+                USAGE.into()
+            } else {
+                ExitCode::SUCCESS
+            };
         }
     };
-    match execute(cli) {
+    match execute(cli, namespaces.into_iter().collect()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("roomcast: {failure}");
@@ -127,10 +152,10 @@ pub fn run() -> ExitCode {
     }
 }
 
-fn execute(cli: Cli) -> Result<(), Failure> {
+fn execute(cli: Cli, namespaces: Vec<Namespace>) -> Result<(), Failure> {
     match cli.command.unwrap_or(Command::Serve) {
-        Command::Serve => serve::serve(load_and_log(&cli.settings)?),
-        Command::Demo(args) => serve::demo(load_and_log(&cli.settings)?, &args),
+        Command::Serve => serve::serve(load_and_log(&cli.settings)?, namespaces),
+        Command::Demo(args) => serve::demo(load_and_log(&cli.settings)?, namespaces, &args),
         Command::CheckConfig => {
             cli.settings.load()?;
             println!("the configuration is fine");

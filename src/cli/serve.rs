@@ -8,7 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::Failure;
 use crate::{
-    Server,
+    Namespace, Server,
     config::{Config, Secret},
     demo,
     server::Builder,
@@ -22,18 +22,36 @@ pub(super) struct DemoArgs {
     client_bundle: PathBuf,
 }
 
-pub(super) fn serve(config: Config) -> Result<(), Failure> {
-    run(Server::builder(config))
+pub(super) fn serve(config: Config, namespaces: Vec<Namespace>) -> Result<(), Failure> {
+    run(Server::builder(config).namespaces(namespaces))
 }
 
-pub(super) fn demo(mut config: Config, args: &DemoArgs) -> Result<(), Failure> {
+pub(super) fn demo(
+    mut config: Config,
+    namespaces: Vec<Namespace>,
+    args: &DemoArgs,
+) -> Result<(), Failure> {
     demo::configure(&mut config);
     let pages = demo::pages(&args.client_bundle).map_err(Failure::runtime)?;
-    let port = config.public.listen.first().map_or(3000, |address| address.port());
-    let internal = config.internal.listen.first().map(ToString::to_string).unwrap_or_default();
-    let key = config.api.keys.first().map(Secret::expose).unwrap_or_default();
+    let port = config
+        .public
+        .listen
+        .first()
+        .map_or(3000, |address| address.port());
+    let internal = config
+        .internal
+        .listen
+        .first()
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    let key = config
+        .api
+        .keys
+        .first()
+        .map(Secret::expose)
+        .unwrap_or_default();
     eprintln!("{}", demo::welcome(port, &internal, key));
-    run(Server::builder(config).pages(pages))
+    run(Server::builder(config).namespaces(namespaces).pages(pages))
 }
 
 #[tokio::main]
@@ -75,7 +93,10 @@ struct Signals {
 
 impl Signals {
     fn listen() -> std::io::Result<Self> {
-        Ok(Self { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            term: signal(SignalKind::terminate())?,
+            int: signal(SignalKind::interrupt())?,
+        })
     }
 
     async fn next(&mut self) -> &'static str {

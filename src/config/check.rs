@@ -30,7 +30,9 @@ fn read_secret_files(config: &mut Config, problems: &mut Vec<Problem>) {
             return None;
         }
         fs::read_to_string(Path::new(file))
-            .map_err(|error| problems.push(Problem::new(key, file, format!("cannot be read: {error}"))))
+            .map_err(|error| {
+                problems.push(Problem::new(key, file, format!("cannot be read: {error}")))
+            })
             .ok()
     };
     if let Some(text) = read("api.keys_file", &config.api.keys_file) {
@@ -42,7 +44,11 @@ fn read_secret_files(config: &mut Config, problems: &mut Vec<Problem>) {
             config.auth.jwt.secret = Secret::new(text.trim_end_matches(['\n', '\r']));
         } else {
             let remedy = "auth.jwt.secret is set too; keep one of them";
-            problems.push(Problem::new("auth.jwt.secret_file", &config.auth.jwt.secret_file, remedy));
+            problems.push(Problem::new(
+                "auth.jwt.secret_file",
+                &config.auth.jwt.secret_file,
+                remedy,
+            ));
         }
     }
 }
@@ -54,7 +60,11 @@ fn check_listeners(config: &Config, problems: &mut Vec<Problem>) {
         ("internal.listen", config.internal.listen.is_empty()),
     ] {
         if empty {
-            problems.push(Problem::new(key, Vec::<String>::new(), "needs at least one address"));
+            problems.push(Problem::new(
+                key,
+                Vec::<String>::new(),
+                "needs at least one address",
+            ));
         }
     }
     let plain = |c: char| c.is_ascii_alphanumeric() || "-._~/".contains(c);
@@ -80,7 +90,9 @@ fn check_listeners(config: &Config, problems: &mut Vec<Problem>) {
 
 /// `https://host[:port]`, nothing behind it: what a browser puts in `Origin`.
 fn is_origin(text: &str) -> bool {
-    let Ok(uri) = text.parse::<http::Uri>() else { return false };
+    let Ok(uri) = text.parse::<http::Uri>() else {
+        return false;
+    };
     HeaderValue::from_str(text).is_ok()
         && uri.scheme().is_some()
         && uri.authority().is_some()
@@ -105,14 +117,21 @@ fn check_engine(config: &Config, problems: &mut Vec<Problem>) {
     }
     if config.engine.transports.is_empty() {
         let remedy = "name \"polling\", \"websocket\" or both";
-        problems.push(Problem::new("engine.transports", &config.engine.transports, remedy));
+        problems.push(Problem::new(
+            "engine.transports",
+            &config.engine.transports,
+            remedy,
+        ));
     }
 }
 
 fn check_drain(config: &Config, problems: &mut Vec<Problem>) {
     let drain = &config.drain;
     if drain.timeout <= drain.window {
-        let remedy = format!("must be longer than drain.window, which is {:?}", drain.window);
+        let remedy = format!(
+            "must be longer than drain.window, which is {:?}",
+            drain.window
+        );
         problems.push(Problem::new("drain.timeout", drain.timeout, remedy));
     }
 }
@@ -125,7 +144,11 @@ fn check_limits(config: &Config, problems: &mut Vec<Problem>) {
         ("limits.name_length", limits.name_length, 16),
     ] {
         if value < least {
-            problems.push(Problem::new(key, value, format!("must be at least {least}")));
+            problems.push(Problem::new(
+                key,
+                value,
+                format!("must be at least {least}"),
+            ));
         }
     }
 }
@@ -138,7 +161,8 @@ fn check_secrets(config: &Config, problems: &mut Vec<Problem>) {
         remedy,
     };
     let bearer = |key: &Secret| {
-        key.expose().len() >= API_KEY_LENGTH && key.expose().bytes().all(|byte| byte.is_ascii_graphic())
+        key.expose().len() >= API_KEY_LENGTH
+            && key.expose().bytes().all(|byte| byte.is_ascii_graphic())
     };
     if !config.api.keys.iter().all(bearer) {
         let remedy = format!(
@@ -148,7 +172,8 @@ fn check_secrets(config: &Config, problems: &mut Vec<Problem>) {
     }
     let secret = config.auth.jwt.secret.expose();
     if !secret.is_empty() && secret.len() < JWT_SECRET_LENGTH {
-        let remedy = format!("needs at least {JWT_SECRET_LENGTH} bytes; `openssl rand -hex 32` makes one");
+        let remedy =
+            format!("needs at least {JWT_SECRET_LENGTH} bytes; `openssl rand -hex 32` makes one");
         problems.push(hidden("auth.jwt.secret", remedy));
     }
 }
@@ -169,18 +194,30 @@ fn check_namespaces(config: &Config, problems: &mut Vec<Problem>) {
         for (index, rule) in namespace.rooms.iter().enumerate() {
             if rule.pattern.is_empty() {
                 let remedy = "expected the name of a room; \"*\" stands for any characters";
-                problems.push(Problem::new(key(&format!(".rooms.{index}.pattern")), "", remedy));
+                problems.push(Problem::new(
+                    key(&format!(".rooms.{index}.pattern")),
+                    "",
+                    remedy,
+                ));
             }
         }
         for (index, rule) in namespace.events.iter().enumerate() {
             if rule.name.is_empty() {
                 let remedy = "expected the name of an event; \"*\" stands for any characters";
-                problems.push(Problem::new(key(&format!(".events.{index}.name")), "", remedy));
+                problems.push(Problem::new(
+                    key(&format!(".events.{index}.name")),
+                    "",
+                    remedy,
+                ));
             }
         }
         if namespace.default_rooms.iter().any(String::is_empty) {
             let remedy = "a room needs a name";
-            problems.push(Problem::new(key(".default_rooms"), &namespace.default_rooms, remedy));
+            problems.push(Problem::new(
+                key(".default_rooms"),
+                &namespace.default_rooms,
+                remedy,
+            ));
         }
     }
 }

@@ -48,7 +48,11 @@ impl Sources {
         let tree = figment.find_value("").map_err(|error| unreadable(&error))?;
         let (mut config, mut problems) = read(&figment, tree);
         problems.extend(check::complete(&mut config));
-        if problems.is_empty() { Ok(config) } else { Err(ConfigError { problems }) }
+        if problems.is_empty() {
+            Ok(config)
+        } else {
+            Err(ConfigError { problems })
+        }
     }
 }
 
@@ -81,7 +85,10 @@ fn merge_file(figment: Figment, file: &PathBuf) -> Result<Figment, ConfigError> 
 
 /// A source that is no TOML or YAML at all.
 fn unreadable(error: &figment::Error) -> ConfigError {
-    let source = error.metadata.as_ref().map_or_else(|| "a source".to_owned(), describe);
+    let source = error
+        .metadata
+        .as_ref()
+        .map_or_else(|| "a source".to_owned(), describe);
     Problem {
         key: source,
         value: None,
@@ -95,7 +102,11 @@ fn unreadable(error: &figment::Error) -> ConfigError {
 ///
 /// Each round takes one bad value out, so it ends; what is left falls back to the defaults.
 fn read(figment: &Figment, mut tree: Value) -> (Config, Vec<Problem>) {
-    let defaults = || Figment::from(Toml::string(DEFAULTS)).find_value("").unwrap_or_else(|_| Dict::new().into());
+    let defaults = || {
+        Figment::from(Toml::string(DEFAULTS))
+            .find_value("")
+            .unwrap_or_else(|_| Dict::new().into())
+    };
     let mut problems = Vec::new();
     let mut removed: Vec<Vec<String>> = Vec::new();
     loop {
@@ -136,8 +147,19 @@ fn describe_error(
         other => other.to_string(),
     };
     let value = value.filter(|_| !matches!(error.kind, Kind::MissingField(_)));
-    let value = value.map(|value| if is_secret(&key) { "(hidden)".into() } else { show(value) });
-    Problem { key, value, source, remedy }
+    let value = value.map(|value| {
+        if is_secret(&key) {
+            "(hidden)".into()
+        } else {
+            show(value)
+        }
+    });
+    Problem {
+        key,
+        value,
+        source,
+        remedy,
+    }
 }
 
 fn unknown_key(unknown: &str, known: &[&str]) -> String {
@@ -197,14 +219,18 @@ fn find<'a>(tree: &'a Value, path: &[String]) -> Option<&'a Value> {
 
 /// Puts `fallback` in the place of a value, or takes the value out. Says whether there was one.
 fn replace(tree: &mut Value, path: &[String], fallback: Option<Value>) -> bool {
-    let Some((key, above)) = path.split_last() else { return false };
+    let Some((key, above)) = path.split_last() else {
+        return false;
+    };
     let parent = above.iter().try_fold(tree, |value, key| match value {
         Value::Dict(_, dict) => dict.get_mut(key),
         Value::Array(_, values) => values.get_mut(key.parse::<usize>().ok()?),
         _ => None,
     });
     match (parent, fallback) {
-        (Some(Value::Dict(_, dict)), Some(fallback)) => dict.insert(key.clone(), fallback).is_some(),
+        (Some(Value::Dict(_, dict)), Some(fallback)) => {
+            dict.insert(key.clone(), fallback).is_some()
+        }
         (Some(Value::Dict(_, dict)), None) => dict.remove(key).is_some(),
         (Some(Value::Array(_, values)), _) => match key.parse() {
             Ok(index) if index < values.len() => {
@@ -221,9 +247,16 @@ fn replace(tree: &mut Value, path: &[String], fallback: Option<Value>) -> bool {
 fn original_path(path: &[String], removed: &[Vec<String>]) -> Vec<String> {
     let mut path = path.to_vec();
     for gone in removed.iter().rev() {
-        let Some((index, list)) = gone.split_last() else { continue };
-        let Ok(gone_index) = index.parse::<usize>() else { continue };
-        let Some(ours) = path.get(list.len()).and_then(|index| index.parse::<usize>().ok()) else {
+        let Some((index, list)) = gone.split_last() else {
+            continue;
+        };
+        let Ok(gone_index) = index.parse::<usize>() else {
+            continue;
+        };
+        let Some(ours) = path
+            .get(list.len())
+            .and_then(|index| index.parse::<usize>().ok())
+        else {
             continue;
         };
         if path.starts_with(list) && gone_index <= ours {
@@ -257,8 +290,12 @@ impl Provider for Flags<'_> {
         let mut figment = Figment::new();
         for (key, value) in self.0 {
             // Read like an environment variable: a number, a list, or else text.
-            let value: Value = value.parse().unwrap_or_else(|_| Value::from(value.as_str()));
-            let Some(dict) = nest(key, value).into_dict() else { continue };
+            let value: Value = value
+                .parse()
+                .unwrap_or_else(|_| Value::from(value.as_str()));
+            let Some(dict) = nest(key, value).into_dict() else {
+                continue;
+            };
             figment = figment.merge(figment::providers::Serialized::defaults(dict));
         }
         figment.data()

@@ -12,14 +12,22 @@ pub struct ConfigError {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = self.problems.len();
-        write!(f, "{count} {} in the configuration", if count == 1 { "problem" } else { "problems" })?;
-        self.problems.iter().try_for_each(|problem| write!(f, "\n  {problem}"))
+        write!(
+            f,
+            "{count} {} in the configuration",
+            if count == 1 { "problem" } else { "problems" }
+        )?;
+        self.problems
+            .iter()
+            .try_for_each(|problem| write!(f, "\n  {problem}"))
     }
 }
 
 impl From<Problem> for ConfigError {
     fn from(problem: Problem) -> Self {
-        Self { problems: vec![problem] }
+        Self {
+            problems: vec![problem],
+        }
     }
 }
 
@@ -38,7 +46,11 @@ pub struct Problem {
 
 impl Problem {
     /// A problem with a value that was read and does not make sense.
-    pub(super) fn new(key: impl Into<String>, value: impl fmt::Debug, remedy: impl Into<String>) -> Self {
+    pub(super) fn new(
+        key: impl Into<String>,
+        value: impl fmt::Debug,
+        remedy: impl Into<String>,
+    ) -> Self {
         Self {
             key: key.into(),
             value: Some(format!("{value:?}")),
@@ -65,7 +77,12 @@ impl fmt::Display for Problem {
 pub(super) fn is_secret(key: &str) -> bool {
     ["api.keys", "auth.jwt.secret", "backplane.url"]
         .iter()
-        .any(|secret| key == *secret || key.strip_prefix(secret).is_some_and(|rest| rest.starts_with('.')))
+        .any(|secret| {
+            key == *secret
+                || key
+                    .strip_prefix(secret)
+                    .is_some_and(|rest| rest.starts_with('.'))
+        })
 }
 
 /// The known name that `unknown` was most likely meant to be.

@@ -20,7 +20,9 @@ const API_KEY: &str = "demo-key-not-for-production";
 
 /// The stock client is not there.
 #[derive(Debug, thiserror::Error)]
-#[error("the client for the page, {file}, cannot be read: {source}; `make demo` installs it, or name it with --client-bundle")]
+#[error(
+    "the client for the page, {file}, cannot be read: {source}; `make demo` installs it, or name it with --client-bundle"
+)]
 pub(crate) struct NoClient {
     file: String,
     source: io::Error,
@@ -31,26 +33,37 @@ pub(crate) fn configure(config: &mut Config) {
     if config.api.keys.is_empty() {
         config.api.keys.push(Secret::new(API_KEY));
     }
-    config.namespaces.entry("/".into()).or_insert_with(|| Namespace {
-        auth: AuthPolicy::None,
-        default_rooms: vec![],
-        rooms: vec![RoomRule {
-            pattern: "demo-*".into(),
-            join: JoinPolicy::Anyone,
-            relay: vec!["chat".into(), "presence".into()],
-        }],
-        events: vec![],
-    });
+    config
+        .namespaces
+        .entry("/".into())
+        .or_insert_with(|| Namespace {
+            auth: AuthPolicy::None,
+            default_rooms: vec![],
+            rooms: vec![RoomRule {
+                pattern: "demo-*".into(),
+                join: JoinPolicy::Anyone,
+                relay: vec!["chat".into(), "presence".into()],
+            }],
+            events: vec![],
+        });
 }
 
 /// The page and the client it loads.
 pub(crate) fn pages(client: &Path) -> Result<Router, NoClient> {
-    let script = std::fs::read_to_string(client)
-        .map_err(|source| NoClient { file: client.display().to_string(), source })?;
-    let javascript = [(header::CONTENT_TYPE, HeaderValue::from_static("text/javascript; charset=utf-8"))];
+    let script = std::fs::read_to_string(client).map_err(|source| NoClient {
+        file: client.display().to_string(),
+        source,
+    })?;
+    let javascript = [(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/javascript; charset=utf-8"),
+    )];
     Ok(Router::new()
         .route("/", get(|| async { Html(PAGE) }))
-        .route("/socket.io.js", get(move || async move { (javascript, script) })))
+        .route(
+            "/socket.io.js",
+            get(move || async move { (javascript, script) }),
+        ))
 }
 
 /// What to try, for someone who just started the demo.

@@ -7,7 +7,10 @@
 //! This version closes connections evenly over `drain.window`, in no order. A drain that looks at
 //! what each of them is doing goes where `close_all` is called.
 
-use std::{future::Future, time::{Duration, Instant}};
+use std::{
+    future::Future,
+    time::{Duration, Instant},
+};
 
 use metrics::gauge;
 use tokio::sync::watch;
@@ -127,7 +130,11 @@ pub async fn run(
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    let patience = if in_no_hurry { config.timeout } else { Duration::ZERO };
+    let patience = if in_no_hurry {
+        config.timeout
+    } else {
+        Duration::ZERO
+    };
     tokio::select! {
         biased; // even in a hurry, each connection is asked to close once
         () = closed => {}
@@ -135,7 +142,11 @@ pub async fn run(
         () = tokio::time::sleep(patience) => {}
     }
     lifecycle.advance(Phase::Stopped);
-    Outcome { connections: open, cut: connections(), took: begun.elapsed() }
+    Outcome {
+        connections: open,
+        cut: connections(),
+        took: begun.elapsed(),
+    }
 }
 
 #[cfg(test)]
@@ -145,7 +156,11 @@ mod tests {
     use super::*;
 
     fn config(delay: Duration, timeout: Duration) -> Drain {
-        Drain { delay, window: Duration::ZERO, timeout }
+        Drain {
+            delay,
+            window: Duration::ZERO,
+            timeout,
+        }
     }
 
     #[tokio::test]
@@ -172,7 +187,14 @@ mod tests {
         let lifecycle = Lifecycle::default();
         let begun = tokio::time::Instant::now();
         let config = config(Duration::from_secs(2), Duration::from_secs(3));
-        let outcome = run(&lifecycle, &config, std::future::pending(), || 2, std::future::pending()).await;
+        let outcome = run(
+            &lifecycle,
+            &config,
+            std::future::pending(),
+            || 2,
+            std::future::pending(),
+        )
+        .await;
         assert_eq!((outcome.connections, outcome.cut), (2, 2));
         assert_eq!(begun.elapsed(), Duration::from_secs(5));
     }

@@ -4,13 +4,21 @@
 #[derive(Debug)]
 pub(super) enum Frames {
     /// The header of a frame is being read; `read` bytes of it have been.
-    Header { read: usize, length: u64, size: usize },
+    Header {
+        read: usize,
+        length: u64,
+        size: usize,
+    },
     /// So many bytes of payload are left.
     Payload(u64),
 }
 
 /// Nothing of a frame has been read.
-const START: Frames = Frames::Header { read: 0, length: 0, size: HEADER };
+const START: Frames = Frames::Header {
+    read: 0,
+    length: 0,
+    size: HEADER,
+};
 /// The first two bytes: opcode, mask bit and length.
 const HEADER: usize = 2;
 /// The key that a client's payload is masked with.
@@ -33,7 +41,8 @@ impl Frames {
         while let Some((&byte, rest)) = bytes.split_first() {
             match self {
                 Self::Payload(left) => {
-                    let skipped = usize::try_from(*left).map_or(bytes.len(), |left| left.min(bytes.len()));
+                    let skipped =
+                        usize::try_from(*left).map_or(bytes.len(), |left| left.min(bytes.len()));
                     *left -= skipped as u64;
                     bytes = &bytes[skipped..];
                     if *left == 0 {
@@ -64,7 +73,11 @@ impl Frames {
                     *read += 1;
                     bytes = rest;
                     if *read >= HEADER && *read == *size {
-                        *self = if *length == 0 { START } else { Self::Payload(*length) };
+                        *self = if *length == 0 {
+                            START
+                        } else {
+                            Self::Payload(*length)
+                        };
                     }
                 }
             }
@@ -109,8 +122,17 @@ mod tests {
                 }
             }
             let mut end = 0;
-            let ends: Vec<_> = lengths.iter().map(|length| { end += frame(*length).len(); end }).collect();
-            assert!(boundaries.iter().all(|boundary| ends.contains(boundary)), "{chunk}: {boundaries:?}");
+            let ends: Vec<_> = lengths
+                .iter()
+                .map(|length| {
+                    end += frame(*length).len();
+                    end
+                })
+                .collect();
+            assert!(
+                boundaries.iter().all(|boundary| ends.contains(boundary)),
+                "{chunk}: {boundaries:?}"
+            );
             assert_eq!(boundaries.last(), ends.last(), "{chunk}");
             if chunk == 1 {
                 assert_eq!(boundaries, ends);

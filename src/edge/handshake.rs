@@ -21,6 +21,8 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Handshake {
     pub transport: Transport,
+    /// Whether it speaks Engine.IO v3.
+    pub eio3: bool,
     /// The session that the request belongs to; none opens a new one.
     pub sid: Option<Sid>,
 }
@@ -67,10 +69,11 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         counter!(REQUESTS_REFUSED.name, "code" => self.label()).increment(1);
         match self.body() {
-            Some((code, message)) => {
-                (StatusCode::BAD_REQUEST, Json(json!({"code": code, "message": message})))
-                    .into_response()
-            }
+            Some((code, message)) => (
+                StatusCode::BAD_REQUEST,
+                Json(json!({"code": code, "message": message})),
+            )
+                .into_response(),
             None => {
                 // The client comes back by itself, and finds another pod.
                 let retry = [(header::RETRY_AFTER, HeaderValue::from_static("1"))];
@@ -94,7 +97,12 @@ pub(super) fn count_error(status: StatusCode) {
 
 impl Handshake {
     /// Reads a request, in the order of checks of the `engine.io` package.
-    pub fn parse(method: &Method, query: &str, upgrade: bool, engine: &Engine) -> Result<Self, Refusal> {
+    pub fn parse(
+        method: &Method,
+        query: &str,
+        upgrade: bool,
+        engine: &Engine,
+    ) -> Result<Self, Refusal> {
         let transport = match parameter(query, "transport") {
             Some("polling") => Transport::Polling,
             Some("websocket") => Transport::Websocket,
@@ -110,11 +118,11 @@ impl Handshake {
         if sid.is_none() && method != Method::GET {
             return Err(Refusal::BadHandshakeMethod);
         }
-        match parameter(query, "EIO") {
-            Some("4") => {}
-            Some("3") if engine.allow_eio3 => {}
+        let eio3 = match parameter(query, "EIO") {
+            Some("4") => false,
+            Some("3") if engine.allow_eio3 => true,
             _ => return Err(Refusal::UnsupportedProtocol),
-        }
+        };
         let allowed = match transport {
             Transport::Polling => !upgrade && (method == Method::GET || method == Method::POST),
             Transport::Websocket => upgrade && method == Method::GET,
@@ -122,13 +130,19 @@ impl Handshake {
         if !allowed {
             return Err(Refusal::BadRequest);
         }
-        Ok(Self { transport, sid })
+        Ok(Self {
+            transport,
+            eio3,
+            sid,
+        })
     }
 }
 
 /// The first value of a query parameter, as it is written: Engine.IO's need no decoding.
 fn parameter<'a>(query: &'a str, name: &str) -> Option<&'a str> {
-    query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+    query
+        .split('&')
+        .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
 }
 
 /// The key of a WebSocket handshake (RFC 6455, section 4.2.1); `None` if this is no such request.
@@ -136,7 +150,9 @@ pub(super) fn websocket_key(headers: &HeaderMap) -> Option<&HeaderValue> {
     let has = |name: header::HeaderName, token: &str| {
         headers.get_all(name).iter().any(|value| {
             value.to_str().is_ok_and(|value| {
-                value.split(',').any(|part| part.trim().eq_ignore_ascii_case(token))
+                value
+                    .split(',')
+                    .any(|part| part.trim().eq_ignore_ascii_case(token))
             })
         })
     };
@@ -160,27 +176,95 @@ mod tests {
     #[test]
     fn a_new_session_on_either_transport() {
         let polling = parse(&Method::GET, "EIO=4&transport=polling&t=abc", false);
-        assert_eq!(polling, Ok(Handshake { transport: Transport::Polling, sid: None }));
+        assert_eq!(
+            polling,
+            Ok(Handshake {
+                transport: Transport::Polling,
+                eio3: false,
+                sid: None
+            })
+        );
         let websocket = parse(&Method::GET, "transport=websocket&EIO=4", true);
-        assert_eq!(websocket, Ok(Handshake { transport: Transport::Websocket, sid: None }));
+        assert_eq!(
+            websocket,
+            Ok(Handshake {
+                transport: Transport::Websocket,
+                eio3: false,
+                sid: None
+            })
+        );
     }
 
     #[test]
     fn what_makes_no_sense_is_refused_as_node_does() {
         for (method, query, upgrade, refusal) in [
             (Method::GET, "", false, Refusal::TransportUnknown),
-            (Method::GET, "EIO=4&transport=webtransport", false, Refusal::TransportUnknown),
-            (Method::GET, "EIO=4&transport=polling&sid=short", false, Refusal::SessionUnknown),
-            (Method::GET, "EIO=4&transport=polling&sid=", false, Refusal::SessionUnknown),
-            (Method::POST, "EIO=4&transport=polling", false, Refusal::BadHandshakeMethod),
-            (Method::GET, "EIO=3&transport=polling", false, Refusal::UnsupportedProtocol),
-            (Method::GET, "EIO=44&transport=polling", false, Refusal::UnsupportedProtocol),
-            (Method::GET, "transport=polling", false, Refusal::UnsupportedProtocol),
-            (Method::GET, "EIO=4&transport=websocket", false, Refusal::BadRequest),
-            (Method::GET, "EIO=4&transport=polling", true, Refusal::BadRequest),
-            (Method::PUT, "EIO=4&transport=polling&sid=AAAAAAAAAAAAAAAA", false, Refusal::BadRequest),
+            (
+                Method::GET,
+                "EIO=4&transport=webtransport",
+                false,
+                Refusal::TransportUnknown,
+            ),
+            (
+                Method::GET,
+                "EIO=4&transport=polling&sid=short",
+                false,
+                Refusal::SessionUnknown,
+            ),
+            (
+                Method::GET,
+                "EIO=4&transport=polling&sid=",
+                false,
+                Refusal::SessionUnknown,
+            ),
+            (
+                Method::POST,
+                "EIO=4&transport=polling",
+                false,
+                Refusal::BadHandshakeMethod,
+            ),
+            (
+                Method::GET,
+                "EIO=3&transport=polling",
+                false,
+                Refusal::UnsupportedProtocol,
+            ),
+            (
+                Method::GET,
+                "EIO=44&transport=polling",
+                false,
+                Refusal::UnsupportedProtocol,
+            ),
+            (
+                Method::GET,
+                "transport=polling",
+                false,
+                Refusal::UnsupportedProtocol,
+            ),
+            (
+                Method::GET,
+                "EIO=4&transport=websocket",
+                false,
+                Refusal::BadRequest,
+            ),
+            (
+                Method::GET,
+                "EIO=4&transport=polling",
+                true,
+                Refusal::BadRequest,
+            ),
+            (
+                Method::PUT,
+                "EIO=4&transport=polling&sid=AAAAAAAAAAAAAAAA",
+                false,
+                Refusal::BadRequest,
+            ),
         ] {
-            assert_eq!(parse(&method, query, upgrade), Err(refusal), "{method} {query}");
+            assert_eq!(
+                parse(&method, query, upgrade),
+                Err(refusal),
+                "{method} {query}"
+            );
         }
     }
 }

@@ -50,13 +50,20 @@ pub struct Bound(Vec<TcpListener>);
 impl Bound {
     /// The addresses, with the ports that 0 stood for.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.0.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+        self.0
+            .iter()
+            .filter_map(|listener| listener.local_addr().ok())
+            .collect()
     }
 }
 
 /// Listens on all addresses. An IPv6 address is skipped on a machine that has no IPv6, unless it
 /// is the only one. `key` is the setting to name in errors.
-pub fn bind(key: &'static str, addresses: &[SocketAddr], backlog: u32) -> Result<Bound, ListenError> {
+pub fn bind(
+    key: &'static str,
+    addresses: &[SocketAddr],
+    backlog: u32,
+) -> Result<Bound, ListenError> {
     let mut listeners = Vec::with_capacity(addresses.len());
     for &address in addresses {
         match listen(address, backlog) {
@@ -64,7 +71,13 @@ pub fn bind(key: &'static str, addresses: &[SocketAddr], backlog: u32) -> Result
             Err(error) if addresses.len() > 1 && address.is_ipv6() && no_ipv6(&error) => {
                 tracing::warn!(%address, key, "skipped: this machine has no IPv6");
             }
-            Err(source) => return Err(ListenError { address, key, source }),
+            Err(source) => {
+                return Err(ListenError {
+                    address,
+                    key,
+                    source,
+                });
+            }
         }
     }
     Ok(Bound(listeners))
@@ -76,7 +89,11 @@ fn no_ipv6(error: &io::Error) -> bool {
 }
 
 fn listen(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     if address.is_ipv6() {
         // So that 0.0.0.0 and [::] can stand side by side.
         socket.set_only_v6(true)?;
@@ -161,7 +178,10 @@ async fn serve_connection(
 /// Such an error says nothing about the next connection.
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
-    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset
+    )
 }
 
 fn set_options(stream: &TcpStream, options: &Options) -> io::Result<()> {

@@ -6,16 +6,20 @@
 //! - [`sessions`]: the connections that are open, and how each of them ended
 //! - [`requests`]: polling, and the way to [`upgrade`]
 //! - [`upgrade`]: takes a WebSocket stream over from HTTP
+//! - [`memory`]: that of closed connections, given back
 //! - [`stream`]: that stream, until it ends
 
+mod eio3;
 mod frames;
 mod handshake;
 mod listener;
+mod memory;
 mod requests;
 mod sessions;
 mod stream;
 mod upgrade;
 
 pub use listener::{Bound, ListenError, Options, bind, serve};
+pub use memory::give_back;
 pub use requests::{Edge, NoPage, router};
-pub use sessions::{CloseReason, Connection, Sessions};
+pub use sessions::{CloseReason, Connection, InNamespace, Sessions};

@@ -4,7 +4,7 @@ use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Extension, Json, Router,
-    body::Body,
+    body::{Body, Bytes},
     extract::{Request, State},
     response::{IntoResponse, Response},
     routing::any,
@@ -21,6 +21,7 @@ use tower_http::{
 };
 
 use super::{
+    eio3,
     handshake::{Handshake, Refusal, count_error, websocket_key},
     sessions::{Connection, Sessions},
     stream::ClientStream,
@@ -31,9 +32,6 @@ use crate::{
     config::{Config, Cors, Engine, Transport},
     drain::Lifecycle,
 };
-
-/// Largest answer to a handshake: the open packet is some 120 bytes.
-const OPEN_PACKET_LIMIT: usize = 4096;
 
 /// What requests of clients meet.
 pub struct Edge {
@@ -53,7 +51,12 @@ impl Edge {
     ) -> Arc<Self> {
         let path = config.public.path.trim_end_matches('/').into();
         let service = Service { socketio, path };
-        Arc::new(Self { engine: config.engine.clone(), sessions, lifecycle, service })
+        Arc::new(Self {
+            engine: config.engine.clone(),
+            sessions,
+            lifecycle,
+            service,
+        })
     }
 
     /// Closes all connections at the transport, evenly over a time.
@@ -75,8 +78,16 @@ impl Edge {
     /// Closes one connection at the transport, so that the stock client comes back by itself.
     async fn close(&self, connection: &Connection) {
         match connection.polling_sid() {
-            Some(sid) if !connection.is_websocket() => self.service.end_polling(sid).await,
+            Some(sid) if !connection.is_websocket() => self.close_polling(connection, sid).await,
             _ => connection.end_stream(),
+        }
+    }
+
+    async fn close_polling(&self, connection: &Connection, sid: Sid) {
+        self.service.end_polling(sid).await;
+        if !connection.is_in_namespace() {
+            // Otherwise the end of its sockets is near: it brings the reason.
+            connection.end();
         }
     }
 
@@ -95,7 +106,18 @@ impl Edge {
                 upgrade::accept(request, &key, connection, self.service.clone())
             }
             (Transport::Websocket, None, _) => Err(Refusal::BadRequest),
-            (Transport::Polling, _, Some(_)) => Ok(self.service.http(request).await),
+            (Transport::Polling, _, Some(sid)) => {
+                let response = self.service.http(request).await;
+                if response.status().is_client_error() && !connection.is_websocket() {
+                    // As on Node, a request that makes no sense is the last of its session.
+                    self.close_polling(&connection, sid).await;
+                }
+                Ok(if handshake.eio3 {
+                    poll_eio3(response).await
+                } else {
+                    response
+                })
+            }
             (Transport::Polling, _, None) => {
                 let mut request = bare(request)?;
                 request.extensions_mut().insert(connection.clone());
@@ -112,8 +134,15 @@ impl Edge {
 
 /// The request of a polling handshake in memory of its own, for the reason told in [`upgrade`].
 fn bare(request: Request) -> Result<Request, Refusal> {
-    let uri: http::Uri = request.uri().to_string().parse().map_err(|_| Refusal::BadRequest)?;
-    Request::builder().uri(uri).body(request.into_body()).map_err(|_| Refusal::BadRequest)
+    let uri: http::Uri = request
+        .uri()
+        .to_string()
+        .parse()
+        .map_err(|_| Refusal::BadRequest)?;
+    Request::builder()
+        .uri(uri)
+        .body(request.into_body())
+        .map_err(|_| Refusal::BadRequest)
 }
 
 /// The session id in the answer to a polling handshake: `0{"sid":"…`, before Engine.IO v4 with its
@@ -124,17 +153,42 @@ async fn read_session_id(response: Response) -> (Response, Option<Sid>) {
         sid: Sid,
     }
 
-    let (parts, body) = response.into_parts();
-    let body = match http_body_util::Limited::new(body, OPEN_PACKET_LIMIT).collect().await {
-        Ok(body) => body.to_bytes(),
-        Err(error) => {
-            tracing::error!(%error, "bug: the answer to a handshake cannot be read");
-            return (StatusCode::INTERNAL_SERVER_ERROR.into_response(), None);
-        }
-    };
-    let json = body.iter().position(|byte| *byte == b'{').map(|start| &body[start..]);
-    let sid = json.and_then(|json| serde_json::from_slice::<Open>(json).ok()).map(|open| open.sid);
+    let (parts, body) = whole(response).await;
+    let json = body
+        .iter()
+        .position(|byte| *byte == b'{')
+        .map(|start| &body[start..]);
+    let sid = json
+        .and_then(|json| serde_json::from_slice::<Open>(json).ok())
+        .map(|open| open.sid);
     (Response::from_parts(parts, Body::from(body)), sid)
+}
+
+/// The answer to a poll of Engine.IO v3, with what [`eio3`] adds.
+async fn poll_eio3(response: Response) -> Response {
+    let (parts, body) = whole(response).await;
+    let octets = parts
+        .headers
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind == "application/octet-stream");
+    let body = eio3::add_binary_types(body, octets);
+    let mut response = Response::from_parts(parts, Body::empty());
+    response
+        .headers_mut()
+        .insert(header::CONTENT_LENGTH, body.len().into());
+    *response.body_mut() = Body::from(body);
+    response
+}
+
+/// An answer of socketioxide: its body is there already, as one piece.
+async fn whole(response: Response) -> (http::response::Parts, Bytes) {
+    let (parts, body) = response.into_parts();
+    let body = body
+        .collect()
+        .await
+        .map(http_body_util::Collected::to_bytes)
+        .unwrap_or_default();
+    (parts, body)
 }
 
 /// socketioxide, called in the two ways that it can be.
@@ -160,7 +214,8 @@ impl Service {
     async fn end_polling(&self, sid: Sid) {
         let uri = format!("{}/?EIO=4&transport=polling&sid={sid}", self.path);
         if let Ok(request) = Request::post(uri).body(Body::from("1")) {
-            self.http(request).await;
+            // It may have ended already, so the answer says nothing.
+            let _ = self.socketio.clone().oneshot(request).await;
         }
     }
 
@@ -182,7 +237,10 @@ impl tower::Service<Request> for NoPage {
     type Error = Infallible;
     type Future = std::future::Ready<Result<Response, Infallible>>;
 
-    fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Infallible>> {
+    fn poll_ready(
+        &mut self,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Result<(), Infallible>> {
         std::task::Poll::Ready(Ok(()))
     }
 
@@ -195,9 +253,9 @@ impl tower::Service<Request> for NoPage {
 pub fn router(edge: Arc<Edge>, config: &Config, pages: Router) -> Router {
     let path = config.public.path.trim_end_matches('/');
     let socketio = any(
-        |State(edge): State<Arc<Edge>>, Extension(Remote(remote)): Extension<Remote>, request: Request| async move {
-            edge.handle(remote, request).await
-        },
+        |State(edge): State<Arc<Edge>>,
+         Extension(Remote(remote)): Extension<Remote>,
+         request: Request| async move { edge.handle(remote, request).await },
     );
     Router::new()
         .route(path, socketio.clone())
@@ -205,7 +263,10 @@ pub fn router(edge: Arc<Edge>, config: &Config, pages: Router) -> Router {
         .with_state(edge)
         .merge(pages)
         .fallback(|| async {
-            let body = crate::error_body("not_found", "nothing is here; clients connect below the path of Socket.IO");
+            let body = crate::error_body(
+                "not_found",
+                "nothing is here; clients connect below the path of Socket.IO",
+            );
             (StatusCode::NOT_FOUND, Json(body))
         })
         .layer(RequestBodyTimeoutLayer::new(config.public.request_timeout))
@@ -218,10 +279,17 @@ pub(super) struct Remote(pub SocketAddr);
 
 fn cors(config: &Cors) -> CorsLayer {
     let any = config.origins.iter().any(|origin| origin == "*");
-    let origins: Vec<HeaderValue> =
-        config.origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()).collect();
+    let origins: Vec<HeaderValue> = config
+        .origins
+        .iter()
+        .filter_map(|origin| HeaderValue::from_str(origin).ok())
+        .collect();
     CorsLayer::new()
-        .allow_origin(if any { AllowOrigin::any() } else { AllowOrigin::list(origins) })
+        .allow_origin(if any {
+            AllowOrigin::any()
+        } else {
+            AllowOrigin::list(origins)
+        })
         .allow_credentials(config.credentials)
         .allow_methods([Method::GET, Method::POST])
         .allow_headers([header::CONTENT_TYPE, header::AUTHORIZATION])

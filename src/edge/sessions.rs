@@ -1,15 +1,17 @@
 //! The connections that are open, and how each of them ended.
 //!
-//! socketioxide says nothing of a connection that joins no namespace. So each handshake request
-//! carries a [`Connection`] in its extensions: socketioxide keeps the request as long as the
-//! session, and dropping it is the end of the connection, however it came.
+//! Gap: socketioxide says nothing of a connection that is in no namespace. So each handshake request
+//! carries a [`Connection`] in its extensions: socketioxide keeps the request as long as the session,
+//! and dropping it is the end of the connection, however it came. But a session that ends before it
+//! joins a namespace is kept until `engine.connect_timeout` (its timer owns it), so the edge also
+//! says what it knows itself: [`Connection::end`].
 
 use std::{
     collections::HashMap,
     net::SocketAddr,
     sync::{
         Arc, OnceLock, RwLock, Weak,
-        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -52,7 +54,11 @@ impl Sessions {
     }
 
     /// Begins a connection: it is over when the last clone of the `Arc` is dropped.
-    pub(super) fn begin(self: &Arc<Self>, remote: SocketAddr, transport: Transport) -> Arc<Connection> {
+    pub(super) fn begin(
+        self: &Arc<Self>,
+        remote: SocketAddr,
+        transport: Transport,
+    ) -> Arc<Connection> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         counter!(CONNECTIONS_OPENED.name, "transport" => name(transport)).increment(1);
         gauge!(CONNECTIONS.name, "transport" => name(transport)).increment(1);
@@ -62,6 +68,8 @@ impl Sessions {
             remote,
             websocket: AtomicBool::new(transport == Transport::Websocket),
             reason: AtomicU8::new(CloseReason::NoNamespace as u8),
+            namespaces: AtomicUsize::new(0),
+            ended: AtomicBool::new(false),
             polling_sid: OnceLock::new(),
             stream: StreamControl::default(),
         });
@@ -93,6 +101,10 @@ pub struct Connection {
     websocket: AtomicBool,
     /// A [`CloseReason`].
     reason: AtomicU8,
+    /// How many namespaces it is in.
+    namespaces: AtomicUsize,
+    /// Whether it has been counted as closed.
+    ended: AtomicBool,
     /// Its session id, if it began with polling.
     polling_sid: OnceLock<Sid>,
     pub(super) stream: StreamControl,
@@ -112,9 +124,39 @@ impl Connection {
         self.remote
     }
 
-    /// Notes why a socket of this connection ended; the last one tells why the connection did.
-    pub fn ended(&self, reason: CloseReason) {
-        self.reason.store(reason as u8, Ordering::Relaxed);
+    /// Notes that it is in a namespace, for as long as the answer lives.
+    pub fn enter_namespace(self: &Arc<Self>) -> InNamespace {
+        self.namespaces.fetch_add(1, Ordering::Relaxed);
+        InNamespace(self.clone())
+    }
+
+    /// Whether it is in a namespace now.
+    pub(super) fn is_in_namespace(&self) -> bool {
+        self.namespaces.load(Ordering::Relaxed) > 0
+    }
+
+    /// The connection is over: counts it, once.
+    pub(super) fn end(&self) {
+        if self.ended.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let transport = if self.is_websocket() {
+            Transport::Websocket
+        } else {
+            Transport::Polling
+        };
+        let reason = if self.sessions.closing.load(Ordering::Relaxed) {
+            CloseReason::ServerShuttingDown
+        } else {
+            CloseReason::from_index(self.reason.load(Ordering::Relaxed))
+        };
+        if let Some(sid) = self.polling_sid.get() {
+            write(&self.sessions.polling).remove(sid);
+        }
+        write(&self.sessions.open).remove(&self.number);
+        gauge!(CONNECTIONS.name, "transport" => name(transport)).decrement(1);
+        counter!(CONNECTIONS_CLOSED.name, "reason" => reason.name()).increment(1);
+        tracing::debug!(remote = %self.remote, reason = reason.name(), "connection closed");
     }
 
     /// Whether it uses a WebSocket now.
@@ -135,10 +177,17 @@ impl Connection {
 
     /// Moves the connection to another transport. Says whether it was on the other one.
     pub(super) fn use_transport(&self, transport: Transport) -> bool {
+        if self.ended.load(Ordering::Relaxed) {
+            return false;
+        }
         let websocket = transport == Transport::Websocket;
         let moved = self.websocket.swap(websocket, Ordering::Relaxed) != websocket;
         if moved {
-            let before = if websocket { Transport::Polling } else { Transport::Websocket };
+            let before = if websocket {
+                Transport::Polling
+            } else {
+                Transport::Websocket
+            };
             gauge!(CONNECTIONS.name, "transport" => name(before)).decrement(1);
             gauge!(CONNECTIONS.name, "transport" => name(transport)).increment(1);
         }
@@ -148,20 +197,24 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        let websocket = *self.websocket.get_mut();
-        let transport = if websocket { Transport::Websocket } else { Transport::Polling };
-        let reason = if self.sessions.closing.load(Ordering::Relaxed) {
-            CloseReason::ServerShuttingDown
-        } else {
-            CloseReason::from_index(*self.reason.get_mut())
-        };
-        if let Some(sid) = self.polling_sid.get() {
-            write(&self.sessions.polling).remove(sid);
-        }
-        write(&self.sessions.open).remove(&self.number);
-        gauge!(CONNECTIONS.name, "transport" => name(transport)).decrement(1);
-        counter!(CONNECTIONS_CLOSED.name, "reason" => reason.name()).increment(1);
-        tracing::debug!(remote = %self.remote, reason = reason.name(), "connection closed");
+        self.end();
+    }
+}
+
+/// A connection is in a namespace.
+#[derive(Debug)]
+pub struct InNamespace(Arc<Connection>);
+
+impl InNamespace {
+    /// Notes why the socket ended; the last one tells why the connection did.
+    pub fn ended(&self, reason: CloseReason) {
+        self.0.reason.store(reason as u8, Ordering::Relaxed);
+    }
+}
+
+impl Drop for InNamespace {
+    fn drop(&mut self) {
+        self.0.namespaces.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -200,7 +253,10 @@ impl CloseReason {
     ];
 
     fn from_index(index: u8) -> Self {
-        Self::ALL.get(usize::from(index)).copied().unwrap_or(Self::NoNamespace)
+        Self::ALL
+            .get(usize::from(index))
+            .copied()
+            .unwrap_or(Self::NoNamespace)
     }
 
     /// Its name in Socket.IO's documentation ("disconnecting event"), and in metrics.
@@ -249,7 +305,8 @@ fn read<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {
 }
 
 fn write<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
-    lock.write().unwrap_or_else(|poisoned| poisoned.into_inner())
+    lock.write()
+        .unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 #[cfg(test)]

@@ -42,7 +42,14 @@ impl ClientStream {
         let upgrades_polling = connection.use_transport(Transport::Websocket);
         // A copy: a slice of hyper's buffer would keep all of that.
         let early = Bytes::copy_from_slice(early);
-        Self { tcp, early, frames: Frames::default(), connection, upgrades_polling, said_goodbye: false }
+        Self {
+            tcp,
+            early,
+            frames: Frames::default(),
+            connection,
+            upgrades_polling,
+            said_goodbye: false,
+        }
     }
 
     /// Ends the stream for socketioxide: with a goodbye, or at once in the middle of a frame.
@@ -56,9 +63,12 @@ impl ClientStream {
 
 impl Drop for ClientStream {
     fn drop(&mut self) {
-        // An upgrade that failed leaves its session to polling.
         if self.upgrades_polling {
+            // An upgrade that failed leaves its session to polling.
             self.connection.use_transport(Transport::Polling);
+        } else if !self.connection.is_in_namespace() {
+            // Otherwise the end of its sockets comes first: it brings the reason.
+            self.connection.end();
         }
     }
 }

@@ -30,7 +30,10 @@ pub(super) fn accept(
         .status(StatusCode::SWITCHING_PROTOCOLS)
         .header(header::CONNECTION, "Upgrade")
         .header(header::UPGRADE, "websocket")
-        .header(header::SEC_WEBSOCKET_ACCEPT, derive_accept_key(key.as_bytes()))
+        .header(
+            header::SEC_WEBSOCKET_ACCEPT,
+            derive_accept_key(key.as_bytes()),
+        )
         .body(Body::empty())
         .map_err(|_| Refusal::BadRequest)?;
     let bare = bare_request(request.uri(), &connection).ok_or(Refusal::BadRequest)?;

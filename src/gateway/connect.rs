@@ -22,7 +22,7 @@ use super::{
 use crate::{
     backplane::{Adapter, Backplane, Io},
     config::{AuthPolicy, Limits},
-    edge::{CloseReason, Connection},
+    edge::{CloseReason, Connection, InNamespace},
     telemetry::metrics::{CONNECTS_REFUSED, SOCKETS},
 };
 
@@ -38,7 +38,7 @@ pub(super) struct Runtime {
 pub(super) struct Member {
     pub(super) runtime: Arc<Runtime>,
     pub(super) claims: Option<Claims>,
-    connection: Arc<Connection>,
+    connection: InNamespace,
 }
 
 impl std::ops::Deref for Member {
@@ -61,15 +61,27 @@ pub fn open() -> Namespace {
 }
 
 /// Lets clients connect to a namespace.
-pub fn attach(io: &Io, namespace: Namespace, backplane: Backplane, limits: Limits, key: Option<JwtKey>) {
+pub fn attach(
+    io: &Io,
+    namespace: Namespace,
+    backplane: Backplane,
+    limits: Limits,
+    key: Option<JwtKey>,
+) {
     let path = namespace.path.clone();
-    let runtime = Arc::new(Runtime { namespace, backplane, limits, key });
+    let runtime = Arc::new(Runtime {
+        namespace,
+        backplane,
+        limits,
+        key,
+    });
     let middleware = {
         let runtime = runtime.clone();
         move |socket: SocketRef<Adapter>, auth: TryData<Auth>| {
             let entered = enter(&runtime, &socket, auth.0.ok()).inspect_err(|refusal| {
                 let path = runtime.namespace.path.clone();
-                counter!(CONNECTS_REFUSED.name, "namespace" => path, "code" => refusal.code).increment(1);
+                counter!(CONNECTS_REFUSED.name, "namespace" => path, "code" => refusal.code)
+                    .increment(1);
                 tracing::debug!(socket = %socket.id, code = refusal.code, "connect refused");
             });
             std::future::ready(entered.map_err(|refusal| refusal.message))
@@ -85,27 +97,48 @@ struct Auth {
     token: Option<String>,
 }
 
-fn enter(runtime: &Arc<Runtime>, socket: &SocketRef<Adapter>, auth: Option<Auth>) -> Result<(), Refusal> {
+fn enter(
+    runtime: &Arc<Runtime>,
+    socket: &SocketRef<Adapter>,
+    auth: Option<Auth>,
+) -> Result<(), Refusal> {
     let claims = authenticate(runtime, auth.unwrap_or_default())?;
     let Some(connection) = socket.req_parts().extensions.get::<Arc<Connection>>() else {
         tracing::error!(socket = %socket.id, "bug: a socket whose request did not pass the edge");
-        return Err(Refusal::new(codes::BAD_REQUEST, "this connection cannot be served"));
+        return Err(Refusal::new(
+            codes::BAD_REQUEST,
+            "this connection cannot be served",
+        ));
     };
-    let connection = connection.clone();
+    let connection = connection.enter_namespace();
     gauge!(SOCKETS.name, "namespace" => runtime.namespace.path.clone()).increment(1);
-    socket.extensions.insert(Arc::new(Member { runtime: runtime.clone(), claims, connection }));
+    socket.extensions.insert(Arc::new(Member {
+        runtime: runtime.clone(),
+        claims,
+        connection,
+    }));
 
     // As on Node: the room of its own id is how a socket is addressed.
     let own = socket.id.to_string();
-    let rooms = runtime.namespace.default_rooms.iter().cloned().chain([own]).collect();
-    runtime.backplane.join(&runtime.namespace.path, socket.id, rooms);
+    let rooms = runtime
+        .namespace
+        .default_rooms
+        .iter()
+        .cloned()
+        .chain([own])
+        .collect();
+    runtime
+        .backplane
+        .join(&runtime.namespace.path, socket.id, rooms);
 
     socket.on_fallback(async |_: Dispatched| {});
-    socket.on_disconnect(async |socket: SocketRef<Adapter>, reason: DisconnectReason| {
-        if let Some(member) = socket.extensions.get::<Arc<Member>>() {
-            member.connection.ended(CloseReason::from(reason));
-        }
-    });
+    socket.on_disconnect(
+        async |socket: SocketRef<Adapter>, reason: DisconnectReason| {
+            if let Some(member) = socket.extensions.get::<Arc<Member>>() {
+                member.connection.ended(CloseReason::from(reason));
+            }
+        },
+    );
     Ok(())
 }
 
@@ -126,6 +159,9 @@ fn authenticate(runtime: &Runtime, auth: Auth) -> Result<Option<Claims>, Refusal
     });
     match claims {
         Some(claims) => Ok(Some(claims)),
-        None => Err(Refusal::new(codes::TOKEN_INVALID, "the token is invalid or has expired")),
+        None => Err(Refusal::new(
+            codes::TOKEN_INVALID,
+            "the token is invalid or has expired",
+        )),
     }
 }

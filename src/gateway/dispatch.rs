@@ -9,11 +9,7 @@
 use std::sync::Arc;
 
 use metrics::counter;
-use socketioxide::{
-    extract::AckSender,
-    handler::FromMessageParts,
-    socket::Socket as IoSocket,
-};
+use socketioxide::{extract::AckSender, handler::FromMessageParts, socket::Socket as IoSocket};
 use socketioxide_core::Value;
 
 use super::{
@@ -45,12 +41,20 @@ impl FromMessageParts<Adapter> for Dispatched {
             return Err(Handled);
         };
         let result = match inspect(payload) {
-            Ok(head) if head.name.len() > member.limits.name_length => {
-                Err(Refusal::new(codes::BAD_EVENT, "the name of the event is too long"))
-            }
+            Ok(head) if head.name.len() > member.limits.name_length => Err(Refusal::new(
+                codes::BAD_EVENT,
+                "the name of the event is too long",
+            )),
             Ok(head) => {
-                let socket = Socket { socket: socket.clone(), member: &member };
-                handle(&Event { socket, payload, head })
+                let socket = Socket {
+                    socket: socket.clone(),
+                    member: &member,
+                };
+                handle(&Event {
+                    socket,
+                    payload,
+                    head,
+                })
             }
             Err(malformed) => Err(refuse_malformed(socket, &malformed)),
         };
@@ -90,10 +94,14 @@ fn finish(
         Ok(Reply(reply)) => ("ok", reply),
         Err(refusal) => {
             tracing::debug!(socket = %socket.id, code = refusal.code, "event refused");
-            (refusal.code, crate::error_body(refusal.code, &refusal.message))
+            (
+                refusal.code,
+                crate::error_body(refusal.code, &refusal.message),
+            )
         }
     };
-    counter!(EVENTS.name, "namespace" => member.namespace.path.clone(), "result" => label).increment(1);
+    counter!(EVENTS.name, "namespace" => member.namespace.path.clone(), "result" => label)
+        .increment(1);
     if ack.is_some() {
         let Ok(sender) = AckSender::<Adapter>::from_message_parts(socket, payload, ack);
         if let Err(error) = sender.send(&reply) {

@@ -1,15 +1,15 @@
 //! An event from a client, and what a handler can do with it.
 
-use std::sync::Arc;
+use std::{future::Future, sync::Arc, time::Duration};
 
 use serde::{Serialize, de::DeserializeOwned};
-use socketioxide::{extract::Data, handler::FromMessageParts, socket::Socket as IoSocket};
-use socketioxide_core::Value;
-
-use super::{
-    Refusal, auth::Claims, codes, connect::Member, payload::Head,
+use socketioxide::{
+    AckError, SendError, extract::Data, handler::FromMessageParts, socket::Socket as IoSocket,
 };
-use crate::backplane::{Adapter, Emit, Source};
+use socketioxide_core::{Sid, Value};
+
+use super::{Refusal, auth::Claims, codes, connect::Member, payload::Head};
+use crate::backplane::{Adapter, Backplane, Emit, EncodeError, Source};
 
 /// Handles the events of a pattern. Called in the order in which a client sent them, before the
 /// next packet of that client is read: it must not block.
@@ -37,9 +37,9 @@ impl Reply {
     /// # Errors
     /// A refusal with `bad_request` if the value is no JSON, such as a map whose keys are no text.
     pub fn json(value: impl Serialize) -> Result<Self, Refusal> {
-        serde_json::to_value(value)
-            .map(Self)
-            .map_err(|error| Refusal::new(codes::BAD_REQUEST, format!("the reply is no JSON: {error}")))
+        serde_json::to_value(value).map(Self).map_err(|error| {
+            Refusal::new(codes::BAD_REQUEST, format!("the reply is no JSON: {error}"))
+        })
     }
 
     /// `{"accepted":true}`: it was done, and there is nothing more to say.
@@ -95,7 +95,11 @@ impl<'a> Event<'a> {
             source: Source::Client,
         };
         // The namespace exists: this socket is in it.
-        let _ = self.socket.member.backplane.emit(self.socket.namespace(), emit);
+        let _ = self
+            .socket
+            .member
+            .backplane
+            .emit(self.socket.namespace(), emit);
     }
 }
 
@@ -121,26 +125,115 @@ impl Socket<'_> {
         self.member.claims.as_ref()
     }
 
+    /// Sends it an event. Several arguments are a tuple.
+    ///
+    /// # Errors
+    /// If the arguments cannot be written, if its queue is full, or if it is gone.
+    pub fn emit<T: Serialize + ?Sized>(&self, event: &str, arguments: &T) -> Result<(), SendError> {
+        self.socket.emit(event, arguments)
+    }
+
+    /// Sends it an event, and gives its answer: the first argument of the ack.
+    ///
+    /// # Errors
+    /// As for [`Self::emit`], and if no answer of this form comes within `timeout`.
+    pub fn emit_with_ack<T, A>(
+        &self,
+        event: &str,
+        arguments: &T,
+        timeout: Duration,
+    ) -> Result<impl Future<Output = Result<A, AckError>> + Send + 'static, SendError>
+    where
+        T: Serialize + ?Sized,
+        A: DeserializeOwned + Send + 'static,
+    {
+        self.socket
+            .timeout(timeout)
+            .emit_with_ack::<T, A>(event, arguments)
+    }
+
+    /// The other sockets of a room.
+    pub fn to(&self, room: impl Into<String>) -> Broadcast {
+        Broadcast {
+            backplane: self.member.backplane.clone(),
+            namespace: self.namespace().to_owned(),
+            rooms: vec![room.into()],
+            except: Vec::new(),
+            from: self.socket.id,
+        }
+    }
+
     /// The rooms it is in, without that of its own id.
     pub fn rooms(&self) -> Vec<String> {
         let id = self.id();
-        let mut rooms = self.member.backplane.rooms_of(self.namespace(), self.socket.id);
+        let mut rooms = self
+            .member
+            .backplane
+            .rooms_of(self.namespace(), self.socket.id);
         rooms.retain(|room| *room != id);
         rooms
     }
 
     /// Puts it in rooms.
     pub fn join(&self, rooms: Vec<String>) {
-        self.member.backplane.join(self.namespace(), self.socket.id, rooms);
+        self.member
+            .backplane
+            .join(self.namespace(), self.socket.id, rooms);
     }
 
     /// Takes it out of rooms.
     pub fn leave(&self, rooms: Vec<String>) {
-        self.member.backplane.leave(self.namespace(), self.socket.id, rooms);
+        self.member
+            .backplane
+            .leave(self.namespace(), self.socket.id, rooms);
     }
 
     /// Whether a room is that of a socket's own id, here or elsewhere in the namespace.
     pub fn is_id(&self, room: &str) -> bool {
         self.member.backplane.is_socket(self.namespace(), room)
+    }
+}
+
+/// The sockets of rooms, but for the one that speaks to them. It outlives the handler.
+#[derive(Clone)]
+pub struct Broadcast {
+    backplane: Backplane,
+    namespace: String,
+    rooms: Vec<String>,
+    except: Vec<String>,
+    from: Sid,
+}
+
+impl Broadcast {
+    /// And those of another room.
+    pub fn to(mut self, room: impl Into<String>) -> Self {
+        self.rooms.push(room.into());
+        self
+    }
+
+    /// But not those of this room.
+    pub fn except(mut self, room: impl Into<String>) -> Self {
+        self.except.push(room.into());
+        self
+    }
+
+    /// Sends them an event. Several arguments are a tuple.
+    ///
+    /// # Errors
+    /// If the arguments cannot be written.
+    pub fn emit<T: Serialize + ?Sized>(
+        self,
+        event: &str,
+        arguments: &T,
+    ) -> Result<(), EncodeError> {
+        let emit = Emit {
+            payload: self.backplane.encode(&self.namespace, event, arguments)?,
+            rooms: self.rooms,
+            except: self.except,
+            from: Some(self.from),
+            volatile: false,
+            source: Source::Handler,
+        };
+        Ok(self.backplane.emit(&self.namespace, emit)?)
     }
 }

@@ -16,7 +16,7 @@ mod rooms;
 pub use auth::{Claims, JwtKey, TokenError};
 pub use configured::configured;
 pub use connect::{attach, open};
-pub use event::{Event, Handler, Reply, Socket};
+pub use event::{Broadcast, Event, Handler, Reply, Socket};
 pub use namespace::Namespace;
 pub use payload::is_reserved;
 pub use refusal::{Refusal, codes};

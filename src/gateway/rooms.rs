@@ -36,7 +36,10 @@ impl Rules {
             join: rule.join,
             relay: rule.relay.iter().map(|event| Pattern::new(event)).collect(),
         });
-        Self { rules: rules.collect(), limits: limits.clone() }
+        Self {
+            rules: rules.collect(),
+            limits: limits.clone(),
+        }
     }
 
     /// The event `join`: `{rooms}` → `{joined, rejected}`.
@@ -75,12 +78,17 @@ impl Rules {
 
         let socket = event.socket();
         let own = socket.id();
-        let (left, reserved): (Vec<_>, Vec<_>) =
-            self.requested(event)?.into_iter().partition(|room| *room != own);
+        let (left, reserved): (Vec<_>, Vec<_>) = self
+            .requested(event)?
+            .into_iter()
+            .partition(|room| *room != own);
         socket.leave(left.clone());
         let rejected = reserved
             .into_iter()
-            .map(|room| Rejected { room, code: codes::ROOM_RESERVED })
+            .map(|room| Rejected {
+                room,
+                code: codes::ROOM_RESERVED,
+            })
             .collect();
         Reply::json(Left { left, rejected })
     }
@@ -103,7 +111,12 @@ impl Rules {
         Ok(rooms)
     }
 
-    fn check_join(&self, socket: &Socket<'_>, room: &str, member_of: &[String]) -> Result<(), &'static str> {
+    fn check_join(
+        &self,
+        socket: &Socket<'_>,
+        room: &str,
+        member_of: &[String],
+    ) -> Result<(), &'static str> {
         if room.is_empty() || room.len() > self.limits.name_length {
             return Err(codes::BAD_ROOM_NAME);
         }
@@ -111,8 +124,12 @@ impl Rules {
         if socket.is_id(room) {
             return Err(codes::ROOM_RESERVED);
         }
-        let mut policies =
-            self.rules.iter().filter(|rule| rule.pattern.matches(room)).map(|rule| rule.join).peekable();
+        let mut policies = self
+            .rules
+            .iter()
+            .filter(|rule| rule.pattern.matches(room))
+            .map(|rule| rule.join)
+            .peekable();
         if policies.peek().is_none() {
             return Err(codes::ROOM_DENIED);
         }

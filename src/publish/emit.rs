@@ -7,17 +7,19 @@ use axum::{
     body::Bytes,
     extract::{State, rejection::BytesRejection},
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer, ser::SerializeTuple};
 use serde_json::{Value, json};
 
 use super::{ApiError, Publish};
 use crate::{
-    backplane::{Emit, EncodeError, MAX_ARGUMENTS, Source},
+    backplane::{Emit, EncodeError, Source},
     gateway::is_reserved,
 };
 
 /// Most rooms in one request, in `rooms` and in `except`.
 const MAX_ROOMS: usize = 1000;
+/// Most arguments of one event.
+const MAX_ARGUMENTS: usize = 1024;
 
 /// The body of a publish.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -42,6 +44,19 @@ pub struct EmitRequest {
     pub volatile: bool,
 }
 
+/// A parser writes a tuple as the arguments of an event, and a list as its one argument.
+struct Arguments<'a>(&'a [Value]);
+
+impl Serialize for Arguments<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut tuple = serializer.serialize_tuple(self.0.len())?;
+        self.0
+            .iter()
+            .try_for_each(|argument| tuple.serialize_element(argument))?;
+        tuple.end()
+    }
+}
+
 pub(super) async fn emit(
     State(publish): State<Arc<Publish>>,
     body: Result<Bytes, BytesRejection>,
@@ -51,7 +66,9 @@ pub(super) async fn emit(
     check(&request, publish.limits.name_length)?;
 
     let namespace = request.namespace.as_deref().unwrap_or("/");
-    let payload = publish.backplane.encode(namespace, &request.event, &request.args)?;
+    let payload = publish
+        .backplane
+        .encode(namespace, &request.event, &Arguments(&request.args))?;
     let emit = Emit {
         payload,
         rooms: request.rooms.unwrap_or_default(),
@@ -60,7 +77,10 @@ pub(super) async fn emit(
         volatile: request.volatile,
         source: Source::Api,
     };
-    publish.backplane.emit(namespace, emit).map_err(EncodeError::from)?;
+    publish
+        .backplane
+        .emit(namespace, emit)
+        .map_err(EncodeError::from)?;
     Ok(Json(json!({"accepted": true})))
 }
 
@@ -70,7 +90,10 @@ fn check(request: &EmitRequest, name_length: usize) -> Result<(), ApiError> {
         return invalid(format!("event: expected 1 to {name_length} bytes"));
     }
     if is_reserved(&request.event) {
-        return invalid(format!("event: {:?} is reserved by Socket.IO", request.event));
+        return invalid(format!(
+            "event: {:?} is reserved by Socket.IO",
+            request.event
+        ));
     }
     if request.args.len() > MAX_ARGUMENTS {
         return invalid(format!("args: at most {MAX_ARGUMENTS}"));

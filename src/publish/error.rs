@@ -81,7 +81,9 @@ impl IntoResponse for ApiError {
         let mut response = (self.status(), Json(body)).into_response();
         if matches!(self, Self::Unauthorized) {
             let challenge = HeaderValue::from_static("Bearer");
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, challenge);
         }
         response.extensions_mut().insert(self);
         response
@@ -114,7 +116,10 @@ mod tests {
     fn the_reference_lists_each_code() {
         let page = include_str!("../../docs/errors.md");
         for code in super::codes::ALL {
-            assert!(page.contains(&format!("| `{code}` |")), "docs/errors.md lacks {code}");
+            assert!(
+                page.contains(&format!("| `{code}` |")),
+                "docs/errors.md lacks {code}"
+            );
         }
     }
 }

@@ -15,7 +15,11 @@ use axum::{
 };
 use metrics::counter;
 
-use crate::{backplane::Backplane, config::{Api, Limits}, telemetry::metrics::API_REQUESTS};
+use crate::{
+    backplane::Backplane,
+    config::{Api, Limits},
+    telemetry::metrics::API_REQUESTS,
+};
 
 pub use emit::EmitRequest;
 pub use error::{ApiError, codes};
@@ -30,7 +34,11 @@ struct Publish {
 
 /// The routes of the API, to be nested at `/api/v1`.
 pub fn router(backplane: Backplane, api: &Api, limits: &Limits) -> Router {
-    let publish = Arc::new(Publish { backplane, keys: Keys::new(&api.keys), limits: limits.clone() });
+    let publish = Arc::new(Publish {
+        backplane,
+        keys: Keys::new(&api.keys),
+        limits: limits.clone(),
+    });
     Router::new()
         .route("/emit", post(emit::emit))
         .method_not_allowed_fallback(|| std::future::ready(ApiError::MethodNotAllowed))
@@ -43,12 +51,19 @@ pub fn router(backplane: Backplane, api: &Api, limits: &Limits) -> Router {
 /// Lets a request with a valid key through, and counts what became of it.
 async fn authorize(State(publish): State<Arc<Publish>>, request: Request, next: Next) -> Response {
     // The paths that exist are known: what a client makes up is no label.
-    let path = if request.uri().path() == "/emit" { "/api/v1/emit" } else { "other" };
+    let path = if request.uri().path() == "/emit" {
+        "/api/v1/emit"
+    } else {
+        "other"
+    };
     let response = match publish.keys.check(request.headers()) {
         Ok(()) => next.run(request).await,
         Err(error) => error.into_response(),
     };
-    let result = response.extensions().get::<ApiError>().map_or("ok", ApiError::code);
+    let result = response
+        .extensions()
+        .get::<ApiError>()
+        .map_or("ok", ApiError::code);
     counter!(API_REQUESTS.name, "path" => path, "result" => result).increment(1);
     response
 }

@@ -4,7 +4,9 @@
 
 use std::io::{self, IsTerminal};
 
-use tracing_subscriber::{EnvFilter, filter::ParseError, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{
+    EnvFilter, filter::ParseError, fmt, layer::SubscriberExt, util::SubscriberInitExt,
+};
 
 use crate::config::{Log, LogFormat};
 

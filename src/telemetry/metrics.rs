@@ -65,7 +65,7 @@ table! {
     EVENTS = Counter "roomcast_events_total" ["namespace", "result"]
         "Events received from clients: `ok`, or the error code they were refused with.";
     EMITS = Counter "roomcast_emits_total" ["source"]
-        "Emits: `client` for events that members relay, `api` for publishes over HTTP.";
+        "Emits: `client` for events that members relay, `api` for publishes over HTTP, `handler` for Rust handlers.";
     EMIT_DURATION = Histogram "roomcast_emit_duration_seconds" ["source"]
         "Time from the request for an emit until it is in the queue of each of its sockets on this pod.";
     PACKETS_DROPPED = Counter "roomcast_packets_dropped_total" ["reason"]
@@ -118,7 +118,12 @@ impl Metrics {
             "commit" => env!("VERGEN_GIT_SHA")
         )
         .set(1.0);
-        Ok(INSTALLED.get_or_init(|| Self { prometheus, process }).clone())
+        Ok(INSTALLED
+            .get_or_init(|| Self {
+                prometheus,
+                process,
+            })
+            .clone())
     }
 
     /// The page that Prometheus scrapes.
@@ -146,13 +151,28 @@ mod tests {
     fn the_reference_lists_each_metric_with_its_labels_and_meaning() {
         let page = include_str!("../../docs/metrics.md");
         for metric in ALL {
-            let labels: Vec<_> = metric.labels.iter().map(|label| format!("`{label}`")).collect();
+            let labels: Vec<_> = metric
+                .labels
+                .iter()
+                .map(|label| format!("`{label}`"))
+                .collect();
             let kind = format!("{:?}", metric.kind).to_lowercase();
             let row = format!("| `{}` | {kind} | {} |", metric.name, labels.join(", "));
             let line = page.lines().find(|line| line.starts_with(&row));
-            assert!(line.is_some_and(|line| line.contains(metric.help)), "missing: {row} {}", metric.help);
+            assert!(
+                line.is_some_and(|line| line.contains(metric.help)),
+                "missing: {row} {}",
+                metric.help
+            );
         }
-        let rows = page.lines().filter(|line| line.starts_with("| `roomcast_")).count();
-        assert_eq!(rows, ALL.len(), "docs/metrics.md names a metric that does not exist");
+        let rows = page
+            .lines()
+            .filter(|line| line.starts_with("| `roomcast_"))
+            .count();
+        assert_eq!(
+            rows,
+            ALL.len(),
+            "docs/metrics.md names a metric that does not exist"
+        );
     }
 }

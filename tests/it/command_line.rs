@@ -1,0 +1,213 @@
+//! Commands, exit codes, and where settings come from.
+
+use std::process::Output;
+
+use serde_json::json;
+
+use super::{
+    raw::Raw,
+    support::{API_KEY, OPEN, Pod, config_file, roomcast},
+};
+
+fn run(args: &[&str]) -> Output {
+    roomcast().args(args).output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+#[test]
+fn version_names_commit_and_build_date() {
+    let version = stdout(&run(&["--version"]));
+    assert!(version.starts_with("roomcast 0."), "{version}");
+    assert!(
+        version.contains("commit ") && version.contains("built 20"),
+        "{version}"
+    );
+}
+
+#[test]
+fn the_printed_defaults_are_a_valid_configuration() {
+    let defaults = stdout(&run(&["print-config"]));
+    let file = config_file(&defaults);
+    let output = run(&["check-config", "--config", file.path().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+}
+
+#[test]
+fn check_config_says_all_that_is_wrong_with_exit_code_64() {
+    let file = config_file(
+        "[public]\nlisen = \"x\"\npath = \"nowhere\"\n[drain]\ntimeout = \"1s\"\nwindow = \"2s\"\n\
+         [backplane]\nkind = \"pubsub\"\n[namespaces.\"/\"]\n",
+    );
+    let output = run(&[
+        "check-config",
+        "--config",
+        file.path().to_str().unwrap(),
+        "--set",
+        "limits.send_queue=1",
+    ]);
+    assert_eq!(output.status.code(), Some(64));
+    let text = stderr(&output);
+    for line in [
+        "public.lisen = \"x\" (file ",
+        "did you mean `listen`?",
+        "public.path = \"nowhere\": expected a path",
+        "drain.timeout = 1s: must be longer than drain.window",
+        "backplane.kind = \"pubsub\" (file ",
+        "expected one of \"none\"",
+        "namespaces./.auth = Required: needs auth.jwt.secret",
+        "limits.send_queue = 1: must be at least 16",
+    ] {
+        assert!(text.contains(line), "{line}\nin\n{text}");
+    }
+}
+
+#[test]
+fn the_environment_wins_over_the_file_and_flags_over_both() {
+    let check = |environment: &[(&str, &str)], flags: &[&str]| {
+        let file = config_file("limits.name_length = 1");
+        let output = roomcast()
+            .args(["check-config", "--config", file.path().to_str().unwrap()])
+            .args(flags)
+            .envs(environment.iter().copied())
+            .output()
+            .unwrap();
+        (output.status.code(), stderr(&output))
+    };
+    assert!(check(&[], &[]).1.contains("limits.name_length = 1"));
+    let environment = [("ROOMCAST__LIMITS__NAME_LENGTH", "2")];
+    assert!(
+        check(&environment, &[])
+            .1
+            .contains("limits.name_length = 2")
+    );
+    assert!(
+        check(&environment, &["--set", "limits.name_length=3"])
+            .1
+            .contains("limits.name_length = 3")
+    );
+    assert_eq!(
+        check(&environment, &["--set", "limits.name_length=99"]).0,
+        Some(0)
+    );
+    let unknown = check(
+        &[("ROOMCAST__PUBLIC__LISTN", "x")],
+        &["--set", "limits.name_length=99"],
+    );
+    assert!(
+        unknown.1.contains("public.listn") && unknown.1.contains("`listen`"),
+        "{}",
+        unknown.1
+    );
+}
+
+#[test]
+fn wrong_usage_is_64_and_a_failure_is_1() {
+    assert_eq!(run(&["--no-such-flag"]).status.code(), Some(64));
+    assert_eq!(run(&["--config", "/nowhere.toml"]).status.code(), Some(64));
+    assert_eq!(
+        run(&["--set", "log.level=a=b=c", "serve"]).status.code(),
+        Some(64)
+    );
+    assert_eq!(run(&["token", "--sub", "ada"]).status.code(), Some(64));
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output = run(&["--listen", &address, "--internal-listen", "127.0.0.1:0"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains(&format!("cannot listen on {address} (public.listen)")));
+    let unreachable = run(&[
+        "emit",
+        "--url",
+        "http://127.0.0.1:1",
+        "--api-key",
+        API_KEY,
+        "event",
+    ]);
+    assert_eq!(
+        unreachable.status.code(),
+        Some(1),
+        "{}",
+        stderr(&unreachable)
+    );
+}
+
+#[tokio::test]
+async fn emit_publishes_through_a_running_pod() {
+    let pod = Pod::start(OPEN);
+    let mut member = Raw::member(&pod).await;
+    let url = format!("http://{}", pod.internal);
+    let emit = |key: &'static str| {
+        let url = url.clone();
+        tokio::task::spawn_blocking(move || {
+            run(&[
+                "emit",
+                "--url",
+                &url,
+                "--api-key",
+                key,
+                "-r",
+                "public-a",
+                "news",
+                "{\"n\":1}",
+                "plain text",
+            ])
+        })
+    };
+    let output = emit(API_KEY).await.unwrap();
+    assert_eq!(
+        stdout(&output).trim(),
+        json!({"accepted": true}).to_string(),
+        "{}",
+        stderr(&output)
+    );
+    member.expect(r#"42["news",{"n":1},"plain text"]"#).await;
+
+    let refused = emit("some-other-key-of-an-api").await.unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(
+        stderr(&refused).contains("unauthorized"),
+        "{}",
+        stderr(&refused)
+    );
+}
+
+#[tokio::test]
+async fn secrets_come_from_files_and_never_reach_the_log() {
+    let secret = "a secret for the tests only, long enough";
+    let keys = config_file(&format!("{API_KEY}\n\nanother-key-of-the-tests\n"));
+    let jwt = config_file(secret);
+    let config = format!(
+        "[api]\nkeys_file = {:?}\n[auth.jwt]\nsecret_file = {:?}\n[log]\nlevel = \"trace\"\n[namespaces.\"/\"]\n",
+        keys.path(),
+        jwt.path()
+    );
+    let pod = Pod::start(&config);
+    let event = json!({"event": "e", "args": ["a payload that is private"]});
+    assert_eq!(pod.publish(&event).await.0, 200);
+    let (status, _) = pod
+        .publish_raw(Some("another-key-of-the-tests"), event.to_string())
+        .await;
+    assert_eq!(status, 200);
+    let mut raw = Raw::open(&pod).await;
+    raw.send(tokio_tungstenite::tungstenite::Message::text(
+        "40{\"token\":\"a.bad.token\"}",
+    ))
+    .await;
+    raw.expect("44{\"message\":\"the token is invalid").await;
+    let logs = serde_json::to_string(&pod.logs()).unwrap();
+    for private in [
+        API_KEY,
+        secret,
+        "another-key",
+        "a.bad.token",
+        "a payload that is private",
+    ] {
+        assert!(!logs.contains(private), "{private} is in the log");
+    }
+}

@@ -1,0 +1,10 @@
+//! Tests of the real binary, from outside.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod api;
+mod command_line;
+mod hostile;
+mod raw;
+mod stop;
+mod support;

@@ -1,0 +1,96 @@
+//! How a pod ends.
+
+use std::time::Duration;
+
+use super::{
+    raw::Raw,
+    support::{OPEN, Pod, get, wait_for},
+};
+
+#[tokio::test]
+async fn it_announces_refuses_closes_and_exits_with_0() {
+    let mut pod = Pod::start(&format!(
+        "drain.delay = \"700ms\"\ndrain.window = \"200ms\"\n{OPEN}"
+    ));
+    let mut members = Vec::new();
+    for _ in 0..10 {
+        members.push(Raw::member(&pod).await);
+    }
+    // One that never joins a namespace, and two that poll.
+    let mut idle = Raw::open(&pod).await;
+    let polling = format!("http://{}/socket.io/?EIO=4&transport=polling", pod.public);
+    for _ in 0..2 {
+        assert_eq!(get(&polling).await.0, 200);
+    }
+    assert_eq!(pod.readyz().await, 200);
+
+    pod.signal("-TERM");
+    wait_for("the announcement", || {
+        let announced = pod.logs().iter().any(|line| {
+            line["message"]
+                .as_str()
+                .is_some_and(|message| message.starts_with("stopping"))
+        });
+        announced.then_some(())
+    });
+    assert_eq!(pod.readyz().await, 503);
+    let response = reqwest::get(&polling).await.unwrap();
+    assert_eq!(response.status(), 503);
+    assert!(response.headers().contains_key("retry-after"));
+    let body: serde_json::Value = response.json().await.unwrap();
+    assert_eq!(body["error"]["code"], "draining");
+
+    for member in &mut members {
+        member.closed().await;
+    }
+    idle.closed().await;
+    assert_eq!(pod.wait().code(), Some(0));
+    let last = last_line(&pod);
+    assert_eq!(
+        [&last["connections"], &last["closed"], &last["cut"]],
+        [13, 13, 0]
+    );
+    let seconds = last["seconds"].as_f64().unwrap();
+    assert!((0.8..5.0).contains(&seconds), "{seconds}");
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_cut_at_the_timeout() {
+    let mut pod = Pod::start(&format!("drain.timeout = \"500ms\"\n{OPEN}"));
+    let reader = Raw::member(&pod).await;
+    // It never reads again: what is sent to it fills the socket buffers, and then its queue.
+    let chunk =
+        serde_json::json!({"rooms": ["public-a"], "event": "x", "args": ["x".repeat(900_000)]});
+    for _ in 0..30 {
+        pod.publish(&chunk).await;
+    }
+    pod.signal("-TERM");
+    assert_eq!(pod.wait().code(), Some(0));
+    let last = last_line(&pod);
+    assert_eq!([&last["connections"], &last["cut"]], [1, 1]);
+    drop(reader);
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_it_now() {
+    let mut pod = Pod::start("drain.delay = \"1h\"\ndrain.timeout = \"1h\"");
+    pod.signal("-INT");
+    wait_for("the first signal", || {
+        pod.logs()
+            .iter()
+            .any(|line| line["message"] == "signal received")
+            .then_some(())
+    });
+    tokio::time::sleep(Duration::from_millis(10)).await; // two equal signals at once are one
+    pod.signal("-TERM");
+    assert_eq!(pod.wait().code(), Some(0));
+}
+
+fn last_line(pod: &Pod) -> serde_json::Value {
+    wait_for("the last line", || {
+        pod.logs()
+            .last()
+            .filter(|line| line["message"] == "stopped")
+            .cloned()
+    })
+}

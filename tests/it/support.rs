@@ -1,0 +1,179 @@
+//! Starts pods on free ports of 127.0.0.1, and stops them by pid.
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+use tempfile::NamedTempFile;
+
+pub const API_KEY: &str = "a-key-for-the-tests-only";
+/// Longest wait for anything.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Rooms that anyone may join, and an event that members may relay.
+pub const OPEN: &str = r#"
+api.keys = ["a-key-for-the-tests-only"]
+[namespaces."/"]
+auth = "none"
+[[namespaces."/".rooms]]
+pattern = "public-*"
+join = "anyone"
+relay = ["chat"]
+"#;
+
+pub fn roomcast() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_roomcast"))
+}
+
+pub fn config_file(text: &str) -> NamedTempFile {
+    let mut file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file
+}
+
+/// A running pod.
+pub struct Pod {
+    child: Child,
+    logs: Arc<Mutex<Vec<Value>>>,
+    pub public: String,
+    pub internal: String,
+    _config: NamedTempFile,
+}
+
+impl Pod {
+    pub fn start(config: &str) -> Self {
+        let file = config_file(config);
+        let mut child = roomcast()
+            .args([
+                "--listen",
+                "127.0.0.1:0",
+                "--internal-listen",
+                "127.0.0.1:0",
+            ])
+            .args(["--set", "log.format=json", "--set", "log.level=debug"])
+            .arg("--config")
+            .arg(file.path())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let logs = Arc::new(Mutex::new(Vec::new()));
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        std::thread::spawn({
+            let logs = logs.clone();
+            move || {
+                for line in lines.map_while(Result::ok) {
+                    let line = serde_json::from_str(&line).unwrap_or(Value::String(line));
+                    logs.lock().unwrap().push(line);
+                }
+            }
+        });
+        let address = |listener: &str| {
+            wait_for(listener, || {
+                let logs = logs.lock().unwrap();
+                logs.iter().find_map(|line| {
+                    line["message"]
+                        .as_str()?
+                        .starts_with(listener)
+                        .then_some(())?;
+                    Some(line["address"].as_str()?.to_owned())
+                })
+            })
+        };
+        let (public, internal) = (address("public"), address("internal"));
+        Self {
+            child,
+            logs,
+            public,
+            internal,
+            _config: file,
+        }
+    }
+
+    pub fn signal(&self, signal: &str) {
+        let status = Command::new("kill")
+            .args([signal, &self.child.id().to_string()])
+            .status()
+            .unwrap();
+        assert!(status.success());
+    }
+
+    /// Waits for the end of the process.
+    pub fn wait(&mut self) -> ExitStatus {
+        wait_for("the end of the pod", || self.child.try_wait().unwrap())
+    }
+
+    /// The log so far.
+    pub fn logs(&self) -> Vec<Value> {
+        self.logs.lock().unwrap().clone()
+    }
+
+    pub async fn readyz(&self) -> u16 {
+        get(&format!("http://{}/readyz", self.internal)).await.0
+    }
+
+    pub async fn publish(&self, body: &Value) -> (u16, Value) {
+        self.publish_raw(Some(API_KEY), body.to_string()).await
+    }
+
+    pub async fn publish_raw(&self, key: Option<&str>, body: String) -> (u16, Value) {
+        let request = reqwest::Client::new().post(format!("http://{}/api/v1/emit", self.internal));
+        let request = match key {
+            Some(key) => request.bearer_auth(key),
+            None => request,
+        };
+        let response = request.body(body).send().await.unwrap();
+        (response.status().as_u16(), response.json().await.unwrap())
+    }
+
+    /// The sum of the lines of `/metrics` that begin so.
+    pub async fn metric(&self, prefix: &str) -> f64 {
+        let (_, page) = get(&format!("http://{}/metrics", self.internal)).await;
+        page.lines()
+            .filter(|line| line.starts_with(prefix))
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum()
+    }
+
+    /// Waits until the lines of `/metrics` that begin so add up to a value.
+    pub async fn metric_reaches(&self, prefix: &str, value: f64) {
+        let begun = Instant::now();
+        loop {
+            let now = self.metric(prefix).await;
+            if now >= value {
+                return;
+            }
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "{prefix} is {now}, and should reach {value}"
+            );
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+impl Drop for Pod {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub async fn get(url: &str) -> (u16, String) {
+    let response = reqwest::get(url).await.unwrap();
+    (response.status().as_u16(), response.text().await.unwrap())
+}
+
+pub fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(value) = condition() {
+            return value;
+        }
+        assert!(begun.elapsed() < PATIENCE, "not in {PATIENCE:?}: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
