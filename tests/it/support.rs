@@ -12,7 +12,7 @@ use tempfile::NamedTempFile;
 
 pub const API_KEY: &str = "a-key-for-the-tests-only";
 /// Longest wait for anything.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Rooms that anyone may join, and an event that members may relay.
 pub const OPEN: &str = r#"

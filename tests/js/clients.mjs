@@ -54,7 +54,7 @@ export class Clients {
 /** `emit` with an ack as a promise, also where the client has none. */
 export function ask(socket, event, ...args) {
   return new Promise((resolve, reject) => {
-    socket.timeout(10_000).emit(event, ...args, (error, answer) => (error ? reject(error) : resolve(answer)));
+    socket.timeout(30_000).emit(event, ...args, (error, answer) => (error ? reject(error) : resolve(answer)));
   });
 }
 

@@ -8,9 +8,11 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
-const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+/** The repository. */
+export const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const TARGET = process.env.CARGO_TARGET_DIR ?? join(ROOT, "target");
-const BIN = process.env.ROOMCAST_BIN_DIR ?? join(TARGET, "debug");
+/** Where the binaries under test are. */
+export const BIN = process.env.ROOMCAST_BIN_DIR ?? join(TARGET, "debug");
 
 export const API_KEY = "a-key-for-the-tests-only";
 export const JWT_SECRET = "a secret for the tests only, long enough";
@@ -37,7 +39,7 @@ relay = ["chat"]
 `;
 
 /** Waits until a condition holds, and says what it was when it does not in time. */
-export async function until(what, condition, timeout = 10_000) {
+export async function until(what, condition, timeout = 30_000) {
   const end = Date.now() + timeout;
   for (;;) {
     const value = await condition();
@@ -48,7 +50,7 @@ export async function until(what, condition, timeout = 10_000) {
 }
 
 /** The next event of an emitter, in time. */
-export async function next(emitter, event, timeout = 10_000) {
+export async function next(emitter, event, timeout = 30_000) {
   return Promise.race([
     new Promise((resolve) => emitter.once(event, (...args) => resolve(args))),
     new Promise((_, reject) =>

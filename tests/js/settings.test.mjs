@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
+import { join } from "node:path";
 import { afterEach, describe, test } from "node:test";
 
 import { io } from "socket.io-client";
@@ -9,7 +10,7 @@ import io2 from "socket.io-client-2";
 import * as msgpack from "socket.io-msgpack-parser";
 
 import { Clients, WAYS, ask } from "./clients.mjs";
-import { JWT_SECRET, OPEN, next, startPod } from "./pod.mjs";
+import { BIN, JWT_SECRET, OPEN, next, startPod } from "./pod.mjs";
 
 const clients = new Clients();
 afterEach(() => clients.close());
@@ -25,11 +26,10 @@ pattern = "members"
 join = "authenticated"
 `;
   const mint = (...claims) => {
-    const binary = process.env.ROOMCAST_BIN_DIR ?? `${process.env.CARGO_TARGET_DIR ?? "../../target"}/debug`;
     const args = ["token", "--sub", "ada", "--set", `auth.jwt.secret=${JWT_SECRET}`, ...claims];
-    return execFileSync(`${binary}/roomcast`, args, { cwd: import.meta.dirname }).toString().trim();
+    return execFileSync(join(BIN, "roomcast"), args).toString().trim();
   };
-  const join = (socket) => ask(socket, "join", { rooms: ["members"] });
+  const joinMembers = (socket) => ask(socket, "join", { rooms: ["members"] });
   const refusal = async (pod, auth) => {
     const [error] = await next(clients.open(io, pod.url, { auth }), "connect_error");
     return error.message;
@@ -43,7 +43,7 @@ join = "authenticated"
     const expired = mint("--ttl", "1s", "--claim", "nbf=9999999999");
     assert.match(await refusal(pod, { token: expired }), /invalid/);
     const socket = await clients.connect(io, pod.url, { auth: { token: mint() } });
-    assert.deepEqual(await join(socket), { joined: ["members"], rejected: [] });
+    assert.deepEqual(await joinMembers(socket), { joined: ["members"], rejected: [] });
     assert.equal(await pod.metric("roomcast_connects_refused_total"), 4);
     await pod.stop();
   });
@@ -51,10 +51,10 @@ join = "authenticated"
   test("optional: without a token one gets in, and not in rooms for members", async () => {
     const pod = await startPod(rules("optional"));
     const guest = await clients.connect(io, pod.url);
-    assert.deepEqual((await join(guest)).rejected, [{ room: "members", code: "authentication_required" }]);
+    assert.deepEqual((await joinMembers(guest)).rejected, [{ room: "members", code: "authentication_required" }]);
     assert.match(await refusal(pod, { token: "forged" }), /invalid/);
     const member = await clients.connect(io, pod.url, { auth: { token: mint() } });
-    assert.deepEqual((await join(member)).joined, ["members"]);
+    assert.deepEqual((await joinMembers(member)).joined, ["members"]);
     await pod.stop();
   });
 });

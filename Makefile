@@ -1,0 +1,68 @@
+# One command for each chore; CI runs the same. `make help` lists them.
+
+SHELL := /bin/bash -o pipefail
+TOOLS := $(CURDIR)/.tools
+export PATH := $(TOOLS)/bin:$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint fmt test-rust test-js test-chart test-image deny advisories bench bench-allocators doc clean tools
+
+help: ## List the chores
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: ## Run a pod with a chat page on http://127.0.0.1:3000
+	@.ci/install rust node
+	@npm ci --prefix src/demo --silent --no-audit --no-fund
+	cargo run --quiet --bin roomcast -- demo
+
+test: ## Prove everything: lints, Rust, stock clients, a browser, the chart, licences
+	@.ci/install rust node chromium
+	@$(MAKE) --no-print-directory -j3 --output-sync=target test-js test-chart deny
+	@echo "all of it passes"
+
+lint: ## Formatting and clippy, warnings as errors
+	@.ci/install rust
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+fmt: ## Format the code
+	cargo fmt --all
+
+test-rust: lint ## Unit tests, and the binary from outside
+	cargo test --workspace --locked
+
+test-js: test-rust ## Stock clients and a browser against real pods
+	npm ci --prefix src/demo --silent --no-audit --no-fund
+	npm ci --prefix tests/js --silent --no-audit --no-fund
+	cargo build --locked --bins --examples
+	cd tests/js && timeout 900 node --test
+
+test-chart: test-js ## Lint and render the Helm chart, and check what it configures
+	@.ci/install helm
+	helm lint --strict helm/roomcast
+	cd tests/js && timeout 300 node --test chart
+
+test-image: ## Run the release from the files that the image is made of, without Docker (as root)
+	cargo build --release --locked --bin roomcast
+	tests/image
+
+deny: ## Licences, banned crates and sources of all dependencies
+	@.ci/install cargo-deny
+	cargo deny --all-features check licenses bans sources
+
+advisories: ## Known vulnerabilities of all dependencies (fetches the database)
+	@.ci/install cargo-deny
+	cargo deny check advisories
+
+bench: ## Idle memory and connect time, with plain socketioxide in the same run
+	cargo build --release --locked --workspace
+	target/release/roomcast-load
+
+bench-allocators: ## The same for each allocator (builds the release three times)
+	load/allocators
+
+doc: ## Build and open the documentation of the crate
+	cargo doc --no-deps --open
+
+clean: ## Remove what was built and installed here
+	rm -rf target .tools artifacts tests/js/node_modules src/demo/node_modules

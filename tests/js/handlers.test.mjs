@@ -1,0 +1,37 @@
+// Handlers written in Rust (examples/handlers.rs): arguments, acks both ways, errors with codes.
+
+import assert from "node:assert/strict";
+import { after, afterEach, before, describe, test } from "node:test";
+
+import { Clients, ask, everyClient } from "./clients.mjs";
+import { next, startPod } from "./pod.mjs";
+
+everyClient(({ version, way, io, options }) => {
+  describe(`client ${version} over ${way}`, () => {
+    const clients = new Clients();
+    let pod;
+    before(async () => {
+      pod = await startPod("", { binary: "examples/handlers" });
+    });
+    afterEach(() => clients.close());
+    after(() => pod.stop());
+    const connect = () => clients.connect(io, `${pod.url}/handlers`, options);
+
+    test("the client asks, and gets an ack", async () => {
+      const socket = await connect();
+      assert.deepEqual(await ask(socket, "echo", { deep: [1, "é", null] }), { deep: [1, "é", null] });
+      assert.equal(await ask(socket, "add", 40, 2), 42);
+      const { error } = await ask(socket, "add", Number.MAX_SAFE_INTEGER, "2");
+      assert.equal(error.code, "bad_request");
+      assert.equal((await ask(socket, "nothing")).error.code, "event_denied");
+    });
+
+    test("the server asks, and gets an ack", async () => {
+      const [asked, reader] = [await connect(), await connect()];
+      asked.on("question", (question, answer) => answer(`${question} Fine, thanks.`));
+      const answered = next(reader, "answered");
+      assert.deepEqual(await ask(asked, "ask-me", "How are you?"), { accepted: true });
+      assert.deepEqual(await answered, ["How are you?", "How are you? Fine, thanks."]);
+    });
+  });
+});
