@@ -1,0 +1,28 @@
+# syntax=docker/dockerfile:1
+# The image is the binary, the libraries it is linked to, certificates, and nothing else: no shell,
+# no package manager. It runs as a user without a name or rights.
+#
+#   docker build --build-arg COMMIT=$(git rev-parse --short HEAD) -t roomcast .
+
+FROM rust:1.95-bookworm AS build
+WORKDIR /src
+COPY Cargo.toml Cargo.lock build.rs ./
+COPY src src
+COPY examples examples
+COPY tests/it tests/it
+COPY load load
+# There is no .git here, so the commit is told.
+ARG COMMIT=unknown
+ENV VERGEN_GIT_SHA=$COMMIT
+RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \
+    cargo build --release --locked --bin roomcast && cp target/release/roomcast /roomcast
+COPY .ci/rootfs .ci/rootfs
+RUN .ci/rootfs /roomcast /rootfs
+
+FROM scratch
+COPY --from=build /rootfs /
+USER 65532:65532
+EXPOSE 3000 9000
+# In a pod, probes and Prometheus come from outside of it.
+ENV ROOMCAST__INTERNAL__LISTEN='["0.0.0.0:9000", "[::]:9000"]'
+ENTRYPOINT ["/roomcast"]

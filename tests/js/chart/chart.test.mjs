@@ -1,0 +1,95 @@
+// The chart renders what it says, and the pod accepts the configuration that it renders.
+
+import assert from "node:assert/strict";
+import { execFileSync, spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+
+import { parseAllDocuments } from "yaml";
+
+import { BIN, JWT_SECRET, ROOT } from "../pod.mjs";
+
+const CHART = join(ROOT, "helm/roomcast");
+const folder = mkdtempSync(join(tmpdir(), "roomcast-chart-"));
+after(() => rmSync(folder, { recursive: true, force: true }));
+
+function template(values = {}) {
+  const file = join(folder, "values.json");
+  writeFileSync(file, JSON.stringify(values));
+  const flags = ["--namespace", "web", "--kube-version", "1.32.0", "--values", file];
+  return spawnSync("helm", ["template", "chat", CHART, ...flags], { encoding: "utf8" });
+}
+
+function render(values) {
+  const { status, stdout, stderr } = template(values);
+  assert.equal(status, 0, stderr);
+  const documents = parseAllDocuments(stdout).map((document) => document.toJS());
+  const find = (kind, name) =>
+    documents.find((document) => document?.kind === kind && (!name || document.metadata.name === name));
+  return { documents, find, pod: find("Deployment").spec.template.spec };
+}
+
+const checkConfig = (rendered) => {
+  const file = join(folder, "roomcast.yaml");
+  writeFileSync(file, rendered.find("ConfigMap").data["roomcast.yaml"]);
+  const secret = join(folder, "secret");
+  writeFileSync(secret, JWT_SECRET);
+  const variables = rendered.pod.containers[0].env.map(({ name, value }) => [
+    name,
+    name.endsWith("_FILE") ? secret : value,
+  ]);
+  const env = { ...process.env, ...Object.fromEntries(variables) };
+  return execFileSync(join(BIN, "roomcast"), ["check-config", "--config", file], { env }).toString();
+};
+
+test("the defaults make one pod, two services and a configuration that it accepts", () => {
+  const rendered = render();
+  const { documents, find, pod } = rendered;
+  assert.deepEqual(documents.map(({ kind }) => kind).sort(), ["ConfigMap", "Deployment", "Service", "Service"]);
+  assert.equal(find("Deployment").spec.replicas, 1);
+  assert.equal(checkConfig(rendered), "the configuration is fine\n");
+  assert.equal(pod.terminationGracePeriodSeconds, 5 + 20 + 5);
+  const [container] = pod.containers;
+  assert.equal(container.image, "roomcast:0.1.0");
+  assert.equal(container.readinessProbe.httpGet.path, "/readyz");
+  assert.equal(container.livenessProbe.httpGet.path, "/livez");
+  assert.equal(container.securityContext.readOnlyRootFilesystem, true);
+  assert.equal(pod.securityContext.runAsNonRoot, true);
+  assert.equal(find("Service", "chat").spec.ports[0].targetPort, "public");
+  assert.equal(find("Service", "chat-internal").spec.ports[0].targetPort, "internal");
+  assert.deepEqual(find("Service", "chat").spec.selector, find("Deployment").spec.selector.matchLabels);
+});
+
+test("settings and secrets reach the pod, and a changed setting is a new pod", () => {
+  const config = {
+    namespaces: { "/": { auth: "required", rooms: [{ pattern: "public-*", join: "anyone", relay: ["chat"] }] } },
+    public: { path: "/live/" },
+  };
+  const secrets = { apiKeys: { name: "keys" }, jwtSecret: { name: "jwt", key: "hs256" } };
+  const rendered = render({ config, secrets, drain: { delaySeconds: 10, windowSeconds: 30, timeoutSeconds: 60 } });
+  assert.equal(checkConfig(rendered), "the configuration is fine\n");
+  assert.equal(rendered.pod.terminationGracePeriodSeconds, 75);
+  const text = rendered.find("ConfigMap").data["roomcast.yaml"];
+  assert.match(text, /path: \/live\//);
+  assert.match(text, /window: 30s/);
+  const { env, volumeMounts } = rendered.pod.containers[0];
+  assert.ok(env.some(({ value }) => value === "/etc/roomcast/jwt-secret/hs256"));
+  assert.ok(volumeMounts.some(({ mountPath }) => mountPath === "/etc/roomcast/api-keys"));
+  const checksum = ({ find }) => find("Deployment").spec.template.metadata.annotations["checksum/config"];
+  assert.notEqual(checksum(rendered), checksum(render({ secrets })));
+});
+
+test("values that make no sense are refused", () => {
+  for (const values of [
+    { replicaCount: 3 },
+    { config: { drain: { delay: "1s" } } },
+    { drain: { delaySeconds: "5s" } },
+    { internalService: { type: "LoadBalancer", port: 0 } },
+  ]) {
+    const { status, stderr } = template(values);
+    assert.notEqual(status, 0, JSON.stringify(values));
+    assert.match(stderr, /specifications of the schema/);
+  }
+});
