@@ -1,87 +1,166 @@
-//! Where one WebSocket frame of a client ends and the next begins (RFC 6455, section 5.2).
+//! Follows the WebSocket frames of a client (RFC 6455, section 5.2), and whether a message of it is
+//! complete: its frames, and the binary attachments that its Socket.IO packet announced.
 
-/// Follows the bytes that a client sends, without keeping any.
-#[derive(Debug)]
-pub(super) enum Frames {
-    /// The header of a frame is being read; `read` bytes of it have been.
-    Header {
-        read: usize,
-        length: u64,
-        size: usize,
-    },
-    /// So many bytes of payload are left.
-    Payload(u64),
-}
-
-/// Nothing of a frame has been read.
-const START: Frames = Frames::Header {
-    read: 0,
-    length: 0,
-    size: HEADER,
-};
 /// The first two bytes: opcode, mask bit and length.
 const HEADER: usize = 2;
-/// The key that a client's payload is masked with.
-const MASK: usize = 4;
+/// The longest header: with a length of eight bytes and a mask.
+const LONGEST_HEADER: usize = 14;
+/// Bytes of a text message that are looked at: `45`, the number of attachments, `-`.
+const HEAD: usize = 8;
 
-impl Default for Frames {
-    fn default() -> Self {
-        START
-    }
+/// Where a client is in what it sends. Keeps no more than a header and the first bytes of a message.
+#[derive(Debug, Default)]
+pub(super) struct Frames {
+    header: [u8; LONGEST_HEADER],
+    /// Bytes of the header that have been read.
+    read: u8,
+    /// Bytes of the payload that are left.
+    left: u64,
+    /// The message that the frames are part of is binary.
+    binary: bool,
+    /// A message has begun and its last frame has not come.
+    fragmented: bool,
+    /// The first bytes of a text message.
+    head: [u8; HEAD],
+    head_length: u8,
+    /// Attachments that were announced and have not come.
+    missing: u32,
 }
 
 impl Frames {
-    /// Whether the last frame is complete and the next has not begun.
+    /// Whether the last message is complete and the next has not begun.
     pub fn at_boundary(&self) -> bool {
-        matches!(self, Self::Header { read: 0, .. })
+        self.read == 0 && !self.fragmented
     }
 
-    /// Follows the next bytes.
-    pub fn follow(&mut self, mut bytes: &[u8]) {
-        while let Some((&byte, rest)) = bytes.split_first() {
-            match self {
-                Self::Payload(left) => {
-                    let skipped =
-                        usize::try_from(*left).map_or(bytes.len(), |left| left.min(bytes.len()));
-                    *left -= skipped as u64;
-                    bytes = &bytes[skipped..];
-                    if *left == 0 {
-                        *self = START;
-                    }
-                }
-                Self::Header { read, length, size } => {
-                    match *read {
-                        0 => {}
-                        1 => {
-                            let masked = if byte & 0x80 == 0 { 0 } else { MASK };
-                            let extended = match byte & 0x7f {
-                                126 => 2,
-                                127 => 8,
-                                short => {
-                                    *length = u64::from(short);
-                                    0
-                                }
-                            };
-                            *size = HEADER + extended + masked;
-                        }
-                        // The extended length, if there is one, stands before the mask.
-                        at if at < *size && *size - HEADER > MASK && at < *size - MASK => {
-                            *length = (*length << 8) | u64::from(byte);
-                        }
-                        _ => {}
-                    }
-                    *read += 1;
-                    bytes = rest;
-                    if *read >= HEADER && *read == *size {
-                        *self = if *length == 0 {
-                            START
-                        } else {
-                            Self::Payload(*length)
-                        };
-                    }
-                }
+    /// Whether all that was begun is complete, attachments too.
+    pub fn is_complete(&self) -> bool {
+        self.at_boundary() && self.missing == 0
+    }
+
+    /// Follows the next bytes. Says whether they bring what was begun nearer to its end: while
+    /// attachments are missing, a text in between (such as a pong) does not.
+    pub fn follow(&mut self, mut bytes: &[u8]) -> bool {
+        let mut progress = false;
+        while !bytes.is_empty() {
+            let taken = if self.left > 0 {
+                self.payload(bytes)
+            } else {
+                self.header(bytes[0])
+            };
+            progress |= self.binary || self.missing == 0;
+            bytes = &bytes[taken..];
+        }
+        progress
+    }
+
+    fn header(&mut self, byte: u8) -> usize {
+        self.header[usize::from(self.read)] = byte;
+        self.read += 1;
+        if usize::from(self.read) == self.header_size() {
+            self.left = self.length();
+            self.begin_frame();
+            if self.left == 0 {
+                self.end_frame();
             }
         }
+        1
+    }
+
+    fn payload(&mut self, bytes: &[u8]) -> usize {
+        let taken = usize::try_from(self.left).map_or(bytes.len(), |left| left.min(bytes.len()));
+        if !self.binary && !self.is_control() {
+            let (from, mask) = (self.length() - self.left, self.mask());
+            for (&byte, at) in bytes[..taken].iter().zip(from..) {
+                let Some(place) = self.head.get_mut(usize::from(self.head_length)) else {
+                    break;
+                };
+                *place = byte ^ mask[(at % 4) as usize];
+                self.head_length += 1;
+            }
+        }
+        self.left -= taken as u64;
+        if self.left == 0 {
+            self.end_frame();
+        }
+        taken
+    }
+
+    fn begin_frame(&mut self) {
+        match self.opcode() {
+            1 => (self.binary, self.head_length) = (false, 0),
+            2 => self.binary = true,
+            _ => {} // continues a message, or controls the connection
+        }
+    }
+
+    fn end_frame(&mut self) {
+        self.read = 0;
+        if self.is_control() {
+            return;
+        }
+        self.fragmented = self.header[0] & 0x80 == 0;
+        if self.fragmented {
+            return;
+        }
+        if std::mem::take(&mut self.binary) {
+            self.missing = self.missing.saturating_sub(1);
+        } else if let Some(announced) = self.announced() {
+            self.missing = announced;
+        }
+    }
+
+    /// How many attachments a text message announces, if it does: Engine.IO `4` (message), then
+    /// Socket.IO `5` (binary event) or `6` (binary ack), then their number.
+    fn announced(&self) -> Option<u32> {
+        let head = std::str::from_utf8(&self.head[..usize::from(self.head_length)]).ok()?;
+        let packet = head
+            .strip_prefix("45")
+            .or_else(|| head.strip_prefix("46"))?;
+        packet.split_once('-')?.0.parse().ok()
+    }
+
+    fn opcode(&self) -> u8 {
+        self.header[0] & 0x0f
+    }
+
+    fn is_control(&self) -> bool {
+        self.opcode() & 0x08 != 0
+    }
+
+    /// Bytes of the length behind the first two, and of the mask.
+    fn header_parts(&self) -> (usize, usize) {
+        let extended = match self.header[1] & 0x7f {
+            126 => 2,
+            127 => 8,
+            _ => 0,
+        };
+        (extended, if self.header[1] & 0x80 == 0 { 0 } else { 4 })
+    }
+
+    fn header_size(&self) -> usize {
+        if usize::from(self.read) < HEADER {
+            return HEADER;
+        }
+        let (extended, mask) = self.header_parts();
+        HEADER + extended + mask
+    }
+
+    fn length(&self) -> u64 {
+        let (extended, _) = self.header_parts();
+        match extended {
+            0 => u64::from(self.header[1] & 0x7f),
+            size => self.header[HEADER..HEADER + size]
+                .iter()
+                .fold(0, |length, byte| (length << 8) | u64::from(*byte)),
+        }
+    }
+
+    fn mask(&self) -> [u8; 4] {
+        let (extended, mask) = self.header_parts();
+        let mut key = [0; 4];
+        key[..mask].copy_from_slice(&self.header[HEADER + extended..][..mask]);
+        key
     }
 }
 
@@ -89,54 +168,118 @@ impl Frames {
 mod tests {
     use super::*;
 
+    const MASK: [u8; 4] = [0x11, 0x22, 0x33, 0x44];
+
     /// A masked frame of a client.
-    fn frame(length: usize) -> Vec<u8> {
-        let mut frame = vec![0x81];
-        match length {
-            0..126 => frame.push(0x80 | length as u8),
-            126..65536 => {
+    fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+        let mut frame = vec![first];
+        match payload.len() {
+            length @ 0..126 => frame.push(0x80 | length as u8),
+            length @ 126..65536 => {
                 frame.push(0x80 | 126);
                 frame.extend((length as u16).to_be_bytes());
             }
-            _ => {
+            length => {
                 frame.push(0x80 | 127);
                 frame.extend((length as u64).to_be_bytes());
             }
         }
-        frame.extend([0xff; MASK]);
-        frame.resize(frame.len() + length, 0xff);
+        frame.extend(MASK);
+        frame.extend(
+            payload
+                .iter()
+                .zip(MASK.iter().cycle())
+                .map(|(byte, mask)| byte ^ mask),
+        );
         frame
+    }
+
+    fn text(text: &str) -> Vec<u8> {
+        frame(0x81, text.as_bytes())
     }
 
     #[test]
     fn boundaries_are_found_whatever_way_bytes_arrive() {
         let lengths = [0, 1, 125, 126, 127, 4000, 65535, 65536, 70_000, 0];
-        let bytes: Vec<u8> = lengths.iter().flat_map(|length| frame(*length)).collect();
+        let frames: Vec<_> = lengths
+            .iter()
+            .map(|length| frame(0x82, &vec![7; *length]))
+            .collect();
+        let ends: Vec<_> = frames
+            .iter()
+            .scan(0, |end, frame| {
+                *end += frame.len();
+                Some(*end)
+            })
+            .collect();
+        let bytes = frames.concat();
         for chunk in [1, 2, 3, 7, 512, 8192, bytes.len()] {
             let mut frames = Frames::default();
             let mut boundaries = Vec::new();
-            for (index, piece) in bytes.chunks(chunk).enumerate() {
+            let mut at = 0;
+            for piece in bytes.chunks(chunk) {
                 frames.follow(piece);
+                at += piece.len();
                 if frames.at_boundary() {
-                    boundaries.push((index * chunk) + piece.len());
+                    boundaries.push(at);
                 }
             }
-            let mut end = 0;
-            let ends: Vec<_> = lengths
-                .iter()
-                .map(|length| {
-                    end += frame(*length).len();
-                    end
-                })
-                .collect();
             assert!(
                 boundaries.iter().all(|boundary| ends.contains(boundary)),
-                "{chunk}: {boundaries:?}"
+                "{chunk}"
             );
             assert_eq!(boundaries.last(), ends.last(), "{chunk}");
             if chunk == 1 {
                 assert_eq!(boundaries, ends);
             }
         }
+    }
+
+    #[test]
+    fn a_message_is_complete_with_its_last_frame_and_attachment() {
+        let binary = frame(0x82, b"x");
+        let steps = [
+            (text("3"), true),
+            (text(r#"42["chat","45-"]"#), true),
+            (text(r#"452-["chat"]"#), false),
+            (binary.clone(), false),
+            (text("3"), false),
+            (frame(0x89, b"ping"), false),
+            (binary.clone(), true),
+            (text(r#"461-/chat,7["x"]"#), false),
+            (frame(0x02, b"first "), false),
+            (frame(0x80, b"second"), true),
+            (frame(0x01, b"4"), false),
+            (frame(0x80, b"51-[]"), false),
+            (binary, true),
+            (text("45"), true),
+            (text("459999999999-[]"), true), // no number that would be accepted
+        ];
+        for chunk in [1, 5, 1000] {
+            let mut frames = Frames::default();
+            for (index, (bytes, complete)) in steps.iter().enumerate() {
+                for piece in bytes.chunks(chunk) {
+                    frames.follow(piece);
+                }
+                assert_eq!(
+                    frames.is_complete(),
+                    *complete,
+                    "step {index} in pieces of {chunk}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_pong_is_no_progress_of_an_attachment() {
+        let mut frames = Frames::default();
+        frames.follow(&text(r#"451-["chat"]"#));
+        assert!(!frames.follow(&text("3")));
+        let attachment = frame(0x82, b"xyz");
+        frames.follow(&attachment[..6]);
+        assert!(frames.follow(&attachment[6..7]));
+        assert!(!frames.is_complete());
+        assert!(frames.follow(&attachment[7..]));
+        assert!(frames.is_complete());
     }
 }

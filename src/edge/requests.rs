@@ -23,7 +23,7 @@ use tower_http::{
 use super::{
     eio3,
     handshake::{Handshake, Refusal, count_error, websocket_key},
-    sessions::{Connection, Sessions},
+    sessions::{CloseReason, Connection, Sessions},
     stream::ClientStream,
     upgrade,
 };
@@ -39,6 +39,8 @@ pub struct Edge {
     sessions: Arc<Sessions>,
     lifecycle: Lifecycle,
     service: Service,
+    /// How long a client may leave a message unfinished.
+    message_timeout: Duration,
 }
 
 impl Edge {
@@ -56,6 +58,7 @@ impl Edge {
             sessions,
             lifecycle,
             service,
+            message_timeout: config.public.request_timeout,
         })
     }
 
@@ -79,7 +82,7 @@ impl Edge {
     async fn close(&self, connection: &Connection) {
         match connection.polling_sid() {
             Some(sid) if !connection.is_websocket() => self.close_polling(connection, sid).await,
-            _ => connection.end_stream(),
+            _ => connection.end_stream(CloseReason::ServerShuttingDown),
         }
     }
 
@@ -103,7 +106,8 @@ impl Edge {
         };
         match (handshake.transport, key, handshake.sid) {
             (Transport::Websocket, Some(key), _) => {
-                upgrade::accept(request, &key, connection, self.service.clone())
+                let patience = self.message_timeout;
+                upgrade::accept(request, &key, connection, self.service.clone(), patience)
             }
             (Transport::Websocket, None, _) => Err(Refusal::BadRequest),
             (Transport::Polling, _, Some(sid)) => {

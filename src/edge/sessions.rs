@@ -68,6 +68,7 @@ impl Sessions {
             remote,
             websocket: AtomicBool::new(transport == Transport::Websocket),
             reason: AtomicU8::new(CloseReason::NoNamespace as u8),
+            verdict: AtomicU8::new(CloseReason::NoNamespace as u8),
             namespaces: AtomicUsize::new(0),
             ended: AtomicBool::new(false),
             polling_sid: OnceLock::new(),
@@ -99,8 +100,10 @@ pub struct Connection {
     remote: SocketAddr,
     /// Whether it uses a WebSocket now, else polling.
     websocket: AtomicBool,
-    /// A [`CloseReason`].
+    /// The [`CloseReason`] that socketioxide gives for its last socket.
     reason: AtomicU8,
+    /// The [`CloseReason`] of the edge, if it ended the stream itself.
+    verdict: AtomicU8,
     /// How many namespaces it is in.
     namespaces: AtomicUsize,
     /// Whether it has been counted as closed.
@@ -148,7 +151,12 @@ impl Connection {
         let reason = if self.sessions.closing.load(Ordering::Relaxed) {
             CloseReason::ServerShuttingDown
         } else {
-            CloseReason::from_index(self.reason.load(Ordering::Relaxed))
+            match CloseReason::from_index(self.verdict.load(Ordering::Relaxed)) {
+                CloseReason::NoNamespace => {
+                    CloseReason::from_index(self.reason.load(Ordering::Relaxed))
+                }
+                verdict => verdict,
+            }
         };
         if let Some(sid) = self.polling_sid.get() {
             write(&self.sessions.polling).remove(sid);
@@ -169,8 +177,9 @@ impl Connection {
         self.polling_sid.get().copied()
     }
 
-    /// Ends its WebSocket stream, as if the client had.
-    pub(super) fn end_stream(&self) {
+    /// Ends its WebSocket stream, as if the client had, for a reason of the edge's own.
+    pub(super) fn end_stream(&self, reason: CloseReason) {
+        self.verdict.store(reason as u8, Ordering::Relaxed);
         self.stream.ended.store(true, Ordering::Release);
         self.stream.reader.wake();
     }
@@ -238,10 +247,12 @@ pub enum CloseReason {
     ServerNamespaceDisconnect,
     /// The pod ended.
     ServerShuttingDown,
+    /// The client began a message, or announced attachments, and did not go on. Ours: Node waits.
+    MessageTimeout,
 }
 
 impl CloseReason {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::NoNamespace,
         Self::TransportClose,
         Self::TransportError,
@@ -250,6 +261,7 @@ impl CloseReason {
         Self::ClientNamespaceDisconnect,
         Self::ServerNamespaceDisconnect,
         Self::ServerShuttingDown,
+        Self::MessageTimeout,
     ];
 
     fn from_index(index: u8) -> Self {
@@ -270,6 +282,7 @@ impl CloseReason {
             Self::ClientNamespaceDisconnect => "client namespace disconnect",
             Self::ServerNamespaceDisconnect => "server namespace disconnect",
             Self::ServerShuttingDown => "server shutting down",
+            Self::MessageTimeout => "message timeout",
         }
     }
 }

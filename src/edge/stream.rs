@@ -9,20 +9,34 @@
 //! transport closed, and comes back.
 
 use std::{
+    future::Future,
     io,
     pin::Pin,
     sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::{Buf, Bytes};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
+    time::Sleep,
 };
 
-use super::{frames::Frames, sessions::Connection};
+use super::{
+    frames::Frames,
+    sessions::{CloseReason, Connection},
+};
 use crate::config::Transport;
+
+/// How long a client may leave a message unfinished.
+#[derive(Debug)]
+struct Patience {
+    limit: Duration,
+    /// Set while something is unfinished: an idle connection has no timer.
+    timer: Option<Pin<Box<Sleep>>>,
+}
 
 /// A client's text frame with the Engine.IO packet `1` (close), masked with zeros.
 const GOODBYE: &[u8] = &[0x81, 0x81, 0, 0, 0, 0, b'1'];
@@ -32,20 +46,25 @@ pub(super) struct ClientStream {
     /// What is read before the rest: bytes that the client sent right behind its handshake.
     early: Bytes,
     frames: Frames,
+    patience: Patience,
     connection: Arc<Connection>,
     upgrades_polling: bool,
     said_goodbye: bool,
 }
 
 impl ClientStream {
-    pub fn new(tcp: TcpStream, early: &[u8], connection: Arc<Connection>) -> Self {
+    /// `limit` is how long the client may leave a message unfinished.
+    pub fn new(tcp: TcpStream, early: &[u8], connection: Arc<Connection>, limit: Duration) -> Self {
         let upgrades_polling = connection.use_transport(Transport::Websocket);
         // A copy: a slice of hyper's buffer would keep all of that.
         let early = Bytes::copy_from_slice(early);
+        let patience = Patience { limit, timer: None };
+        let frames = Frames::default();
         Self {
             tcp,
             early,
-            frames: Frames::default(),
+            frames,
+            patience,
             connection,
             upgrades_polling,
             said_goodbye: false,
@@ -91,11 +110,39 @@ impl AsyncRead for ClientStream {
             let length = self.early.len().min(buffer.remaining());
             buffer.put_slice(&self.early.split_to(length));
         } else {
-            std::task::ready!(Pin::new(&mut self.tcp).poll_read(context, buffer))?;
+            match Pin::new(&mut self.tcp).poll_read(context, buffer) {
+                Poll::Ready(read) => read?,
+                Poll::Pending => {
+                    std::task::ready!(self.patience.poll_over(context));
+                    self.connection.end_stream(CloseReason::MessageTimeout);
+                    self.end(buffer);
+                    return Poll::Ready(Ok(()));
+                }
+            }
         }
-        let Self { frames, .. } = &mut *self;
-        frames.follow(&buffer.filled()[before..]);
+        let Self {
+            frames, patience, ..
+        } = &mut *self;
+        let progress = frames.follow(&buffer.filled()[before..]);
+        patience.note(frames.is_complete(), progress);
         Poll::Ready(Ok(()))
+    }
+}
+
+impl Patience {
+    fn note(&mut self, complete: bool, progress: bool) {
+        if complete {
+            self.timer = None;
+        } else if progress || self.timer.is_none() {
+            self.timer = Some(Box::pin(tokio::time::sleep(self.limit)));
+        }
+    }
+
+    fn poll_over(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        match &mut self.timer {
+            Some(timer) => timer.as_mut().poll(context),
+            None => Poll::Pending,
+        }
     }
 }
 

@@ -7,7 +7,7 @@
 //! request that owns its few bytes. When upstream keeps a smaller request by itself, the copying
 //! can go; owning the stream stays, for the drain and for write time-outs.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{body::Body, extract::Request, response::Response};
 use http::{HeaderValue, StatusCode, Uri, header};
@@ -25,6 +25,7 @@ pub(super) fn accept(
     key: &HeaderValue,
     connection: Arc<Connection>,
     service: Service,
+    message_timeout: Duration,
 ) -> Result<Response, Refusal> {
     let response = Response::builder()
         .status(StatusCode::SWITCHING_PROTOCOLS)
@@ -47,7 +48,12 @@ pub(super) fn accept(
         let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else {
             return tracing::error!("bug: the public listener serves something else than TCP");
         };
-        let stream = ClientStream::new(parts.io.into_inner(), &parts.read_buf, connection);
+        let stream = ClientStream::new(
+            parts.io.into_inner(),
+            &parts.read_buf,
+            connection,
+            message_timeout,
+        );
         if let Err(error) = service.websocket(stream, bare).await {
             tracing::debug!(%error, "WebSocket refused");
         }

@@ -7,7 +7,10 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::{
+    self, Message,
+    protocol::frame::{Frame, coding::OpCode},
+};
 
 use super::{
     raw::Raw,
@@ -279,6 +282,38 @@ async fn a_thousand_clients_that_leave_in_any_state_leave_nothing_behind() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     Witness::new(&pod).await.is_well(&pod).await;
+}
+
+#[tokio::test]
+async fn messages_that_are_never_finished_are_closed_in_time() {
+    let pod = Pod::start(&format!("public.request_timeout = \"400ms\"\n{OPEN}"));
+    let mut witness = Witness::new(&pod).await;
+    let announced = text(r#"452-["chat","public-a",{"_placeholder":true,"num":0}]"#);
+    let half = Message::Frame(Frame::message(
+        "42[".to_owned(),
+        OpCode::Data(tungstenite::protocol::frame::coding::Data::Text),
+        false,
+    ));
+    for (count, messages) in [
+        vec![announced.clone()],
+        vec![announced, Message::binary(b"x".to_vec())],
+        vec![half],
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut raw = Raw::member(&pod).await;
+        for message in messages {
+            raw.send(message).await;
+        }
+        raw.closed().await;
+        pod.metric_reaches(
+            &format!("{CLOSED}{{reason=\"message timeout\"}}"),
+            (count + 1) as f64,
+        )
+        .await;
+        witness.is_well(&pod).await;
+    }
 }
 
 /// Opens a polling session, and gives the URL of its requests.
