@@ -16,14 +16,10 @@ fn handlers() -> Namespace {
     Namespace::new("/handlers")
         .auth(AuthPolicy::None)
         .default_rooms(["all"])
-        .on("echo", |event: &Event<'_>| {
-            Reply::json(event.arguments::<serde_json::Value>()?)
-        })
+        .on("echo", |event: &Event<'_>| Reply::json(event.arguments::<serde_json::Value>()?))
         .on("add", |event: &Event<'_>| {
             let (a, b): (i64, i64) = event.arguments()?;
-            let sum = a
-                .checked_add(b)
-                .ok_or(Refusal::new("too_large", "the sum is too large"))?;
+            let sum = a.checked_add(b).ok_or(Refusal::new("too_large", "the sum is too large"))?;
             Reply::json(sum)
         })
         .on("ask-me", ask)

@@ -27,27 +27,18 @@ pub fn router(lifecycle: Lifecycle, metrics: Metrics, api: Router) -> Router {
         .nest("/api/v1", api)
         .fallback(|| async {
             let paths = "here are /livez, /readyz, /metrics and /api/v1";
-            (
-                StatusCode::NOT_FOUND,
-                Json(crate::error_body("not_found", paths)),
-            )
+            (StatusCode::NOT_FOUND, Json(crate::error_body("not_found", paths)))
         })
 }
 
 /// Ready means: send new clients here.
 async fn readyz(State(internal): State<Internal>) -> impl IntoResponse {
     let phase = internal.lifecycle.phase();
-    let status = if phase == Phase::Serving {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
+    let status =
+        if phase == Phase::Serving { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, format!("{}\n", phase.name()))
 }
 
 async fn scrape(State(internal): State<Internal>) -> impl IntoResponse {
-    (
-        [(header::CONTENT_TYPE, PROMETHEUS_TEXT)],
-        internal.metrics.render(),
-    )
+    ([(header::CONTENT_TYPE, PROMETHEUS_TEXT)], internal.metrics.render())
 }

@@ -68,11 +68,7 @@ struct Pod {
 impl Server {
     /// A pod with these settings.
     pub fn builder(config: Config) -> Builder {
-        Builder {
-            config,
-            namespaces: Vec::new(),
-            pages: Router::new(),
-        }
+        Builder { config, namespaces: Vec::new(), pages: Router::new() }
     }
 
     /// Listens on the configured addresses.
@@ -80,11 +76,7 @@ impl Server {
         let public = &self.config.public;
         Ok(Listening {
             public: edge::bind("public.listen", &public.listen, public.backlog)?,
-            internal: edge::bind(
-                "internal.listen",
-                &self.config.internal.listen,
-                public.backlog,
-            )?,
+            internal: edge::bind("internal.listen", &self.config.internal.listen, public.backlog)?,
             server: self,
         })
     }
@@ -111,11 +103,7 @@ impl Builder {
 
     /// Puts the pod together.
     pub fn build(self) -> Result<Server, BuildError> {
-        let Self {
-            config,
-            namespaces,
-            pages,
-        } = self;
+        let Self { config, namespaces, pages } = self;
         let metrics = Metrics::install()?;
         let lifecycle = Lifecycle::default();
         let sessions = Arc::new(Sessions::default());
@@ -128,13 +116,7 @@ impl Builder {
             if namespace.needs_key() && key.is_none() {
                 return Err(BuildError::NoKey(namespace.path().to_owned()));
             }
-            gateway::attach(
-                &io,
-                namespace,
-                backplane.clone(),
-                config.limits.clone(),
-                key.clone(),
-            );
+            gateway::attach(&io, namespace, backplane.clone(), config.limits.clone(), key.clone());
         }
 
         let edge = Edge::new(&config, socketio, sessions.clone(), lifecycle.clone());
@@ -142,13 +124,7 @@ impl Builder {
         Ok(Server {
             public: edge::router(edge.clone(), &config, pages),
             internal: internal::router(lifecycle.clone(), metrics.clone(), api),
-            pod: Pod {
-                io,
-                edge,
-                sessions,
-                lifecycle,
-                metrics,
-            },
+            pod: Pod { io, edge, sessions, lifecycle, metrics },
             config,
         })
     }
@@ -219,17 +195,8 @@ impl Listening {
         stop: impl Future<Output = ()>,
         hurry: impl Future<Output = ()>,
     ) -> Outcome {
-        let Self {
-            server,
-            public,
-            internal,
-        } = self;
-        let Server {
-            config,
-            public: public_router,
-            internal: internal_router,
-            pod,
-        } = server;
+        let Self { server, public, internal } = self;
+        let Server { config, public: public_router, internal: internal_router, pod } = server;
         let options = Options {
             backlog: config.public.backlog,
             request_timeout: config.public.request_timeout,
@@ -238,23 +205,13 @@ impl Listening {
         tokio::spawn(pod.metrics.clone().upkeep());
         tokio::spawn(edge::give_back(pod.sessions.clone()));
         // Both listen to the end: the one to say 503, the other to tell how the drain goes.
-        let public = tokio::spawn(edge::serve(
-            public,
-            options,
-            public_router,
-            pod.lifecycle.clone(),
-        ));
-        let internal = tokio::spawn(edge::serve(
-            internal,
-            options,
-            internal_router,
-            pod.lifecycle.clone(),
-        ));
+        let public =
+            tokio::spawn(edge::serve(public, options, public_router, pod.lifecycle.clone()));
+        let internal =
+            tokio::spawn(edge::serve(internal, options, internal_router, pod.lifecycle.clone()));
 
         stop.await;
-        let close_all = async {
-            pod.edge.close_all(config.drain.window).await;
-        };
+        let close_all = pod.edge.close_all(config.drain.window);
         let open = || pod.sessions.open();
         let outcome = drain::run(&pod.lifecycle, &config.drain, hurry, open, close_all).await;
         // The namespaces are empty now. What hangs in them does not hang the pod.

@@ -55,10 +55,7 @@ impl Client {
     }
 
     async fn send(&mut self, packet: &'static str) -> io::Result<()> {
-        self.0
-            .send(Message::text(packet))
-            .await
-            .map_err(io::Error::other)
+        self.0.send(Message::text(packet)).await.map_err(io::Error::other)
     }
 
     /// Waits for a packet that begins so, and answers pings meanwhile.

@@ -89,11 +89,7 @@ async fn open(server: &Peer, count: usize, clients: &mut JoinSet<()>) -> io::Res
             clients.spawn(client??.stay());
         }
         if (index + 1) % 1000 == 0 {
-            eprintln!(
-                "{}: {} of {count} connections opened",
-                server.name,
-                (index + 1).min(count)
-            );
+            eprintln!("{}: {} of {count} connections opened", server.name, (index + 1).min(count));
         }
     }
     while let Some(client) = opening.join_next().await {
@@ -117,13 +113,7 @@ async fn connect_time(servers: &[Peer], count: usize) -> io::Result<()> {
         times.sort_unstable();
         let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
         let micros = |share: f64| format!("{} µs", at(share).as_micros());
-        println!(
-            "| {} | {} | {} | {} |",
-            server.name,
-            micros(0.5),
-            micros(0.9),
-            micros(0.99)
-        );
+        println!("| {} | {} | {} | {} |", server.name, micros(0.5), micros(0.9), micros(0.99));
         medians.push(at(0.5).as_secs_f64());
     }
     println!(

@@ -19,15 +19,8 @@ impl Peer {
     /// Starts `roomcast`, as a release with the settings of its documentation.
     pub fn roomcast() -> io::Result<Self> {
         let mut command = Command::new(sibling("roomcast")?);
-        command.args([
-            "--listen",
-            "127.0.0.1:0",
-            "--internal-listen",
-            "127.0.0.1:0",
-        ]);
-        command
-            .args(["--set", "log.format=json", "-c"])
-            .arg(settings());
+        command.args(["--listen", "127.0.0.1:0", "--internal-listen", "127.0.0.1:0"]);
+        command.args(["--set", "log.format=json", "-c"]).arg(settings());
         command.stderr(Stdio::piped()).stdin(Stdio::null());
         let mut process = command.spawn()?;
         let lines = BufReader::new(process.stderr.take().ok_or(io::ErrorKind::BrokenPipe)?);
@@ -38,11 +31,7 @@ impl Peer {
                 .starts_with("public")
                 .then(|| line["address"].as_str()?.parse().ok())?
         })?;
-        Ok(Self {
-            name: "roomcast",
-            address,
-            process,
-        })
+        Ok(Self { name: "roomcast", address, process })
     }
 
     /// Starts plain socketioxide.
@@ -52,11 +41,7 @@ impl Peer {
         let mut process = command.spawn()?;
         let lines = BufReader::new(process.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?);
         let address = first_address(lines, |line| line.parse().ok())?;
-        Ok(Self {
-            name: "plain socketioxide",
-            address,
-            process,
-        })
+        Ok(Self { name: "plain socketioxide", address, process })
     }
 
     /// Memory of the process that is in RAM, in bytes.

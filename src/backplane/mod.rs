@@ -89,12 +89,8 @@ impl Backplane {
             options.add_flag(BroadcastFlags::Volatile);
         }
         options.sid = emit.from;
-        options
-            .rooms
-            .extend(emit.rooms.into_iter().map(Room::Owned));
-        options
-            .except
-            .extend(emit.except.into_iter().map(Room::Owned));
+        options.rooms.extend(emit.rooms.into_iter().map(Room::Owned));
+        options.except.extend(emit.except.into_iter().map(Room::Owned));
 
         let packet = Packet::event(local.path().clone(), emit.payload);
         if let Err(errors) = local.broadcast(packet, options) {
@@ -124,21 +120,14 @@ impl Backplane {
     pub fn rooms_of(&self, namespace: &str, socket: Sid) -> Vec<String> {
         self.namespace(namespace).map_or_else(
             |_| Vec::new(),
-            |local| {
-                local
-                    .socket_rooms(socket)
-                    .into_iter()
-                    .map(Room::into_owned)
-                    .collect()
-            },
+            |local| local.socket_rooms(socket).into_iter().map(Room::into_owned).collect(),
         )
     }
 
     /// Whether a room name is the id of a socket that is connected to this pod.
     pub fn is_socket(&self, namespace: &str, room: &str) -> bool {
         room.parse::<Sid>().is_ok_and(|id| {
-            self.namespace(namespace)
-                .is_ok_and(|local| !local.socket_rooms(id).is_empty())
+            self.namespace(namespace).is_ok_and(|local| !local.socket_rooms(id).is_empty())
         })
     }
 
@@ -157,15 +146,8 @@ impl Backplane {
     }
 
     fn namespace(&self, path: &str) -> Result<Local, UnknownNamespace> {
-        let namespaces = self
-            .0
-            .namespaces
-            .read()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
-        namespaces
-            .get(path)
-            .cloned()
-            .ok_or_else(|| UnknownNamespace(path.to_owned()))
+        let namespaces = self.0.namespaces.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+        namespaces.get(path).cloned().ok_or_else(|| UnknownNamespace(path.to_owned()))
     }
 
     fn register(&self, local: Local) {
@@ -201,10 +183,8 @@ fn handles(source: Source) -> &'static (Counter, Histogram) {
 /// Gap: a broadcast says how many sockets it could not reach, not which (upstream has no issue yet).
 /// So they are counted here, and cannot be disconnected yet.
 fn report_dropped(namespace: &str, errors: &[SocketError]) {
-    let full = errors
-        .iter()
-        .filter(|error| matches!(error, SocketError::InternalChannelFull))
-        .count();
+    let full =
+        errors.iter().filter(|error| matches!(error, SocketError::InternalChannelFull)).count();
     let closed = errors.len() - full;
     if full > 0 {
         counter!(PACKETS_DROPPED.name, "reason" => "queue full").increment(full as u64);
@@ -216,10 +196,6 @@ fn report_dropped(namespace: &str, errors: &[SocketError]) {
     }
     if closed > 0 {
         counter!(PACKETS_DROPPED.name, "reason" => "closed").increment(closed as u64);
-        tracing::debug!(
-            namespace,
-            clients = closed,
-            "packets dropped: clients left meanwhile"
-        );
+        tracing::debug!(namespace, clients = closed, "packets dropped: clients left meanwhile");
     }
 }

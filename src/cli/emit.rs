@@ -15,20 +15,10 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug, Args)]
 pub(super) struct EmitArgs {
     /// The internal listener of a pod.
-    #[arg(
-        long,
-        value_name = "URL",
-        default_value = "http://127.0.0.1:9000",
-        env = "ROOMCAST_URL"
-    )]
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9000", env = "ROOMCAST_URL")]
     url: String,
     /// A key of the API.
-    #[arg(
-        long,
-        value_name = "KEY",
-        env = "ROOMCAST_API_KEY",
-        hide_env_values = true
-    )]
+    #[arg(long, value_name = "KEY", env = "ROOMCAST_API_KEY", hide_env_values = true)]
     api_key: Option<String>,
     /// A file whose first line is a key of the API.
     #[arg(long, value_name = "FILE", conflicts_with = "api_key")]
@@ -63,10 +53,7 @@ pub(super) async fn emit(args: &EmitArgs) -> Result<(), Failure> {
         volatile: args.volatile,
     };
     let url = format!("{}/api/v1/emit", args.url.trim_end_matches('/'));
-    let client = reqwest::Client::builder()
-        .timeout(TIMEOUT)
-        .build()
-        .map_err(Failure::runtime)?;
+    let client = reqwest::Client::builder().timeout(TIMEOUT).build().map_err(Failure::runtime)?;
     let unreachable = |error: reqwest::Error| {
         Failure::runtime(format!(
             "{url} cannot be reached: {error}; is the pod running, and this its internal listener?"

@@ -42,13 +42,7 @@ struct Cli {
 #[derive(Debug, Args)]
 struct Settings {
     /// Configuration file, in TOML or YAML.
-    #[arg(
-        long,
-        short,
-        global = true,
-        value_name = "FILE",
-        env = "ROOMCAST_CONFIG"
-    )]
+    #[arg(long, short, global = true, value_name = "FILE", env = "ROOMCAST_CONFIG")]
     config: Option<PathBuf>,
     /// Address for clients; short for `--set public.listen=…`.
     #[arg(long, global = true, value_name = "IP:PORT")]
@@ -79,13 +73,9 @@ enum Command {
 
 impl Settings {
     fn load(&self) -> Result<Config, ConfigError> {
-        let short = [
-            ("public.listen", &self.listen),
-            ("internal.listen", &self.internal_listen),
-        ];
-        let short = short
-            .into_iter()
-            .filter_map(|(key, value)| Some((key.to_owned(), value.clone()?)));
+        let short = [("public.listen", &self.listen), ("internal.listen", &self.internal_listen)];
+        let short =
+            short.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value.clone()?)));
         Sources {
             file: self.config.clone(),
             flags: self.set.iter().cloned().chain(short).collect(),
@@ -136,11 +126,7 @@ pub fn run_with(namespaces: impl IntoIterator<Item = Namespace>) -> ExitCode {
         Err(error) => {
             let _ = error.print();
             // Help and version are no errors.
-            return if error.use_stderr() {
-                USAGE.into()
-            } else {
-                ExitCode::SUCCESS
-            };
+            return if error.use_stderr() { USAGE.into() } else { ExitCode::SUCCESS };
         }
     };
     match execute(cli, namespaces.into_iter().collect()) {

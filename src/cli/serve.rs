@@ -9,9 +9,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::Failure;
 use crate::{
     Namespace, Server,
-    config::{Config, Secret},
+    config::Config,
     demo,
-    server::Builder,
+    server::{Builder, Listening},
 };
 
 /// Options of `roomcast demo`.
@@ -23,7 +23,7 @@ pub(super) struct DemoArgs {
 }
 
 pub(super) fn serve(config: Config, namespaces: Vec<Namespace>) -> Result<(), Failure> {
-    run(Server::builder(config).namespaces(namespaces))
+    run(Server::builder(config).namespaces(namespaces), |_| {})
 }
 
 pub(super) fn demo(
@@ -33,29 +33,14 @@ pub(super) fn demo(
 ) -> Result<(), Failure> {
     demo::configure(&mut config);
     let pages = demo::pages(&args.client_bundle).map_err(Failure::runtime)?;
-    let port = config
-        .public
-        .listen
-        .first()
-        .map_or(3000, |address| address.port());
-    let internal = config
-        .internal
-        .listen
-        .first()
-        .map(ToString::to_string)
-        .unwrap_or_default();
-    let key = config
-        .api
-        .keys
-        .first()
-        .map(Secret::expose)
-        .unwrap_or_default();
-    eprintln!("{}", demo::welcome(port, &internal, key));
-    run(Server::builder(config).namespaces(namespaces).pages(pages))
+    let key = config.api.keys.first().cloned().unwrap_or_default();
+    run(Server::builder(config).namespaces(namespaces).pages(pages), move |pod| {
+        eprintln!("{}", demo::welcome(&pod.public(), &pod.internal(), &key));
+    })
 }
 
 #[tokio::main]
-async fn run(builder: Builder) -> Result<(), Failure> {
+async fn run(builder: Builder, listening: impl FnOnce(&Listening)) -> Result<(), Failure> {
     let pod = builder.build().map_err(Failure::runtime)?;
     // Before the first client: a signal that comes early must not kill the pod.
     let mut stop = Signals::listen().map_err(Failure::runtime)?;
@@ -68,6 +53,7 @@ async fn run(builder: Builder) -> Result<(), Failure> {
     for address in pod.internal() {
         tracing::info!(%address, "internal listener: probes, metrics, API");
     }
+    listening(&pod);
 
     let stop = async { tracing::info!(signal = stop.next().await, "signal received") };
     let hurry = async move {
@@ -93,10 +79,7 @@ struct Signals {
 
 impl Signals {
     fn listen() -> std::io::Result<Self> {
-        Ok(Self {
-            term: signal(SignalKind::terminate())?,
-            int: signal(SignalKind::interrupt())?,
-        })
+        Ok(Self { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? })
     }
 
     async fn next(&mut self) -> &'static str {

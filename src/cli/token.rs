@@ -35,9 +35,8 @@ pub(super) fn token(config: &Config, args: &TokenArgs) -> Result<(), Failure> {
         let json = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value.as_str()));
         (name.clone(), json)
     });
-    let token = key
-        .mint(&args.sub, Claims::from_iter(claims), args.ttl)
-        .map_err(Failure::runtime)?;
+    let token =
+        key.mint(&args.sub, Claims::from_iter(claims), args.ttl).map_err(Failure::runtime)?;
     println!("{token}");
     Ok(())
 }

@@ -60,11 +60,7 @@ fn check_listeners(config: &Config, problems: &mut Vec<Problem>) {
         ("internal.listen", config.internal.listen.is_empty()),
     ] {
         if empty {
-            problems.push(Problem::new(
-                key,
-                Vec::<String>::new(),
-                "needs at least one address",
-            ));
+            problems.push(Problem::new(key, Vec::<String>::new(), "needs at least one address"));
         }
     }
     let plain = |c: char| c.is_ascii_alphanumeric() || "-._~/".contains(c);
@@ -117,21 +113,14 @@ fn check_engine(config: &Config, problems: &mut Vec<Problem>) {
     }
     if config.engine.transports.is_empty() {
         let remedy = "name \"polling\", \"websocket\" or both";
-        problems.push(Problem::new(
-            "engine.transports",
-            &config.engine.transports,
-            remedy,
-        ));
+        problems.push(Problem::new("engine.transports", &config.engine.transports, remedy));
     }
 }
 
 fn check_drain(config: &Config, problems: &mut Vec<Problem>) {
     let drain = &config.drain;
     if drain.timeout <= drain.window {
-        let remedy = format!(
-            "must be longer than drain.window, which is {:?}",
-            drain.window
-        );
+        let remedy = format!("must be longer than drain.window, which is {:?}", drain.window);
         problems.push(Problem::new("drain.timeout", drain.timeout, remedy));
     }
 }
@@ -144,11 +133,7 @@ fn check_limits(config: &Config, problems: &mut Vec<Problem>) {
         ("limits.name_length", limits.name_length, 16),
     ] {
         if value < least {
-            problems.push(Problem::new(
-                key,
-                value,
-                format!("must be at least {least}"),
-            ));
+            problems.push(Problem::new(key, value, format!("must be at least {least}")));
         }
     }
 }
@@ -194,30 +179,18 @@ fn check_namespaces(config: &Config, problems: &mut Vec<Problem>) {
         for (index, rule) in namespace.rooms.iter().enumerate() {
             if rule.pattern.is_empty() {
                 let remedy = "expected the name of a room; \"*\" stands for any characters";
-                problems.push(Problem::new(
-                    key(&format!(".rooms.{index}.pattern")),
-                    "",
-                    remedy,
-                ));
+                problems.push(Problem::new(key(&format!(".rooms.{index}.pattern")), "", remedy));
             }
         }
         for (index, rule) in namespace.events.iter().enumerate() {
             if rule.name.is_empty() {
                 let remedy = "expected the name of an event; \"*\" stands for any characters";
-                problems.push(Problem::new(
-                    key(&format!(".events.{index}.name")),
-                    "",
-                    remedy,
-                ));
+                problems.push(Problem::new(key(&format!(".events.{index}.name")), "", remedy));
             }
         }
         if namespace.default_rooms.iter().any(String::is_empty) {
             let remedy = "a room needs a name";
-            problems.push(Problem::new(
-                key(".default_rooms"),
-                &namespace.default_rooms,
-                remedy,
-            ));
+            problems.push(Problem::new(key(".default_rooms"), &namespace.default_rooms, remedy));
         }
     }
 }

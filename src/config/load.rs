@@ -41,18 +41,13 @@ impl Sources {
         if let Some(file) = &self.file {
             figment = merge_file(figment, file)?;
         }
-        figment = figment
-            .merge(Env::prefixed(ENV_PREFIX).split(ENV_SEPARATOR))
-            .merge(Flags(&self.flags));
+        figment =
+            figment.merge(Env::prefixed(ENV_PREFIX).split(ENV_SEPARATOR)).merge(Flags(&self.flags));
 
         let tree = figment.find_value("").map_err(|error| unreadable(&error))?;
         let (mut config, mut problems) = read(&figment, tree);
         problems.extend(check::complete(&mut config));
-        if problems.is_empty() {
-            Ok(config)
-        } else {
-            Err(ConfigError { problems })
-        }
+        if problems.is_empty() { Ok(config) } else { Err(ConfigError { problems }) }
     }
 }
 
@@ -85,10 +80,7 @@ fn merge_file(figment: Figment, file: &PathBuf) -> Result<Figment, ConfigError> 
 
 /// A source that is no TOML or YAML at all.
 fn unreadable(error: &figment::Error) -> ConfigError {
-    let source = error
-        .metadata
-        .as_ref()
-        .map_or_else(|| "a source".to_owned(), describe);
+    let source = error.metadata.as_ref().map_or_else(|| "a source".to_owned(), describe);
     Problem {
         key: source,
         value: None,
@@ -103,9 +95,7 @@ fn unreadable(error: &figment::Error) -> ConfigError {
 /// Each round takes one bad value out, so it ends; what is left falls back to the defaults.
 fn read(figment: &Figment, mut tree: Value) -> (Config, Vec<Problem>) {
     let defaults = || {
-        Figment::from(Toml::string(DEFAULTS))
-            .find_value("")
-            .unwrap_or_else(|_| Dict::new().into())
+        Figment::from(Toml::string(DEFAULTS)).find_value("").unwrap_or_else(|_| Dict::new().into())
     };
     let mut problems = Vec::new();
     let mut removed: Vec<Vec<String>> = Vec::new();
@@ -147,19 +137,8 @@ fn describe_error(
         other => other.to_string(),
     };
     let value = value.filter(|_| !matches!(error.kind, Kind::MissingField(_)));
-    let value = value.map(|value| {
-        if is_secret(&key) {
-            "(hidden)".into()
-        } else {
-            show(value)
-        }
-    });
-    Problem {
-        key,
-        value,
-        source,
-        remedy,
-    }
+    let value = value.map(|value| if is_secret(&key) { "(hidden)".into() } else { show(value) });
+    Problem { key, value, source, remedy }
 }
 
 fn unknown_key(unknown: &str, known: &[&str]) -> String {
@@ -253,10 +232,7 @@ fn original_path(path: &[String], removed: &[Vec<String>]) -> Vec<String> {
         let Ok(gone_index) = index.parse::<usize>() else {
             continue;
         };
-        let Some(ours) = path
-            .get(list.len())
-            .and_then(|index| index.parse::<usize>().ok())
-        else {
+        let Some(ours) = path.get(list.len()).and_then(|index| index.parse::<usize>().ok()) else {
             continue;
         };
         if path.starts_with(list) && gone_index <= ours {
@@ -290,9 +266,7 @@ impl Provider for Flags<'_> {
         let mut figment = Figment::new();
         for (key, value) in self.0 {
             // Read like an environment variable: a number, a list, or else text.
-            let value: Value = value
-                .parse()
-                .unwrap_or_else(|_| Value::from(value.as_str()));
+            let value: Value = value.parse().unwrap_or_else(|_| Value::from(value.as_str()));
             let Some(dict) = nest(key, value).into_dict() else {
                 continue;
             };

@@ -17,17 +17,13 @@ impl fmt::Display for ConfigError {
             "{count} {} in the configuration",
             if count == 1 { "problem" } else { "problems" }
         )?;
-        self.problems
-            .iter()
-            .try_for_each(|problem| write!(f, "\n  {problem}"))
+        self.problems.iter().try_for_each(|problem| write!(f, "\n  {problem}"))
     }
 }
 
 impl From<Problem> for ConfigError {
     fn from(problem: Problem) -> Self {
-        Self {
-            problems: vec![problem],
-        }
+        Self { problems: vec![problem] }
     }
 }
 
@@ -75,14 +71,9 @@ impl fmt::Display for Problem {
 
 /// Whether the value of a key must not be printed.
 pub(super) fn is_secret(key: &str) -> bool {
-    ["api.keys", "auth.jwt.secret", "backplane.url"]
-        .iter()
-        .any(|secret| {
-            key == *secret
-                || key
-                    .strip_prefix(secret)
-                    .is_some_and(|rest| rest.starts_with('.'))
-        })
+    ["api.keys", "auth.jwt.secret", "backplane.url"].iter().any(|secret| {
+        key == *secret || key.strip_prefix(secret).is_some_and(|rest| rest.starts_with('.'))
+    })
 }
 
 /// The known name that `unknown` was most likely meant to be.

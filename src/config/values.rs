@@ -31,11 +31,7 @@ impl Secret {
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_empty() {
-            "Secret(unset)"
-        } else {
-            "Secret(hidden)"
-        })
+        f.write_str(if self.0.is_empty() { "Secret(unset)" } else { "Secret(hidden)" })
     }
 }
 
@@ -48,24 +44,16 @@ impl<'de> Deserialize<'de> for Secret {
 
 /// `"25s"`, `"1m 30s"`.
 pub(super) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    parsed(
-        deserializer,
-        "a duration with its unit, such as \"25s\" or \"250ms\"",
-        |text| humantime::parse_duration(text).ok(),
-    )
+    parsed(deserializer, "a duration with its unit, such as \"25s\" or \"250ms\"", |text| {
+        humantime::parse_duration(text).ok()
+    })
 }
 
 /// `"1MB"`, `"1MiB"`.
 pub(super) fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
-    parsed(
-        deserializer,
-        "a size with its unit, such as \"1MB\" or \"64KiB\"",
-        |text| {
-            text.parse::<ByteSize>()
-                .ok()
-                .and_then(|size| usize::try_from(size.as_u64()).ok())
-        },
-    )
+    parsed(deserializer, "a size with its unit, such as \"1MB\" or \"64KiB\"", |text| {
+        text.parse::<ByteSize>().ok().and_then(|size| usize::try_from(size.as_u64()).ok())
+    })
 }
 
 /// One `"ip:port"` or a list of them.
@@ -82,10 +70,7 @@ pub(super) fn addresses<'de, D: Deserializer<'de>>(
     }
 
     let addresses: Vec<Address> = one_or_many(deserializer)?;
-    Ok(addresses
-        .into_iter()
-        .map(|Address(address)| address)
-        .collect())
+    Ok(addresses.into_iter().map(|Address(address)| address).collect())
 }
 
 /// One value, or a list of them.

@@ -3,7 +3,7 @@
 //! The page uses nothing but the configured service: rooms that anyone may join, and events that
 //! their members relay.
 
-use std::{io, path::Path};
+use std::{io, net::SocketAddr, path::Path};
 
 use axum::{Router, response::Html, routing::get};
 use http::{HeaderValue, header};
@@ -33,44 +33,39 @@ pub(crate) fn configure(config: &mut Config) {
     if config.api.keys.is_empty() {
         config.api.keys.push(Secret::new(API_KEY));
     }
-    config
-        .namespaces
-        .entry("/".into())
-        .or_insert_with(|| Namespace {
-            auth: AuthPolicy::None,
-            default_rooms: vec![],
-            rooms: vec![RoomRule {
-                pattern: "demo-*".into(),
-                join: JoinPolicy::Anyone,
-                relay: vec!["chat".into(), "presence".into()],
-            }],
-            events: vec![],
-        });
+    config.namespaces.entry("/".into()).or_insert_with(|| Namespace {
+        auth: AuthPolicy::None,
+        default_rooms: vec![],
+        rooms: vec![RoomRule {
+            pattern: "demo-*".into(),
+            join: JoinPolicy::Anyone,
+            relay: vec!["chat".into(), "presence".into()],
+        }],
+        events: vec![],
+    });
 }
 
 /// The page and the client it loads.
 pub(crate) fn pages(client: &Path) -> Result<Router, NoClient> {
-    let script = std::fs::read_to_string(client).map_err(|source| NoClient {
-        file: client.display().to_string(),
-        source,
-    })?;
-    let javascript = [(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("text/javascript; charset=utf-8"),
-    )];
+    let script = std::fs::read_to_string(client)
+        .map_err(|source| NoClient { file: client.display().to_string(), source })?;
+    let javascript =
+        [(header::CONTENT_TYPE, HeaderValue::from_static("text/javascript; charset=utf-8"))];
     Ok(Router::new()
         .route("/", get(|| async { Html(PAGE) }))
-        .route(
-            "/socket.io.js",
-            get(move || async move { (javascript, script) }),
-        ))
+        .route("/socket.io.js", get(move || async move { (javascript, script) })))
 }
 
 /// What to try, for someone who just started the demo.
-pub(crate) fn welcome(port: u16, internal: &str, key: &str) -> String {
+pub(crate) fn welcome(public: &[SocketAddr], internal: &[SocketAddr], key: &Secret) -> String {
+    let port = |addresses: &[SocketAddr]| addresses.first().map_or(0, SocketAddr::port);
+    let (public, internal, key) = (port(public), port(internal), key.expose());
     format!(
-        "\n  Open http://127.0.0.1:{port}/ in two tabs, and publish into their room:\n\n  \
-         curl http://{internal}/api/v1/emit -H 'Authorization: Bearer {key}' \\\n    \
-         -d '{{\"rooms\":[\"demo-lobby\"],\"event\":\"chat\",\"args\":[\"demo-lobby\",{{\"name\":\"backend\",\"text\":\"Hello!\"}}]}}'\n"
+        r#"
+  Open http://127.0.0.1:{public}/ in two tabs, and publish into their room:
+
+  curl http://127.0.0.1:{internal}/api/v1/emit -H 'Authorization: Bearer {key}' \
+    -d '{{"rooms":["demo-lobby"],"event":"chat","args":["demo-lobby",{{"name":"backend","text":"Hello!"}}]}}'
+"#
     )
 }

@@ -104,7 +104,7 @@ pub struct Outcome {
 /// Ends the work of a pod: announces, waits `delay`, closes every connection, and gives up waiting
 /// for them at `timeout`. `hurry` ends the waiting early.
 ///
-/// `connections` counts those that are open; `close_all` asks each of them to close.
+/// `connections` counts those that are open; `close_all` closes them, and is done when none is left.
 pub async fn run(
     lifecycle: &Lifecycle,
     config: &Drain,
@@ -124,29 +124,15 @@ pub async fn run(
     lifecycle.advance(Phase::Closing);
     let open = connections();
     tracing::info!(connections = open, timeout = ?config.timeout, "closing connections");
-    let closed = async {
-        close_all.await;
-        while connections() > 0 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    let patience = if in_no_hurry {
-        config.timeout
-    } else {
-        Duration::ZERO
-    };
+    let patience = if in_no_hurry { config.timeout } else { Duration::ZERO };
     tokio::select! {
         biased; // even in a hurry, each connection is asked to close once
-        () = closed => {}
+        () = close_all => {}
         () = &mut hurry, if in_no_hurry => {}
         () = tokio::time::sleep(patience) => {}
     }
     lifecycle.advance(Phase::Stopped);
-    Outcome {
-        connections: open,
-        cut: connections(),
-        took: begun.elapsed(),
-    }
+    Outcome { connections: open, cut: connections(), took: begun.elapsed() }
 }
 
 #[cfg(test)]
@@ -156,11 +142,7 @@ mod tests {
     use super::*;
 
     fn config(delay: Duration, timeout: Duration) -> Drain {
-        Drain {
-            delay,
-            window: Duration::ZERO,
-            timeout,
-        }
+        Drain { delay, window: Duration::ZERO, timeout }
     }
 
     #[tokio::test]
@@ -187,14 +169,8 @@ mod tests {
         let lifecycle = Lifecycle::default();
         let begun = tokio::time::Instant::now();
         let config = config(Duration::from_secs(2), Duration::from_secs(3));
-        let outcome = run(
-            &lifecycle,
-            &config,
-            std::future::pending(),
-            || 2,
-            std::future::pending(),
-        )
-        .await;
+        let outcome =
+            run(&lifecycle, &config, std::future::pending(), || 2, std::future::pending()).await;
         assert_eq!((outcome.connections, outcome.cut), (2, 2));
         assert_eq!(begun.elapsed(), Duration::from_secs(5));
     }

@@ -16,11 +16,7 @@ const OCTETS_TEXT: u8 = 0;
 
 /// Adds the missing types. A payload of another form is left as it is.
 pub(super) fn add_binary_types(payload: Bytes, octets: bool) -> Bytes {
-    let mended = if octets {
-        in_octets(&payload)
-    } else {
-        in_text(&payload)
-    };
+    let mended = if octets { in_octets(&payload) } else { in_text(&payload) };
     mended.map_or(payload, Bytes::from)
 }
 
@@ -55,10 +51,8 @@ fn in_octets(payload: &[u8]) -> Option<Vec<u8>> {
     let mut rest = payload;
     let mut mended = Vec::with_capacity(payload.len() + 16);
     while let Some((&kind, behind)) = rest.split_first() {
-        let digits = behind
-            .iter()
-            .position(|byte| *byte == OCTETS_SEPARATOR)
-            .filter(|at| *at > 0)?;
+        let digits =
+            behind.iter().position(|byte| *byte == OCTETS_SEPARATOR).filter(|at| *at > 0)?;
         let length = behind[..digits].iter().try_fold(0_usize, |length, digit| {
             length.checked_mul(10)?.checked_add(usize::from(*digit))
         })?;
@@ -66,12 +60,7 @@ fn in_octets(payload: &[u8]) -> Option<Vec<u8>> {
         let base64 = packet.strip_prefix(b"b").filter(|_| kind == OCTETS_TEXT);
         let (start, packet): (&[u8], _) = base64.map_or((b"", packet), |base64| (b"b4", base64));
         mended.push(kind);
-        mended.extend(
-            (start.len() + packet.len())
-                .to_string()
-                .bytes()
-                .map(|digit| digit - b'0'),
-        );
+        mended.extend((start.len() + packet.len()).to_string().bytes().map(|digit| digit - b'0'));
         mended.push(OCTETS_SEPARATOR);
         mended.extend(start);
         mended.extend(packet);
@@ -106,13 +95,7 @@ mod tests {
 
     #[test]
     fn anything_else_is_left_alone() {
-        for payload in [
-            b"".as_slice(),
-            b"ok",
-            b"9:short",
-            b"\xff\xff",
-            b"\0\x09\xffb",
-        ] {
+        for payload in [b"".as_slice(), b"ok", b"9:short", b"\xff\xff", b"\0\x09\xffb"] {
             assert_eq!(mend(payload, false), payload);
             assert_eq!(mend(payload, true), payload);
         }

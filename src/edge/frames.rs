@@ -43,11 +43,7 @@ impl Frames {
     pub fn follow(&mut self, mut bytes: &[u8]) -> bool {
         let mut progress = false;
         while !bytes.is_empty() {
-            let taken = if self.left > 0 {
-                self.payload(bytes)
-            } else {
-                self.header(bytes[0])
-            };
+            let taken = if self.left > 0 { self.payload(bytes) } else { self.header(bytes[0]) };
             progress |= self.binary || self.missing == 0;
             bytes = &bytes[taken..];
         }
@@ -114,9 +110,7 @@ impl Frames {
     /// Socket.IO `5` (binary event) or `6` (binary ack), then their number.
     fn announced(&self) -> Option<u32> {
         let head = std::str::from_utf8(&self.head[..usize::from(self.head_length)]).ok()?;
-        let packet = head
-            .strip_prefix("45")
-            .or_else(|| head.strip_prefix("46"))?;
+        let packet = head.strip_prefix("45").or_else(|| head.strip_prefix("46"))?;
         packet.split_once('-')?.0.parse().ok()
     }
 
@@ -185,12 +179,7 @@ mod tests {
             }
         }
         frame.extend(MASK);
-        frame.extend(
-            payload
-                .iter()
-                .zip(MASK.iter().cycle())
-                .map(|(byte, mask)| byte ^ mask),
-        );
+        frame.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
         frame
     }
 
@@ -201,10 +190,7 @@ mod tests {
     #[test]
     fn boundaries_are_found_whatever_way_bytes_arrive() {
         let lengths = [0, 1, 125, 126, 127, 4000, 65535, 65536, 70_000, 0];
-        let frames: Vec<_> = lengths
-            .iter()
-            .map(|length| frame(0x82, &vec![7; *length]))
-            .collect();
+        let frames: Vec<_> = lengths.iter().map(|length| frame(0x82, &vec![7; *length])).collect();
         let ends: Vec<_> = frames
             .iter()
             .scan(0, |end, frame| {
@@ -224,10 +210,7 @@ mod tests {
                     boundaries.push(at);
                 }
             }
-            assert!(
-                boundaries.iter().all(|boundary| ends.contains(boundary)),
-                "{chunk}"
-            );
+            assert!(boundaries.iter().all(|boundary| ends.contains(boundary)), "{chunk}");
             assert_eq!(boundaries.last(), ends.last(), "{chunk}");
             if chunk == 1 {
                 assert_eq!(boundaries, ends);
@@ -261,11 +244,7 @@ mod tests {
                 for piece in bytes.chunks(chunk) {
                     frames.follow(piece);
                 }
-                assert_eq!(
-                    frames.is_complete(),
-                    *complete,
-                    "step {index} in pieces of {chunk}"
-                );
+                assert_eq!(frames.is_complete(), *complete, "step {index} in pieces of {chunk}");
             }
         }
     }

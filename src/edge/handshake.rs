@@ -69,11 +69,10 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         counter!(REQUESTS_REFUSED.name, "code" => self.label()).increment(1);
         match self.body() {
-            Some((code, message)) => (
-                StatusCode::BAD_REQUEST,
-                Json(json!({"code": code, "message": message})),
-            )
-                .into_response(),
+            Some((code, message)) => {
+                (StatusCode::BAD_REQUEST, Json(json!({"code": code, "message": message})))
+                    .into_response()
+            }
             None => {
                 // The client comes back by itself, and finds another pod.
                 let retry = [(header::RETRY_AFTER, HeaderValue::from_static("1"))];
@@ -130,19 +129,13 @@ impl Handshake {
         if !allowed {
             return Err(Refusal::BadRequest);
         }
-        Ok(Self {
-            transport,
-            eio3,
-            sid,
-        })
+        Ok(Self { transport, eio3, sid })
     }
 }
 
 /// The first value of a query parameter, as it is written: Engine.IO's need no decoding.
 fn parameter<'a>(query: &'a str, name: &str) -> Option<&'a str> {
-    query
-        .split('&')
-        .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+    query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
 }
 
 /// The key of a WebSocket handshake (RFC 6455, section 4.2.1); `None` if this is no such request.
@@ -150,9 +143,7 @@ pub(super) fn websocket_key(headers: &HeaderMap) -> Option<&HeaderValue> {
     let has = |name: header::HeaderName, token: &str| {
         headers.get_all(name).iter().any(|value| {
             value.to_str().is_ok_and(|value| {
-                value
-                    .split(',')
-                    .any(|part| part.trim().eq_ignore_ascii_case(token))
+                value.split(',').any(|part| part.trim().eq_ignore_ascii_case(token))
             })
         })
     };
@@ -178,20 +169,12 @@ mod tests {
         let polling = parse(&Method::GET, "EIO=4&transport=polling&t=abc", false);
         assert_eq!(
             polling,
-            Ok(Handshake {
-                transport: Transport::Polling,
-                eio3: false,
-                sid: None
-            })
+            Ok(Handshake { transport: Transport::Polling, eio3: false, sid: None })
         );
         let websocket = parse(&Method::GET, "transport=websocket&EIO=4", true);
         assert_eq!(
             websocket,
-            Ok(Handshake {
-                transport: Transport::Websocket,
-                eio3: false,
-                sid: None
-            })
+            Ok(Handshake { transport: Transport::Websocket, eio3: false, sid: None })
         );
     }
 
@@ -199,60 +182,15 @@ mod tests {
     fn what_makes_no_sense_is_refused_as_node_does() {
         for (method, query, upgrade, refusal) in [
             (Method::GET, "", false, Refusal::TransportUnknown),
-            (
-                Method::GET,
-                "EIO=4&transport=webtransport",
-                false,
-                Refusal::TransportUnknown,
-            ),
-            (
-                Method::GET,
-                "EIO=4&transport=polling&sid=short",
-                false,
-                Refusal::SessionUnknown,
-            ),
-            (
-                Method::GET,
-                "EIO=4&transport=polling&sid=",
-                false,
-                Refusal::SessionUnknown,
-            ),
-            (
-                Method::POST,
-                "EIO=4&transport=polling",
-                false,
-                Refusal::BadHandshakeMethod,
-            ),
-            (
-                Method::GET,
-                "EIO=3&transport=polling",
-                false,
-                Refusal::UnsupportedProtocol,
-            ),
-            (
-                Method::GET,
-                "EIO=44&transport=polling",
-                false,
-                Refusal::UnsupportedProtocol,
-            ),
-            (
-                Method::GET,
-                "transport=polling",
-                false,
-                Refusal::UnsupportedProtocol,
-            ),
-            (
-                Method::GET,
-                "EIO=4&transport=websocket",
-                false,
-                Refusal::BadRequest,
-            ),
-            (
-                Method::GET,
-                "EIO=4&transport=polling",
-                true,
-                Refusal::BadRequest,
-            ),
+            (Method::GET, "EIO=4&transport=webtransport", false, Refusal::TransportUnknown),
+            (Method::GET, "EIO=4&transport=polling&sid=short", false, Refusal::SessionUnknown),
+            (Method::GET, "EIO=4&transport=polling&sid=", false, Refusal::SessionUnknown),
+            (Method::POST, "EIO=4&transport=polling", false, Refusal::BadHandshakeMethod),
+            (Method::GET, "EIO=3&transport=polling", false, Refusal::UnsupportedProtocol),
+            (Method::GET, "EIO=44&transport=polling", false, Refusal::UnsupportedProtocol),
+            (Method::GET, "transport=polling", false, Refusal::UnsupportedProtocol),
+            (Method::GET, "EIO=4&transport=websocket", false, Refusal::BadRequest),
+            (Method::GET, "EIO=4&transport=polling", true, Refusal::BadRequest),
             (
                 Method::PUT,
                 "EIO=4&transport=polling&sid=AAAAAAAAAAAAAAAA",
@@ -260,11 +198,7 @@ mod tests {
                 Refusal::BadRequest,
             ),
         ] {
-            assert_eq!(
-                parse(&method, query, upgrade),
-                Err(refusal),
-                "{method} {query}"
-            );
+            assert_eq!(parse(&method, query, upgrade), Err(refusal), "{method} {query}");
         }
     }
 }

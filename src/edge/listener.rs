@@ -50,10 +50,7 @@ pub struct Bound(Vec<TcpListener>);
 impl Bound {
     /// The addresses, with the ports that 0 stood for.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.0
-            .iter()
-            .filter_map(|listener| listener.local_addr().ok())
-            .collect()
+        self.0.iter().filter_map(|listener| listener.local_addr().ok()).collect()
     }
 }
 
@@ -72,11 +69,7 @@ pub fn bind(
                 tracing::warn!(%address, key, "skipped: this machine has no IPv6");
             }
             Err(source) => {
-                return Err(ListenError {
-                    address,
-                    key,
-                    source,
-                });
+                return Err(ListenError { address, key, source });
             }
         }
     }
@@ -89,11 +82,7 @@ fn no_ipv6(error: &io::Error) -> bool {
 }
 
 fn listen(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
         // So that 0.0.0.0 and [::] can stand side by side.
         socket.set_only_v6(true)?;
@@ -178,10 +167,7 @@ async fn serve_connection(
 /// Such an error says nothing about the next connection.
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
-    matches!(
-        error.kind(),
-        ConnectionAborted | ConnectionRefused | ConnectionReset
-    )
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
 fn set_options(stream: &TcpStream, options: &Options) -> io::Result<()> {

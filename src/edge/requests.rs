@@ -1,6 +1,11 @@
 //! Requests under the path of Socket.IO: polling, and the way to a WebSocket.
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use axum::{
     Extension, Json, Router,
@@ -33,6 +38,9 @@ use crate::{
     drain::Lifecycle,
 };
 
+/// How often connections that are still there are asked to close once more.
+const CLOSE_AGAIN: Duration = Duration::from_millis(50);
+
 /// What requests of clients meet.
 pub struct Edge {
     engine: Engine,
@@ -62,7 +70,7 @@ impl Edge {
         })
     }
 
-    /// Closes all connections at the transport, evenly over a time.
+    /// Closes all connections at the transport, evenly over a time, and returns when all are gone.
     pub async fn close_all(&self, window: Duration) {
         self.sessions.closing();
         let connections = self.sessions.all();
@@ -72,17 +80,24 @@ impl Edge {
             if due > begun.elapsed() {
                 tokio::time::sleep_until(begun + due).await;
             }
-            if let Some(connection) = connection.upgrade() {
+            self.close(connection).await;
+        }
+        // Some were in the middle of their handshake, or of an upgrade.
+        while self.sessions.open() > 0 {
+            tokio::time::sleep(CLOSE_AGAIN).await;
+            for connection in self.sessions.all() {
                 self.close(&connection).await;
             }
         }
     }
 
     /// Closes one connection at the transport, so that the stock client comes back by itself.
-    async fn close(&self, connection: &Connection) {
-        match connection.polling_sid() {
-            Some(sid) if !connection.is_websocket() => self.close_polling(connection, sid).await,
-            _ => connection.end_stream(CloseReason::ServerShuttingDown),
+    async fn close(&self, connection: &Weak<Connection>) {
+        let Some(connection) = connection.upgrade() else { return };
+        connection.end_stream(CloseReason::ServerShuttingDown);
+        // During an upgrade it has both.
+        if let Some(sid) = connection.polling_sid() {
+            self.close_polling(&connection, sid).await;
         }
     }
 
@@ -116,11 +131,7 @@ impl Edge {
                     // As on Node, a request that makes no sense is the last of its session.
                     self.close_polling(&connection, sid).await;
                 }
-                Ok(if handshake.eio3 {
-                    poll_eio3(response).await
-                } else {
-                    response
-                })
+                Ok(if handshake.eio3 { poll_eio3(response).await } else { response })
             }
             (Transport::Polling, _, None) => {
                 let mut request = bare(request)?;
@@ -138,15 +149,8 @@ impl Edge {
 
 /// The request of a polling handshake in memory of its own, for the reason told in [`upgrade`].
 fn bare(request: Request) -> Result<Request, Refusal> {
-    let uri: http::Uri = request
-        .uri()
-        .to_string()
-        .parse()
-        .map_err(|_| Refusal::BadRequest)?;
-    Request::builder()
-        .uri(uri)
-        .body(request.into_body())
-        .map_err(|_| Refusal::BadRequest)
+    let uri: http::Uri = request.uri().to_string().parse().map_err(|_| Refusal::BadRequest)?;
+    Request::builder().uri(uri).body(request.into_body()).map_err(|_| Refusal::BadRequest)
 }
 
 /// The session id in the answer to a polling handshake: `0{"sid":"…`, before Engine.IO v4 with its
@@ -158,13 +162,8 @@ async fn read_session_id(response: Response) -> (Response, Option<Sid>) {
     }
 
     let (parts, body) = whole(response).await;
-    let json = body
-        .iter()
-        .position(|byte| *byte == b'{')
-        .map(|start| &body[start..]);
-    let sid = json
-        .and_then(|json| serde_json::from_slice::<Open>(json).ok())
-        .map(|open| open.sid);
+    let json = body.iter().position(|byte| *byte == b'{').map(|start| &body[start..]);
+    let sid = json.and_then(|json| serde_json::from_slice::<Open>(json).ok()).map(|open| open.sid);
     (Response::from_parts(parts, Body::from(body)), sid)
 }
 
@@ -177,9 +176,7 @@ async fn poll_eio3(response: Response) -> Response {
         .is_some_and(|kind| kind == "application/octet-stream");
     let body = eio3::add_binary_types(body, octets);
     let mut response = Response::from_parts(parts, Body::empty());
-    response
-        .headers_mut()
-        .insert(header::CONTENT_LENGTH, body.len().into());
+    response.headers_mut().insert(header::CONTENT_LENGTH, body.len().into());
     *response.body_mut() = Body::from(body);
     response
 }
@@ -187,11 +184,7 @@ async fn poll_eio3(response: Response) -> Response {
 /// An answer of socketioxide: its body is there already, as one piece.
 async fn whole(response: Response) -> (http::response::Parts, Bytes) {
     let (parts, body) = response.into_parts();
-    let body = body
-        .collect()
-        .await
-        .map(http_body_util::Collected::to_bytes)
-        .unwrap_or_default();
+    let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     (parts, body)
 }
 
@@ -283,17 +276,10 @@ pub(super) struct Remote(pub SocketAddr);
 
 fn cors(config: &Cors) -> CorsLayer {
     let any = config.origins.iter().any(|origin| origin == "*");
-    let origins: Vec<HeaderValue> = config
-        .origins
-        .iter()
-        .filter_map(|origin| HeaderValue::from_str(origin).ok())
-        .collect();
+    let origins: Vec<HeaderValue> =
+        config.origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()).collect();
     CorsLayer::new()
-        .allow_origin(if any {
-            AllowOrigin::any()
-        } else {
-            AllowOrigin::list(origins)
-        })
+        .allow_origin(if any { AllowOrigin::any() } else { AllowOrigin::list(origins) })
         .allow_credentials(config.credentials)
         .allow_methods([Method::GET, Method::POST])
         .allow_headers([header::CONTENT_TYPE, header::AUTHORIZATION])

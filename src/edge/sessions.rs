@@ -143,11 +143,7 @@ impl Connection {
         if self.ended.swap(true, Ordering::Relaxed) {
             return;
         }
-        let transport = if self.is_websocket() {
-            Transport::Websocket
-        } else {
-            Transport::Polling
-        };
+        let transport = if self.is_websocket() { Transport::Websocket } else { Transport::Polling };
         let reason = if self.sessions.closing.load(Ordering::Relaxed) {
             CloseReason::ServerShuttingDown
         } else {
@@ -192,11 +188,7 @@ impl Connection {
         let websocket = transport == Transport::Websocket;
         let moved = self.websocket.swap(websocket, Ordering::Relaxed) != websocket;
         if moved {
-            let before = if websocket {
-                Transport::Polling
-            } else {
-                Transport::Websocket
-            };
+            let before = if websocket { Transport::Polling } else { Transport::Websocket };
             gauge!(CONNECTIONS.name, "transport" => name(before)).decrement(1);
             gauge!(CONNECTIONS.name, "transport" => name(transport)).increment(1);
         }
@@ -265,10 +257,7 @@ impl CloseReason {
     ];
 
     fn from_index(index: u8) -> Self {
-        Self::ALL
-            .get(usize::from(index))
-            .copied()
-            .unwrap_or(Self::NoNamespace)
+        Self::ALL.get(usize::from(index)).copied().unwrap_or(Self::NoNamespace)
     }
 
     /// Its name in Socket.IO's documentation ("disconnecting event"), and in metrics.
@@ -318,8 +307,7 @@ fn read<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {
 }
 
 fn write<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
-    lock.write()
-        .unwrap_or_else(|poisoned| poisoned.into_inner())
+    lock.write().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 #[cfg(test)]

@@ -60,15 +60,7 @@ impl ClientStream {
         let early = Bytes::copy_from_slice(early);
         let patience = Patience { limit, timer: None };
         let frames = Frames::default();
-        Self {
-            tcp,
-            early,
-            frames,
-            patience,
-            connection,
-            upgrades_polling,
-            said_goodbye: false,
-        }
+        Self { tcp, early, frames, patience, connection, upgrades_polling, said_goodbye: false }
     }
 
     /// Ends the stream for socketioxide: with a goodbye, or at once in the middle of a frame.
@@ -120,9 +112,7 @@ impl AsyncRead for ClientStream {
                 }
             }
         }
-        let Self {
-            frames, patience, ..
-        } = &mut *self;
+        let Self { frames, patience, .. } = &mut *self;
         let progress = frames.follow(&buffer.filled()[before..]);
         patience.note(frames.is_complete(), progress);
         Poll::Ready(Ok(()))

@@ -31,10 +31,7 @@ pub(super) fn accept(
         .status(StatusCode::SWITCHING_PROTOCOLS)
         .header(header::CONNECTION, "Upgrade")
         .header(header::UPGRADE, "websocket")
-        .header(
-            header::SEC_WEBSOCKET_ACCEPT,
-            derive_accept_key(key.as_bytes()),
-        )
+        .header(header::SEC_WEBSOCKET_ACCEPT, derive_accept_key(key.as_bytes()))
         .body(Body::empty())
         .map_err(|_| Refusal::BadRequest)?;
     let bare = bare_request(request.uri(), &connection).ok_or(Refusal::BadRequest)?;
@@ -48,12 +45,8 @@ pub(super) fn accept(
         let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else {
             return tracing::error!("bug: the public listener serves something else than TCP");
         };
-        let stream = ClientStream::new(
-            parts.io.into_inner(),
-            &parts.read_buf,
-            connection,
-            message_timeout,
-        );
+        let stream =
+            ClientStream::new(parts.io.into_inner(), &parts.read_buf, connection, message_timeout);
         if let Err(error) = service.websocket(stream, bare).await {
             tracing::debug!(%error, "WebSocket refused");
         }

@@ -54,17 +54,11 @@ impl JwtKey {
         mut claims: Claims,
         ttl: Duration,
     ) -> Result<String, TokenError> {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         claims.insert("sub".into(), subject.into());
         claims.insert("iat".into(), now.as_secs().into());
         claims.insert("exp".into(), (now + ttl).as_secs().into());
-        Ok(jsonwebtoken::encode(
-            &Header::default(),
-            &claims,
-            &self.signing,
-        )?)
+        Ok(jsonwebtoken::encode(&Header::default(), &claims, &self.signing)?)
     }
 }
 
@@ -84,19 +78,14 @@ mod tests {
         let claims = Claims::from_iter([("role".to_owned(), Value::from("admin"))]);
         let token = key.mint("ada", claims, Duration::from_secs(60)).unwrap();
         let claims = key.check(&token).unwrap();
-        assert_eq!(
-            (&claims["sub"], &claims["role"]),
-            (&"ada".into(), &"admin".into())
-        );
+        assert_eq!((&claims["sub"], &claims["role"]), (&"ada".into(), &"admin".into()));
     }
 
     #[test]
     fn a_wrong_an_old_and_an_unsigned_token_are_refused() {
         let ours = key("a secret of at least thirty-two bytes");
         let theirs = key("another secret that is as long as it must be");
-        let forged = theirs
-            .mint("ada", Claims::new(), Duration::from_secs(60))
-            .unwrap();
+        let forged = theirs.mint("ada", Claims::new(), Duration::from_secs(60)).unwrap();
         assert!(ours.check(&forged).is_err());
 
         let claims = serde_json::json!({"sub": "ada", "exp": 1_000_000_000});

@@ -30,18 +30,12 @@ struct Relay {
 
 impl Relay {
     fn new(rooms: Arc<Rules>, events: &[EventRule]) -> Self {
-        let events = events
-            .iter()
-            .map(|rule| (Pattern::new(&rule.name), rule.action))
-            .collect();
+        let events = events.iter().map(|rule| (Pattern::new(&rule.name), rule.action)).collect();
         Self { rooms, events }
     }
 
     fn handle(&self, event: &Event<'_>) -> Result<Reply, Refusal> {
-        let rule = self
-            .events
-            .iter()
-            .find(|(pattern, _)| pattern.matches(event.name()));
+        let rule = self.events.iter().find(|(pattern, _)| pattern.matches(event.name()));
         match rule {
             Some((_, EventAction::Deny)) => return Err(event_denied()),
             Some((_, EventAction::Relay)) => event.relay(None),

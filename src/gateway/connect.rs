@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use metrics::{counter, gauge};
+use metrics::{Counter, counter, gauge};
 use serde::Deserialize;
 use socketioxide::{
     extract::{SocketRef, TryData},
@@ -23,7 +23,7 @@ use crate::{
     backplane::{Adapter, Backplane, Io},
     config::{AuthPolicy, Limits},
     edge::{CloseReason, Connection, InNamespace},
-    telemetry::metrics::{CONNECTS_REFUSED, SOCKETS},
+    telemetry::metrics::{CONNECTS_REFUSED, EVENTS, SOCKETS},
 };
 
 /// What is shared by the sockets of one namespace.
@@ -31,6 +31,8 @@ pub(super) struct Runtime {
     pub namespace: Namespace,
     pub backplane: Backplane,
     pub limits: Limits,
+    /// Events that were handled, looked up once: it is on the way of every message.
+    pub handled: Counter,
     key: Option<JwtKey>,
 }
 
@@ -69,12 +71,8 @@ pub fn attach(
     key: Option<JwtKey>,
 ) {
     let path = namespace.path.clone();
-    let runtime = Arc::new(Runtime {
-        namespace,
-        backplane,
-        limits,
-        key,
-    });
+    let handled = counter!(EVENTS.name, "namespace" => path.clone(), "result" => "ok");
+    let runtime = Arc::new(Runtime { handled, namespace, backplane, limits, key });
     let middleware = {
         let runtime = runtime.clone();
         move |socket: SocketRef<Adapter>, auth: TryData<Auth>| {
@@ -105,40 +103,23 @@ fn enter(
     let claims = authenticate(runtime, auth.unwrap_or_default())?;
     let Some(connection) = socket.req_parts().extensions.get::<Arc<Connection>>() else {
         tracing::error!(socket = %socket.id, "bug: a socket whose request did not pass the edge");
-        return Err(Refusal::new(
-            codes::BAD_REQUEST,
-            "this connection cannot be served",
-        ));
+        return Err(Refusal::new(codes::BAD_REQUEST, "this connection cannot be served"));
     };
     let connection = connection.enter_namespace();
     gauge!(SOCKETS.name, "namespace" => runtime.namespace.path.clone()).increment(1);
-    socket.extensions.insert(Arc::new(Member {
-        runtime: runtime.clone(),
-        claims,
-        connection,
-    }));
+    socket.extensions.insert(Arc::new(Member { runtime: runtime.clone(), claims, connection }));
 
     // As on Node: the room of its own id is how a socket is addressed.
     let own = socket.id.to_string();
-    let rooms = runtime
-        .namespace
-        .default_rooms
-        .iter()
-        .cloned()
-        .chain([own])
-        .collect();
-    runtime
-        .backplane
-        .join(&runtime.namespace.path, socket.id, rooms);
+    let rooms = runtime.namespace.default_rooms.iter().cloned().chain([own]).collect();
+    runtime.backplane.join(&runtime.namespace.path, socket.id, rooms);
 
     socket.on_fallback(async |_: Dispatched| {});
-    socket.on_disconnect(
-        async |socket: SocketRef<Adapter>, reason: DisconnectReason| {
-            if let Some(member) = socket.extensions.get::<Arc<Member>>() {
-                member.connection.ended(CloseReason::from(reason));
-            }
-        },
-    );
+    socket.on_disconnect(async |socket: SocketRef<Adapter>, reason: DisconnectReason| {
+        if let Some(member) = socket.extensions.get::<Arc<Member>>() {
+            member.connection.ended(CloseReason::from(reason));
+        }
+    });
     Ok(())
 }
 
@@ -153,15 +134,10 @@ fn authenticate(runtime: &Runtime, auth: Auth) -> Result<Option<Claims>, Refusal
     };
     // Without a key no token is valid.
     let claims = runtime.key.as_ref().and_then(|key| {
-        key.check(&token)
-            .inspect_err(|error| tracing::debug!(%error, "token refused"))
-            .ok()
+        key.check(&token).inspect_err(|error| tracing::debug!(%error, "token refused")).ok()
     });
     match claims {
         Some(claims) => Ok(Some(claims)),
-        None => Err(Refusal::new(
-            codes::TOKEN_INVALID,
-            "the token is invalid or has expired",
-        )),
+        None => Err(Refusal::new(codes::TOKEN_INVALID, "the token is invalid or has expired")),
     }
 }

@@ -41,20 +41,12 @@ impl FromMessageParts<Adapter> for Dispatched {
             return Err(Handled);
         };
         let result = match inspect(payload) {
-            Ok(head) if head.name.len() > member.limits.name_length => Err(Refusal::new(
-                codes::BAD_EVENT,
-                "the name of the event is too long",
-            )),
+            Ok(head) if head.name.len() > member.limits.name_length => {
+                Err(Refusal::new(codes::BAD_EVENT, "the name of the event is too long"))
+            }
             Ok(head) => {
-                let socket = Socket {
-                    socket: socket.clone(),
-                    member: &member,
-                };
-                handle(&Event {
-                    socket,
-                    payload,
-                    head,
-                })
+                let socket = Socket { socket: socket.clone(), member: &member };
+                handle(&Event { socket, payload, head })
             }
             Err(malformed) => Err(refuse_malformed(socket, &malformed)),
         };
@@ -90,18 +82,18 @@ fn finish(
     ack: &Option<i64>,
     result: Result<Reply, Refusal>,
 ) {
-    let (label, reply) = match result {
-        Ok(Reply(reply)) => ("ok", reply),
-        Err(refusal) => {
-            tracing::debug!(socket = %socket.id, code = refusal.code, "event refused");
-            (
-                refusal.code,
-                crate::error_body(refusal.code, &refusal.message),
-            )
+    let reply = match result {
+        Ok(Reply(reply)) => {
+            member.handled.increment(1);
+            reply
+        }
+        Err(Refusal { code, message }) => {
+            tracing::debug!(socket = %socket.id, code, "event refused");
+            let path = member.namespace.path.clone();
+            counter!(EVENTS.name, "namespace" => path, "result" => code).increment(1);
+            crate::error_body(code, &message)
         }
     };
-    counter!(EVENTS.name, "namespace" => member.namespace.path.clone(), "result" => label)
-        .increment(1);
     if ack.is_some() {
         let Ok(sender) = AckSender::<Adapter>::from_message_parts(socket, payload, ack);
         if let Err(error) = sender.send(&reply) {

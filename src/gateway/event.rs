@@ -95,11 +95,7 @@ impl<'a> Event<'a> {
             source: Source::Client,
         };
         // The namespace exists: this socket is in it.
-        let _ = self
-            .socket
-            .member
-            .backplane
-            .emit(self.socket.namespace(), emit);
+        let _ = self.socket.member.backplane.emit(self.socket.namespace(), emit);
     }
 }
 
@@ -147,9 +143,7 @@ impl Socket<'_> {
         T: Serialize + ?Sized,
         A: DeserializeOwned + Send + 'static,
     {
-        self.socket
-            .timeout(timeout)
-            .emit_with_ack::<T, A>(event, arguments)
+        self.socket.timeout(timeout).emit_with_ack::<T, A>(event, arguments)
     }
 
     /// The other sockets of a room.
@@ -166,26 +160,19 @@ impl Socket<'_> {
     /// The rooms it is in, without that of its own id.
     pub fn rooms(&self) -> Vec<String> {
         let id = self.id();
-        let mut rooms = self
-            .member
-            .backplane
-            .rooms_of(self.namespace(), self.socket.id);
+        let mut rooms = self.member.backplane.rooms_of(self.namespace(), self.socket.id);
         rooms.retain(|room| *room != id);
         rooms
     }
 
     /// Puts it in rooms.
     pub fn join(&self, rooms: Vec<String>) {
-        self.member
-            .backplane
-            .join(self.namespace(), self.socket.id, rooms);
+        self.member.backplane.join(self.namespace(), self.socket.id, rooms);
     }
 
     /// Takes it out of rooms.
     pub fn leave(&self, rooms: Vec<String>) {
-        self.member
-            .backplane
-            .leave(self.namespace(), self.socket.id, rooms);
+        self.member.backplane.leave(self.namespace(), self.socket.id, rooms);
     }
 
     /// Whether a room is that of a socket's own id, here or elsewhere in the namespace.

@@ -58,8 +58,7 @@ impl Namespace {
 
     /// Handles the events whose names match a pattern. The first pattern that matches wins.
     pub fn on(mut self, pattern: &str, handler: impl Handler) -> Self {
-        self.handlers
-            .push((Pattern::new(pattern), Box::new(handler)));
+        self.handlers.push((Pattern::new(pattern), Box::new(handler)));
         self
     }
 

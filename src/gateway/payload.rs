@@ -14,14 +14,8 @@ use serde::{
 use socketioxide_core::Value;
 
 /// Event names that `socket.io-parser` keeps for itself (`RESERVED_EVENTS`).
-const RESERVED: [&str; 6] = [
-    "connect",
-    "connect_error",
-    "disconnect",
-    "disconnecting",
-    "newListener",
-    "removeListener",
-];
+const RESERVED: [&str; 6] =
+    ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"];
 
 /// Whether a client would refuse an event of this name.
 pub fn is_reserved(event: &str) -> bool {
@@ -91,9 +85,7 @@ impl<'de> Visitor<'de> for EventSeed {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        let value = ValueSeed {
-            attachments: self.attachments,
-        };
+        let value = ValueSeed { attachments: self.attachments };
         let Some(Seen::Text(name)) = seq.next_element_seed(value)? else {
             return Err(de::Error::custom("no event name"));
         };
@@ -205,9 +197,7 @@ impl<'de> Visitor<'de> for ValueSeed {
         }
         let dangling = !matches!(number, Seen::Index(index) if index < attachments);
         if placeholder == Seen::True && dangling {
-            return Err(de::Error::custom(
-                "a placeholder for an attachment that is not there",
-            ));
+            return Err(de::Error::custom("a placeholder for an attachment that is not there"));
         }
         Ok(Seen::Other)
     }
@@ -247,22 +237,14 @@ mod tests {
     #[test]
     fn name_and_first_argument_are_read() {
         for (text, name, first) in [
-            (
-                r#"["chat","public-a",{"deep":[1,null,true,1.5,-3]}]"#,
-                "chat",
-                Some("public-a"),
-            ),
+            (r#"["chat","public-a",{"deep":[1,null,true,1.5,-3]}]"#, "chat", Some("public-a")),
             (r#"["chat",{"room":"x"}]"#, "chat", None),
             (r#"["chat"]"#, "chat", None),
             (r#"["a\"b","c\u00e9"]"#, "a\"b", Some("c\u{e9}")),
         ] {
             let value = json(text);
             let head = inspect(&value).unwrap();
-            assert_eq!(
-                (&*head.name, head.first.as_deref()),
-                (name, first),
-                "{text}"
-            );
+            assert_eq!((&*head.name, head.first.as_deref()), (name, first), "{text}");
         }
     }
 
@@ -271,10 +253,7 @@ mod tests {
         let bytes = rmp_serde::to_vec(&("chat", "public-a", 3, Some(1.5), [true])).unwrap();
         let value = Value::Bytes(bytes.into());
         let head = inspect(&value).unwrap();
-        assert_eq!(
-            (&*head.name, head.first.as_deref()),
-            ("chat", Some("public-a"))
-        );
+        assert_eq!((&*head.name, head.first.as_deref()), ("chat", Some("public-a")));
         assert!(inspect(&Value::Bytes(b"\x93\xa4chat\x01".as_slice().into())).is_err());
     }
 
@@ -318,11 +297,7 @@ mod tests {
 
     #[test]
     fn deep_nesting_ends_no_stack() {
-        let deep = format!(
-            r#"["chat","a",{}1{}]"#,
-            "[".repeat(100_000),
-            "]".repeat(100_000)
-        );
+        let deep = format!(r#"["chat","a",{}1{}]"#, "[".repeat(100_000), "]".repeat(100_000));
         assert!(inspect(&json(&deep)).is_ok());
         assert!(inspect(&binary(&deep, 1)).is_err());
     }

@@ -55,10 +55,7 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal with a code and words for it.
     pub fn new(code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-        }
+        Self { code, message: message.into() }
     }
 }
 
@@ -70,10 +67,7 @@ mod tests {
     fn the_reference_lists_each_code() {
         let page = include_str!("../../docs/errors.md");
         for code in codes::ALL {
-            assert!(
-                page.contains(&format!("| `{code}` |")),
-                "docs/errors.md lacks {code}"
-            );
+            assert!(page.contains(&format!("| `{code}` |")), "docs/errors.md lacks {code}");
         }
     }
 }

@@ -36,10 +36,7 @@ impl Rules {
             join: rule.join,
             relay: rule.relay.iter().map(|event| Pattern::new(event)).collect(),
         });
-        Self {
-            rules: rules.collect(),
-            limits: limits.clone(),
-        }
+        Self { rules: rules.collect(), limits: limits.clone() }
     }
 
     /// The event `join`: `{rooms}` → `{joined, rejected}`.
@@ -78,17 +75,12 @@ impl Rules {
 
         let socket = event.socket();
         let own = socket.id();
-        let (left, reserved): (Vec<_>, Vec<_>) = self
-            .requested(event)?
-            .into_iter()
-            .partition(|room| *room != own);
+        let (left, reserved): (Vec<_>, Vec<_>) =
+            self.requested(event)?.into_iter().partition(|room| *room != own);
         socket.leave(left.clone());
         let rejected = reserved
             .into_iter()
-            .map(|room| Rejected {
-                room,
-                code: codes::ROOM_RESERVED,
-            })
+            .map(|room| Rejected { room, code: codes::ROOM_RESERVED })
             .collect();
         Reply::json(Left { left, rejected })
     }

@@ -50,9 +50,7 @@ struct Arguments<'a>(&'a [Value]);
 impl Serialize for Arguments<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut tuple = serializer.serialize_tuple(self.0.len())?;
-        self.0
-            .iter()
-            .try_for_each(|argument| tuple.serialize_element(argument))?;
+        self.0.iter().try_for_each(|argument| tuple.serialize_element(argument))?;
         tuple.end()
     }
 }
@@ -66,9 +64,7 @@ pub(super) async fn emit(
     check(&request, publish.limits.name_length)?;
 
     let namespace = request.namespace.as_deref().unwrap_or("/");
-    let payload = publish
-        .backplane
-        .encode(namespace, &request.event, &Arguments(&request.args))?;
+    let payload = publish.backplane.encode(namespace, &request.event, &Arguments(&request.args))?;
     let emit = Emit {
         payload,
         rooms: request.rooms.unwrap_or_default(),
@@ -77,10 +73,7 @@ pub(super) async fn emit(
         volatile: request.volatile,
         source: Source::Api,
     };
-    publish
-        .backplane
-        .emit(namespace, emit)
-        .map_err(EncodeError::from)?;
+    publish.backplane.emit(namespace, emit).map_err(EncodeError::from)?;
     Ok(Json(json!({"accepted": true})))
 }
 
@@ -90,10 +83,7 @@ fn check(request: &EmitRequest, name_length: usize) -> Result<(), ApiError> {
         return invalid(format!("event: expected 1 to {name_length} bytes"));
     }
     if is_reserved(&request.event) {
-        return invalid(format!(
-            "event: {:?} is reserved by Socket.IO",
-            request.event
-        ));
+        return invalid(format!("event: {:?} is reserved by Socket.IO", request.event));
     }
     if request.args.len() > MAX_ARGUMENTS {
         return invalid(format!("args: at most {MAX_ARGUMENTS}"));

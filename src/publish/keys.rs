@@ -20,18 +20,12 @@ impl Keys {
         if self.0.is_empty() {
             return Err(ApiError::Disabled);
         }
-        let header = headers
-            .get(header::AUTHORIZATION)
-            .and_then(|value| value.to_str().ok());
-        let (scheme, key) = header
-            .and_then(|value| value.split_once(' '))
-            .ok_or(ApiError::Unauthorized)?;
+        let header = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let (scheme, key) =
+            header.and_then(|value| value.split_once(' ')).ok_or(ApiError::Unauthorized)?;
         let key = hash(key.trim());
         // All are compared, whichever matches.
-        let known = self
-            .0
-            .iter()
-            .fold(Choice::from(0), |known, other| known | key.ct_eq(other));
+        let known = self.0.iter().fold(Choice::from(0), |known, other| known | key.ct_eq(other));
         if scheme.eq_ignore_ascii_case("bearer") && known.into() {
             Ok(())
         } else {
@@ -64,24 +58,15 @@ mod tests {
         let keys = ["first-key-of-the-api", "second-key-of-the-api"];
         assert!(check(&keys, Some("Bearer second-key-of-the-api")).is_ok());
         assert!(check(&keys, Some("bearer first-key-of-the-api")).is_ok());
-        for wrong in [
-            None,
-            Some("Bearer"),
-            Some("Bearer first"),
-            Some("Basic first-key-of-the-api"),
-        ] {
-            assert!(
-                matches!(check(&keys, wrong), Err(ApiError::Unauthorized)),
-                "{wrong:?}"
-            );
+        for wrong in
+            [None, Some("Bearer"), Some("Bearer first"), Some("Basic first-key-of-the-api")]
+        {
+            assert!(matches!(check(&keys, wrong), Err(ApiError::Unauthorized)), "{wrong:?}");
         }
     }
 
     #[test]
     fn without_keys_the_api_is_off() {
-        assert!(matches!(
-            check(&[], Some("Bearer ")),
-            Err(ApiError::Disabled)
-        ));
+        assert!(matches!(check(&[], Some("Bearer ")), Err(ApiError::Disabled)));
     }
 }

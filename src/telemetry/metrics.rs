@@ -118,12 +118,7 @@ impl Metrics {
             "commit" => env!("VERGEN_GIT_SHA")
         )
         .set(1.0);
-        Ok(INSTALLED
-            .get_or_init(|| Self {
-                prometheus,
-                process,
-            })
-            .clone())
+        Ok(INSTALLED.get_or_init(|| Self { prometheus, process }).clone())
     }
 
     /// The page that Prometheus scrapes.
@@ -151,11 +146,7 @@ mod tests {
     fn the_reference_lists_each_metric_with_its_labels_and_meaning() {
         let page = include_str!("../../docs/metrics.md");
         for metric in ALL {
-            let labels: Vec<_> = metric
-                .labels
-                .iter()
-                .map(|label| format!("`{label}`"))
-                .collect();
+            let labels: Vec<_> = metric.labels.iter().map(|label| format!("`{label}`")).collect();
             let kind = format!("{:?}", metric.kind).to_lowercase();
             let row = format!("| `{}` | {kind} | {} |", metric.name, labels.join(", "));
             let line = page.lines().find(|line| line.starts_with(&row));
@@ -165,14 +156,7 @@ mod tests {
                 metric.help
             );
         }
-        let rows = page
-            .lines()
-            .filter(|line| line.starts_with("| `roomcast_"))
-            .count();
-        assert_eq!(
-            rows,
-            ALL.len(),
-            "docs/metrics.md names a metric that does not exist"
-        );
+        let rows = page.lines().filter(|line| line.starts_with("| `roomcast_")).count();
+        assert_eq!(rows, ALL.len(), "docs/metrics.md names a metric that does not exist");
     }
 }

@@ -25,10 +25,7 @@ fn stderr(output: &Output) -> String {
 fn version_names_commit_and_build_date() {
     let version = stdout(&run(&["--version"]));
     assert!(version.starts_with("roomcast 0."), "{version}");
-    assert!(
-        version.contains("commit ") && version.contains("built 20"),
-        "{version}"
-    );
+    assert!(version.contains("commit ") && version.contains("built 20"), "{version}");
 }
 
 #[test]
@@ -82,59 +79,30 @@ fn the_environment_wins_over_the_file_and_flags_over_both() {
     };
     assert!(check(&[], &[]).1.contains("limits.name_length = 1"));
     let environment = [("ROOMCAST__LIMITS__NAME_LENGTH", "2")];
-    assert!(
-        check(&environment, &[])
-            .1
-            .contains("limits.name_length = 2")
-    );
+    assert!(check(&environment, &[]).1.contains("limits.name_length = 2"));
     assert!(
         check(&environment, &["--set", "limits.name_length=3"])
             .1
             .contains("limits.name_length = 3")
     );
-    assert_eq!(
-        check(&environment, &["--set", "limits.name_length=99"]).0,
-        Some(0)
-    );
-    let unknown = check(
-        &[("ROOMCAST__PUBLIC__LISTN", "x")],
-        &["--set", "limits.name_length=99"],
-    );
-    assert!(
-        unknown.1.contains("public.listn") && unknown.1.contains("`listen`"),
-        "{}",
-        unknown.1
-    );
+    assert_eq!(check(&environment, &["--set", "limits.name_length=99"]).0, Some(0));
+    let unknown = check(&[("ROOMCAST__PUBLIC__LISTN", "x")], &["--set", "limits.name_length=99"]);
+    assert!(unknown.1.contains("public.listn") && unknown.1.contains("`listen`"), "{}", unknown.1);
 }
 
 #[test]
 fn wrong_usage_is_64_and_a_failure_is_1() {
     assert_eq!(run(&["--no-such-flag"]).status.code(), Some(64));
     assert_eq!(run(&["--config", "/nowhere.toml"]).status.code(), Some(64));
-    assert_eq!(
-        run(&["--set", "log.level=a=b=c", "serve"]).status.code(),
-        Some(64)
-    );
+    assert_eq!(run(&["--set", "log.level=a=b=c", "serve"]).status.code(), Some(64));
     assert_eq!(run(&["token", "--sub", "ada"]).status.code(), Some(64));
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let output = run(&["--listen", &address, "--internal-listen", "127.0.0.1:0"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains(&format!("cannot listen on {address} (public.listen)")));
-    let unreachable = run(&[
-        "emit",
-        "--url",
-        "http://127.0.0.1:1",
-        "--api-key",
-        API_KEY,
-        "event",
-    ]);
-    assert_eq!(
-        unreachable.status.code(),
-        Some(1),
-        "{}",
-        stderr(&unreachable)
-    );
+    let unreachable = run(&["emit", "--url", "http://127.0.0.1:1", "--api-key", API_KEY, "event"]);
+    assert_eq!(unreachable.status.code(), Some(1), "{}", stderr(&unreachable));
 }
 
 #[tokio::test]
@@ -170,11 +138,7 @@ async fn emit_publishes_through_a_running_pod() {
 
     let refused = emit("some-other-key-of-an-api").await.unwrap();
     assert_eq!(refused.status.code(), Some(1));
-    assert!(
-        stderr(&refused).contains("unauthorized"),
-        "{}",
-        stderr(&refused)
-    );
+    assert!(stderr(&refused).contains("unauthorized"), "{}", stderr(&refused));
 }
 
 #[tokio::test]
@@ -190,24 +154,13 @@ async fn secrets_come_from_files_and_never_reach_the_log() {
     let pod = Pod::start(&config);
     let event = json!({"event": "e", "args": ["a payload that is private"]});
     assert_eq!(pod.publish(&event).await.0, 200);
-    let (status, _) = pod
-        .publish_raw(Some("another-key-of-the-tests"), event.to_string())
-        .await;
+    let (status, _) = pod.publish_raw(Some("another-key-of-the-tests"), event.to_string()).await;
     assert_eq!(status, 200);
     let mut raw = Raw::open(&pod).await;
-    raw.send(tokio_tungstenite::tungstenite::Message::text(
-        "40{\"token\":\"a.bad.token\"}",
-    ))
-    .await;
+    raw.send(tokio_tungstenite::tungstenite::Message::text("40{\"token\":\"a.bad.token\"}")).await;
     raw.expect("44{\"message\":\"the token is invalid").await;
     let logs = serde_json::to_string(&pod.logs()).unwrap();
-    for private in [
-        API_KEY,
-        secret,
-        "another-key",
-        "a.bad.token",
-        "a payload that is private",
-    ] {
+    for private in [API_KEY, secret, "another-key", "a.bad.token", "a payload that is private"] {
         assert!(!logs.contains(private), "{private} is in the log");
     }
 }

@@ -23,8 +23,7 @@ impl Raw {
         let mut raw = Self::open(pod).await;
         raw.send(Message::text("40")).await;
         raw.expect("40{").await;
-        raw.send(Message::text(r#"420["join",{"rooms":["public-a"]}]"#))
-            .await;
+        raw.send(Message::text(r#"420["join",{"rooms":["public-a"]}]"#)).await;
         raw.expect(r#"430[{"joined":["public-a"]"#).await;
         raw
     }
@@ -48,17 +47,12 @@ impl Raw {
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, next)
-            .await
-            .expect("neither an answer nor the end")
+        tokio::time::timeout(PATIENCE, next).await.expect("neither an answer nor the end")
     }
 
     pub async fn expect(&mut self, prefix: &str) {
         let next = self.next().await;
-        assert!(
-            next.as_ref().is_some_and(|text| text.starts_with(prefix)),
-            "{prefix}: {next:?}"
-        );
+        assert!(next.as_ref().is_some_and(|text| text.starts_with(prefix)), "{prefix}: {next:?}");
     }
 
     /// Reads until the server closes.

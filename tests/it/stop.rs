@@ -9,9 +9,7 @@ use super::{
 
 #[tokio::test]
 async fn it_announces_refuses_closes_and_exits_with_0() {
-    let mut pod = Pod::start(&format!(
-        "drain.delay = \"700ms\"\ndrain.window = \"200ms\"\n{OPEN}"
-    ));
+    let mut pod = Pod::start(&format!("drain.delay = \"700ms\"\ndrain.window = \"200ms\"\n{OPEN}"));
     let mut members = Vec::new();
     for _ in 0..10 {
         members.push(Raw::member(&pod).await);
@@ -27,9 +25,7 @@ async fn it_announces_refuses_closes_and_exits_with_0() {
     pod.signal("-TERM");
     wait_for("the announcement", || {
         let announced = pod.logs().iter().any(|line| {
-            line["message"]
-                .as_str()
-                .is_some_and(|message| message.starts_with("stopping"))
+            line["message"].as_str().is_some_and(|message| message.starts_with("stopping"))
         });
         announced.then_some(())
     });
@@ -46,10 +42,7 @@ async fn it_announces_refuses_closes_and_exits_with_0() {
     idle.closed().await;
     assert_eq!(pod.wait().code(), Some(0));
     let last = last_line(&pod);
-    assert_eq!(
-        [&last["connections"], &last["closed"], &last["cut"]],
-        [13, 13, 0]
-    );
+    assert_eq!([&last["connections"], &last["closed"], &last["cut"]], [13, 13, 0]);
     let seconds = last["seconds"].as_f64().unwrap();
     assert!((0.8..5.0).contains(&seconds), "{seconds}");
 }
@@ -76,10 +69,7 @@ async fn a_second_signal_ends_it_now() {
     let mut pod = Pod::start("drain.delay = \"1h\"\ndrain.timeout = \"1h\"");
     pod.signal("-INT");
     wait_for("the first signal", || {
-        pod.logs()
-            .iter()
-            .any(|line| line["message"] == "signal received")
-            .then_some(())
+        pod.logs().iter().any(|line| line["message"] == "signal received").then_some(())
     });
     tokio::time::sleep(Duration::from_millis(10)).await; // two equal signals at once are one
     pod.signal("-TERM");
@@ -88,9 +78,6 @@ async fn a_second_signal_ends_it_now() {
 
 fn last_line(pod: &Pod) -> serde_json::Value {
     wait_for("the last line", || {
-        pod.logs()
-            .last()
-            .filter(|line| line["message"] == "stopped")
-            .cloned()
+        pod.logs().last().filter(|line| line["message"] == "stopped").cloned()
     })
 }

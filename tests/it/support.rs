@@ -48,12 +48,7 @@ impl Pod {
     pub fn start(config: &str) -> Self {
         let file = config_file(config);
         let mut child = roomcast()
-            .args([
-                "--listen",
-                "127.0.0.1:0",
-                "--internal-listen",
-                "127.0.0.1:0",
-            ])
+            .args(["--listen", "127.0.0.1:0", "--internal-listen", "127.0.0.1:0"])
             .args(["--set", "log.format=json", "--set", "log.level=debug"])
             .arg("--config")
             .arg(file.path())
@@ -75,29 +70,18 @@ impl Pod {
             wait_for(listener, || {
                 let logs = logs.lock().unwrap();
                 logs.iter().find_map(|line| {
-                    line["message"]
-                        .as_str()?
-                        .starts_with(listener)
-                        .then_some(())?;
+                    line["message"].as_str()?.starts_with(listener).then_some(())?;
                     Some(line["address"].as_str()?.to_owned())
                 })
             })
         };
         let (public, internal) = (address("public"), address("internal"));
-        Self {
-            child,
-            logs,
-            public,
-            internal,
-            _config: file,
-        }
+        Self { child, logs, public, internal, _config: file }
     }
 
     pub fn signal(&self, signal: &str) {
-        let status = Command::new("kill")
-            .args([signal, &self.child.id().to_string()])
-            .status()
-            .unwrap();
+        let status =
+            Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
         assert!(status.success());
     }
 
@@ -146,10 +130,7 @@ impl Pod {
             if now >= value {
                 return;
             }
-            assert!(
-                begun.elapsed() < PATIENCE,
-                "{prefix} is {now}, and should reach {value}"
-            );
+            assert!(begun.elapsed() < PATIENCE, "{prefix} is {now}, and should reach {value}");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }

@@ -15,10 +15,7 @@ fn load(ending: &str, text: &str, flags: &[(&str, &str)]) -> Result<Config, Conf
     let file = file(ending, text);
     Sources {
         file: Some(file.path().to_owned()),
-        flags: flags
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-            .collect(),
+        flags: flags.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
     }
     .load()
 }
@@ -53,10 +50,7 @@ fn toml_and_yaml_say_the_same() {
 
 #[test]
 fn flags_win_over_the_file() {
-    let flags = [
-        ("public.listen", "127.0.0.1:1"),
-        ("limits.send_queue", "99"),
-    ];
+    let flags = [("public.listen", "127.0.0.1:1"), ("limits.send_queue", "99")];
     let config = load(".toml", "public.listen = \"127.0.0.1:2\"", &flags).unwrap();
     assert_eq!(config.public.listen, ["127.0.0.1:1".parse().unwrap()]);
     assert_eq!(config.limits.send_queue, 99);
@@ -72,33 +66,21 @@ fn every_problem_is_named_with_key_value_source_and_remedy() {
          [[namespaces.\"/\".rooms]]\npattern = \"a\"\njoin = \"everyone\"\n",
     );
     let expect = [
-        (
-            "drain.timeout = \"soon\"",
-            "expected a duration with its unit, such as \"25s\"",
-        ),
-        (
-            "engine.parser = \"xml\"",
-            "expected one of \"json\", \"msgpack\"",
-        ),
+        ("drain.timeout = \"soon\"", "expected a duration with its unit, such as \"25s\""),
+        ("engine.parser = \"xml\"", "expected one of \"json\", \"msgpack\""),
         ("namespaces./.rooms.0", "`pattern` is missing"),
         (
             "namespaces./.rooms.1.join = \"everyone\"",
             "expected one of \"anyone\", \"authenticated\"",
         ),
         ("public.backlog = \"many\"", "expected u32"),
-        (
-            "public.lisen = \"0.0.0.0:80\"",
-            "unknown key; did you mean `listen`?",
-        ),
+        ("public.lisen = \"0.0.0.0:80\"", "unknown key; did you mean `listen`?"),
     ];
     for (key, remedy) in expect {
         let line = found.iter().find(|line| line.starts_with(key));
         let line = line.unwrap_or_else(|| panic!("{key} in {found:#?}"));
         assert!(line.contains(remedy), "{line}");
-        assert!(
-            line.contains("(file ") || line.contains("is missing"),
-            "{line}"
-        );
+        assert!(line.contains("(file ") || line.contains("is missing"), "{line}");
     }
 }
 
@@ -115,12 +97,7 @@ fn secrets_are_never_shown() {
 
 #[test]
 fn a_file_that_cannot_be_read_or_parsed_is_named() {
-    let missing = Sources {
-        file: Some("nowhere.toml".into()),
-        flags: vec![],
-    }
-    .load()
-    .unwrap_err();
+    let missing = Sources { file: Some("nowhere.toml".into()), flags: vec![] }.load().unwrap_err();
     assert!(missing.to_string().contains("nowhere.toml"), "{missing}");
     let broken = load(".toml", "[public\n", &[]).unwrap_err();
     assert!(broken.to_string().contains("cannot be parsed"), "{broken}");
