@@ -20,10 +20,11 @@ test: ## Prove everything: lints, Rust, stock clients, a browser, the chart, lic
 	@$(MAKE) --no-print-directory -j3 --output-sync=target test-js test-chart deny
 	@echo "all of it passes"
 
-lint: ## Formatting and clippy, warnings as errors
+lint: ## Formatting, clippy and rustdoc, warnings as errors
 	@.ci/install rust
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --locked --no-deps
 
 fmt: ## Format the code
 	cargo fmt --all

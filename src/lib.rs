@@ -17,24 +17,27 @@
 //! # Ok(()) }
 //! ```
 //!
-//! A request meets the parts in this order: [`edge`], socketioxide, [`gateway`], [`backplane`].
+//! A request meets the parts in this order: edge, socketioxide, gateway, backplane.
 //! `ARCHITECTURE.md` has the map.
 
-pub mod backplane;
+mod backplane;
 pub mod cli;
 pub mod config;
-pub mod drain;
-pub mod edge;
-pub mod gateway;
-mod internal;
-pub mod publish;
-mod server;
-pub mod telemetry;
-
 mod demo;
+mod drain;
+mod edge;
+mod gateway;
+mod internal;
+mod publish;
+mod server;
+mod telemetry;
 
-pub use gateway::{Broadcast, Event, Handler, Namespace, Refusal, Reply, Socket};
+pub use backplane::{EncodeError, UnknownNamespace};
+pub use drain::Outcome;
+pub use edge::ListenError;
+pub use gateway::{Broadcast, Claims, Event, Handler, Namespace, Refusal, Reply, Socket, codes};
 pub use server::{BuildError, Builder, Listening, Server};
+pub use socketioxide::{AckError, SendError};
 
 /// The one shape of an error, in answers of HTTP and in acks: `{"error":{"code","message"}}`.
 pub(crate) fn error_body(code: &str, message: &str) -> serde_json::Value {

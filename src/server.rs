@@ -198,7 +198,6 @@ impl Listening {
         let Self { server, public, internal } = self;
         let Server { config, public: public_router, internal: internal_router, pod } = server;
         let options = Options {
-            backlog: config.public.backlog,
             request_timeout: config.public.request_timeout,
             tcp_keepalive: config.public.tcp_keepalive,
         };

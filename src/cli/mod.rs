@@ -143,7 +143,8 @@ fn execute(cli: Cli, namespaces: Vec<Namespace>) -> Result<(), Failure> {
         Command::Serve => serve::serve(load_and_log(&cli.settings)?, namespaces),
         Command::Demo(args) => serve::demo(load_and_log(&cli.settings)?, namespaces, &args),
         Command::CheckConfig => {
-            cli.settings.load()?;
+            let config = cli.settings.load()?;
+            config.warnings().iter().for_each(|warning| eprintln!("warning: {warning}"));
             println!("the configuration is fine");
             Ok(())
         }
@@ -159,5 +160,6 @@ fn execute(cli: Cli, namespaces: Vec<Namespace>) -> Result<(), Failure> {
 fn load_and_log(settings: &Settings) -> Result<Config, Failure> {
     let config = settings.load()?;
     logs::init(&config.log).map_err(|error| Failure::Usage(format!("log.level: {error}")))?;
+    config.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     Ok(config)
 }

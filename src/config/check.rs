@@ -6,9 +6,9 @@ use http::HeaderValue;
 
 use super::{AuthPolicy, Config, Problem, Secret};
 
-/// Shortest API key.
+/// Shortest API key that is not warned of.
 const API_KEY_LENGTH: usize = 16;
-/// Shortest secret for HS256: as long as its hash (RFC 7518, section 3.2).
+/// Shortest secret for HS256 that is not warned of: as long as its hash.
 const JWT_SECRET_LENGTH: usize = 32;
 
 /// Fills in what comes from files, and names what makes no sense.
@@ -139,28 +139,47 @@ fn check_limits(config: &Config, problems: &mut Vec<Problem>) {
 }
 
 fn check_secrets(config: &Config, problems: &mut Vec<Problem>) {
-    let hidden = |key: &str, remedy: String| Problem {
-        key: key.into(),
-        value: Some("(hidden)".into()),
-        source: None,
-        remedy,
-    };
-    let bearer = |key: &Secret| {
-        key.expose().len() >= API_KEY_LENGTH
-            && key.expose().bytes().all(|byte| byte.is_ascii_graphic())
-    };
-    if !config.api.keys.iter().all(bearer) {
-        let remedy = format!(
-            "each key needs at least {API_KEY_LENGTH} visible ASCII characters; `openssl rand -hex 24` makes one"
-        );
-        problems.push(hidden("api.keys", remedy));
+    let sendable = |key: &Secret| key.expose().bytes().all(|byte| byte.is_ascii_graphic());
+    if config.api.keys.iter().any(|key| key.is_empty() || !sendable(key)) {
+        let remedy = "a key is visible ASCII without spaces; `openssl rand -hex 24` makes one";
+        problems.push(hidden("api.keys", remedy.into()));
     }
-    let secret = config.auth.jwt.secret.expose();
-    if !secret.is_empty() && secret.len() < JWT_SECRET_LENGTH {
-        let remedy =
-            format!("needs at least {JWT_SECRET_LENGTH} bytes; `openssl rand -hex 32` makes one");
-        problems.push(hidden("auth.jwt.secret", remedy));
+}
+
+impl Config {
+    /// What works and should not stay so.
+    pub fn warnings(&self) -> Vec<Problem> {
+        let mut warnings = Vec::new();
+        if self.api.keys.iter().any(|key| key.expose().len() < API_KEY_LENGTH) {
+            let remedy = format!(
+                "a key of less than {API_KEY_LENGTH} characters can be guessed; `openssl rand -hex 24` makes one"
+            );
+            warnings.push(hidden("api.keys", remedy));
+        }
+        let secret = self.auth.jwt.secret.expose();
+        if !secret.is_empty() && secret.len() < JWT_SECRET_LENGTH {
+            let remedy = format!(
+                "less than {JWT_SECRET_LENGTH} bytes are too few for HS256 (RFC 7518, section 3.2); \
+                 `openssl rand -hex 32` makes enough"
+            );
+            warnings.push(hidden("auth.jwt.secret", remedy));
+        }
+        if self.engine.allow_eio3
+            && !self.namespaces.is_empty()
+            && !self.namespaces.contains_key("/")
+        {
+            let remedy = "clients of Engine.IO v3 always connect to \"/\" first, and there is none";
+            warnings.push(Problem::new("engine.allow_eio3", true, remedy));
+        }
+        if !self.backplane.url.is_empty() {
+            warnings.push(hidden("backplane.url", "not used by backplane.kind = \"none\"".into()));
+        }
+        warnings
     }
+}
+
+fn hidden(key: &str, remedy: String) -> Problem {
+    Problem { key: key.into(), value: Some("(hidden)".into()), source: None, remedy }
 }
 
 fn check_namespaces(config: &Config, problems: &mut Vec<Problem>) {

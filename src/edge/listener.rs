@@ -35,8 +35,6 @@ pub struct ListenError {
 /// How accepted connections are served.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// Length of the accept queue.
-    pub backlog: u32,
     /// Longest wait for the head of a request.
     pub request_timeout: Duration,
     /// Silence before TCP keep-alive probes start.

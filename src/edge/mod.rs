@@ -1,13 +1,13 @@
 //! The HTTP front of a pod: it owns each request before Socket.IO sees it, and each WebSocket stream
 //! for as long as it lives.
 //!
-//! - [`listener`]: sockets, accepted and served
-//! - [`handshake`]: what a request wants, and Engine.IO's answers when it cannot have it
-//! - [`sessions`]: the connections that are open, and how each of them ended
-//! - [`requests`]: polling, and the way to [`upgrade`]
-//! - [`upgrade`]: takes a WebSocket stream over from HTTP
-//! - [`memory`]: that of closed connections, given back
-//! - [`stream`]: that stream, until it ends
+//! - `listener`: sockets, accepted and served
+//! - `handshake`: what a request wants, and Engine.IO's answers when it cannot have it
+//! - `sessions`: the connections that are open, and how each of them ended
+//! - `requests`: polling, and the way to `upgrade`
+//! - `upgrade`: takes a WebSocket stream over from HTTP
+//! - `memory`: that of closed connections, given back
+//! - `stream`: that stream, until it ends
 
 mod eio3;
 mod frames;

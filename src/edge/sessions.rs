@@ -122,11 +122,6 @@ pub(super) struct StreamControl {
 }
 
 impl Connection {
-    /// The peer's address.
-    pub fn remote(&self) -> SocketAddr {
-        self.remote
-    }
-
     /// Notes that it is in a namespace, for as long as the answer lives.
     pub fn enter_namespace(self: &Arc<Self>) -> InNamespace {
         self.namespaces.fetch_add(1, Ordering::Relaxed);

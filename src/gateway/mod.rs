@@ -1,6 +1,6 @@
 //! What a namespace allows: who may connect, which rooms may be joined, what becomes of an event.
 //!
-//! A [`Namespace`] is built with handlers. The configured service ([`configured`]) builds its own
+//! A [`Namespace`] is built with handlers. The configured service (`configured`) builds its own
 //! with the same calls that a Rust developer uses.
 
 mod auth;
@@ -13,7 +13,7 @@ mod payload;
 mod refusal;
 mod rooms;
 
-pub use auth::{Claims, JwtKey, TokenError};
+pub use auth::{Claims, JwtKey};
 pub use configured::configured;
 pub use connect::{attach, open};
 pub use event::{Broadcast, Event, Handler, Reply, Socket};

@@ -12,7 +12,8 @@ pub struct Metric {
     pub name: &'static str,
     /// Counter, gauge or histogram.
     pub kind: Kind,
-    /// Names of its labels.
+    /// Names of its labels, which the reference must name too.
+    #[cfg(test)]
     pub labels: &'static [&'static str],
     /// What it counts.
     pub help: &'static str,
@@ -36,6 +37,7 @@ macro_rules! table {
             pub const $constant: Metric = Metric {
                 name: $name,
                 kind: Kind::$kind,
+                #[cfg(test)]
                 labels: &[$($label),*],
                 help: $help,
             };

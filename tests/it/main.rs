@@ -4,6 +4,7 @@
 
 mod api;
 mod command_line;
+mod embedded;
 mod hostile;
 mod raw;
 mod stop;

@@ -86,7 +86,8 @@ fn every_problem_is_named_with_key_value_source_and_remedy() {
 
 #[test]
 fn secrets_are_never_shown() {
-    let found = problems("[api]\nkeys = [\"tiny\", 123456789]\n[auth.jwt]\nsecret = 987654321\n");
+    let found =
+        problems("[api]\nkeys = [\"tiny key\", 123456789]\n[auth.jwt]\nsecret = 987654321\n");
     let text = found.join("\n");
     assert!(text.contains("(hidden)"), "{text}");
     assert!(
@@ -101,4 +102,15 @@ fn a_file_that_cannot_be_read_or_parsed_is_named() {
     assert!(missing.to_string().contains("nowhere.toml"), "{missing}");
     let broken = load(".toml", "[public\n", &[]).unwrap_err();
     assert!(broken.to_string().contains("cannot be parsed"), "{broken}");
+}
+
+#[test]
+fn what_is_weak_is_warned_of_and_works() {
+    let text = "[api]\nkeys = \"short\"\n[auth.jwt]\nsecret = \"short\"\n[backplane]\nurl = \"redis://:pw@x\"\n\
+                [engine]\nallow_eio3 = true\n[namespaces.\"/chat\"]\n";
+    let warnings = load(".toml", text, &[]).unwrap().warnings();
+    let keys: Vec<_> = warnings.iter().map(|warning| warning.key.as_str()).collect();
+    assert_eq!(keys, ["api.keys", "auth.jwt.secret", "engine.allow_eio3", "backplane.url"]);
+    assert!(!format!("{warnings:?}").contains("pw"), "{warnings:?}");
+    assert!(Config::defaults().warnings().is_empty());
 }
