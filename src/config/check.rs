@@ -193,7 +193,7 @@ fn check_namespaces(config: &Config, problems: &mut Vec<Problem>) {
         if namespace.auth != AuthPolicy::None && config.auth.jwt.secret.is_empty() {
             let remedy = "needs auth.jwt.secret (or secret_file) to check tokens with; \
                           or set this to \"none\" to let any client in";
-            problems.push(Problem::new(key(".auth"), namespace.auth, remedy));
+            problems.push(Problem::new(key(".auth"), namespace.auth.name(), remedy));
         }
         for (index, rule) in namespace.rooms.iter().enumerate() {
             if rule.pattern.is_empty() {

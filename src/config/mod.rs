@@ -259,6 +259,17 @@ pub enum AuthPolicy {
     None,
 }
 
+impl AuthPolicy {
+    /// As it is written in the configuration.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Required => "required",
+            Self::Optional => "optional",
+            Self::None => "none",
+        }
+    }
+}
+
 /// Rooms that match a pattern, and what they allow.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]

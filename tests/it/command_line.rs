@@ -58,7 +58,7 @@ fn check_config_says_all_that_is_wrong_with_exit_code_64() {
         "drain.timeout = 1s: must be longer than drain.window",
         "backplane.kind = \"pubsub\" (file ",
         "expected one of \"none\"",
-        "namespaces./.auth = Required: needs auth.jwt.secret",
+        "namespaces./.auth = \"required\": needs auth.jwt.secret",
         "limits.send_queue = 1: must be at least 16",
     ] {
         assert!(text.contains(line), "{line}\nin\n{text}");
