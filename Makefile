@@ -5,7 +5,7 @@ TOOLS := $(CURDIR)/.tools
 export PATH := $(TOOLS)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fmt test-rust test-js test-chart test-image deny advisories bench bench-allocators doc clean tools
+.PHONY: help demo test lint fmt test-rust test-js test-chart test-image deny advisories bench bench-allocators doc clean binaries node-modules
 
 help: ## List the chores
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,27 +32,28 @@ fmt: ## Format the code
 test-rust: lint ## Unit tests, and the binary from outside
 	cargo test --workspace --locked
 
-test-js: test-rust ## Stock clients and a browser against real pods
+test-js: binaries node-modules ## Stock clients and a browser against real pods
+	cd tests/js && timeout 900 node --test --test-reporter=spec *.test.mjs
+
+test-chart: binaries node-modules install-helm ## Lint and render the Helm chart, and check what it configures
+	helm lint --strict helm/roomcast
+	cd tests/js && timeout 300 node --test --test-reporter=spec chart/*.test.mjs
+
+binaries: test-rust
+	cargo build --locked --bins --examples
+
+node-modules:
 	npm ci --prefix src/demo --silent --no-audit --no-fund
 	npm ci --prefix tests/js --silent --no-audit --no-fund
-	cargo build --locked --bins --examples
-	cd tests/js && timeout 900 node --test
-
-test-chart: test-js ## Lint and render the Helm chart, and check what it configures
-	@.ci/install helm
-	helm lint --strict helm/roomcast
-	cd tests/js && timeout 300 node --test chart
 
 test-image: ## Run the release from the files that the image is made of, without Docker (as root)
 	cargo build --release --locked --bin roomcast
 	tests/image
 
-deny: ## Licences, banned crates and sources of all dependencies
-	@.ci/install cargo-deny
+deny: install-cargo-deny ## Licences, banned crates and sources of all dependencies
 	cargo deny --all-features check licenses bans sources
 
-advisories: ## Known vulnerabilities of all dependencies (fetches the database)
-	@.ci/install cargo-deny
+advisories: install-cargo-deny ## Known vulnerabilities of all dependencies (fetches the database)
 	cargo deny check advisories
 
 bench: ## Idle memory and connect time, with plain socketioxide in the same run
@@ -64,6 +65,9 @@ bench-allocators: ## The same for each allocator (builds the release three times
 
 doc: ## Build and open the documentation of the crate
 	cargo doc --no-deps --open
+
+install-%:
+	@.ci/install $*
 
 clean: ## Remove what was built and installed here
 	rm -rf target .tools artifacts tests/js/node_modules src/demo/node_modules
