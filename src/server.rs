@@ -1,10 +1,16 @@
 //! A pod: built from settings and namespaces, bound to its addresses, run until it is told to stop.
 
-use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::Router;
 use metrics_exporter_prometheus::BuildError as RecorderError;
 use socketioxide::{ParserConfig, SocketIo, SocketIoBuilder, TransportType};
+use tokio::task::JoinSet;
 
 use crate::{
     backplane::{Adapter, Backplane, Io},
@@ -179,6 +185,11 @@ fn socketio(config: &Config, backplane: Backplane) -> SocketIoBuilder<Adapter> {
 }
 
 impl Listening {
+    /// Its settings.
+    pub fn config(&self) -> &Config {
+        &self.server.config
+    }
+
     /// Addresses of the public listener.
     pub fn public(&self) -> Vec<SocketAddr> {
         self.public.addresses()
@@ -201,8 +212,10 @@ impl Listening {
             request_timeout: config.public.request_timeout,
             tcp_keepalive: config.public.tcp_keepalive,
         };
-        tokio::spawn(pod.metrics.clone().upkeep());
-        tokio::spawn(edge::give_back(pod.sessions.clone()));
+        // They end with the pod.
+        let mut chores = JoinSet::new();
+        chores.spawn(pod.metrics.clone().upkeep());
+        chores.spawn(edge::give_back(pod.sessions.clone()));
         // Both listen to the end: the one to say 503, the other to tell how the drain goes.
         let public =
             tokio::spawn(edge::serve(public, options, public_router, pod.lifecycle.clone()));
@@ -210,14 +223,16 @@ impl Listening {
             tokio::spawn(edge::serve(internal, options, internal_router, pod.lifecycle.clone()));
 
         stop.await;
-        let close_all = pod.edge.close_all(config.drain.window);
+        let begun = Instant::now();
+        let close_all = async |window| pod.edge.close_all(window).await;
         let open = || pod.sessions.open();
-        let outcome = drain::run(&pod.lifecycle, &config.drain, hurry, open, close_all).await;
+        let mut outcome = drain::run(&pod.lifecycle, &config.drain, hurry, open, close_all).await;
         // The namespaces are empty now. What hangs in them does not hang the pod.
         let _ = tokio::time::timeout(Duration::from_secs(1), pod.io.close()).await;
         // Answers that are under way, such as the last poll of a client, are finished.
         let listeners = async { tokio::join!(public, internal) };
         let _ = tokio::time::timeout(Duration::from_secs(1), listeners).await;
+        outcome.took = begun.elapsed();
         outcome
     }
 }

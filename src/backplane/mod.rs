@@ -9,8 +9,8 @@ mod payload;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, RwLock},
-    time::Instant,
+    sync::{Arc, Mutex, RwLock},
+    time::{Duration, Instant},
 };
 
 use metrics::{Counter, Histogram, counter, histogram};
@@ -124,11 +124,17 @@ impl Backplane {
         )
     }
 
-    /// Whether a room name is the id of a socket that is connected to this pod.
-    pub fn is_socket(&self, namespace: &str, room: &str) -> bool {
-        room.parse::<Sid>().is_ok_and(|id| {
-            self.namespace(namespace).is_ok_and(|local| !local.socket_rooms(id).is_empty())
-        })
+    /// Whether a socket of this pod is in a room.
+    pub fn is_member(&self, namespace: &str, socket: Sid, room: &str) -> bool {
+        self.namespace(namespace).is_ok_and(|local| local.socket_rooms(socket).contains(room))
+    }
+
+    /// Whether a room name is the id of a socket that is connected to this pod, in any namespace: a
+    /// client has the same id in all that it connects to.
+    pub fn is_socket(&self, room: &str) -> bool {
+        let namespaces = self.0.namespaces.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+        room.parse::<Sid>()
+            .is_ok_and(|id| namespaces.values().any(|local| !local.socket_rooms(id).is_empty()))
     }
 
     /// Writes an event as the parser of the pod does. A tuple is several arguments.
@@ -180,22 +186,37 @@ fn handles(source: Source) -> &'static (Counter, Histogram) {
     }
 }
 
-/// Gap: a broadcast says how many sockets it could not reach, not which (upstream has no issue yet).
-/// So they are counted here, and cannot be disconnected yet.
+/// Gap: a broadcast says how many sockets it could not reach, not which (no upstream issue was found).
+/// So they are counted here, and end by `limits.write_timeout`.
 fn report_dropped(namespace: &str, errors: &[SocketError]) {
+    errors.iter().for_each(count_dropped);
     let full =
         errors.iter().filter(|error| matches!(error, SocketError::InternalChannelFull)).count();
-    let closed = errors.len() - full;
-    if full > 0 {
-        counter!(PACKETS_DROPPED.name, "reason" => "queue full").increment(full as u64);
+    if full > 0 && once_a_second() {
         tracing::warn!(
             namespace,
             clients = full,
             "packets dropped: clients do not read, limits.send_queue is full"
         );
     }
-    if closed > 0 {
-        counter!(PACKETS_DROPPED.name, "reason" => "closed").increment(closed as u64);
-        tracing::debug!(namespace, clients = closed, "packets dropped: clients left meanwhile");
+}
+
+/// Counts a packet that a client will not get.
+pub(crate) fn count_dropped(error: &SocketError) {
+    let reason = match error {
+        SocketError::InternalChannelFull => "queue full",
+        SocketError::Closed => "closed",
+    };
+    counter!(PACKETS_DROPPED.name, "reason" => reason).increment(1);
+}
+
+/// Lets one line a second into the log: the metric has the rest.
+fn once_a_second() -> bool {
+    static LAST: Mutex<Option<Instant>> = Mutex::new(None);
+    let mut last = LAST.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let due = last.is_none_or(|last| last.elapsed() >= Duration::from_secs(1));
+    if due {
+        *last = Some(Instant::now());
     }
+    due
 }

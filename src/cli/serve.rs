@@ -33,9 +33,8 @@ pub(super) fn demo(
 ) -> Result<(), Failure> {
     demo::configure(&mut config);
     let pages = demo::pages(&args.client_bundle).map_err(Failure::runtime)?;
-    let key = config.api.keys.first().cloned().unwrap_or_default();
     run(Server::builder(config).namespaces(namespaces).pages(pages), move |pod| {
-        eprintln!("{}", demo::welcome(&pod.public(), &pod.internal(), &key));
+        eprintln!("{}", demo::welcome(&pod.public(), &pod.internal(), pod.config()));
     })
 }
 

@@ -3,9 +3,12 @@
 use std::{fs, path::Path, time::Duration};
 
 use http::HeaderValue;
+use tracing_subscriber::EnvFilter;
 
 use super::{AuthPolicy, Config, Problem, Secret};
 
+/// Seconds that Linux takes for TCP_KEEPIDLE.
+const KEEPALIVE: std::ops::RangeInclusive<u64> = 1..=32767;
 /// Shortest API key that is not warned of.
 const API_KEY_LENGTH: usize = 16;
 /// Shortest secret for HS256 that is not warned of: as long as its hash.
@@ -21,6 +24,7 @@ pub(super) fn complete(config: &mut Config) -> Vec<Problem> {
     check_drain(config, &mut problems);
     check_secrets(config, &mut problems);
     check_namespaces(config, &mut problems);
+    check_log(config, &mut problems);
     problems
 }
 
@@ -64,9 +68,16 @@ fn check_listeners(config: &Config, problems: &mut Vec<Problem>) {
         }
     }
     let plain = |c: char| c.is_ascii_alphanumeric() || "-._~/".contains(c);
-    if !public.path.starts_with('/') || public.path.len() < 2 || !public.path.chars().all(plain) {
+    if !public.path.starts_with('/')
+        || public.path.trim_matches('/').is_empty()
+        || !public.path.chars().all(plain)
+    {
         let remedy = "expected a path such as \"/socket.io/\", of letters, digits and -._~";
         problems.push(Problem::new("public.path", &public.path, remedy));
+    }
+    if !KEEPALIVE.contains(&public.tcp_keepalive.as_secs()) {
+        let remedy = "the system takes whole seconds from 1s to 32767s";
+        problems.push(Problem::new("public.tcp_keepalive", public.tcp_keepalive, remedy));
     }
     if public.backlog == 0 {
         problems.push(Problem::new("public.backlog", 0, "must be at least 1"));
@@ -104,7 +115,7 @@ fn check_engine(config: &Config, problems: &mut Vec<Problem>) {
         ("engine.upgrade_timeout", config.engine.upgrade_timeout),
         ("engine.connect_timeout", config.engine.connect_timeout),
         ("public.request_timeout", config.public.request_timeout),
-        ("public.tcp_keepalive", config.public.tcp_keepalive),
+        ("limits.write_timeout", config.limits.write_timeout),
     ];
     for (key, duration) in positive {
         if duration.is_zero() {
@@ -180,6 +191,13 @@ impl Config {
 
 fn hidden(key: &str, remedy: String) -> Problem {
     Problem { key: key.into(), value: Some("(hidden)".into()), source: None, remedy }
+}
+
+fn check_log(config: &Config, problems: &mut Vec<Problem>) {
+    if let Err(error) = EnvFilter::builder().parse(&config.log.level) {
+        let remedy = format!("{error}; expected a level such as \"info\", or a filter");
+        problems.push(Problem::new("log.level", &config.log.level, remedy));
+    }
 }
 
 fn check_namespaces(config: &Config, problems: &mut Vec<Problem>) {

@@ -138,6 +138,9 @@ pub struct Limits {
     pub max_attachments: usize,
     /// Packets that wait for one client.
     pub send_queue: usize,
+    /// Longest time in which a client takes nothing of what is sent to it.
+    #[serde(deserialize_with = "values::duration")]
+    pub write_timeout: Duration,
     /// Rooms that one socket may join.
     pub rooms_per_socket: usize,
     /// Bytes of the name of a room or event.

@@ -69,11 +69,12 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Whether the value of a key must not be printed.
+/// Whether the value of a key must not be printed: all that is near a secret, so that one under a
+/// misspelt key is not printed either.
 pub(super) fn is_secret(key: &str) -> bool {
-    ["api.keys", "auth.jwt.secret", "backplane.url"].iter().any(|secret| {
-        key == *secret || key.strip_prefix(secret).is_some_and(|rest| rest.starts_with('.'))
-    })
+    let section = key.split('.').next().unwrap_or_default();
+    let names_a_file = key.ends_with("_file");
+    ["api", "auth", "backplane"].contains(&section) && !names_a_file && key != "backplane.kind"
 }
 
 /// The known name that `unknown` was most likely meant to be.

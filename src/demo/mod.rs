@@ -57,9 +57,12 @@ pub(crate) fn pages(client: &Path) -> Result<Router, NoClient> {
 }
 
 /// What to try, for someone who just started the demo.
-pub(crate) fn welcome(public: &[SocketAddr], internal: &[SocketAddr], key: &Secret) -> String {
+pub(crate) fn welcome(public: &[SocketAddr], internal: &[SocketAddr], config: &Config) -> String {
     let port = |addresses: &[SocketAddr]| addresses.first().map_or(0, SocketAddr::port);
-    let (public, internal, key) = (port(public), port(internal), key.expose());
+    let (public, internal) = (port(public), port(internal));
+    // A key of somebody's own is not for the terminal.
+    let ours = config.api.keys == [Secret::new(API_KEY)];
+    let key = if ours { API_KEY } else { "<one of api.keys>" };
     format!(
         r#"
   Open http://127.0.0.1:{public}/ in two tabs, and publish into their room:

@@ -104,13 +104,14 @@ pub struct Outcome {
 /// Ends the work of a pod: announces, waits `delay`, closes every connection, and gives up waiting
 /// for them at `timeout`. `hurry` ends the waiting early.
 ///
-/// `connections` counts those that are open; `close_all` closes them, and is done when none is left.
+/// `connections` counts those that are open; `close_all` closes them over a time, and is done when none
+/// is left.
 pub async fn run(
     lifecycle: &Lifecycle,
     config: &Drain,
     hurry: impl Future<Output = ()>,
     connections: impl Fn() -> usize,
-    close_all: impl Future<Output = ()>,
+    close_all: impl AsyncFnOnce(Duration),
 ) -> Outcome {
     let begun = Instant::now();
     tokio::pin!(hurry);
@@ -124,10 +125,14 @@ pub async fn run(
     lifecycle.advance(Phase::Closing);
     let open = connections();
     tracing::info!(connections = open, timeout = ?config.timeout, "closing connections");
-    let patience = if in_no_hurry { config.timeout } else { Duration::ZERO };
+    let (window, patience) = if in_no_hurry {
+        (config.window, config.timeout)
+    } else {
+        (Duration::ZERO, Duration::ZERO)
+    };
     tokio::select! {
         biased; // even in a hurry, each connection is asked to close once
-        () = close_all => {}
+        () = close_all(window) => {}
         () = &mut hurry, if in_no_hurry => {}
         () = tokio::time::sleep(patience) => {}
     }
@@ -154,7 +159,8 @@ mod tests {
             &config(Duration::ZERO, Duration::from_secs(5)),
             std::future::pending(),
             || open.load(Ordering::SeqCst),
-            async {
+            async |window| {
+                assert_eq!(window, Duration::ZERO);
                 assert_eq!(lifecycle.phase(), Phase::Closing);
                 open.store(0, Ordering::SeqCst);
             },
@@ -169,8 +175,14 @@ mod tests {
         let lifecycle = Lifecycle::default();
         let begun = tokio::time::Instant::now();
         let config = config(Duration::from_secs(2), Duration::from_secs(3));
-        let outcome =
-            run(&lifecycle, &config, std::future::pending(), || 2, std::future::pending()).await;
+        let outcome = run(
+            &lifecycle,
+            &config,
+            std::future::pending(),
+            || 2,
+            async |_| std::future::pending().await,
+        )
+        .await;
         assert_eq!((outcome.connections, outcome.cut), (2, 2));
         assert_eq!(begun.elapsed(), Duration::from_secs(5));
     }

@@ -1,6 +1,8 @@
 //! Follows the WebSocket frames of a client (RFC 6455, section 5.2), and whether a message of it is
 //! complete: its frames, and the binary attachments that its Socket.IO packet announced.
 
+use super::attachments::announced;
+
 /// The first two bytes: opcode, mask bit and length.
 const HEADER: usize = 2;
 /// The longest header: with a length of eight bytes and a mask.
@@ -106,12 +108,9 @@ impl Frames {
         }
     }
 
-    /// How many attachments a text message announces, if it does: Engine.IO `4` (message), then
-    /// Socket.IO `5` (binary event) or `6` (binary ack), then their number.
+    /// How many attachments the text message announces, if it does.
     fn announced(&self) -> Option<u32> {
-        let head = std::str::from_utf8(&self.head[..usize::from(self.head_length)]).ok()?;
-        let packet = head.strip_prefix("45").or_else(|| head.strip_prefix("46"))?;
-        packet.split_once('-')?.0.parse().ok()
+        announced(&self.head[..usize::from(self.head_length)])
     }
 
     fn opcode(&self) -> u8 {

@@ -37,6 +37,10 @@ pub(super) enum Refusal {
     UnsupportedProtocol,
     /// The pod is about to end; another one will take the client.
     Draining,
+    /// The body of a request is larger than a message may be.
+    PayloadTooLarge,
+    /// The body of a request did not come in time.
+    RequestTimeout,
 }
 
 impl Refusal {
@@ -49,6 +53,8 @@ impl Refusal {
             Self::BadRequest => "bad_request",
             Self::UnsupportedProtocol => "unsupported_protocol",
             Self::Draining => "draining",
+            Self::PayloadTooLarge => "payload_too_large",
+            Self::RequestTimeout => "request_timeout",
         }
     }
 
@@ -60,37 +66,39 @@ impl Refusal {
             Self::BadHandshakeMethod => Some((2, "Bad handshake method")),
             Self::BadRequest => Some((3, "Bad request")),
             Self::UnsupportedProtocol => Some((5, "Unsupported protocol version")),
-            Self::Draining => None,
+            Self::Draining | Self::PayloadTooLarge | Self::RequestTimeout => None,
         }
     }
 }
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        counter!(REQUESTS_REFUSED.name, "code" => self.label()).increment(1);
-        match self.body() {
-            Some((code, message)) => {
-                (StatusCode::BAD_REQUEST, Json(json!({"code": code, "message": message})))
-                    .into_response()
-            }
-            None => {
-                // The client comes back by itself, and finds another pod.
-                let retry = [(header::RETRY_AFTER, HeaderValue::from_static("1"))];
-                let body = crate::error_body("draining", "this pod is about to end; try again");
-                (StatusCode::SERVICE_UNAVAILABLE, retry, Json(body)).into_response()
-            }
+        count_refused(self.label());
+        if let Some((code, message)) = self.body() {
+            let body = Json(json!({"code": code, "message": message}));
+            return (StatusCode::BAD_REQUEST, body).into_response();
         }
+        let (status, message) = match self {
+            Self::PayloadTooLarge => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than limits.max_payload")
+            }
+            Self::RequestTimeout => {
+                (StatusCode::REQUEST_TIMEOUT, "the body did not come within public.request_timeout")
+            }
+            _ => (StatusCode::SERVICE_UNAVAILABLE, "this pod is about to end; try again"),
+        };
+        let body = Json(crate::error_body(self.label(), message));
+        let mut response = (status, body).into_response();
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            // The client comes back by itself, and finds another pod.
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
     }
 }
 
-/// Counts an error that Engine.IO itself answered.
-pub(super) fn count_error(status: StatusCode) {
-    let code = match status {
-        StatusCode::PAYLOAD_TOO_LARGE => "payload_too_large",
-        StatusCode::BAD_REQUEST => "bad_request",
-        StatusCode::REQUEST_TIMEOUT => "request_timeout",
-        _ => "error",
-    };
+/// Counts a request that was refused for a reason that has no [`Refusal`].
+pub(super) fn count_refused(code: &'static str) {
     counter!(REQUESTS_REFUSED.name, "code" => code).increment(1);
 }
 

@@ -15,7 +15,7 @@ use tokio::{
 };
 use tower::ServiceExt;
 
-use super::requests::Remote;
+use super::{handshake::count_refused, requests::Remote};
 use crate::drain::{Lifecycle, Phase};
 
 /// A client can send a head of this many bytes; cookies and tokens fit.
@@ -158,6 +158,11 @@ async fn serve_connection(
         }
     };
     if let Err(error) = served {
+        if error.is_timeout() {
+            count_refused("head_timeout");
+        } else if error.is_parse() {
+            count_refused("bad_http");
+        }
         tracing::debug!(%remote, %error, "connection broken");
     }
 }

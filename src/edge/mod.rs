@@ -6,14 +6,17 @@
 //! - `sessions`: the connections that are open, and how each of them ended
 //! - `requests`: polling, and the way to `upgrade`
 //! - `upgrade`: takes a WebSocket stream over from HTTP
+//! - `frames`, `attachments`: whether a client has finished what it began to send
 //! - `memory`: that of closed connections, given back
 //! - `stream`: that stream, until it ends
 
+mod attachments;
 mod eio3;
 mod frames;
 mod handshake;
 mod listener;
 mod memory;
+mod patience;
 mod requests;
 mod sessions;
 mod stream;

@@ -15,7 +15,7 @@ use axum::{
     routing::any,
 };
 use http::{HeaderValue, Method, StatusCode, header};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use socketioxide::service::SocketIoService;
 use socketioxide_core::Sid;
 use tokio::time::Instant;
@@ -27,9 +27,9 @@ use tower_http::{
 
 use super::{
     eio3,
-    handshake::{Handshake, Refusal, count_error, websocket_key},
+    handshake::{Handshake, Refusal, count_refused, websocket_key},
     sessions::{CloseReason, Connection, Sessions},
-    stream::ClientStream,
+    stream::{ClientStream, Limits},
     upgrade,
 };
 use crate::{
@@ -47,8 +47,8 @@ pub struct Edge {
     sessions: Arc<Sessions>,
     lifecycle: Lifecycle,
     service: Service,
-    /// How long a client may leave a message unfinished.
-    message_timeout: Duration,
+    limits: Limits,
+    max_payload: usize,
 }
 
 impl Edge {
@@ -66,7 +66,11 @@ impl Edge {
             sessions,
             lifecycle,
             service,
-            message_timeout: config.public.request_timeout,
+            limits: Limits {
+                message_timeout: config.public.request_timeout,
+                write_timeout: config.limits.write_timeout,
+            },
+            max_payload: config.limits.max_payload,
         })
     }
 
@@ -97,52 +101,111 @@ impl Edge {
         connection.end_stream(CloseReason::ServerShuttingDown);
         // During an upgrade it has both.
         if let Some(sid) = connection.polling_sid() {
-            self.close_polling(&connection, sid).await;
+            self.service.end_polling(&connection, sid).await;
         }
     }
 
-    async fn close_polling(&self, connection: &Connection, sid: Sid) {
-        self.service.end_polling(sid).await;
-        if !connection.is_in_namespace() {
-            // Otherwise the end of its sockets is near: it brings the reason.
-            connection.end();
-        }
-    }
-
-    async fn handle(&self, remote: SocketAddr, request: Request) -> Result<Response, Refusal> {
+    async fn handle(
+        self: Arc<Self>,
+        remote: SocketAddr,
+        request: Request,
+    ) -> Result<Response, Refusal> {
         let key = websocket_key(request.headers()).cloned();
         let query = request.uri().query().unwrap_or_default();
         let handshake = Handshake::parse(request.method(), query, key.is_some(), &self.engine)?;
 
-        let connection = match handshake.sid {
-            Some(sid) => self.sessions.find(sid).ok_or(Refusal::SessionUnknown)?,
-            None if !self.lifecycle.accepts_sessions() => return Err(Refusal::Draining),
-            None => self.sessions.begin(remote, handshake.transport),
+        match (handshake.sid, key) {
+            (None, _) if !self.lifecycle.accepts_sessions() => Err(Refusal::Draining),
+            (None, Some(key)) => {
+                let connection = self.sessions.begin(remote, Transport::Websocket);
+                upgrade::accept(request, &key, connection, self.service.clone(), self.limits)
+            }
+            (None, None) => self.open_polling(remote, request).await,
+            (Some(sid), key) => {
+                let connection = self.sessions.find(sid).ok_or(Refusal::SessionUnknown)?;
+                match key {
+                    // It has its WebSocket, or is about to.
+                    Some(_) if connection.is_websocket() => Err(Refusal::BadRequest),
+                    Some(key) => upgrade::accept(
+                        request,
+                        &key,
+                        connection,
+                        self.service.clone(),
+                        self.limits,
+                    ),
+                    None => self.poll(connection, sid, handshake.eio3, request).await,
+                }
+            }
+        }
+    }
+
+    async fn open_polling(
+        &self,
+        remote: SocketAddr,
+        request: Request,
+    ) -> Result<Response, Refusal> {
+        let connection = self.sessions.begin(remote, Transport::Polling);
+        let mut request = bare(request)?;
+        request.extensions_mut().insert(connection.clone());
+        let response = self.service.http(request).await;
+        let (response, sid) = read_session_id(response).await;
+        if let Some(sid) = sid {
+            self.sessions.register(sid, &connection);
+        }
+        Ok(response)
+    }
+
+    /// A request of a polling session: GET for what waits for the client, POST with what it sends.
+    async fn poll(
+        self: Arc<Self>,
+        connection: Arc<Connection>,
+        sid: Sid,
+        eio3: bool,
+        request: Request,
+    ) -> Result<Response, Refusal> {
+        let response = if request.method() == Method::POST {
+            let (parts, body) = request.into_parts();
+            let body = match self.read_body(body).await {
+                Ok(body) => body,
+                Err(refusal) => {
+                    self.service.end_polling(&connection, sid).await;
+                    return Err(refusal);
+                }
+            };
+            if !eio3 && let Some(request) = connection.attachments().follow(&body) {
+                tokio::spawn(self.clone().await_attachments(connection.clone(), sid, request));
+            }
+            self.service.http(Request::from_parts(parts, Body::from(body))).await
+        } else {
+            self.service.http(request).await
         };
-        match (handshake.transport, key, handshake.sid) {
-            (Transport::Websocket, Some(key), _) => {
-                let patience = self.message_timeout;
-                upgrade::accept(request, &key, connection, self.service.clone(), patience)
-            }
-            (Transport::Websocket, None, _) => Err(Refusal::BadRequest),
-            (Transport::Polling, _, Some(sid)) => {
-                let response = self.service.http(request).await;
-                if response.status().is_client_error() && !connection.is_websocket() {
-                    // As on Node, a request that makes no sense is the last of its session.
-                    self.close_polling(&connection, sid).await;
-                }
-                Ok(if handshake.eio3 { poll_eio3(response).await } else { response })
-            }
-            (Transport::Polling, _, None) => {
-                let mut request = bare(request)?;
-                request.extensions_mut().insert(connection.clone());
-                let response = self.service.http(request).await;
-                let (response, sid) = read_session_id(response).await;
-                if let Some(sid) = sid {
-                    self.sessions.register(sid, &connection);
-                }
-                Ok(response)
-            }
+        if response.status().is_client_error() && !connection.is_websocket() {
+            // As on Node, a request that makes no sense is the last of its session.
+            self.service.end_polling(&connection, sid).await;
+        }
+        Ok(if eio3 { poll_eio3(response).await } else { response })
+    }
+
+    /// The body of a request, bounded in size and in time.
+    async fn read_body(&self, body: Body) -> Result<Bytes, Refusal> {
+        match Limited::new(body, self.max_payload).collect().await {
+            Ok(body) => Ok(body.to_bytes()),
+            Err(error) if error.is::<LengthLimitError>() => Err(Refusal::PayloadTooLarge),
+            Err(_) => Err(Refusal::RequestTimeout),
+        }
+    }
+
+    /// Ends a session whose announced attachments do not come.
+    async fn await_attachments(
+        self: Arc<Self>,
+        connection: Arc<Connection>,
+        sid: Sid,
+        request: u64,
+    ) {
+        tokio::time::sleep(self.limits.message_timeout).await;
+        if connection.attachments().stuck_since(request) {
+            connection.verdict(CloseReason::MessageTimeout);
+            self.service.end_polling(&connection, sid).await;
         }
     }
 }
@@ -201,18 +264,22 @@ impl Service {
             Ok(response) => response.map(Body::new),
             Err(never) => match never {},
         };
-        if response.status().is_client_error() || response.status().is_server_error() {
-            count_error(response.status());
+        if !response.status().is_success() {
+            count_refused("bad_request");
         }
         response
     }
 
-    /// Ends a polling session as its client would: there is no other way to end just one.
-    async fn end_polling(&self, sid: Sid) {
+    /// Ends a polling session as its client would: there is no other way to end just one. Does
+    /// nothing to a session that has ended, or has its WebSocket.
+    pub(super) async fn end_polling(&self, connection: &Connection, sid: Sid) {
         let uri = format!("{}/?EIO=4&transport=polling&sid={sid}", self.path);
         if let Ok(request) = Request::post(uri).body(Body::from("1")) {
-            // It may have ended already, so the answer says nothing.
             let _ = self.socketio.clone().oneshot(request).await;
+        }
+        if !connection.is_in_namespace() {
+            // Otherwise the end of its sockets is near: it brings the reason.
+            connection.end();
         }
     }
 

@@ -10,7 +10,7 @@ use std::{
     collections::HashMap,
     net::SocketAddr,
     sync::{
-        Arc, OnceLock, RwLock, Weak,
+        Arc, Mutex, OnceLock, RwLock, Weak,
         atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering},
     },
 };
@@ -20,6 +20,7 @@ use metrics::{counter, gauge};
 use socketioxide::socket::DisconnectReason;
 use socketioxide_core::Sid;
 
+use super::attachments::Attachments;
 use crate::{
     config::Transport,
     telemetry::metrics::{CONNECTIONS, CONNECTIONS_CLOSED, CONNECTIONS_OPENED},
@@ -73,6 +74,7 @@ impl Sessions {
             ended: AtomicBool::new(false),
             polling_sid: OnceLock::new(),
             stream: StreamControl::default(),
+            attachments: Mutex::default(),
         });
         write(&self.open).insert(number, Arc::downgrade(&connection));
         connection
@@ -111,6 +113,7 @@ pub struct Connection {
     /// Its session id, if it began with polling.
     polling_sid: OnceLock<Sid>,
     pub(super) stream: StreamControl,
+    attachments: Mutex<Attachments>,
 }
 
 /// How a WebSocket stream is told to end, from any task.
@@ -168,26 +171,29 @@ impl Connection {
         self.polling_sid.get().copied()
     }
 
+    /// Follows the attachments of its polling requests.
+    pub(super) fn attachments(&self) -> std::sync::MutexGuard<'_, Attachments> {
+        self.attachments.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Notes why the edge ends it.
+    pub(super) fn verdict(&self, reason: CloseReason) {
+        self.verdict.store(reason as u8, Ordering::Relaxed);
+    }
+
     /// Ends its WebSocket stream, as if the client had, for a reason of the edge's own.
     pub(super) fn end_stream(&self, reason: CloseReason) {
-        self.verdict.store(reason as u8, Ordering::Relaxed);
+        self.verdict(reason);
         self.stream.ended.store(true, Ordering::Release);
         self.stream.reader.wake();
     }
 
-    /// Moves the connection to another transport. Says whether it was on the other one.
-    pub(super) fn use_transport(&self, transport: Transport) -> bool {
-        if self.ended.load(Ordering::Relaxed) {
-            return false;
+    /// Moves the connection to a WebSocket.
+    pub(super) fn use_websocket(&self) {
+        if !self.websocket.swap(true, Ordering::Relaxed) && !self.ended.load(Ordering::Relaxed) {
+            gauge!(CONNECTIONS.name, "transport" => name(Transport::Polling)).decrement(1);
+            gauge!(CONNECTIONS.name, "transport" => name(Transport::Websocket)).increment(1);
         }
-        let websocket = transport == Transport::Websocket;
-        let moved = self.websocket.swap(websocket, Ordering::Relaxed) != websocket;
-        if moved {
-            let before = if websocket { Transport::Polling } else { Transport::Websocket };
-            gauge!(CONNECTIONS.name, "transport" => name(before)).decrement(1);
-            gauge!(CONNECTIONS.name, "transport" => name(transport)).increment(1);
-        }
-        moved
     }
 }
 
@@ -236,10 +242,12 @@ pub enum CloseReason {
     ServerShuttingDown,
     /// The client began a message, or announced attachments, and did not go on. Ours: Node waits.
     MessageTimeout,
+    /// The client took nothing of what was sent to it. Ours: on Node it runs into the ping timeout.
+    WriteTimeout,
 }
 
 impl CloseReason {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::NoNamespace,
         Self::TransportClose,
         Self::TransportError,
@@ -249,6 +257,7 @@ impl CloseReason {
         Self::ServerNamespaceDisconnect,
         Self::ServerShuttingDown,
         Self::MessageTimeout,
+        Self::WriteTimeout,
     ];
 
     fn from_index(index: u8) -> Self {
@@ -267,6 +276,7 @@ impl CloseReason {
             Self::ServerNamespaceDisconnect => "server namespace disconnect",
             Self::ServerShuttingDown => "server shutting down",
             Self::MessageTimeout => "message timeout",
+            Self::WriteTimeout => "write timeout",
         }
     }
 }

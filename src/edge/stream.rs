@@ -9,11 +9,10 @@
 //! transport closed, and comes back.
 
 use std::{
-    future::Future,
     io,
     pin::Pin,
     sync::{Arc, atomic::Ordering},
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -21,22 +20,13 @@ use bytes::{Buf, Bytes};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
-    time::Sleep,
 };
 
 use super::{
     frames::Frames,
+    patience::Patience,
     sessions::{CloseReason, Connection},
 };
-use crate::config::Transport;
-
-/// How long a client may leave a message unfinished.
-#[derive(Debug)]
-struct Patience {
-    limit: Duration,
-    /// Set while something is unfinished: an idle connection has no timer.
-    timer: Option<Pin<Box<Sleep>>>,
-}
 
 /// A client's text frame with the Engine.IO packet `1` (close), masked with zeros.
 const GOODBYE: &[u8] = &[0x81, 0x81, 0, 0, 0, 0, b'1'];
@@ -46,21 +36,63 @@ pub(super) struct ClientStream {
     /// What is read before the rest: bytes that the client sent right behind its handshake.
     early: Bytes,
     frames: Frames,
-    patience: Patience,
+    /// Runs while a message of the client is unfinished.
+    unfinished: Patience,
+    /// Runs while the client takes nothing of what is written to it.
+    unread: Patience,
     connection: Arc<Connection>,
-    upgrades_polling: bool,
+    /// What to do with the polling session that this stream upgrades, once the stream has ended.
+    upgrades: Option<Box<dyn FnOnce() + Send>>,
     said_goodbye: bool,
 }
 
+/// How long a client may keep the stream waiting.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// With a message, or its attachments, unfinished.
+    pub message_timeout: Duration,
+    /// With what is written to it unread.
+    pub write_timeout: Duration,
+}
+
 impl ClientStream {
-    /// `limit` is how long the client may leave a message unfinished.
-    pub fn new(tcp: TcpStream, early: &[u8], connection: Arc<Connection>, limit: Duration) -> Self {
-        let upgrades_polling = connection.use_transport(Transport::Websocket);
-        // A copy: a slice of hyper's buffer would keep all of that.
-        let early = Bytes::copy_from_slice(early);
-        let patience = Patience { limit, timer: None };
-        let frames = Frames::default();
-        Self { tcp, early, frames, patience, connection, upgrades_polling, said_goodbye: false }
+    /// `upgrades` is called when a stream that upgrades a polling session has ended.
+    pub fn new(
+        tcp: TcpStream,
+        early: &[u8],
+        connection: Arc<Connection>,
+        limits: Limits,
+        upgrades: Option<Box<dyn FnOnce() + Send>>,
+    ) -> Self {
+        connection.use_websocket();
+        Self {
+            tcp,
+            // A copy: a slice of hyper's buffer would keep all of that.
+            early: Bytes::copy_from_slice(early),
+            frames: Frames::default(),
+            unfinished: Patience::new(limits.message_timeout),
+            unread: Patience::new(limits.write_timeout),
+            connection,
+            upgrades,
+            said_goodbye: false,
+        }
+    }
+
+    /// Ends the stream of a client that takes nothing for too long. Gap: the writer of socketioxide
+    /// would wait for it for ever, and keep the session from closing.
+    fn in_time<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        written: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.unread.stop();
+            return written;
+        }
+        self.unread.start();
+        ready!(self.unread.poll_over(context));
+        self.connection.end_stream(CloseReason::WriteTimeout);
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
     /// Ends the stream for socketioxide: with a goodbye, or at once in the middle of a frame.
@@ -74,9 +106,10 @@ impl ClientStream {
 
 impl Drop for ClientStream {
     fn drop(&mut self) {
-        if self.upgrades_polling {
-            // An upgrade that failed leaves its session to polling.
-            self.connection.use_transport(Transport::Polling);
+        if let Some(ended) = self.upgrades.take() {
+            // A WebSocket that dies in the middle of its upgrade would leave a session that polls
+            // in vain: socketioxide never takes the upgrade back.
+            ended();
         } else if !self.connection.is_in_namespace() {
             // Otherwise the end of its sockets comes first: it brings the reason.
             self.connection.end();
@@ -105,34 +138,23 @@ impl AsyncRead for ClientStream {
             match Pin::new(&mut self.tcp).poll_read(context, buffer) {
                 Poll::Ready(read) => read?,
                 Poll::Pending => {
-                    std::task::ready!(self.patience.poll_over(context));
+                    ready!(self.unfinished.poll_over(context));
                     self.connection.end_stream(CloseReason::MessageTimeout);
                     self.end(buffer);
                     return Poll::Ready(Ok(()));
                 }
             }
         }
-        let Self { frames, patience, .. } = &mut *self;
+        let Self { frames, unfinished, .. } = &mut *self;
         let progress = frames.follow(&buffer.filled()[before..]);
-        patience.note(frames.is_complete(), progress);
+        if frames.is_complete() {
+            unfinished.stop();
+        } else if progress {
+            unfinished.restart();
+        } else {
+            unfinished.start();
+        }
         Poll::Ready(Ok(()))
-    }
-}
-
-impl Patience {
-    fn note(&mut self, complete: bool, progress: bool) {
-        if complete {
-            self.timer = None;
-        } else if progress || self.timer.is_none() {
-            self.timer = Some(Box::pin(tokio::time::sleep(self.limit)));
-        }
-    }
-
-    fn poll_over(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        match &mut self.timer {
-            Some(timer) => timer.as_mut().poll(context),
-            None => Poll::Pending,
-        }
     }
 }
 
@@ -142,7 +164,8 @@ impl AsyncWrite for ClientStream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.tcp).poll_write(context, bytes)
+        let written = Pin::new(&mut self.tcp).poll_write(context, bytes);
+        self.in_time(context, written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -158,7 +181,8 @@ impl AsyncWrite for ClientStream {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.tcp).poll_write_vectored(context, slices)
+        let written = Pin::new(&mut self.tcp).poll_write_vectored(context, slices);
+        self.in_time(context, written)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -7,7 +7,7 @@
 //! request that owns its few bytes. When upstream keeps a smaller request by itself, the copying
 //! can go; owning the stream stays, for the drain and for write time-outs.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{body::Body, extract::Request, response::Response};
 use http::{HeaderValue, StatusCode, Uri, header};
@@ -15,7 +15,12 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tungstenite::handshake::derive_accept_key;
 
-use super::{handshake::Refusal, requests::Service, sessions::Connection, stream::ClientStream};
+use super::{
+    handshake::Refusal,
+    requests::Service,
+    sessions::Connection,
+    stream::{ClientStream, Limits},
+};
 
 /// Answers the WebSocket handshake, and gives the stream to socketioxide once HTTP lets go of it.
 ///
@@ -25,7 +30,7 @@ pub(super) fn accept(
     key: &HeaderValue,
     connection: Arc<Connection>,
     service: Service,
-    message_timeout: Duration,
+    limits: Limits,
 ) -> Result<Response, Refusal> {
     let response = Response::builder()
         .status(StatusCode::SWITCHING_PROTOCOLS)
@@ -45,8 +50,15 @@ pub(super) fn accept(
         let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else {
             return tracing::error!("bug: the public listener serves something else than TCP");
         };
-        let stream =
-            ClientStream::new(parts.io.into_inner(), &parts.read_buf, connection, message_timeout);
+        let upgrades = connection.polling_sid().map(|sid| {
+            let (service, connection) = (service.clone(), connection.clone());
+            let end = move || {
+                drop(tokio::spawn(async move { service.end_polling(&connection, sid).await }))
+            };
+            Box::new(end) as Box<dyn FnOnce() + Send>
+        });
+        let tcp = parts.io.into_inner();
+        let stream = ClientStream::new(tcp, &parts.read_buf, connection, limits, upgrades);
         if let Err(error) = service.websocket(stream, bare).await {
             tracing::debug!(%error, "WebSocket refused");
         }

@@ -44,7 +44,7 @@ impl Relay {
                 if !self.rooms.may_relay(event.name(), room) {
                     return Err(event_denied());
                 }
-                if !event.socket().rooms().iter().any(|joined| joined == room) {
+                if !event.socket().is_in(room) {
                     let message = "only members may emit to this room; join it first";
                     return Err(Refusal::new(codes::NOT_IN_ROOM, message));
                 }

@@ -15,7 +15,7 @@ use socketioxide_core::Value;
 use super::{
     Refusal, Reply, codes,
     connect::Member,
-    event::{Event, Socket},
+    event::{Event, Socket, count_unsent},
     payload::{Malformed, inspect},
 };
 use crate::{backplane::Adapter, telemetry::metrics::EVENTS};
@@ -96,7 +96,7 @@ fn finish(
     };
     if ack.is_some() {
         let Ok(sender) = AckSender::<Adapter>::from_message_parts(socket, payload, ack);
-        if let Err(error) = sender.send(&reply) {
+        if let Err(error) = sender.send(&reply).inspect_err(count_unsent) {
             tracing::debug!(socket = %socket.id, %error, "the ack cannot be sent");
         }
     }

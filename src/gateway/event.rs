@@ -9,7 +9,7 @@ use socketioxide::{
 use socketioxide_core::{Sid, Value};
 
 use super::{Refusal, auth::Claims, codes, connect::Member, payload::Head};
-use crate::backplane::{Adapter, Backplane, Emit, EncodeError, Source};
+use crate::backplane::{Adapter, Backplane, Emit, EncodeError, Source, count_dropped};
 
 /// Handles the events of a pattern. Called in the order in which a client sent them, before the
 /// next packet of that client is read: it must not block.
@@ -126,7 +126,7 @@ impl Socket<'_> {
     /// # Errors
     /// If the arguments cannot be written, if its queue is full, or if it is gone.
     pub fn emit<T: Serialize + ?Sized>(&self, event: &str, arguments: &T) -> Result<(), SendError> {
-        self.socket.emit(event, arguments)
+        self.socket.emit(event, arguments).inspect_err(count_unsent)
     }
 
     /// Sends it an event, and gives its answer: the first argument of the ack.
@@ -143,7 +143,10 @@ impl Socket<'_> {
         T: Serialize + ?Sized,
         A: DeserializeOwned + Send + 'static,
     {
-        self.socket.timeout(timeout).emit_with_ack::<T, A>(event, arguments)
+        self.socket
+            .timeout(timeout)
+            .emit_with_ack::<T, A>(event, arguments)
+            .inspect_err(count_unsent)
     }
 
     /// The other sockets of a room.
@@ -175,9 +178,21 @@ impl Socket<'_> {
         self.member.backplane.leave(self.namespace(), self.socket.id, rooms);
     }
 
-    /// Whether a room is that of a socket's own id, here or elsewhere in the namespace.
+    /// Whether it is in a room.
+    pub fn is_in(&self, room: &str) -> bool {
+        self.member.backplane.is_member(self.namespace(), self.socket.id, room)
+    }
+
+    /// Whether a room is that of the own id of a socket that is connected.
     pub fn is_id(&self, room: &str) -> bool {
-        self.member.backplane.is_socket(self.namespace(), room)
+        self.member.backplane.is_socket(room)
+    }
+}
+
+/// Counts a packet that could not be put in the queue of a client.
+pub(super) fn count_unsent(error: &SendError) {
+    if let SendError::Socket(error) = error {
+        count_dropped(error);
     }
 }
 

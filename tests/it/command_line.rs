@@ -39,8 +39,8 @@ fn the_printed_defaults_are_a_valid_configuration() {
 #[test]
 fn check_config_says_all_that_is_wrong_with_exit_code_64() {
     let file = config_file(
-        "[public]\nlisen = \"x\"\npath = \"nowhere\"\n[drain]\ntimeout = \"1s\"\nwindow = \"2s\"\n\
-         [backplane]\nkind = \"pubsub\"\n[namespaces.\"/\"]\n",
+        "[public]\nlisen = \"x\"\npath = \"//\"\ntcp_keepalive = \"500ms\"\n[drain]\ntimeout = \"1s\"\nwindow = \"2s\"\n\
+         [log]\nlevel = \"a=b=c\"\n[backplane]\nkind = \"pubsub\"\n[namespaces.\"/\"]\n",
     );
     let output = run(&[
         "check-config",
@@ -54,12 +54,14 @@ fn check_config_says_all_that_is_wrong_with_exit_code_64() {
     for line in [
         "public.lisen = \"x\" (file ",
         "did you mean `listen`?",
-        "public.path = \"nowhere\": expected a path",
+        "public.path = \"//\": expected a path",
+        "public.tcp_keepalive = 500ms: the system takes whole seconds",
         "drain.timeout = 1s: must be longer than drain.window",
         "backplane.kind = \"pubsub\" (file ",
         "expected one of \"none\"",
         "namespaces./.auth = \"required\": needs auth.jwt.secret",
         "limits.send_queue = 1: must be at least 16",
+        "log.level = \"a=b=c\": ",
     ] {
         assert!(text.contains(line), "{line}\nin\n{text}");
     }
@@ -147,11 +149,11 @@ async fn secrets_come_from_files_and_never_reach_the_log() {
     let keys = config_file(&format!("{API_KEY}\n\nanother-key-of-the-tests\n"));
     let jwt = config_file(secret);
     let config = format!(
-        "[api]\nkeys_file = {:?}\n[auth.jwt]\nsecret_file = {:?}\n[log]\nlevel = \"trace\"\n[namespaces.\"/\"]\n",
+        "[api]\nkeys_file = {:?}\n[auth.jwt]\nsecret_file = {:?}\n[namespaces.\"/\"]\n",
         keys.path(),
         jwt.path()
     );
-    let pod = Pod::start(&config);
+    let pod = Pod::start_with_log(&config, "trace");
     let event = json!({"event": "e", "args": ["a payload that is private"]});
     assert_eq!(pod.publish(&event).await.0, 200);
     let (status, _) = pod.publish_raw(Some("another-key-of-the-tests"), event.to_string()).await;

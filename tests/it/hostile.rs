@@ -1,6 +1,6 @@
 //! What no client should send is answered or closed, counted, and disturbs nobody else.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tokio::{
@@ -45,44 +45,47 @@ async fn nonsense_from_a_member_closes_its_connection() {
     let pod = Pod::start(OPEN);
     let mut witness = Witness::new(&pod).await;
     let long_count = format!("45{}-[\"chat\"]", "9".repeat(40));
-    for (message, reason) in [
+    for message in [
         // Engine.IO
-        (text(""), "parse error"),
-        (text("9"), "parse error"),
-        (text("0"), "parse error"),
-        (text("nonsense"), "parse error"),
+        text(""),
+        text("9"),
+        text("0"),
+        text("nonsense"),
         // Socket.IO
-        (text("4"), "parse error"),
-        (text("49"), "parse error"),
-        (text("42"), "parse error"),
-        (text("42{"), "parse error"),
-        (text("42[]"), "parse error"),
-        (text("42[1]"), "parse error"),
-        (text(r#"42["chat","public-a""#), "parse error"),
-        (text("43[\"no ack id\"]"), "parse error"),
-        (text("44{\"message\":\"not for servers\"}"), "parse error"),
-        (text("45[\"no count\"]"), "parse error"),
-        (text(&long_count), "parse error"),
-        (text("451001-[\"too many attachments\"]"), "parse error"),
-        (Message::binary(vec![1, 2, 3]), "parse error"),
-        // Events of a namespace that it has not joined.
-        (text(r#"42/second,["chat","public-a"]"#), "no namespace"),
+        text("4"),
+        text("49"),
+        text("42"),
+        text("42{"),
+        text("42[]"),
+        text("42[1]"),
+        text(r#"42["chat","public-a""#),
+        text("43[\"no ack id\"]"),
+        text("44{\"message\":\"not for servers\"}"),
+        text("45[\"no count\"]"),
+        text(&long_count),
+        text("451001-[\"too many attachments\"]"),
+        Message::binary(vec![1, 2, 3]),
     ] {
-        let label = format!("{CLOSED}{{reason=");
-        let before = pod.metric(&label).await;
+        let closed = format!("{CLOSED}{{reason=\"parse error\"}}");
+        let before = pod.metric(&closed).await;
         let mut raw = Raw::member(&pod).await;
         raw.send(message.clone()).await;
-        if reason == "no namespace" {
-            // Node closes such a client; socketioxide takes no notice of an unknown namespace.
-            raw.send(text(r#"421["leave",{"rooms":[]}]"#)).await;
-            raw.expect("431[").await;
-            continue;
-        }
         raw.closed().await;
-        pod.metric_reaches(&label, before + 1.0).await;
-        assert!(pod.metric(&format!("{CLOSED}{{reason=\"{reason}\"")).await >= 1.0, "{message}");
+        pod.metric_reaches(&closed, before + 1.0).await;
         witness.is_well(&pod).await;
     }
+}
+
+#[tokio::test]
+async fn an_event_for_a_namespace_that_is_not_joined_changes_nothing() {
+    let pod = Pod::start(OPEN);
+    let mut witness = Witness::new(&pod).await;
+    let mut raw = Raw::member(&pod).await;
+    // Node closes such a client; socketioxide takes no notice.
+    raw.send(text(r#"42/second,["chat","public-a"]"#)).await;
+    raw.send(text(r#"421["leave",{"rooms":[]}]"#)).await;
+    raw.expect("431[").await;
+    witness.is_well(&pod).await;
 }
 
 #[tokio::test]
@@ -200,27 +203,116 @@ async fn the_second_of_two_polls_ends_the_session() {
 }
 
 #[tokio::test]
-async fn clients_that_send_nothing_are_closed_in_time() {
-    let pod = Pod::start(
-        "engine.connect_timeout = \"300ms\"\npublic.request_timeout = \"300ms\"\napi.keys = [\"a-key-for-the-tests-only\"]",
-    );
-    // A WebSocket that joins no namespace.
+async fn a_websocket_that_sends_nothing_is_closed_in_time() {
+    let pod = Pod::start("engine.connect_timeout = \"300ms\"");
     let mut raw = Raw::open(&pod).await;
     raw.closed().await;
     pod.metric_reaches(&format!("{CLOSED}{{reason=\"no namespace\"}}"), 1.0).await;
+}
 
-    // A connection without a request, one with half a head, one with half a body.
+#[tokio::test]
+async fn half_a_request_is_closed_in_time() {
+    let pod = Pod::start(&format!("public.request_timeout = \"300ms\"\n{OPEN}"));
+    let mut witness = Witness::new(&pod).await;
     let session = open_polling(&pod).await;
     let path = session.split_once("/socket.io").unwrap().1;
     let half_body =
         format!("POST /socket.io{path} HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n42[");
-    for sent in ["", "GET /socket.io/?EIO=4", &half_body] {
+    for (sent, answer, code) in [
+        ("", "", "head_timeout"),
+        ("GET /socket.io/?EIO=4", "", "head_timeout"),
+        (&half_body, "HTTP/1.1 408", "request_timeout"),
+        ("nonsense\r\n\r\n", "HTTP/1.1 400", "bad_http"),
+    ] {
+        let refused = format!("{REFUSED}{{code=\"{code}\"}}");
+        let before = pod.metric(&refused).await;
         let mut tcp = TcpStream::connect(&pod.public).await.unwrap();
         tcp.write_all(sent.as_bytes()).await.unwrap();
-        let mut answer = Vec::new();
-        let read = tokio::time::timeout(PATIENCE, tcp.read_to_end(&mut answer)).await;
+        let mut answered = String::new();
+        let read = tokio::time::timeout(PATIENCE, tcp.read_to_string(&mut answered)).await;
         assert!(read.is_ok(), "{sent:?} is not closed");
+        assert!(answered.starts_with(answer), "{sent:?}: {answered}");
+        pod.metric_reaches(&refused, before + 1.0).await;
+        witness.is_well(&pod).await;
     }
+}
+
+#[tokio::test]
+async fn an_upgrade_that_fails_ends_its_session() {
+    let pod = Pod::start(OPEN);
+    for packets in [vec![], vec![text("2probe")], vec![text("nonsense")]] {
+        let session = open_polling(&pod).await;
+        let client = reqwest::Client::new();
+        client.post(&session).body("40").send().await.unwrap();
+        pod.metric_reaches("roomcast_sockets{", 1.0).await;
+        let url = session.replace("http://", "ws://").replace("polling", "websocket");
+        let (mut websocket, _) = tokio_tungstenite::connect_async(&url).await.unwrap();
+        // While one upgrade is under way, there is no second.
+        let second = tokio_tungstenite::connect_async(&url).await.unwrap_err();
+        assert!(second.to_string().contains("400"), "{second}");
+        for packet in packets {
+            futures_util::SinkExt::send(&mut websocket, packet).await.unwrap();
+        }
+        drop(websocket);
+        nothing_is_left(&pod).await;
+        assert_eq!(get(&session).await.0, 400);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_reads_nothing_is_closed_in_time() {
+    let pod = Pod::start(&format!("limits.write_timeout = \"500ms\"\n{OPEN}"));
+    let mut witness = Witness::new(&pod).await;
+    let stuck = Raw::member(&pod).await;
+    let chunk = json!({"event": "big", "rooms": ["public-a"], "args": ["x".repeat(900_000)]});
+    // More than the buffers of both ends of the connection hold.
+    for _ in 0..30 {
+        assert_eq!(pod.publish(&chunk).await.0, 200);
+        assert!(witness.0.next().await.unwrap().starts_with(r#"42["big""#));
+    }
+    pod.metric_reaches(&format!("{CLOSED}{{reason=\"write timeout\"}}"), 1.0).await;
+    assert_eq!(pod.metric("roomcast_sockets{").await, 1.0);
+    witness.is_well(&pod).await;
+    drop(stuck);
+}
+
+#[tokio::test]
+async fn announced_attachments_of_a_polling_client_are_awaited_in_time() {
+    let pod = Pod::start(&format!("public.request_timeout = \"400ms\"\n{OPEN}"));
+    let mut witness = Witness::new(&pod).await;
+    let session = open_polling(&pod).await;
+    let client = reqwest::Client::new();
+    let post = |body: &'static str| client.post(&session).body(body).send();
+    post("40").await.unwrap();
+    // Attachments may come in a later request.
+    post(r#"452-["chat","public-a",{"_placeholder":true,"num":1}]"#).await.unwrap();
+    assert_eq!(post("bAQL/\u{1e}bAQL/").await.unwrap().status(), 200);
+    assert_eq!(post(r#"452-["chat","public-a"]"#).await.unwrap().status(), 200);
+    assert_eq!(post("bAQL/").await.unwrap().status(), 200);
+    pod.metric_reaches(&format!("{CLOSED}{{reason=\"message timeout\"}}"), 1.0).await;
+    assert_eq!(get(&session).await.0, 400);
+    witness.is_well(&pod).await;
+}
+
+#[tokio::test]
+async fn the_id_of_a_client_is_no_room_for_others_in_any_namespace() {
+    let pod = Pod::start(
+        "[namespaces.\"/\"]\nauth = \"none\"\n[namespaces.\"/wide\"]\nauth = \"none\"\n\
+         [[namespaces.\"/wide\".rooms]]\npattern = \"*\"\njoin = \"anyone\"\n",
+    );
+    let mut victim = Raw::open(&pod).await;
+    victim.send(text("40")).await;
+    let connected = victim.next().await.unwrap();
+    let id = connected.strip_prefix("40{\"sid\":\"").unwrap().trim_end_matches("\"}");
+    let mut other = Raw::open(&pod).await;
+    other.send(text("40/wide,")).await;
+    other.expect("40/wide,").await;
+    other.send(text(&format!(r#"42/wide,0["join",{{"rooms":["{id}","free"]}}]"#))).await;
+    let answer = other.next().await.unwrap();
+    assert!(
+        answer.contains(r#""joined":["free"]"#) && answer.contains("room_reserved"),
+        "{answer}"
+    );
 }
 
 #[tokio::test]
@@ -237,11 +329,7 @@ async fn a_thousand_clients_that_leave_in_any_state_leave_nothing_behind() {
         tcp.write_all(&bytes[..sent]).await.unwrap();
         drop(tcp);
     }
-    let begun = std::time::Instant::now();
-    while pod.metric("roomcast_connections{").await + pod.metric("roomcast_sockets{").await > 0.0 {
-        assert!(begun.elapsed() < PATIENCE, "connections are left");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    nothing_is_left(&pod).await;
     Witness::new(&pod).await.is_well(&pod).await;
 }
 
@@ -261,6 +349,7 @@ async fn messages_that_are_never_finished_are_closed_in_time() {
             .enumerate()
     {
         let mut raw = Raw::member(&pod).await;
+        raw.answers = false; // a pong is not allowed in the middle of a message
         for message in messages {
             raw.send(message).await;
         }
@@ -268,6 +357,15 @@ async fn messages_that_are_never_finished_are_closed_in_time() {
         pod.metric_reaches(&format!("{CLOSED}{{reason=\"message timeout\"}}"), (count + 1) as f64)
             .await;
         witness.is_well(&pod).await;
+    }
+}
+
+/// Waits until no connection and no socket is open.
+async fn nothing_is_left(pod: &Pod) {
+    let begun = Instant::now();
+    while pod.metric("roomcast_connections{").await + pod.metric("roomcast_sockets{").await > 0.0 {
+        assert!(begun.elapsed() < PATIENCE, "connections are left");
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 

@@ -6,14 +6,18 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, tungstenite::Message};
 
 use super::support::{PATIENCE, Pod};
 
-pub struct Raw(WebSocketStream<MaybeTlsStream<TcpStream>>);
+pub struct Raw {
+    stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    /// Whether it answers pings.
+    pub answers: bool,
+}
 
 impl Raw {
     /// A WebSocket with an open Engine.IO session, in no namespace yet.
     pub async fn open(pod: &Pod) -> Self {
         let url = format!("ws://{}/socket.io/?EIO=4&transport=websocket", pod.public);
         let (stream, _) = tokio_tungstenite::connect_async(url).await.unwrap();
-        let mut raw = Self(stream);
+        let mut raw = Self { stream, answers: true };
         assert!(raw.next().await.unwrap().starts_with("0{"));
         raw
     }
@@ -30,16 +34,18 @@ impl Raw {
 
     pub async fn send(&mut self, message: Message) {
         // The server may have closed already: then the test sees that next.
-        let _ = self.0.send(message).await;
+        let _ = self.stream.send(message).await;
     }
 
     /// The next text, but for pings, which are answered; `None` once the server has closed.
     pub async fn next(&mut self) -> Option<String> {
         let next = async {
             loop {
-                match self.0.next().await {
+                match self.stream.next().await {
                     Some(Ok(Message::Text(text))) if text.as_str() == "2" => {
-                        let _ = self.0.send(Message::text("3")).await;
+                        if self.answers {
+                            let _ = self.stream.send(Message::text("3")).await;
+                        }
                     }
                     Some(Ok(Message::Text(text))) => return Some(text.to_string()),
                     Some(Ok(Message::Close(_)) | Err(_)) | None => return None,

@@ -1,7 +1,5 @@
 //! How a pod ends.
 
-use std::time::Duration;
-
 use super::{
     raw::Raw,
     support::{OPEN, Pod, get, wait_for},
@@ -9,7 +7,7 @@ use super::{
 
 #[tokio::test]
 async fn it_announces_refuses_closes_and_exits_with_0() {
-    let mut pod = Pod::start(&format!("drain.delay = \"700ms\"\ndrain.window = \"200ms\"\n{OPEN}"));
+    let mut pod = Pod::start(&format!("drain.delay = \"3s\"\ndrain.window = \"200ms\"\n{OPEN}"));
     let mut members = Vec::new();
     for _ in 0..10 {
         members.push(Raw::member(&pod).await);
@@ -44,7 +42,7 @@ async fn it_announces_refuses_closes_and_exits_with_0() {
     let last = last_line(&pod);
     assert_eq!([&last["connections"], &last["closed"], &last["cut"]], [13, 13, 0]);
     let seconds = last["seconds"].as_f64().unwrap();
-    assert!((0.8..5.0).contains(&seconds), "{seconds}");
+    assert!((3.0..20.0).contains(&seconds), "{seconds}");
 }
 
 #[tokio::test]
@@ -64,14 +62,13 @@ async fn a_client_that_does_not_read_is_cut_at_the_timeout() {
     drop(reader);
 }
 
-#[tokio::test]
-async fn a_second_signal_ends_it_now() {
+#[test]
+fn a_second_signal_ends_it_now() {
     let mut pod = Pod::start("drain.delay = \"1h\"\ndrain.timeout = \"1h\"");
     pod.signal("-INT");
     wait_for("the first signal", || {
         pod.logs().iter().any(|line| line["message"] == "signal received").then_some(())
     });
-    tokio::time::sleep(Duration::from_millis(10)).await; // two equal signals at once are one
     pod.signal("-TERM");
     assert_eq!(pod.wait().code(), Some(0));
 }

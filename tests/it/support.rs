@@ -46,10 +46,14 @@ pub struct Pod {
 
 impl Pod {
     pub fn start(config: &str) -> Self {
+        Self::start_with_log(config, "debug")
+    }
+
+    pub fn start_with_log(config: &str, level: &str) -> Self {
         let file = config_file(config);
         let mut child = roomcast()
             .args(["--listen", "127.0.0.1:0", "--internal-listen", "127.0.0.1:0"])
-            .args(["--set", "log.format=json", "--set", "log.level=debug"])
+            .args(["--set", "log.format=json", "--set", &format!("log.level={level}")])
             .arg("--config")
             .arg(file.path())
             .stderr(Stdio::piped())

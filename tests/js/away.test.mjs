@@ -32,14 +32,14 @@ everyClient(({ version, way, io, options }) => {
   }
 
   test(`client ${version} over ${way} waits outside a pod that is about to end`, async () => {
-    const pod = await startPod(`drain.delay = "1s"`);
+    const pod = await startPod(`drain.delay = "4s"`);
     const inside = await clients.connect(io, pod.url, options);
+    const gone = next(inside, "disconnect");
     const end = pod.stop();
     await until("not ready", async () => (await fetch(`${pod.internal}/readyz`)).status === 503);
     const outside = clients.open(io, pod.url, options);
     await next(outside, "connect_error");
     assert.ok(inside.connected, "those inside are served while the drain is announced");
-    const gone = next(inside, "disconnect");
     await gone;
     assert.equal(await end, 0);
 

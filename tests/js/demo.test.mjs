@@ -74,6 +74,7 @@ test("two tabs chat, see each other, and hear a backend", async () => {
 
 test("the page says so when the pod goes, and recovers when it is back", async () => {
   const { page } = await tab("Ada");
+  await page.locator("#transport", { hasText: /^websocket$/ }).waitFor();
   await pod.stop();
   await page.getByText("Connection lost: transport close").waitFor();
   assert.equal(await page.locator("#state").innerText(), "reconnecting");

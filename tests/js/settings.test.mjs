@@ -40,8 +40,8 @@ join = "authenticated"
     assert.match(await refusal(pod, {}), /authentication required/);
     assert.match(await refusal(pod, { token: "no.token.atall" }), /invalid/);
     assert.match(await refusal(pod, { token: 42 }), /authentication required/);
-    const expired = mint("--ttl", "1s", "--claim", "nbf=9999999999");
-    assert.match(await refusal(pod, { token: expired }), /invalid/);
+    const early = mint("--claim", "nbf=9999999999");
+    assert.match(await refusal(pod, { token: early }), /invalid/);
     const socket = await clients.connect(io, pod.url, { auth: { token: mint() } });
     assert.deepEqual(await joinMembers(socket), { joined: ["members"], rejected: [] });
     assert.equal(await pod.metric("roomcast_connects_refused_total"), 4);

@@ -15,6 +15,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end }}
 
 {{- define "roomcast.config" -}}
+{{- if le (int .Values.drain.timeoutSeconds) (int .Values.drain.windowSeconds) -}}
+{{- fail "drain.timeoutSeconds must be more than drain.windowSeconds" -}}
+{{- end -}}
 {{- $drain := dict
   "delay" (printf "%ds" (int .Values.drain.delaySeconds))
   "window" (printf "%ds" (int .Values.drain.windowSeconds))

@@ -86,10 +86,12 @@ test("values that make no sense are refused", () => {
     { replicaCount: 3 },
     { config: { drain: { delay: "1s" } } },
     { drain: { delaySeconds: "5s" } },
-    { internalService: { type: "LoadBalancer", port: 0 } },
+    { internalService: { type: "LoadBalancer" } },
+    { publicService: { port: 0 } },
+    { drain: { windowSeconds: 60 } },
   ]) {
     const { status, stderr } = template(values);
     assert.notEqual(status, 0, JSON.stringify(values));
-    assert.match(stderr, /specifications of the schema/);
+    assert.match(stderr, /specifications of the schema|must be more than/);
   }
 });

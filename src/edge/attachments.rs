@@ -1,0 +1,76 @@
+//! Whether a polling client has sent the binary attachments that it announced.
+//!
+//! Packets of a request are separated by 0x1e, and binary ones begin with `b` (Engine.IO protocol,
+//! revision 4, section "Payload"). Clients of revision 3 are not followed.
+
+/// Separates the packets of one request.
+const SEPARATOR: u8 = 0x1e;
+
+/// What one polling session has announced and sent.
+#[derive(Debug, Default)]
+pub(super) struct Attachments {
+    missing: u32,
+    /// Requests that brought some of it: tells a session that goes on from one that does not.
+    requests: u64,
+}
+
+impl Attachments {
+    /// Follows the body of a request. If attachments are missing behind it, says which request this
+    /// was, to ask [`Self::stuck_since`] later.
+    pub fn follow(&mut self, body: &[u8]) -> Option<u64> {
+        let missing_before = self.missing;
+        for packet in body.split(|byte| *byte == SEPARATOR) {
+            if packet.first() == Some(&b'b') {
+                self.missing = self.missing.saturating_sub(1);
+            } else if let Some(announced) = announced(packet) {
+                self.missing = announced;
+            }
+        }
+        if self.missing == 0 || self.missing != missing_before {
+            self.requests += 1;
+        }
+        (self.missing > 0).then_some(self.requests)
+    }
+
+    /// Whether attachments are missing and none has come since a request.
+    pub fn stuck_since(&self, request: u64) -> bool {
+        self.missing > 0 && self.requests == request
+    }
+}
+
+/// How many attachments a text packet announces, if it does: Engine.IO `4` (message), then Socket.IO
+/// `5` (binary event) or `6` (binary ack), then their number, then `-`.
+pub(super) fn announced(packet: &[u8]) -> Option<u32> {
+    let number = packet.strip_prefix(b"45").or_else(|| packet.strip_prefix(b"46"))?;
+    let end = number.iter().position(|byte| *byte == b'-')?;
+    std::str::from_utf8(&number[..end]).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn announced_attachments_are_awaited_until_they_come() {
+        let mut session = Attachments::default();
+        assert_eq!(session.follow(b"42[\"chat\"]\x1e3"), None);
+        assert_eq!(session.follow(b"451-[\"a\"]\x1ebAQL/\x1e42[\"b\"]"), None);
+        let first = session.follow(b"453-/chat,7[\"a\"]\x1ebAQL/").unwrap();
+        assert!(session.stuck_since(first));
+        // A pong is no attachment.
+        assert_eq!(session.follow(b"3"), Some(first));
+        assert!(session.stuck_since(first));
+        let second = session.follow(b"bAQL/").unwrap();
+        assert!(!session.stuck_since(first) && session.stuck_since(second));
+        assert_eq!(session.follow(b"bAQL/"), None);
+        assert!(!session.stuck_since(second));
+    }
+
+    #[test]
+    fn only_binary_packets_announce() {
+        assert_eq!(announced(b"461-[]"), Some(1));
+        for other in [b"45[]".as_slice(), b"45-", b"42[\"45-\"]", b"4599999999999-[]", b"", b"4"] {
+            assert_eq!(announced(other), None, "{other:?}");
+        }
+    }
+}
