@@ -125,7 +125,7 @@ impl Edge {
                 let connection = self.sessions.find(sid).ok_or(Refusal::SessionUnknown)?;
                 match key {
                     // It has its WebSocket, or is about to.
-                    Some(_) if connection.is_websocket() => Err(Refusal::BadRequest),
+                    Some(_) if !connection.claim_upgrade() => Err(Refusal::BadRequest),
                     Some(key) => upgrade::accept(
                         request,
                         &key,

@@ -188,12 +188,14 @@ impl Connection {
         self.stream.reader.wake();
     }
 
-    /// Moves the connection to a WebSocket.
-    pub(super) fn use_websocket(&self) {
-        if !self.websocket.swap(true, Ordering::Relaxed) && !self.ended.load(Ordering::Relaxed) {
+    /// Moves a polling connection to a WebSocket. Says whether it was this call that did.
+    pub(super) fn claim_upgrade(&self) -> bool {
+        let claimed = !self.websocket.swap(true, Ordering::Relaxed);
+        if claimed && !self.ended.load(Ordering::Relaxed) {
             gauge!(CONNECTIONS.name, "transport" => name(Transport::Polling)).decrement(1);
             gauge!(CONNECTIONS.name, "transport" => name(Transport::Websocket)).increment(1);
         }
+        claimed
     }
 }
 

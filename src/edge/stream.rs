@@ -26,6 +26,7 @@ use super::{
     frames::Frames,
     patience::Patience,
     sessions::{CloseReason, Connection},
+    upgrade::PollingSession,
 };
 
 /// A client's text frame with the Engine.IO packet `1` (close), masked with zeros.
@@ -41,8 +42,8 @@ pub(super) struct ClientStream {
     /// Runs while the client takes nothing of what is written to it.
     unread: Patience,
     connection: Arc<Connection>,
-    /// What to do with the polling session that this stream upgrades, once the stream has ended.
-    upgrades: Option<Box<dyn FnOnce() + Send>>,
+    /// The polling session that this stream upgrades; dropping it ends it.
+    session: Option<Box<PollingSession>>,
     said_goodbye: bool,
 }
 
@@ -56,15 +57,14 @@ pub(super) struct Limits {
 }
 
 impl ClientStream {
-    /// `upgrades` is called when a stream that upgrades a polling session has ended.
+    /// The stream of a connection, and of the polling session that it upgrades, if it does.
     pub fn new(
         tcp: TcpStream,
         early: &[u8],
         connection: Arc<Connection>,
         limits: Limits,
-        upgrades: Option<Box<dyn FnOnce() + Send>>,
+        session: Option<Box<PollingSession>>,
     ) -> Self {
-        connection.use_websocket();
         Self {
             tcp,
             // A copy: a slice of hyper's buffer would keep all of that.
@@ -73,7 +73,7 @@ impl ClientStream {
             unfinished: Patience::new(limits.message_timeout),
             unread: Patience::new(limits.write_timeout),
             connection,
-            upgrades,
+            session,
             said_goodbye: false,
         }
     }
@@ -106,11 +106,7 @@ impl ClientStream {
 
 impl Drop for ClientStream {
     fn drop(&mut self) {
-        if let Some(ended) = self.upgrades.take() {
-            // A WebSocket that dies in the middle of its upgrade would leave a session that polls
-            // in vain: socketioxide never takes the upgrade back.
-            ended();
-        } else if !self.connection.is_in_namespace() {
+        if self.session.is_none() && !self.connection.is_in_namespace() {
             // Otherwise the end of its sockets comes first: it brings the reason.
             self.connection.end();
         }

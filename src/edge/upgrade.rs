@@ -12,7 +12,8 @@ use std::sync::Arc;
 use axum::{body::Body, extract::Request, response::Response};
 use http::{HeaderValue, StatusCode, Uri, header};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use socketioxide_core::Sid;
+use tokio::{net::TcpStream, runtime::Handle};
 use tungstenite::handshake::derive_accept_key;
 
 use super::{
@@ -24,7 +25,8 @@ use super::{
 
 /// Answers the WebSocket handshake, and gives the stream to socketioxide once HTTP lets go of it.
 ///
-/// `connection` is a new one, or that of the polling session which `request` upgrades.
+/// `connection` is a new one, or that of the polling session which `request` upgrades, which the
+/// caller has claimed for it.
 pub(super) fn accept(
     mut request: Request,
     key: &HeaderValue,
@@ -42,6 +44,9 @@ pub(super) fn accept(
     let bare = bare_request(request.uri(), &connection).ok_or(Refusal::BadRequest)?;
     let upgrade = hyper::upgrade::on(&mut request);
     drop(request);
+    let session = connection.polling_sid().map(|sid| {
+        Box::new(PollingSession { service: service.clone(), connection: connection.clone(), sid })
+    });
 
     tokio::spawn(async move {
         let Ok(upgraded) = upgrade.await else {
@@ -50,20 +55,32 @@ pub(super) fn accept(
         let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else {
             return tracing::error!("bug: the public listener serves something else than TCP");
         };
-        let upgrades = connection.polling_sid().map(|sid| {
-            let (service, connection) = (service.clone(), connection.clone());
-            let end = move || {
-                drop(tokio::spawn(async move { service.end_polling(&connection, sid).await }))
-            };
-            Box::new(end) as Box<dyn FnOnce() + Send>
-        });
         let tcp = parts.io.into_inner();
-        let stream = ClientStream::new(tcp, &parts.read_buf, connection, limits, upgrades);
+        let stream = ClientStream::new(tcp, &parts.read_buf, connection, limits, session);
         if let Err(error) = service.websocket(stream, bare).await {
             tracing::debug!(%error, "WebSocket refused");
         }
     });
     Ok(response)
+}
+
+/// A polling session that is being upgraded. It ends with its WebSocket, also with one that dies in
+/// the middle of the upgrade: socketioxide never takes an upgrade back, so the client would poll in
+/// vain.
+pub(super) struct PollingSession {
+    service: Service,
+    connection: Arc<Connection>,
+    sid: Sid,
+}
+
+impl Drop for PollingSession {
+    fn drop(&mut self) {
+        let (service, connection, sid) = (self.service.clone(), self.connection.clone(), self.sid);
+        // Without a runtime, the pod is over.
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(async move { service.end_polling(&connection, sid).await });
+        }
+    }
 }
 
 /// What socketioxide needs of the request, in memory of its own.

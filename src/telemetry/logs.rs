@@ -15,7 +15,7 @@ use crate::config::{Log, LogFormat};
 /// # Errors
 /// If `log.level` is no filter.
 pub fn init(config: &Log) -> Result<(), ParseError> {
-    let filter = EnvFilter::builder().parse(&config.level)?;
+    let filter = filter(&config.level)?;
     let json = match config.format {
         LogFormat::Auto => !io::stderr().is_terminal(),
         LogFormat::Text => false,
@@ -30,4 +30,15 @@ pub fn init(config: &Log) -> Result<(), ParseError> {
         registry.with(lines.with_target(false)).try_init()
     };
     Ok(())
+}
+
+/// The filter of a level, without what a library says of each byte on the wire: there are tokens among
+/// them. A filter that names the library gets it all the same.
+pub(crate) fn filter(level: &str) -> Result<EnvFilter, ParseError> {
+    const WIRE: &str = "tungstenite";
+    let filter = EnvFilter::builder().parse(level)?;
+    if level.contains(WIRE) {
+        return Ok(filter);
+    }
+    Ok(filter.add_directive(format!("{WIRE}=info").parse()?))
 }
