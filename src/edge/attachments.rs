@@ -15,8 +15,8 @@ pub(super) struct Attachments {
 }
 
 impl Attachments {
-    /// Follows the body of a request. If attachments are missing behind it, says which request this
-    /// was, to ask [`Self::stuck_since`] later.
+    /// Follows the body of a request. If it announced attachments or brought some, and more are
+    /// missing, says which request this was, to ask [`Self::stuck_since`] later.
     pub fn follow(&mut self, body: &[u8]) -> Option<u64> {
         let missing_before = self.missing;
         for packet in body.split(|byte| *byte == SEPARATOR) {
@@ -26,9 +26,10 @@ impl Attachments {
                 self.missing = announced;
             }
         }
-        if self.missing == 0 || self.missing != missing_before {
-            self.requests += 1;
+        if self.missing == missing_before {
+            return None;
         }
+        self.requests += 1;
         (self.missing > 0).then_some(self.requests)
     }
 
@@ -58,7 +59,7 @@ mod tests {
         let first = session.follow(b"453-/chat,7[\"a\"]\x1ebAQL/").unwrap();
         assert!(session.stuck_since(first));
         // A pong is no attachment.
-        assert_eq!(session.follow(b"3"), Some(first));
+        assert_eq!(session.follow(b"3"), None);
         assert!(session.stuck_since(first));
         let second = session.follow(b"bAQL/").unwrap();
         assert!(!session.stuck_since(first) && session.stuck_since(second));

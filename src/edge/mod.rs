@@ -5,6 +5,7 @@
 //! - `handshake`: what a request wants, and Engine.IO's answers when it cannot have it
 //! - `sessions`: the connections that are open, and how each of them ended
 //! - `requests`: polling, and the way to `upgrade`
+//! - `service`: the ways to call socketioxide
 //! - `upgrade`: takes a WebSocket stream over from HTTP
 //! - `frames`, `attachments`: whether a client has finished what it began to send
 //! - `memory`: that of closed connections, given back
@@ -18,11 +19,13 @@ mod listener;
 mod memory;
 mod patience;
 mod requests;
+mod service;
 mod sessions;
 mod stream;
 mod upgrade;
 
 pub use listener::{Bound, ListenError, Options, bind, serve};
 pub use memory::give_back;
-pub use requests::{Edge, NoPage, router};
+pub use requests::{Edge, router};
+pub use service::NoPage;
 pub use sessions::{CloseReason, Connection, InNamespace, Sessions};

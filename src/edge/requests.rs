@@ -1,7 +1,6 @@
 //! Requests under the path of Socket.IO: polling, and the way to a WebSocket.
 
 use std::{
-    convert::Infallible,
     net::SocketAddr,
     sync::{Arc, Weak},
     time::Duration,
@@ -11,7 +10,7 @@ use axum::{
     Extension, Json, Router,
     body::{Body, Bytes},
     extract::{Request, State},
-    response::{IntoResponse, Response},
+    response::Response,
     routing::any,
 };
 use http::{HeaderValue, Method, StatusCode, header};
@@ -19,7 +18,6 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use socketioxide::service::SocketIoService;
 use socketioxide_core::Sid;
 use tokio::time::Instant;
-use tower::{Service as _, ServiceExt};
 use tower_http::{
     cors::{AllowOrigin, CorsLayer},
     timeout::RequestBodyTimeoutLayer,
@@ -27,9 +25,10 @@ use tower_http::{
 
 use super::{
     eio3,
-    handshake::{Handshake, Refusal, count_refused, websocket_key},
+    handshake::{Handshake, Refusal, websocket_key},
+    service::{NoPage, Service, whole},
     sessions::{CloseReason, Connection, Sessions},
-    stream::{ClientStream, Limits},
+    stream::Limits,
     upgrade,
 };
 use crate::{
@@ -39,7 +38,9 @@ use crate::{
 };
 
 /// How often connections that are still there are asked to close once more.
-const CLOSE_AGAIN: Duration = Duration::from_millis(50);
+const CLOSE_AGAIN: Duration = Duration::from_millis(250);
+/// How often it is looked whether they are gone.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// What requests of clients meet.
 pub struct Edge {
@@ -59,8 +60,7 @@ impl Edge {
         sessions: Arc<Sessions>,
         lifecycle: Lifecycle,
     ) -> Arc<Self> {
-        let path = config.public.path.trim_end_matches('/').into();
-        let service = Service { socketio, path };
+        let service = Service::new(socketio, &config.public.path);
         Arc::new(Self {
             engine: config.engine.clone(),
             sessions,
@@ -86,13 +86,20 @@ impl Edge {
             }
             self.close(connection).await;
         }
-        // Some were in the middle of their handshake, or of an upgrade.
-        while self.sessions.open() > 0 {
-            tokio::time::sleep(CLOSE_AGAIN).await;
+        // Some may have been in the middle of their handshake, or of an upgrade.
+        while !self.all_gone_within(CLOSE_AGAIN).await {
             for connection in self.sessions.all() {
                 self.close(&connection).await;
             }
         }
+    }
+
+    async fn all_gone_within(&self, patience: Duration) -> bool {
+        let begun = Instant::now();
+        while self.sessions.open() > 0 && begun.elapsed() < patience {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        self.sessions.open() == 0
     }
 
     /// Closes one connection at the transport, so that the stock client comes back by itself.
@@ -242,75 +249,6 @@ async fn poll_eio3(response: Response) -> Response {
     response.headers_mut().insert(header::CONTENT_LENGTH, body.len().into());
     *response.body_mut() = Body::from(body);
     response
-}
-
-/// An answer of socketioxide: its body is there already, as one piece.
-async fn whole(response: Response) -> (http::response::Parts, Bytes) {
-    let (parts, body) = response.into_parts();
-    let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-    (parts, body)
-}
-
-/// socketioxide, called in the two ways that it can be.
-#[derive(Clone)]
-pub(super) struct Service {
-    socketio: SocketIoService<NoPage, Adapter>,
-    path: Arc<str>,
-}
-
-impl Service {
-    async fn http(&self, request: Request) -> Response {
-        let response = match self.socketio.clone().oneshot(request).await {
-            Ok(response) => response.map(Body::new),
-            Err(never) => match never {},
-        };
-        if !response.status().is_success() {
-            count_refused("bad_request");
-        }
-        response
-    }
-
-    /// Ends a polling session as its client would: there is no other way to end just one. Does
-    /// nothing to a session that has ended, or has its WebSocket.
-    pub(super) async fn end_polling(&self, connection: &Connection, sid: Sid) {
-        let uri = format!("{}/?EIO=4&transport=polling&sid={sid}", self.path);
-        if let Ok(request) = Request::post(uri).body(Body::from("1")) {
-            let _ = self.socketio.clone().oneshot(request).await;
-        }
-        if !connection.is_in_namespace() {
-            // Otherwise the end of its sockets is near: it brings the reason.
-            connection.end();
-        }
-    }
-
-    pub(super) async fn websocket(
-        mut self,
-        stream: ClientStream,
-        request: http::Request<()>,
-    ) -> Result<(), impl std::error::Error> {
-        self.socketio.call((stream, request)).await
-    }
-}
-
-/// What socketioxide calls for requests that are not its own: none are, the router sees to that.
-#[derive(Clone)]
-pub struct NoPage;
-
-impl tower::Service<Request> for NoPage {
-    type Response = Response;
-    type Error = Infallible;
-    type Future = std::future::Ready<Result<Response, Infallible>>;
-
-    fn poll_ready(
-        &mut self,
-        _: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Result<(), Infallible>> {
-        std::task::Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _: Request) -> Self::Future {
-        std::future::ready(Ok(StatusCode::NOT_FOUND.into_response()))
-    }
 }
 
 /// The public routes. `pages` are served beside Socket.IO.

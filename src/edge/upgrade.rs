@@ -18,7 +18,7 @@ use tungstenite::handshake::derive_accept_key;
 
 use super::{
     handshake::Refusal,
-    requests::Service,
+    service::Service,
     sessions::Connection,
     stream::{ClientStream, Limits},
 };

@@ -1,0 +1,94 @@
+//! socketioxide, called in the ways that it can be.
+
+use std::{
+    convert::Infallible,
+    future::{Ready, ready},
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use axum::{
+    body::{Body, Bytes},
+    extract::Request,
+    response::{IntoResponse, Response},
+};
+use http::StatusCode;
+use http_body_util::BodyExt;
+use socketioxide::service::SocketIoService;
+use socketioxide_core::Sid;
+use tower::{Service as _, ServiceExt};
+
+use super::{handshake::count_refused, sessions::Connection, stream::ClientStream};
+use crate::backplane::Adapter;
+
+/// An answer of socketioxide: its body is there already, as one piece.
+pub(super) async fn whole(response: Response) -> (http::response::Parts, Bytes) {
+    let (parts, body) = response.into_parts();
+    let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    (parts, body)
+}
+
+/// A handle on socketioxide. Clones are the same.
+#[derive(Clone)]
+pub(super) struct Service {
+    socketio: SocketIoService<NoPage, Adapter>,
+    path: Arc<str>,
+}
+
+impl Service {
+    pub fn new(socketio: SocketIoService<NoPage, Adapter>, path: &str) -> Self {
+        Self { socketio, path: path.trim_end_matches('/').into() }
+    }
+
+    /// Answers a request of a polling client.
+    pub async fn http(&self, request: Request) -> Response {
+        let response = match self.socketio.clone().oneshot(request).await {
+            Ok(response) => response.map(Body::new),
+            Err(never) => match never {},
+        };
+        if !response.status().is_success() {
+            count_refused("bad_request");
+        }
+        response
+    }
+
+    /// Ends a polling session as its client would: there is no other way to end just one. Does
+    /// nothing to a session that has ended, or has its WebSocket.
+    pub async fn end_polling(&self, connection: &Connection, sid: Sid) {
+        let uri = format!("{}/?EIO=4&transport=polling&sid={sid}", self.path);
+        if let Ok(request) = Request::post(uri).body(Body::from("1")) {
+            let _ = self.socketio.clone().oneshot(request).await;
+        }
+        if !connection.is_in_namespace() {
+            // Otherwise the end of its sockets is near: it brings the reason.
+            connection.end();
+        }
+    }
+
+    /// Serves a WebSocket that has been accepted.
+    pub async fn websocket(
+        mut self,
+        stream: ClientStream,
+        request: http::Request<()>,
+    ) -> Result<(), impl std::error::Error> {
+        self.socketio.call((stream, request)).await
+    }
+}
+
+/// What socketioxide calls for requests that are not its own: none are, the router sees to that.
+#[derive(Clone)]
+pub struct NoPage;
+
+impl tower::Service<Request> for NoPage {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Ready<Result<Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request) -> Self::Future {
+        ready(Ok(StatusCode::NOT_FOUND.into_response()))
+    }
+}
