@@ -211,6 +211,18 @@ async fn a_websocket_that_sends_nothing_is_closed_in_time() {
 }
 
 #[tokio::test]
+async fn a_client_that_answers_no_ping_is_closed_in_time() {
+    let pod = Pod::start(&format!(
+        "engine.ping_interval = \"200ms\"\nengine.ping_timeout = \"1s\"\n{OPEN}"
+    ));
+    let mut frozen = Raw::member(&pod).await;
+    frozen.answers = false;
+    frozen.closed().await;
+    pod.metric_reaches(&format!("{CLOSED}{{reason=\"ping timeout\"}}"), 1.0).await;
+    Witness::new(&pod).await.is_well(&pod).await;
+}
+
+#[tokio::test]
 async fn half_a_request_is_closed_in_time() {
     let pod = Pod::start(&format!("public.request_timeout = \"300ms\"\n{OPEN}"));
     let mut witness = Witness::new(&pod).await;

@@ -70,8 +70,10 @@ impl Pod {
                 }
             }
         });
-        let address = |listener: &str| {
+        let mut address = |listener: &str| {
             wait_for(listener, || {
+                let ended = child.try_wait().unwrap();
+                assert!(ended.is_none(), "the pod ended: {:?}", logs.lock().unwrap());
                 let logs = logs.lock().unwrap();
                 logs.iter().find_map(|line| {
                     line["message"].as_str()?.starts_with(listener).then_some(())?;

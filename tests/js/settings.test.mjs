@@ -115,6 +115,16 @@ describe("the msgpack parser", () => {
   }
 });
 
+test("path and transports are settings", async () => {
+  const pod = await startPod(`engine.transports = "websocket"\npublic.path = "/live/"\n${OPEN}`);
+  const socket = await clients.connect(io, pod.url, { path: "/live/", transports: ["websocket"] });
+  assert.deepEqual((await ask(socket, "join", { rooms: ["public-a"] })).joined, ["public-a"]);
+  const polling = await fetch(`${pod.url}/live/?EIO=4&transport=polling`);
+  assert.deepEqual(await polling.json(), { code: 0, message: "Transport unknown" });
+  assert.equal((await fetch(`${pod.url}/socket.io/?EIO=4&transport=polling`)).status, 404);
+  await pod.stop();
+});
+
 test("pages of configured origins may connect", async () => {
   const origin = "https://app.example.com";
   const pod = await startPod(`[public.cors]\norigins = ["${origin}"]\ncredentials = true\n`);
