@@ -1,13 +1,10 @@
 //! Listening sockets, and the connections that they accept.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{future::poll_fn, io, net::SocketAddr, pin::Pin, time::Duration};
 
 use axum::Router;
-use hyper::{body::Incoming, server::conn::http1};
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
-};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -15,7 +12,7 @@ use tokio::{
 };
 use tower::ServiceExt;
 
-use super::{handshake::count_refused, requests::Remote};
+use super::{handshake::count_refused, requests::Peer, upgrade::Slot};
 use crate::drain::{Lifecycle, Phase};
 
 /// A client can send a head of this many bytes; cookies and tokens fit.
@@ -139,24 +136,34 @@ async fn serve_connection(
     if let Err(error) = set_options(&stream, &options) {
         return tracing::debug!(%remote, %error, "the client left before it was served");
     }
-    let service = router.map_request(move |mut request: http::Request<Incoming>| {
-        request.extensions_mut().insert(Remote(remote));
-        request
+    let upgrade = Slot::default();
+    let peer = Peer { address: remote, upgrade: upgrade.clone() };
+    let service = service_fn(move |mut request: http::Request<Incoming>| {
+        request.extensions_mut().insert(peer.clone());
+        Box::pin(router.clone().oneshot(request))
     });
-    let connection = http1::Builder::new()
+    let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(options.request_timeout)
         .max_buf_size(MAX_HEAD)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
-        .with_upgrades();
-    let mut connection = std::pin::pin!(connection);
-    let served = tokio::select! {
-        served = connection.as_mut() => served,
-        () = lifecycle.reached(Phase::Stopped) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+        .serve_connection(TokioIo::new(stream), service);
+    let mut stopping = false;
+    let served = loop {
+        tokio::select! {
+            biased;
+            // Without a shutdown: the stream may go on as a WebSocket.
+            served = poll_fn(|context| connection.poll_without_shutdown(context)) => break served,
+            () = lifecycle.reached(Phase::Stopped), if !stopping => {}
         }
+        stopping = true;
+        Pin::new(&mut connection).graceful_shutdown();
     };
+    if served.is_ok()
+        && let Some(upgrade) = upgrade.take()
+    {
+        let parts = connection.into_parts();
+        return upgrade.take_over(parts.io.into_inner(), &parts.read_buf).await;
+    }
     if let Err(error) = served {
         if error.is_timeout() {
             count_refused("head_timeout");

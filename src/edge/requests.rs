@@ -29,7 +29,7 @@ use super::{
     service::{NoPage, Service, whole},
     sessions::{CloseReason, Connection, Sessions},
     stream::Limits,
-    upgrade,
+    upgrade::{self, Slot},
 };
 use crate::{
     backplane::Adapter,
@@ -112,34 +112,27 @@ impl Edge {
         }
     }
 
-    async fn handle(
-        self: Arc<Self>,
-        remote: SocketAddr,
-        request: Request,
-    ) -> Result<Response, Refusal> {
+    async fn handle(self: Arc<Self>, peer: Peer, request: Request) -> Result<Response, Refusal> {
         let key = websocket_key(request.headers()).cloned();
         let query = request.uri().query().unwrap_or_default();
         let handshake = Handshake::parse(request.method(), query, key.is_some(), &self.engine)?;
 
-        match (handshake.sid, key) {
+        let accept = |key, connection| {
+            let service = self.service.clone();
+            upgrade::accept(&request, key, connection, service, self.limits, &peer.upgrade)
+        };
+        match (handshake.sid, &key) {
             (None, _) if !self.lifecycle.accepts_sessions() => Err(Refusal::Draining),
             (None, Some(key)) => {
-                let connection = self.sessions.begin(remote, Transport::Websocket);
-                upgrade::accept(request, &key, connection, self.service.clone(), self.limits)
+                accept(key, self.sessions.begin(peer.address, Transport::Websocket))
             }
-            (None, None) => self.open_polling(remote, request).await,
+            (None, None) => self.open_polling(peer.address, request).await,
             (Some(sid), key) => {
                 let connection = self.sessions.find(sid).ok_or(Refusal::SessionUnknown)?;
                 match key {
                     // It has its WebSocket, or is about to.
                     Some(_) if !connection.claim_upgrade() => Err(Refusal::BadRequest),
-                    Some(key) => upgrade::accept(
-                        request,
-                        &key,
-                        connection,
-                        self.service.clone(),
-                        self.limits,
-                    ),
+                    Some(key) => accept(key, connection),
                     None => self.poll(connection, sid, handshake.eio3, request).await,
                 }
             }
@@ -255,9 +248,9 @@ async fn poll_eio3(response: Response) -> Response {
 pub fn router(edge: Arc<Edge>, config: &Config, pages: Router) -> Router {
     let path = config.public.path.trim_end_matches('/');
     let socketio = any(
-        |State(edge): State<Arc<Edge>>,
-         Extension(Remote(remote)): Extension<Remote>,
-         request: Request| async move { edge.handle(remote, request).await },
+        |State(edge): State<Arc<Edge>>, Extension(peer): Extension<Peer>, request: Request| async move {
+            edge.handle(peer, request).await
+        },
     );
     Router::new()
         .route(path, socketio.clone())
@@ -275,9 +268,12 @@ pub fn router(edge: Arc<Edge>, config: &Config, pages: Router) -> Router {
         .layer(cors(&config.public.cors))
 }
 
-/// The address of a request's peer, put there by the listener.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Remote(pub SocketAddr);
+/// Where a request came from, put into it by the listener.
+#[derive(Clone)]
+pub(super) struct Peer {
+    pub address: SocketAddr,
+    pub upgrade: Slot,
+}
 
 fn cors(config: &Cors) -> CorsLayer {
     let any = config.origins.iter().any(|origin| origin == "*");

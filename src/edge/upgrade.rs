@@ -1,17 +1,16 @@
 //! Takes a WebSocket stream over from HTTP and hands it to socketioxide, with a bare request.
 //!
 //! Gap: behind `axum::serve`, socketioxide keeps the whole request of each WebSocket for life, and
-//! with it hyper's 8 KiB read buffer that its URI and headers are slices of: 30 kB per idle
+//! with it hyper's 8 KiB read buffer that its URI and headers are slices of: 29 kB per idle
 //! connection instead of 17 (`make bench`). Way round, with public API only: answer the upgrade here, take
 //! the TCP stream back from hyper, and call the `(stream, request)` service of socketioxide with a
 //! request that owns its few bytes. When upstream keeps a smaller request by itself, the copying
-//! can go; owning the stream stays, for the drain and for write time-outs.
+//! can go; owning the stream stays, for the drain and for time-outs.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::{body::Body, extract::Request, response::Response};
 use http::{HeaderValue, StatusCode, Uri, header};
-use hyper_util::rt::TokioIo;
 use socketioxide_core::Sid;
 use tokio::{net::TcpStream, runtime::Handle};
 use tungstenite::handshake::derive_accept_key;
@@ -23,17 +22,45 @@ use super::{
     stream::{ClientStream, Limits},
 };
 
-/// Answers the WebSocket handshake, and gives the stream to socketioxide once HTTP lets go of it.
+/// Where a request that is upgraded leaves word for the listener that its TCP connection came from.
+#[derive(Clone, Default)]
+pub(super) struct Slot(Arc<Mutex<Option<Upgrade>>>);
+
+/// An upgrade that has been accepted, and waits for the stream.
+pub(super) struct Upgrade {
+    request: http::Request<()>,
+    connection: Arc<Connection>,
+    session: Option<Box<PollingSession>>,
+    service: Service,
+    limits: Limits,
+}
+
+impl Slot {
+    /// The upgrade of the last request, if it was accepted.
+    pub fn take(&self) -> Option<Upgrade> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn put(&self, upgrade: Upgrade) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(upgrade);
+    }
+}
+
+/// Answers a WebSocket handshake, and leaves the rest in the slot until HTTP lets go of the stream.
 ///
 /// `connection` is a new one, or that of the polling session which `request` upgrades, which the
 /// caller has claimed for it.
 pub(super) fn accept(
-    mut request: Request,
+    request: &Request,
     key: &HeaderValue,
     connection: Arc<Connection>,
     service: Service,
     limits: Limits,
+    slot: &Slot,
 ) -> Result<Response, Refusal> {
+    let session = connection.polling_sid().map(|sid| {
+        Box::new(PollingSession { service: service.clone(), connection: connection.clone(), sid })
+    });
     let response = Response::builder()
         .status(StatusCode::SWITCHING_PROTOCOLS)
         .header(header::CONNECTION, "Upgrade")
@@ -41,27 +68,28 @@ pub(super) fn accept(
         .header(header::SEC_WEBSOCKET_ACCEPT, derive_accept_key(key.as_bytes()))
         .body(Body::empty())
         .map_err(|_| Refusal::BadRequest)?;
-    let bare = bare_request(request.uri(), &connection).ok_or(Refusal::BadRequest)?;
-    let upgrade = hyper::upgrade::on(&mut request);
-    drop(request);
-    let session = connection.polling_sid().map(|sid| {
-        Box::new(PollingSession { service: service.clone(), connection: connection.clone(), sid })
-    });
+    let request = bare_request(request.uri(), &connection).ok_or(Refusal::BadRequest)?;
+    slot.put(Upgrade { request, connection, session, service, limits });
+    Ok(response)
+}
 
-    tokio::spawn(async move {
-        let Ok(upgraded) = upgrade.await else {
-            return tracing::debug!("the client left during the upgrade");
-        };
-        let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else {
-            return tracing::error!("bug: the public listener serves something else than TCP");
-        };
-        let tcp = parts.io.into_inner();
-        let stream = ClientStream::new(tcp, &parts.read_buf, connection, limits, session);
-        if let Err(error) = service.websocket(stream, bare).await {
+impl Upgrade {
+    /// Gives the stream to socketioxide. `early` is what the client sent right behind its handshake.
+    pub async fn take_over(self, tcp: TcpStream, early: &[u8]) {
+        let Self { request, connection, session, service, limits } = self;
+        let stream = ClientStream::new(tcp, early, connection, limits, session);
+        if let Err(error) = service.websocket(stream, request).await {
             tracing::debug!(%error, "WebSocket refused");
         }
-    });
-    Ok(response)
+    }
+}
+
+/// What socketioxide needs of the request, in memory of its own.
+fn bare_request(uri: &Uri, connection: &Arc<Connection>) -> Option<http::Request<()>> {
+    let uri: Uri = uri.to_string().parse().ok()?;
+    let mut bare = http::Request::builder().uri(uri).body(()).ok()?;
+    bare.extensions_mut().insert(connection.clone());
+    Some(bare)
 }
 
 /// A polling session that is being upgraded. It ends with its WebSocket, also with one that dies in
@@ -81,12 +109,4 @@ impl Drop for PollingSession {
             runtime.spawn(async move { service.end_polling(&connection, sid).await });
         }
     }
-}
-
-/// What socketioxide needs of the request, in memory of its own.
-fn bare_request(uri: &Uri, connection: &Arc<Connection>) -> Option<http::Request<()>> {
-    let uri: Uri = uri.to_string().parse().ok()?;
-    let mut bare = http::Request::builder().uri(uri).body(()).ok()?;
-    bare.extensions_mut().insert(connection.clone());
-    Some(bare)
 }
