@@ -46,7 +46,7 @@ async fn main() -> io::Result<()> {
 
     println!("\n## From TCP connect to the first event\n");
     println!(
-        "{} connections to each server, one after another, the servers in turn.\n",
+        "{} connections to each server, one after another, in {ROUNDS} rounds.\n",
         args.connects
     );
     let servers = [Peer::roomcast()?, Peer::plain()?];
