@@ -1,16 +1,11 @@
 //! A pod: built from settings and namespaces, bound to its addresses, run until it is told to stop.
 
-use std::{
-    future::Future,
-    net::SocketAddr,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
 use metrics_exporter_prometheus::BuildError as RecorderError;
 use socketioxide::{ParserConfig, SocketIo, SocketIoBuilder, TransportType};
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::timeout};
 
 use crate::{
     backplane::{Adapter, Backplane, Io},
@@ -25,6 +20,9 @@ use crate::{
 /// Bytes of the buffer that each WebSocket reads into: most packets of a client are smaller, and
 /// an idle connection costs this much.
 const READ_BUFFER: usize = 512;
+
+/// How long each step of the end may take once the connections are gone.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// A pod cannot be built.
 #[derive(Debug, thiserror::Error)]
@@ -158,7 +156,7 @@ fn all_namespaces(config: &Config, own: Vec<Namespace>) -> Result<Vec<Namespace>
 fn socketio(config: &Config, backplane: Backplane) -> SocketIoBuilder<Adapter> {
     let (engine, limits) = (&config.engine, &config.limits);
     let builder = SocketIo::builder()
-        .req_path(config.public.path.trim_end_matches('/').to_owned())
+        .req_path(config.public.base_path().to_owned())
         .ping_interval(engine.ping_interval)
         .ping_timeout(engine.ping_timeout)
         .upgrade_timeout(engine.upgrade_timeout)
@@ -223,16 +221,14 @@ impl Listening {
             tokio::spawn(edge::serve(internal, options, internal_router, pod.lifecycle.clone()));
 
         stop.await;
-        let begun = Instant::now();
         let close_all = async |window| pod.edge.close_all(window).await;
         let open = || pod.sessions.open();
-        let mut outcome = drain::run(&pod.lifecycle, &config.drain, hurry, open, close_all).await;
-        // The namespaces are empty now. What hangs in them does not hang the pod.
-        let _ = tokio::time::timeout(Duration::from_secs(1), pod.io.close()).await;
-        // Answers that are under way, such as the last poll of a client, are finished.
-        let listeners = async { tokio::join!(public, internal) };
-        let _ = tokio::time::timeout(Duration::from_secs(1), listeners).await;
-        outcome.took = begun.elapsed();
-        outcome
+        let finish = async {
+            // The namespaces are empty now. What hangs in them does not hang the pod.
+            let _ = timeout(GRACE, pod.io.close()).await;
+            // Answers that are under way, such as the last poll of a client, are finished.
+            let _ = timeout(GRACE, async { tokio::join!(public, internal) }).await;
+        };
+        drain::run(&pod.lifecycle, &config.drain, hurry, open, close_all, finish).await
     }
 }

@@ -9,11 +9,12 @@ mod payload;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, RwLock},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use metrics::{Counter, Histogram, counter, histogram};
+use parking_lot::{Mutex, RwLock};
 use serde::Serialize;
 use socketioxide::{SocketIo, adapter::Emitter};
 use socketioxide_core::{
@@ -132,7 +133,7 @@ impl Backplane {
     /// Whether a room name is the id of a socket that is connected to this pod, in any namespace: a
     /// client has the same id in all that it connects to.
     pub fn is_socket(&self, room: &str) -> bool {
-        let namespaces = self.0.namespaces.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let namespaces = self.0.namespaces.read();
         room.parse::<Sid>()
             .is_ok_and(|id| namespaces.values().any(|local| !local.socket_rooms(id).is_empty()))
     }
@@ -152,17 +153,13 @@ impl Backplane {
     }
 
     fn namespace(&self, path: &str) -> Result<Local, UnknownNamespace> {
-        let namespaces = self.0.namespaces.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let namespaces = self.0.namespaces.read();
         namespaces.get(path).cloned().ok_or_else(|| UnknownNamespace(path.to_owned()))
     }
 
     fn register(&self, local: Local) {
         let path = local.path().to_string();
-        self.0
-            .namespaces
-            .write()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
-            .insert(path, local);
+        self.0.namespaces.write().insert(path, local);
     }
 }
 
@@ -213,7 +210,7 @@ pub(crate) fn count_dropped(error: &SocketError) {
 /// Lets one line a second into the log: the metric has the rest.
 fn once_a_second() -> bool {
     static LAST: Mutex<Option<Instant>> = Mutex::new(None);
-    let mut last = LAST.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let mut last = LAST.lock();
     let due = last.is_none_or(|last| last.elapsed() >= Duration::from_secs(1));
     if due {
         *last = Some(Instant::now());

@@ -3,7 +3,7 @@
 //! figment does the layering and keeps, for each value, where it came from. serde stops at the
 //! first problem, so a bad value is noted, taken out and the rest is read again.
 
-use std::{fmt::Write as _, path::PathBuf};
+use std::{cell::LazyCell, fmt::Write as _, path::PathBuf};
 
 use figment::{
     Figment, Metadata, Profile, Provider,
@@ -37,7 +37,7 @@ pub struct Sources {
 impl Sources {
     /// Reads all sources into settings that make sense, or says everything that is wrong.
     pub fn load(&self) -> Result<Config, ConfigError> {
-        let mut figment = Figment::from(Toml::string(DEFAULTS));
+        let mut figment = defaults();
         if let Some(file) = &self.file {
             figment = merge_file(figment, file)?;
         }
@@ -58,13 +58,18 @@ impl Config {
     /// Never: the embedded file is tested.
     #[allow(clippy::expect_used)]
     pub fn defaults() -> Self {
-        let figment = Figment::from(Toml::string(DEFAULTS));
+        let figment = defaults();
         let tree = figment.find_value("").expect("the defaults are TOML");
         let (mut config, problems) = read(&figment, tree);
         assert_eq!(problems, [], "the defaults are valid");
         check::complete(&mut config);
         config
     }
+}
+
+/// The defaults as a source: the layer below all others.
+fn defaults() -> Figment {
+    Figment::from(Toml::string(DEFAULTS))
 }
 
 /// Adds a configuration file, whose ending names its language.
@@ -94,9 +99,8 @@ fn unreadable(error: &figment::Error) -> ConfigError {
 ///
 /// Each round takes one bad value out, so it ends; what is left falls back to the defaults.
 fn read(figment: &Figment, mut tree: Value) -> (Config, Vec<Problem>) {
-    let defaults = || {
-        Figment::from(Toml::string(DEFAULTS)).find_value("").unwrap_or_else(|_| Dict::new().into())
-    };
+    let defaults =
+        LazyCell::new(|| defaults().find_value("").unwrap_or_else(|_| Dict::new().into()));
     let mut problems = Vec::new();
     let mut removed: Vec<Vec<String>> = Vec::new();
     loop {
@@ -107,9 +111,9 @@ fn read(figment: &Figment, mut tree: Value) -> (Config, Vec<Problem>) {
         problems.push(describe_error(figment, &tree, &removed, &error));
         // A value with a default falls back to it; anything else goes, up to the whole entry of a
         // list when a part of it is missing.
-        let fallback = find(&defaults(), &error.path).cloned();
+        let fallback = find(&defaults, &error.path).cloned();
         if error.path.is_empty() || !replace(&mut tree, &error.path, fallback) {
-            tree = defaults();
+            tree = defaults.clone();
         }
         removed.push(error.path);
     }

@@ -62,6 +62,13 @@ pub struct Public {
     pub cors: Cors,
 }
 
+impl Public {
+    /// The path of Socket.IO, without the slash behind it.
+    pub(crate) fn base_path(&self) -> &str {
+        self.path.trim_end_matches('/')
+    }
+}
+
 /// Cross-origin requests.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -105,13 +105,14 @@ pub struct Outcome {
 /// for them at `timeout`. `hurry` ends the waiting early.
 ///
 /// `connections` counts those that are open; `close_all` closes them over a time, and is done when none
-/// is left.
+/// is left; `finish` does what remains to be done once the pod is stopped.
 pub async fn run(
     lifecycle: &Lifecycle,
     config: &Drain,
     hurry: impl Future<Output = ()>,
     connections: impl Fn() -> usize,
     close_all: impl AsyncFnOnce(Duration),
+    finish: impl Future<Output = ()>,
 ) -> Outcome {
     let begun = Instant::now();
     tokio::pin!(hurry);
@@ -137,7 +138,9 @@ pub async fn run(
         () = tokio::time::sleep(patience) => {}
     }
     lifecycle.advance(Phase::Stopped);
-    Outcome { connections: open, cut: connections(), took: begun.elapsed() }
+    let cut = connections();
+    finish.await;
+    Outcome { connections: open, cut, took: begun.elapsed() }
 }
 
 #[cfg(test)]
@@ -164,6 +167,7 @@ mod tests {
                 assert_eq!(lifecycle.phase(), Phase::Closing);
                 open.store(0, Ordering::SeqCst);
             },
+            async { assert_eq!(lifecycle.phase(), Phase::Stopped) },
         )
         .await;
         assert_eq!((outcome.connections, outcome.cut), (3, 0));
@@ -181,6 +185,7 @@ mod tests {
             std::future::pending(),
             || 2,
             async |_| std::future::pending().await,
+            std::future::ready(()),
         )
         .await;
         assert_eq!((outcome.connections, outcome.cut), (2, 2));

@@ -1,15 +1,38 @@
-//! Whether a polling client has sent the binary attachments that it announced.
+//! Whether a client has sent the binary attachments that it announced.
 //!
-//! Packets of a request are separated by 0x1e, and binary ones begin with `b` (Engine.IO protocol,
+//! Packets of a polling request are separated by 0x1e, and binary ones begin with `b` (Engine.IO protocol,
 //! revision 4, section "Payload"). Clients of revision 3 are not followed.
 
 /// Separates the packets of one request.
 const SEPARATOR: u8 = 0x1e;
 
+/// Attachments that a client has announced and not sent, over either transport.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Missing(u32);
+
+impl Missing {
+    /// None is missing.
+    pub fn none(self) -> bool {
+        self.0 == 0
+    }
+
+    /// A text packet came; its first bytes tell whether it announces attachments.
+    pub fn text(&mut self, packet: &[u8]) {
+        if let Some(announced) = announced(packet) {
+            self.0 = announced;
+        }
+    }
+
+    /// A binary packet came.
+    pub fn binary(&mut self) {
+        self.0 = self.0.saturating_sub(1);
+    }
+}
+
 /// What one polling session has announced and sent.
 #[derive(Debug, Default)]
 pub(super) struct Attachments {
-    missing: u32,
+    missing: Missing,
     /// Requests that brought some of it: tells a session that goes on from one that does not.
     requests: u64,
 }
@@ -20,28 +43,27 @@ impl Attachments {
     pub fn follow(&mut self, body: &[u8]) -> Option<u64> {
         let missing_before = self.missing;
         for packet in body.split(|byte| *byte == SEPARATOR) {
-            if packet.first() == Some(&b'b') {
-                self.missing = self.missing.saturating_sub(1);
-            } else if let Some(announced) = announced(packet) {
-                self.missing = announced;
+            match packet.first() {
+                Some(b'b') => self.missing.binary(),
+                _ => self.missing.text(packet),
             }
         }
         if self.missing == missing_before {
             return None;
         }
         self.requests += 1;
-        (self.missing > 0).then_some(self.requests)
+        (!self.missing.none()).then_some(self.requests)
     }
 
     /// Whether attachments are missing and none has come since a request.
     pub fn stuck_since(&self, request: u64) -> bool {
-        self.missing > 0 && self.requests == request
+        !self.missing.none() && self.requests == request
     }
 }
 
 /// How many attachments a text packet announces, if it does: Engine.IO `4` (message), then Socket.IO
 /// `5` (binary event) or `6` (binary ack), then their number, then `-`.
-pub(super) fn announced(packet: &[u8]) -> Option<u32> {
+fn announced(packet: &[u8]) -> Option<u32> {
     let number = packet.strip_prefix(b"45").or_else(|| packet.strip_prefix(b"46"))?;
     let end = number.iter().position(|byte| *byte == b'-')?;
     std::str::from_utf8(&number[..end]).ok()?.parse().ok()

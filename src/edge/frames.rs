@@ -1,7 +1,7 @@
 //! Follows the WebSocket frames of a client (RFC 6455, section 5.2), and whether a message of it is
 //! complete: its frames, and the binary attachments that its Socket.IO packet announced.
 
-use super::attachments::announced;
+use super::attachments::Missing;
 
 /// The first two bytes: opcode, mask bit and length.
 const HEADER: usize = 2;
@@ -26,7 +26,7 @@ pub(super) struct Frames {
     head: [u8; HEAD],
     head_length: u8,
     /// Attachments that were announced and have not come.
-    missing: u32,
+    missing: Missing,
 }
 
 impl Frames {
@@ -37,7 +37,7 @@ impl Frames {
 
     /// Whether all that was begun is complete, attachments too.
     pub fn is_complete(&self) -> bool {
-        self.at_boundary() && self.missing == 0
+        self.at_boundary() && self.missing.none()
     }
 
     /// Follows the next bytes. Says whether they bring what was begun nearer to its end: while
@@ -46,7 +46,7 @@ impl Frames {
         let mut progress = false;
         while !bytes.is_empty() {
             let taken = if self.left > 0 { self.payload(bytes) } else { self.header(bytes[0]) };
-            progress |= self.binary || self.missing == 0;
+            progress |= self.binary || self.missing.none();
             bytes = &bytes[taken..];
         }
         progress
@@ -102,15 +102,10 @@ impl Frames {
             return;
         }
         if std::mem::take(&mut self.binary) {
-            self.missing = self.missing.saturating_sub(1);
-        } else if let Some(announced) = self.announced() {
-            self.missing = announced;
+            self.missing.binary();
+        } else {
+            self.missing.text(&self.head[..usize::from(self.head_length)]);
         }
-    }
-
-    /// How many attachments the text message announces, if it does.
-    fn announced(&self) -> Option<u32> {
-        announced(&self.head[..usize::from(self.head_length)])
     }
 
     fn opcode(&self) -> u8 {

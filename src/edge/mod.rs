@@ -5,11 +5,11 @@
 //! - `handshake`: what a request wants, and Engine.IO's answers when it cannot have it
 //! - `sessions`: the connections that are open, and how each of them ended
 //! - `requests`: polling, and the way to `upgrade`
-//! - `service`: the ways to call socketioxide
+//! - `service`: the ways to call socketioxide; `eio3`: what it leaves out for old clients
 //! - `upgrade`: takes a WebSocket stream over from HTTP
+//! - `stream`: that stream, until it ends; `patience`: how long it waits
 //! - `frames`, `attachments`: whether a client has finished what it began to send
 //! - `memory`: that of closed connections, given back
-//! - `stream`: that stream, until it ends
 
 mod attachments;
 mod eio3;

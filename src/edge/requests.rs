@@ -33,7 +33,7 @@ use super::{
 };
 use crate::{
     backplane::Adapter,
-    config::{Config, Cors, Engine, Transport},
+    config::{Config, Cors, Engine},
     drain::Lifecycle,
 };
 
@@ -60,7 +60,7 @@ impl Edge {
         sessions: Arc<Sessions>,
         lifecycle: Lifecycle,
     ) -> Arc<Self> {
-        let service = Service::new(socketio, &config.public.path);
+        let service = Service::new(socketio, config.public.base_path());
         Arc::new(Self {
             engine: config.engine.clone(),
             sessions,
@@ -123,10 +123,13 @@ impl Edge {
         };
         match (handshake.sid, &key) {
             (None, _) if !self.lifecycle.accepts_sessions() => Err(Refusal::Draining),
-            (None, Some(key)) => {
-                accept(key, self.sessions.begin(peer.address, Transport::Websocket))
+            (None, key) => {
+                let connection = self.sessions.begin(peer.address, handshake.transport);
+                match key {
+                    Some(key) => accept(key, connection),
+                    None => self.open_polling(connection, request).await,
+                }
             }
-            (None, None) => self.open_polling(peer.address, request).await,
             (Some(sid), key) => {
                 let connection = self.sessions.find(sid).ok_or(Refusal::SessionUnknown)?;
                 match key {
@@ -141,12 +144,11 @@ impl Edge {
 
     async fn open_polling(
         &self,
-        remote: SocketAddr,
+        connection: Arc<Connection>,
         request: Request,
     ) -> Result<Response, Refusal> {
-        let connection = self.sessions.begin(remote, Transport::Polling);
-        let mut request = bare(request)?;
-        request.extensions_mut().insert(connection.clone());
+        let (parts, body) = request.into_parts();
+        let request = upgrade::bare_request(&parts.uri, &connection, body)?;
         let response = self.service.http(request).await;
         let (response, sid) = read_session_id(response).await;
         if let Some(sid) = sid {
@@ -210,12 +212,6 @@ impl Edge {
     }
 }
 
-/// The request of a polling handshake in memory of its own, for the reason told in [`upgrade`].
-fn bare(request: Request) -> Result<Request, Refusal> {
-    let uri: http::Uri = request.uri().to_string().parse().map_err(|_| Refusal::BadRequest)?;
-    Request::builder().uri(uri).body(request.into_body()).map_err(|_| Refusal::BadRequest)
-}
-
 /// The session id in the answer to a polling handshake: `0{"sid":"…`, before Engine.IO v4 with its
 /// length in front (`97:0{"sid":"…`).
 async fn read_session_id(response: Response) -> (Response, Option<Sid>) {
@@ -232,21 +228,17 @@ async fn read_session_id(response: Response) -> (Response, Option<Sid>) {
 
 /// The answer to a poll of Engine.IO v3, with what [`eio3`] adds.
 async fn poll_eio3(response: Response) -> Response {
-    let (parts, body) = whole(response).await;
-    let octets = parts
-        .headers
-        .get(header::CONTENT_TYPE)
-        .is_some_and(|kind| kind == "application/octet-stream");
+    let (mut parts, body) = whole(response).await;
+    let kind = parts.headers.get(header::CONTENT_TYPE);
+    let octets = kind.is_some_and(|kind| kind == "application/octet-stream");
     let body = eio3::add_binary_types(body, octets);
-    let mut response = Response::from_parts(parts, Body::empty());
-    response.headers_mut().insert(header::CONTENT_LENGTH, body.len().into());
-    *response.body_mut() = Body::from(body);
-    response
+    parts.headers.insert(header::CONTENT_LENGTH, body.len().into());
+    Response::from_parts(parts, Body::from(body))
 }
 
 /// The public routes. `pages` are served beside Socket.IO.
 pub fn router(edge: Arc<Edge>, config: &Config, pages: Router) -> Router {
-    let path = config.public.path.trim_end_matches('/');
+    let path = config.public.base_path();
     let socketio = any(
         |State(edge): State<Arc<Edge>>, Extension(peer): Extension<Peer>, request: Request| async move {
             edge.handle(peer, request).await

@@ -36,8 +36,9 @@ pub(super) struct Service {
 }
 
 impl Service {
+    /// `path` is that of Socket.IO, without the slash behind it.
     pub fn new(socketio: SocketIoService<NoPage, Adapter>, path: &str) -> Self {
-        Self { socketio, path: path.trim_end_matches('/').into() }
+        Self { socketio, path: path.into() }
     }
 
     /// Answers a request of a polling client.

@@ -10,13 +10,14 @@ use std::{
     collections::HashMap,
     net::SocketAddr,
     sync::{
-        Arc, Mutex, OnceLock, RwLock, Weak,
+        Arc, OnceLock, Weak,
         atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
 use futures_util::task::AtomicWaker;
 use metrics::{counter, gauge};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use socketioxide::socket::DisconnectReason;
 use socketioxide_core::Sid;
 
@@ -41,12 +42,12 @@ pub struct Sessions {
 impl Sessions {
     /// How many connections are open.
     pub fn open(&self) -> usize {
-        read(&self.open).len()
+        self.open.read().len()
     }
 
     /// Those that are open.
     pub(super) fn all(&self) -> Vec<Weak<Connection>> {
-        read(&self.open).values().cloned().collect()
+        self.open.read().values().cloned().collect()
     }
 
     /// From now on, connections end because the pod does.
@@ -76,7 +77,7 @@ impl Sessions {
             stream: StreamControl::default(),
             attachments: Mutex::default(),
         });
-        write(&self.open).insert(number, Arc::downgrade(&connection));
+        self.open.write().insert(number, Arc::downgrade(&connection));
         connection
     }
 
@@ -84,12 +85,12 @@ impl Sessions {
     pub(super) fn register(&self, sid: Sid, connection: &Arc<Connection>) {
         // A session has one id for life.
         let _ = connection.polling_sid.set(sid);
-        write(&self.polling).insert(sid, Arc::downgrade(connection));
+        self.polling.write().insert(sid, Arc::downgrade(connection));
     }
 
     /// The connection of a session that began with polling.
     pub(super) fn find(&self, sid: Sid) -> Option<Arc<Connection>> {
-        read(&self.polling).get(&sid)?.upgrade()
+        self.polling.read().get(&sid)?.upgrade()
     }
 }
 
@@ -153,9 +154,9 @@ impl Connection {
             }
         };
         if let Some(sid) = self.polling_sid.get() {
-            write(&self.sessions.polling).remove(sid);
+            self.sessions.polling.write().remove(sid);
         }
-        write(&self.sessions.open).remove(&self.number);
+        self.sessions.open.write().remove(&self.number);
         gauge!(CONNECTIONS.name, "transport" => name(transport)).decrement(1);
         counter!(CONNECTIONS_CLOSED.name, "reason" => reason.name()).increment(1);
         tracing::debug!(remote = %self.remote, reason = reason.name(), "connection closed");
@@ -172,8 +173,8 @@ impl Connection {
     }
 
     /// Follows the attachments of its polling requests.
-    pub(super) fn attachments(&self) -> std::sync::MutexGuard<'_, Attachments> {
-        self.attachments.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    pub(super) fn attachments(&self) -> MutexGuard<'_, Attachments> {
+        self.attachments.lock()
     }
 
     /// Notes why the edge ends it.
@@ -308,15 +309,6 @@ fn name(transport: Transport) -> &'static str {
     }
 }
 
-// What these locks guard is whole at every moment, so a panic elsewhere does not spoil it.
-fn read<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {
-    lock.read().unwrap_or_else(|poisoned| poisoned.into_inner())
-}
-
-fn write<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
-    lock.write().unwrap_or_else(|poisoned| poisoned.into_inner())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -332,7 +324,7 @@ mod tests {
         drop(connection);
         assert_eq!(sessions.open(), 0);
         assert!(sessions.find(sid).is_none());
-        assert!(read(&sessions.polling).is_empty());
+        assert!(sessions.polling.read().is_empty());
     }
 
     #[test]

@@ -7,10 +7,11 @@
 //! request that owns its few bytes. When upstream keeps a smaller request by itself, the copying
 //! can go; owning the stream stays, for the drain and for time-outs.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use axum::{body::Body, extract::Request, response::Response};
 use http::{HeaderValue, StatusCode, Uri, header};
+use parking_lot::Mutex;
 use socketioxide_core::Sid;
 use tokio::{net::TcpStream, runtime::Handle};
 use tungstenite::handshake::derive_accept_key;
@@ -38,11 +39,11 @@ pub(super) struct Upgrade {
 impl Slot {
     /// The upgrade of the last request, if it was accepted.
     pub fn take(&self) -> Option<Upgrade> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.0.lock().take()
     }
 
     fn put(&self, upgrade: Upgrade) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(upgrade);
+        *self.0.lock() = Some(upgrade);
     }
 }
 
@@ -68,7 +69,7 @@ pub(super) fn accept(
         .header(header::SEC_WEBSOCKET_ACCEPT, derive_accept_key(key.as_bytes()))
         .body(Body::empty())
         .map_err(|_| Refusal::BadRequest)?;
-    let request = bare_request(request.uri(), &connection).ok_or(Refusal::BadRequest)?;
+    let request = bare_request(request.uri(), &connection, ())?;
     slot.put(Upgrade { request, connection, session, service, limits });
     Ok(response)
 }
@@ -84,12 +85,16 @@ impl Upgrade {
     }
 }
 
-/// What socketioxide needs of the request, in memory of its own.
-fn bare_request(uri: &Uri, connection: &Arc<Connection>) -> Option<http::Request<()>> {
-    let uri: Uri = uri.to_string().parse().ok()?;
-    let mut bare = http::Request::builder().uri(uri).body(()).ok()?;
-    bare.extensions_mut().insert(connection.clone());
-    Some(bare)
+/// What socketioxide needs of a handshake request, in memory of its own. It keeps it for life, and
+/// the connection in it.
+pub(super) fn bare_request<B>(
+    uri: &Uri,
+    connection: &Arc<Connection>,
+    body: B,
+) -> Result<http::Request<B>, Refusal> {
+    let uri: Uri = uri.to_string().parse().map_err(|_| Refusal::BadRequest)?;
+    let bare = http::Request::builder().uri(uri).extension(connection.clone());
+    bare.body(body).map_err(|_| Refusal::BadRequest)
 }
 
 /// A polling session that is being upgraded. It ends with its WebSocket, also with one that dies in

@@ -73,17 +73,14 @@ pub fn attach(
     let path = namespace.path.clone();
     let handled = counter!(EVENTS.name, "namespace" => path.clone(), "result" => "ok");
     let runtime = Arc::new(Runtime { handled, namespace, backplane, limits, key });
-    let middleware = {
-        let runtime = runtime.clone();
-        move |socket: SocketRef<Adapter>, auth: TryData<Auth>| {
-            let entered = enter(&runtime, &socket, auth.0.ok()).inspect_err(|refusal| {
-                let path = runtime.namespace.path.clone();
-                counter!(CONNECTS_REFUSED.name, "namespace" => path, "code" => refusal.code)
-                    .increment(1);
-                tracing::debug!(socket = %socket.id, code = refusal.code, "connect refused");
-            });
-            std::future::ready(entered.map_err(|refusal| refusal.message))
-        }
+    let middleware = move |socket: SocketRef<Adapter>, auth: TryData<Auth>| {
+        let entered = enter(&runtime, &socket, auth.0.ok()).inspect_err(|refusal| {
+            let path = runtime.namespace.path.clone();
+            counter!(CONNECTS_REFUSED.name, "namespace" => path, "code" => refusal.code)
+                .increment(1);
+            tracing::debug!(socket = %socket.id, code = refusal.code, "connect refused");
+        });
+        std::future::ready(entered.map_err(|refusal| refusal.message))
     };
     io.ns(path, (async || {}).with(middleware));
 }

@@ -34,7 +34,7 @@ pub fn init(config: &Log) -> Result<(), ParseError> {
 
 /// The filter of a level, without what a library says of each byte on the wire: there are tokens among
 /// them. A filter that names the library gets it all the same.
-pub(crate) fn filter(level: &str) -> Result<EnvFilter, ParseError> {
+fn filter(level: &str) -> Result<EnvFilter, ParseError> {
     const WIRE: &str = "tungstenite";
     let filter = EnvFilter::builder().parse(level)?;
     if level.contains(WIRE) {

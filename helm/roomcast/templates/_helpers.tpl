@@ -23,7 +23,6 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
   "window" (printf "%ds" (int .Values.drain.windowSeconds))
   "timeout" (printf "%ds" (int .Values.drain.timeoutSeconds)) -}}
 {{- $public := dict "listen" (list "0.0.0.0:3000" "[::]:3000") -}}
-{{- $internal := dict "listen" (list "0.0.0.0:9000" "[::]:9000") -}}
-{{- $chart := dict "public" $public "internal" $internal "drain" $drain -}}
+{{- $chart := dict "public" $public "drain" $drain -}}
 {{- mergeOverwrite (deepCopy .Values.config) $chart | toYaml -}}
 {{- end }}
