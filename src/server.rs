@@ -209,7 +209,9 @@ impl Listening {
         let options = Options {
             request_timeout: config.public.request_timeout,
             tcp_keepalive: config.public.tcp_keepalive,
+            clients: true,
         };
+        let probes = Options { clients: false, ..options };
         // They end with the pod.
         let mut chores = JoinSet::new();
         chores.spawn(pod.metrics.clone().upkeep());
@@ -218,7 +220,7 @@ impl Listening {
         let public =
             tokio::spawn(edge::serve(public, options, public_router, pod.lifecycle.clone()));
         let internal =
-            tokio::spawn(edge::serve(internal, options, internal_router, pod.lifecycle.clone()));
+            tokio::spawn(edge::serve(internal, probes, internal_router, pod.lifecycle.clone()));
 
         stop.await;
         let close_all = async |window| pod.edge.close_all(window).await;

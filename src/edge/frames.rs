@@ -45,8 +45,10 @@ impl Frames {
     pub fn follow(&mut self, mut bytes: &[u8]) -> bool {
         let mut progress = false;
         while !bytes.is_empty() {
+            // Before and after: the last piece of an attachment ends it.
+            let attachment = self.binary;
             let taken = if self.left > 0 { self.payload(bytes) } else { self.header(bytes[0]) };
-            progress |= self.binary || self.missing.none();
+            progress |= attachment || self.binary || self.missing.none();
             bytes = &bytes[taken..];
         }
         progress
@@ -246,7 +248,10 @@ mod tests {
     #[test]
     fn a_pong_is_no_progress_of_an_attachment() {
         let mut frames = Frames::default();
-        frames.follow(&text(r#"451-["chat"]"#));
+        frames.follow(&text(r#"452-["chat"]"#));
+        let first = frame(0x82, b"abc");
+        frames.follow(&first[..8]);
+        assert!(frames.follow(&first[8..]), "the last piece, with another attachment to come");
         assert!(!frames.follow(&text("3")));
         let attachment = frame(0x82, b"xyz");
         frames.follow(&attachment[..6]);

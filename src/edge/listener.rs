@@ -36,6 +36,8 @@ pub struct Options {
     pub request_timeout: Duration,
     /// Silence before TCP keep-alive probes start.
     pub tcp_keepalive: Duration,
+    /// Whether it is clients that connect: what they send broken is counted.
+    pub clients: bool,
 }
 
 /// Sockets that listen, each on the address that it really has.
@@ -165,9 +167,9 @@ async fn serve_connection(
         return upgrade.take_over(parts.io.into_inner(), &parts.read_buf).await;
     }
     if let Err(error) = served {
-        if error.is_timeout() {
+        if options.clients && error.is_timeout() {
             count_refused("head_timeout");
-        } else if error.is_parse() {
+        } else if options.clients && error.is_parse() {
             count_refused("bad_http");
         }
         tracing::debug!(%remote, %error, "connection broken");

@@ -247,6 +247,14 @@ async fn half_a_request_is_closed_in_time() {
         pod.metric_reaches(&refused, before + 1.0).await;
         witness.is_well(&pod).await;
     }
+    // On the internal listener it is no client's.
+    let before = pod.metric(REFUSED).await;
+    let mut tcp = TcpStream::connect(&pod.internal).await.unwrap();
+    tcp.write_all(b"nonsense\r\n\r\n").await.unwrap();
+    let mut answered = String::new();
+    tokio::time::timeout(PATIENCE, tcp.read_to_string(&mut answered)).await.unwrap().unwrap();
+    assert!(answered.starts_with("HTTP/1.1 400"), "{answered}");
+    assert_eq!(pod.metric(REFUSED).await, before);
 }
 
 #[tokio::test]
