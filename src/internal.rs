@@ -4,6 +4,7 @@ use axum::{Json, Router, extract::State, response::IntoResponse, routing::get};
 use http::{StatusCode, header};
 
 use crate::{
+    backplane::{Backplane, Link},
     drain::{Lifecycle, Phase},
     telemetry::metrics::Metrics,
 };
@@ -13,17 +14,39 @@ const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 #[derive(Clone)]
 struct Internal {
-    lifecycle: Lifecycle,
+    readiness: Readiness,
     metrics: Metrics,
 }
 
+/// What decides whether new clients should come here.
+#[derive(Clone)]
+pub struct Readiness {
+    pub lifecycle: Lifecycle,
+    pub backplane: Backplane,
+    /// Whether a pod that is cut off from the others is ready.
+    pub when_away: bool,
+}
+
+impl Readiness {
+    /// Whether the pod is ready, and in what state it is.
+    fn now(&self) -> (bool, String) {
+        let phase = self.lifecycle.phase();
+        let (linked, link) = match self.backplane.link() {
+            None | Some(Link::Up) => (true, ""),
+            Some(Link::Starting) => (false, ", waiting for the backplane"),
+            Some(Link::Away) => (self.when_away, ", cut off from the backplane"),
+        };
+        (phase == Phase::Serving && linked, format!("{}{link}\n", phase.name()))
+    }
+}
+
 /// The internal routes; `api` is nested at `/api/v1`.
-pub fn router(lifecycle: Lifecycle, metrics: Metrics, api: Router) -> Router {
+pub fn router(readiness: Readiness, metrics: Metrics, api: Router) -> Router {
     Router::new()
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
         .route("/metrics", get(scrape))
-        .with_state(Internal { lifecycle, metrics })
+        .with_state(Internal { readiness, metrics })
         .nest("/api/v1", api)
         .fallback(|| async {
             let paths = "here are /livez, /readyz, /metrics and /api/v1";
@@ -33,10 +56,8 @@ pub fn router(lifecycle: Lifecycle, metrics: Metrics, api: Router) -> Router {
 
 /// Ready means: send new clients here.
 async fn readyz(State(internal): State<Internal>) -> impl IntoResponse {
-    let phase = internal.lifecycle.phase();
-    let status =
-        if phase == Phase::Serving { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, format!("{}\n", phase.name()))
+    let (ready, state) = internal.readiness.now();
+    (if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, state)
 }
 
 async fn scrape(State(internal): State<Internal>) -> impl IntoResponse {

@@ -32,10 +32,15 @@ mod publish;
 mod server;
 mod telemetry;
 
-pub use backplane::{EncodeError, UnknownNamespace};
+pub use backplane::{
+    Answered, BackplaneError, ClusterError, EncodeError, Pods, PublishError, RemoteSocket, SetupError,
+    UnknownNamespace,
+};
 pub use drain::Outcome;
 pub use edge::ListenError;
-pub use gateway::{Broadcast, Claims, Event, Handler, Namespace, Refusal, Reply, Socket, codes};
+pub use gateway::{
+    Broadcast, Claims, Cluster, Event, Handler, Namespace, Refusal, Reply, Socket, codes,
+};
 pub use server::{BuildError, Builder, Listening, Server};
 pub use socketioxide::{AckError, SendError};
 

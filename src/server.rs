@@ -1,19 +1,26 @@
 //! A pod: built from settings and namespaces, bound to its addresses, run until it is told to stop.
 
-use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+    time::{Duration, SystemTime},
+};
 
 use axum::Router;
 use metrics_exporter_prometheus::BuildError as RecorderError;
 use socketioxide::{ParserConfig, SocketIo, SocketIoBuilder, TransportType};
-use tokio::{task::JoinSet, time::timeout};
+use socketioxide_core::Sid;
+use tokio::time::timeout;
 
 use crate::{
-    backplane::{Adapter, Backplane, Io},
+    backplane::{Adapter, Backplane, Io, PodRecord, SetupError},
     config::{Config, Parser, Transport},
     drain::{self, Lifecycle, Outcome},
     edge::{self, Edge, ListenError, Options, Sessions},
     gateway::{self, JwtKey, Namespace},
-    internal, publish,
+    internal::{self, Readiness},
+    publish,
     telemetry::metrics::Metrics,
 };
 
@@ -33,6 +40,9 @@ pub enum BuildError {
     /// Tokens are to be checked, and there is no key.
     #[error("namespace {0:?} asks for tokens, and auth.jwt.secret is not set")]
     NoKey(String),
+    /// The connections to the other pods cannot be set up.
+    #[error(transparent)]
+    Backplane(#[from] SetupError),
     /// The program collects metrics in a way of its own.
     #[error("metrics cannot be collected: {0}")]
     Metrics(#[from] RecorderError),
@@ -67,6 +77,32 @@ struct Pod {
     sessions: Arc<Sessions>,
     lifecycle: Lifecycle,
     metrics: Metrics,
+    backplane: Backplane,
+    me: Arc<Identity>,
+}
+
+/// What a pod says of itself to others.
+struct Identity {
+    id: String,
+    /// Where its internal listener is reached; known once it listens.
+    address: OnceLock<String>,
+    since: String,
+    sessions: Arc<Sessions>,
+    lifecycle: Lifecycle,
+}
+
+impl Identity {
+    fn record(&self) -> PodRecord {
+        let serving = self.lifecycle.accepts_sessions();
+        PodRecord {
+            id: self.id.clone(),
+            address: self.address.get().cloned().unwrap_or_default(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            state: if serving { "serving" } else { "draining" }.to_owned(),
+            connections: self.sessions.open(),
+            since: self.since.clone(),
+        }
+    }
 }
 
 impl Server {
@@ -111,7 +147,8 @@ impl Builder {
         let metrics = Metrics::install()?;
         let lifecycle = Lifecycle::default();
         let sessions = Arc::new(Sessions::default());
-        let backplane = Backplane::default();
+        let pod = Sid::new().to_string();
+        let backplane = Backplane::new(&config.backplane, &pod, config.engine.parser)?;
         let (socketio, io) =
             socketio(&config, backplane.clone()).build_with_inner_svc(edge::NoPage);
 
@@ -124,11 +161,24 @@ impl Builder {
         }
 
         let edge = Edge::new(&config, socketio, sessions.clone(), lifecycle.clone());
-        let api = publish::router(backplane, &config.api, &config.limits);
+        let me = Arc::new(Identity {
+            id: pod,
+            address: OnceLock::new(),
+            since: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+            sessions: sessions.clone(),
+            lifecycle: lifecycle.clone(),
+        });
+        let record = me.clone();
+        let api = publish::router(backplane.clone(), &config, move || record.record());
+        let readiness = Readiness {
+            lifecycle: lifecycle.clone(),
+            backplane: backplane.clone(),
+            when_away: config.backplane.ready_when_away,
+        };
         Ok(Server {
             public: edge::router(edge.clone(), &config, pages),
-            internal: internal::router(lifecycle.clone(), metrics.clone(), api),
-            pod: Pod { io, edge, sessions, lifecycle, metrics },
+            internal: internal::router(readiness, metrics.clone(), api),
+            pod: Pod { io, edge, sessions, lifecycle, metrics, backplane, me },
             config,
         })
     }
@@ -212,8 +262,15 @@ impl Listening {
             clients: true,
         };
         let probes = Options { clients: false, ..options };
+        let address = match &config.internal.advertise[..] {
+            "" => internal.addresses().first().map(ToString::to_string).unwrap_or_default(),
+            advertised => advertised.to_owned(),
+        };
+        // It is bound once.
+        let _ = pod.me.address.set(address);
         // They end with the pod.
-        let mut chores = JoinSet::new();
+        let me = pod.me.clone();
+        let mut chores = pod.backplane.start(move || me.record());
         chores.spawn(pod.metrics.clone().upkeep());
         chores.spawn(edge::give_back(pod.sessions.clone()));
         // Both listen to the end: the one to say 503, the other to tell how the drain goes.
@@ -228,6 +285,7 @@ impl Listening {
         let finish = async {
             // The namespaces are empty now. What hangs in them does not hang the pod.
             let _ = timeout(GRACE, pod.io.close()).await;
+            pod.backplane.close(GRACE).await;
             // Answers that are under way, such as the last poll of a client, are finished.
             let _ = timeout(GRACE, async { tokio::join!(public, internal) }).await;
         };

@@ -16,15 +16,17 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Starts `roomcast`, as a release with the settings of its documentation.
-    pub fn roomcast() -> io::Result<Self> {
+    /// Starts `roomcast`, as a release with the settings of its documentation, and more of them as
+    /// `KEY=VALUE`.
+    pub fn roomcast(settings: &[String]) -> io::Result<Self> {
         let mut command = Command::new(sibling("roomcast")?);
         command.args(["--listen", "127.0.0.1:0", "--internal-listen", "127.0.0.1:0"]);
-        command.args(["--set", "log.format=json", "-c"]).arg(settings());
+        command.args(["--set", "log.format=json", "-c"]).arg(settings_file());
+        command.args(settings.iter().flat_map(|setting| ["--set", setting]));
         command.stderr(Stdio::piped()).stdin(Stdio::null());
         let mut process = command.spawn()?;
         let lines = BufReader::new(process.stderr.take().ok_or(io::ErrorKind::BrokenPipe)?);
-        let address = first_address(lines, |line| {
+        let address = first_address("roomcast", lines, |line| {
             let line: serde_json::Value = serde_json::from_str(line).ok()?;
             line["message"]
                 .as_str()?
@@ -36,12 +38,16 @@ impl Peer {
 
     /// Starts plain socketioxide.
     pub fn plain() -> io::Result<Self> {
-        let mut command = Command::new(sibling("plain-socketioxide")?);
+        Self::program("plain socketioxide", Command::new(sibling("plain-socketioxide")?))
+    }
+
+    /// Starts a program that prints the address it listens on, and ends with its standard input.
+    pub fn program(name: &'static str, mut command: Command) -> io::Result<Self> {
         command.stdout(Stdio::piped()).stdin(Stdio::piped());
         let mut process = command.spawn()?;
         let lines = BufReader::new(process.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?);
-        let address = first_address(lines, |line| line.parse().ok())?;
-        Ok(Self { name: "plain socketioxide", address, process })
+        let address = first_address(name, lines, |line| line.parse().ok())?;
+        Ok(Self { name, address, process })
     }
 
     /// Memory of the process that is in RAM, in bytes.
@@ -50,6 +56,11 @@ impl Peer {
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
         Ok(kib.ok_or(io::ErrorKind::InvalidData)? * 1024)
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.process.id()
     }
 }
 
@@ -71,22 +82,24 @@ fn sibling(name: &str) -> io::Result<PathBuf> {
     })
 }
 
-fn settings() -> PathBuf {
+fn settings_file() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("roomcast.toml")
 }
 
 /// The first line that names an address. The rest is read on, so that the server never blocks.
 fn first_address(
+    name: &str,
     mut lines: impl BufRead + Send + 'static,
     parse: impl Fn(&str) -> Option<SocketAddr>,
 ) -> io::Result<SocketAddr> {
-    let mut line = String::new();
+    let (mut line, mut last) = (String::new(), String::new());
     while lines.read_line(&mut line)? > 0 {
         if let Some(address) = parse(line.trim()) {
             std::thread::spawn(move || io::copy(&mut lines, &mut io::sink()));
             return Ok(address);
         }
+        std::mem::swap(&mut line, &mut last);
         line.clear();
     }
-    Err(io::Error::other("the server ended before it listened"))
+    Err(io::Error::other(format!("{name} ended before it listened: {}", last.trim())))
 }

@@ -8,7 +8,7 @@ use socketioxide_core::{
     packet::Packet,
 };
 
-use super::{Backplane, Local};
+use super::{Backplane, members::Local};
 
 /// One namespace in the [`Backplane`].
 ///
@@ -24,7 +24,7 @@ impl CoreAdapter<Emitter> for Adapter {
 
     fn new(backplane: &Backplane, local: CoreLocalAdapter<Emitter>) -> Self {
         let local = Arc::new(local);
-        backplane.register(local.clone());
+        backplane.namespaces.register(local.clone());
         Self(local)
     }
 

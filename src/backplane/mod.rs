@@ -1,47 +1,58 @@
-//! What carries an emit to the sockets it is for.
+//! What carries an emit to the sockets it is for, on this pod and on all others of its cluster.
 //!
-//! Everything that reaches a room goes through [`Backplane::emit`], whoever asked for it: a member
-//! that relays, the HTTP API, a Rust handler. In this version that is the sockets of this pod; a
-//! backplane with other pods behind it takes the same calls.
+//! Everything that reaches a room goes through [`Backplane`], whoever asked for it: a member that
+//! relays, the HTTP API, a Rust handler. The sockets of this pod are served at once (`members`); for the
+//! others the same goes over Redis (`cluster`), in the protocols of the Node packages (`wire`).
 
+mod cluster;
+mod delivery;
 mod local;
+mod members;
+mod namespaces;
 mod payload;
+mod redis;
+mod transcode;
+mod wire;
 
 use std::{
-    collections::HashMap,
-    sync::Arc,
+    collections::BTreeSet,
+    sync::{Arc, Weak},
     time::{Duration, Instant},
 };
 
-use metrics::{Counter, Histogram, counter, histogram};
-use parking_lot::{Mutex, RwLock};
 use serde::Serialize;
-use socketioxide::{SocketIo, adapter::Emitter};
-use socketioxide_core::{
-    Sid, Value,
-    adapter::{BroadcastFlags, BroadcastOptions, CoreLocalAdapter, Room, errors::SocketError},
-    packet::Packet,
-};
+use serde_json::{Value as Json, value::RawValue};
+use socketioxide::SocketIo;
+use socketioxide_core::{Sid, Value};
+use tokio::task::JoinSet;
 
-use crate::telemetry::metrics::{EMIT_DURATION, EMITS, PACKETS_DROPPED};
+use crate::config;
+use cluster::{Cluster, local_answers};
+use delivery::{handles, report_dropped};
+use members::Members;
+use namespaces::Namespaces;
+use redis::Subscribed;
+use wire::{Broadcast, Format, Message};
 
+pub use cluster::{Answered, ClientAnswers, ClusterError, PodRecord, Pods, ServerSide};
+pub(crate) use delivery::count_dropped;
 pub use local::Adapter;
+pub use members::Occupant;
 pub use payload::EncodeError;
+pub use redis::{Link, PublishError, SetupError};
+pub use wire::{Argument, RemoteSocket, is_reserved};
 
 /// The Socket.IO server that a pod runs.
 pub type Io = SocketIo<Adapter>;
 
-/// The sockets of one namespace on this pod.
-type Local = Arc<CoreLocalAdapter<Emitter>>;
-
 /// The rooms of all namespaces, and the way to them. Clones are the same backplane.
-#[derive(Clone, Default)]
-pub struct Backplane(Arc<Shared>);
-
-#[derive(Default)]
-struct Shared {
-    /// By the path of the namespace. Filled while the pod is built, then only read.
-    namespaces: RwLock<HashMap<String, Local>>,
+#[derive(Clone)]
+pub struct Backplane {
+    namespaces: Arc<Namespaces>,
+    /// What clients and their parser speak.
+    format: Format,
+    /// The other pods; none for a pod on its own.
+    cluster: Option<Arc<Cluster>>,
 }
 
 /// Who asked for an emit.
@@ -53,6 +64,17 @@ pub enum Source {
     Api,
     /// A handler of a Rust program.
     Handler,
+    /// Another server, or an emitter.
+    Backplane,
+}
+
+/// Sockets of a namespace.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Target {
+    /// Rooms (or socket ids) whose members are meant. Empty: every socket of the namespace.
+    pub rooms: Vec<String>,
+    /// Rooms (or socket ids) whose members are not.
+    pub except: Vec<String>,
 }
 
 /// An event, and the sockets it is for.
@@ -60,16 +82,16 @@ pub enum Source {
 pub struct Emit {
     /// The event: its name and arguments, as the parser of the pod writes them.
     pub payload: Value,
-    /// Rooms (or socket ids) that it is for. Empty: every socket of the namespace.
-    pub rooms: Vec<String>,
-    /// Rooms (or socket ids) whose members do not get it.
-    pub except: Vec<String>,
+    /// Who gets it.
+    pub target: Target,
     /// The socket that it comes from, which does not get it.
     pub from: Option<Sid>,
     /// May be dropped for a client that is not ready for it.
     pub volatile: bool,
     /// Who asked for it.
     pub source: Source,
+    /// W3C trace context of what caused it.
+    pub traceparent: Option<String>,
 }
 
 /// The namespace of an emit does not exist.
@@ -77,65 +99,277 @@ pub struct Emit {
 #[error("namespace {0:?} does not exist; the configuration lists those that do")]
 pub struct UnknownNamespace(pub String);
 
-impl Backplane {
-    /// Puts an emit in the queue of each socket that it is for.
-    ///
-    /// What cannot be queued is counted and logged: a client that does not read, or has left.
-    pub fn emit(&self, namespace: &str, emit: Emit) -> Result<(), UnknownNamespace> {
-        let begun = Instant::now();
-        let local = self.namespace(namespace)?;
-        let mut options = BroadcastOptions::default();
-        options.add_flag(BroadcastFlags::Broadcast);
-        if emit.volatile {
-            options.add_flag(BroadcastFlags::Volatile);
-        }
-        options.sid = emit.from;
-        options.rooms.extend(emit.rooms.into_iter().map(Room::Owned));
-        options.except.extend(emit.except.into_iter().map(Room::Owned));
+/// Something could not be done in the whole cluster.
+#[derive(Debug, thiserror::Error)]
+pub enum BackplaneError {
+    /// Its namespace does not exist.
+    #[error(transparent)]
+    UnknownNamespace(#[from] UnknownNamespace),
+    /// It did not reach the other pods.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+}
 
-        let packet = Packet::event(local.path().clone(), emit.payload);
-        if let Err(errors) = local.broadcast(packet, options) {
-            report_dropped(namespace, &errors);
+impl Backplane {
+    /// A backplane for a pod of this id, alone or in a cluster as its settings say.
+    pub fn new(
+        settings: &config::Backplane,
+        pod: &str,
+        parser: config::Parser,
+    ) -> Result<Self, SetupError> {
+        let (namespaces, format) = (Arc::<Namespaces>::default(), Format::from(parser));
+        let cluster = Cluster::new(settings, pod.to_owned(), format, namespaces.clone())?;
+        Ok(Self { namespaces, format, cluster: cluster.map(Arc::new) })
+    }
+
+    /// Joins the cluster, for as long as the answer lives. `record` is asked what this pod is like.
+    pub fn start(&self, record: impl Fn() -> PodRecord + Send + 'static) -> JoinSet<()> {
+        self.cluster().map_or_else(JoinSet::new, |cluster| cluster.start(record))
+    }
+
+    /// Leaves it.
+    pub async fn close(&self, patience: Duration) {
+        if let Some(cluster) = self.cluster() {
+            cluster.close(patience).await;
         }
-        let (emits, duration) = handles(emit.source);
-        emits.increment(1);
-        duration.record(begun.elapsed());
+    }
+
+    /// How this pod is connected to the others; `None` for a pod on its own.
+    pub fn link(&self) -> Option<Link> {
+        self.cluster().map(|cluster| cluster.health().link())
+    }
+
+    fn cluster(&self) -> Option<&Arc<Cluster>> {
+        self.cluster.as_ref()
+    }
+
+    /// Puts an emit in the queue of each socket that it is for, and sends it to the other pods.
+    ///
+    /// What cannot be queued or sent is counted and logged: there is nobody to tell.
+    pub fn emit(&self, namespace: &str, emit: Emit) -> Result<(), UnknownNamespace> {
+        let members = self.namespaces.get(namespace)?;
+        if let Some(cluster) = self.cluster()
+            && let Err(error) = cluster.send(namespace, &emit.message(), None)
+        {
+            tracing::debug!(%error, "an emit did not go to other pods");
+        }
+        deliver(&members, emit);
         Ok(())
     }
 
-    /// Puts a socket of this pod in rooms.
-    pub fn join(&self, namespace: &str, socket: Sid, rooms: Vec<String>) {
-        if let Ok(local) = self.namespace(namespace) {
-            local.add_all(socket, rooms);
+    /// The same for a publisher that can be told: it reaches the sockets of this pod only if the other
+    /// pods get it too, or will get it when Redis is back.
+    pub async fn publish(&self, namespace: &str, emit: Emit) -> Result<(), BackplaneError> {
+        let members = self.namespaces.get(namespace)?;
+        if let Some(cluster) = self.cluster() {
+            let message = emit.message();
+            if cluster.keeps() {
+                cluster.send(namespace, &message, None)?;
+            } else {
+                let receipt = cluster.send_registered(namespace, &message)?;
+                receipt.confirmed().await.map_err(ClusterError::from)?;
+            }
+        }
+        deliver(&members, emit);
+        Ok(())
+    }
+
+    /// Emits, and collects what the clients answer within `timeout`.
+    pub async fn emit_with_ack(
+        &self,
+        namespace: &str,
+        emit: Emit,
+        timeout: Duration,
+    ) -> Result<Answered<ClientAnswers>, UnknownNamespace> {
+        let members = self.namespaces.get(namespace)?;
+        handles(emit.source).0.increment(1);
+        let Some(cluster) = self.cluster() else {
+            let answer = local_answers(&members, emit.payload, &emit.target, timeout).await;
+            return Ok(alone(answer));
+        };
+        let broadcast = Broadcast {
+            payload: emit.payload,
+            target: emit.target,
+            volatile: false,
+            ask: None,
+            meta: None,
+        };
+        Ok(cluster.emit_with_ack(&members, broadcast, timeout).await)
+    }
+
+    /// The sockets of a target, on all servers.
+    pub async fn fetch_sockets(
+        &self,
+        namespace: &str,
+        target: &Target,
+    ) -> Result<Answered<Vec<RemoteSocket>>, UnknownNamespace> {
+        let members = self.namespaces.get(namespace)?;
+        Ok(match self.cluster() {
+            Some(cluster) => cluster.fetch_sockets(&members, target).await,
+            None => alone(cluster::describe(None, &members, target)),
+        })
+    }
+
+    /// The rooms that have members, on all servers.
+    pub async fn rooms(
+        &self,
+        namespace: &str,
+    ) -> Result<Answered<BTreeSet<String>>, UnknownNamespace> {
+        let members = self.namespaces.get(namespace)?;
+        Ok(match self.cluster() {
+            Some(cluster) => cluster.rooms(&members).await,
+            None => alone(members.rooms().into_iter().collect()),
+        })
+    }
+
+    /// Puts sockets in rooms, on all servers.
+    pub async fn join_all(
+        &self,
+        namespace: &str,
+        target: Target,
+        rooms: Vec<String>,
+    ) -> Result<(), BackplaneError> {
+        let members = self.namespaces.get(namespace)?;
+        let message = Message::Join { target: target.clone(), rooms: rooms.clone() };
+        self.tell(namespace, &message).await?;
+        self.namespaces.join_all(&members, &target, &rooms);
+        Ok(())
+    }
+
+    /// Takes sockets out of rooms, on all servers.
+    pub async fn leave_all(
+        &self,
+        namespace: &str,
+        target: Target,
+        rooms: Vec<String>,
+    ) -> Result<(), BackplaneError> {
+        let members = self.namespaces.get(namespace)?;
+        let message = Message::Leave { target: target.clone(), rooms: rooms.clone() };
+        self.tell(namespace, &message).await?;
+        self.namespaces.leave_all(&members, &target, &rooms);
+        Ok(())
+    }
+
+    /// Disconnects sockets, on all servers; with `close`, their connections end.
+    pub async fn disconnect_all(
+        &self,
+        namespace: &str,
+        target: Target,
+        close: bool,
+    ) -> Result<(), BackplaneError> {
+        let members = self.namespaces.get(namespace)?;
+        self.tell(namespace, &Message::Disconnect { target: target.clone(), close }).await?;
+        self.namespaces.disconnect_all(&members, &target, close);
+        Ok(())
+    }
+
+    /// Sends an event to the other servers themselves.
+    pub fn server_side_emit(
+        &self,
+        namespace: &str,
+        arguments: Vec<Json>,
+    ) -> Result<(), BackplaneError> {
+        if let Some(cluster) = self.cluster() {
+            let message = Message::ServerSideEmit { arguments, question: None };
+            cluster.send(namespace, &message, None)?;
+        }
+        Ok(())
+    }
+
+    /// The same, and collects what they answer.
+    pub async fn server_side_ask(
+        &self,
+        namespace: &str,
+        arguments: Vec<Json>,
+    ) -> Answered<Vec<Json>> {
+        match self.cluster() {
+            Some(cluster) => cluster.server_side_ask(namespace, arguments).await,
+            None => alone(Vec::new()),
+        }
+    }
+
+    /// Handles the events of other servers in a namespace.
+    pub fn on_server_side(
+        &self,
+        namespace: &str,
+        handler: Box<dyn ServerSide>,
+    ) -> Result<(), UnknownNamespace> {
+        self.namespaces.get(namespace)?.handle_server_side(handler);
+        Ok(())
+    }
+
+    /// The pods of the cluster, and how many servers of another kind are in a namespace. `None` for a
+    /// pod on its own.
+    pub async fn pods(
+        &self,
+        namespace: &str,
+    ) -> Result<Option<(Vec<PodRecord>, usize)>, ClusterError> {
+        let Some(cluster) = self.cluster() else {
+            return Ok(None);
+        };
+        let (pods, servers) = tokio::try_join!(cluster.pods(), cluster.server_count(namespace))?;
+        let others = servers.saturating_sub(pods.len());
+        Ok(Some((pods, others)))
+    }
+
+    async fn tell(&self, namespace: &str, message: &Message) -> Result<(), ClusterError> {
+        if let Some(cluster) = self.cluster() {
+            if cluster.keeps() {
+                cluster.send(namespace, message, None)?;
+            } else {
+                cluster.send_registered(namespace, message)?.confirmed().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds a socket of this pod, in the room of its own id.
+    pub fn enter(&self, namespace: &str, socket: Sid, occupant: Weak<dyn Occupant>) {
+        if let Ok(members) = self.namespaces.get(namespace) {
+            members.enter(socket, occupant);
+        }
+    }
+
+    /// Forgets a socket that is gone. Twice does no harm.
+    pub fn depart(&self, namespace: &str, socket: Sid, occupant: &Weak<dyn Occupant>) {
+        if let Ok(members) = self.namespaces.get(namespace) {
+            let rooms = members.depart(socket, occupant);
+            self.namespaces.changed(&members, rooms);
+        }
+    }
+
+    /// Puts a socket of this pod in rooms. Tells when other servers know, if they have to.
+    pub fn join(&self, namespace: &str, socket: Sid, rooms: Vec<String>) -> Joined {
+        let members = self.namespaces.get(namespace).ok();
+        Joined {
+            subscribed: members
+                .and_then(|members| self.namespaces.join(&members, socket, rooms))
+                .filter(|_| self.link() == Some(Link::Up)),
+            patience: self.cluster().map_or(Duration::ZERO, |cluster| cluster.patience()),
         }
     }
 
     /// Takes a socket of this pod out of rooms.
     pub fn leave(&self, namespace: &str, socket: Sid, rooms: Vec<String>) {
-        if let Ok(local) = self.namespace(namespace) {
-            local.del(socket, rooms);
+        if let Ok(members) = self.namespaces.get(namespace) {
+            self.namespaces.leave(&members, socket, rooms);
         }
     }
 
-    /// The rooms that a socket of this pod is in, that of its own id among them.
+    /// The rooms that a socket of this pod is in, without that of its own id.
     pub fn rooms_of(&self, namespace: &str, socket: Sid) -> Vec<String> {
-        self.namespace(namespace).map_or_else(
-            |_| Vec::new(),
-            |local| local.socket_rooms(socket).into_iter().map(Room::into_owned).collect(),
-        )
+        let members = self.namespaces.get(namespace);
+        members.map_or_else(|_| Vec::new(), |members| members.rooms_of(socket))
     }
 
     /// Whether a socket of this pod is in a room.
     pub fn is_member(&self, namespace: &str, socket: Sid, room: &str) -> bool {
-        self.namespace(namespace).is_ok_and(|local| local.socket_rooms(socket).contains(room))
+        self.namespaces.get(namespace).is_ok_and(|members| members.is_in(socket, room))
     }
 
-    /// Whether a room name is the id of a socket that is connected to this pod, in any namespace: a
-    /// client has the same id in all that it connects to.
+    /// Whether a room name is the id of a socket that is connected to this pod, in any namespace.
     pub fn is_socket(&self, room: &str) -> bool {
-        let namespaces = self.0.namespaces.read();
-        room.parse::<Sid>()
-            .is_ok_and(|id| namespaces.values().any(|local| !local.socket_rooms(id).is_empty()))
+        room.parse::<Sid>().is_ok_and(|id| self.namespaces.has_socket(id))
     }
 
     /// Writes an event as the parser of the pod does. A tuple is several arguments.
@@ -148,72 +382,69 @@ impl Backplane {
         event: &str,
         arguments: &T,
     ) -> Result<Value, EncodeError> {
-        let local = self.namespace(namespace)?;
-        payload::encode(&local, event, arguments)
+        payload::encode(&self.namespaces.get(namespace)?.local, event, arguments)
     }
 
-    fn namespace(&self, path: &str) -> Result<Local, UnknownNamespace> {
-        let namespaces = self.0.namespaces.read();
-        namespaces.get(path).cloned().ok_or_else(|| UnknownNamespace(path.to_owned()))
-    }
-
-    fn register(&self, local: Local) {
-        let path = local.path().to_string();
-        self.0.namespaces.write().insert(path, local);
+    /// The same from the text of an array, which is copied as it is.
+    ///
+    /// # Errors
+    /// If it is no array, or cannot be written.
+    pub fn encode_raw(&self, event: &str, arguments: Option<&RawValue>) -> Result<Value, EncodeError> {
+        payload::encode_raw(self.format, event, arguments)
     }
 }
 
-/// The metrics of an emit, looked up once: this is on the way of every message.
-fn handles(source: Source) -> &'static (Counter, Histogram) {
-    use std::sync::LazyLock;
+/// A socket has joined rooms on this pod.
+#[must_use]
+pub struct Joined {
+    subscribed: Option<Subscribed>,
+    patience: Duration,
+}
 
-    fn register(source: &'static str) -> (Counter, Histogram) {
-        (
-            counter!(EMITS.name, "source" => source),
-            histogram!(EMIT_DURATION.name, "source" => source),
-        )
+impl Joined {
+    /// Whether there is nothing to wait for.
+    pub fn is_settled(&self) -> bool {
+        self.subscribed.is_none()
     }
-    static CLIENT: LazyLock<(Counter, Histogram)> = LazyLock::new(|| register("client"));
-    static API: LazyLock<(Counter, Histogram)> = LazyLock::new(|| register("api"));
-    static HANDLER: LazyLock<(Counter, Histogram)> = LazyLock::new(|| register("handler"));
-    match source {
-        Source::Client => &CLIENT,
-        Source::Api => &API,
-        Source::Handler => &HANDLER,
+
+    /// Waits until what other servers send to the rooms reaches this pod. Not for ever: without Redis,
+    /// the rooms work among the sockets of this pod.
+    pub async fn settled(self) {
+        if let Some(subscribed) = self.subscribed {
+            let _ = tokio::time::timeout(self.patience, subscribed.wait()).await;
+        }
     }
 }
 
-/// Gap: a broadcast says how many sockets it could not reach, not which (no upstream issue was found).
-/// So they are counted here, and end by `limits.write_timeout`.
-fn report_dropped(namespace: &str, errors: &[SocketError]) {
-    errors.iter().for_each(count_dropped);
-    let full =
-        errors.iter().filter(|error| matches!(error, SocketError::InternalChannelFull)).count();
-    if full > 0 && once_a_second() {
-        tracing::warn!(
-            namespace,
-            clients = full,
-            "packets dropped: clients do not read, limits.send_queue is full"
-        );
+impl Emit {
+    /// As other servers are told.
+    fn message(&self) -> Message {
+        let mut target = self.target.clone();
+        // A socket is also a room, of which it alone is a member.
+        target.except.extend(self.from.map(|socket| socket.to_string()));
+        Message::Broadcast(Broadcast {
+            payload: self.payload.clone(),
+            target,
+            volatile: self.volatile,
+            ask: None,
+            meta: Cluster::stamp(self.traceparent.clone()),
+        })
     }
 }
 
-/// Counts a packet that a client will not get.
-pub(crate) fn count_dropped(error: &SocketError) {
-    let reason = match error {
-        SocketError::InternalChannelFull => "queue full",
-        SocketError::Closed => "closed",
-    };
-    counter!(PACKETS_DROPPED.name, "reason" => reason).increment(1);
+/// Puts an emit in the queues of this pod's sockets.
+fn deliver(members: &Members, emit: Emit) {
+    let begun = Instant::now();
+    let Emit { payload, target, from, volatile, source, .. } = emit;
+    if let Err(errors) = members.emit(payload, &target, from, volatile) {
+        report_dropped(members.local.path(), &errors);
+    }
+    let (emits, duration) = handles(source);
+    emits.increment(1);
+    duration.record(begun.elapsed());
 }
 
-/// Lets one line a second into the log: the metric has the rest.
-fn once_a_second() -> bool {
-    static LAST: Mutex<Option<Instant>> = Mutex::new(None);
-    let mut last = LAST.lock();
-    let due = last.is_none_or(|last| last.elapsed() >= Duration::from_secs(1));
-    if due {
-        *last = Some(Instant::now());
-    }
-    due
+/// The answer of a pod on its own.
+fn alone<T>(answer: T) -> Answered<T> {
+    Answered { answer, pods: Pods { asked: 1, silent: 0 } }
 }

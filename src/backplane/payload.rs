@@ -1,6 +1,7 @@
 //! Writes an event with its arguments as the parser of the pod does.
 
 use serde::Serialize;
+use serde_json::value::RawValue;
 use socketioxide::adapter::Emitter;
 use socketioxide_core::{
     Value,
@@ -8,7 +9,7 @@ use socketioxide_core::{
     parser::{Parse, ParserError},
 };
 
-use super::UnknownNamespace;
+use super::{UnknownNamespace, transcode::json_to_msgpack, wire::Format};
 
 /// An event could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +20,9 @@ pub enum EncodeError {
     /// The parser refuses an argument.
     #[error("the arguments cannot be written: {0}")]
     Parser(#[from] ParserError),
+    /// The arguments are no array, or nested too deep.
+    #[error("the arguments cannot be written: {0}")]
+    Json(String),
 }
 
 pub(super) fn encode<T: Serialize + ?Sized>(
@@ -27,4 +31,35 @@ pub(super) fn encode<T: Serialize + ?Sized>(
     arguments: &T,
 ) -> Result<Value, EncodeError> {
     Ok(local.parser().encode_value(arguments, Some(event))?)
+}
+
+pub(super) fn encode_raw(
+    format: Format,
+    event: &str,
+    arguments: Option<&RawValue>,
+) -> Result<Value, EncodeError> {
+    let failed = |error: &dyn std::fmt::Display| EncodeError::Json(error.to_string());
+    let mut text = Vec::with_capacity(event.len() + arguments.map_or(0, |text| text.get().len()) + 4);
+    text.push(b'[');
+    serde_json::to_writer(&mut text, event).map_err(|error| failed(&error))?;
+    let arguments = arguments.map_or("[]", RawValue::get);
+    // What is between the brackets goes on in the array that the name begins.
+    let inner = arguments
+        .strip_prefix('[')
+        .and_then(|text| text.strip_suffix(']'))
+        .ok_or_else(|| failed(&"they are no array"))?;
+    if !inner.trim_ascii().is_empty() {
+        text.push(b',');
+        text.extend_from_slice(inner.as_bytes());
+    }
+    text.push(b']');
+    let text = String::from_utf8(text).map_err(|error| failed(&error))?;
+    match format {
+        Format::Json => Ok(Value::Str(text.into(), None)),
+        Format::Msgpack => {
+            let mut bytes = Vec::with_capacity(text.len());
+            json_to_msgpack(&text, None, &mut bytes).map_err(|error| failed(&error))?;
+            Ok(Value::Bytes(bytes.into()))
+        }
+    }
 }

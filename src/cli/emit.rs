@@ -3,13 +3,13 @@
 use std::{fs, path::PathBuf, time::Duration};
 
 use clap::Args;
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 
 use super::Failure;
 use crate::publish::EmitRequest;
 
-/// Longest wait for the pod's answer.
-const TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest wait for the pod's answer: longer than clients may be asked to take for theirs.
+const TIMEOUT: Duration = Duration::from_secs(310);
 
 /// Options of `roomcast emit`.
 #[derive(Debug, Args)]
@@ -35,6 +35,9 @@ pub(super) struct EmitArgs {
     /// May be dropped for clients that are not ready.
     #[arg(long)]
     volatile: bool,
+    /// Ask the clients for an answer, and wait so long for it, as `2s`.
+    #[arg(long, value_name = "DURATION")]
+    ack_timeout: Option<String>,
     /// The event.
     event: String,
     /// Its arguments: JSON, or else taken as text.
@@ -49,8 +52,9 @@ pub(super) async fn emit(args: &EmitArgs) -> Result<(), Failure> {
         rooms: some(&args.room),
         except: some(&args.except),
         event: args.event.clone(),
-        args: args.args.iter().map(|text| json_or_text(text)).collect(),
+        args: Some(arguments(&args.args).map_err(Failure::runtime)?),
         volatile: args.volatile,
+        ack_timeout: args.ack_timeout.clone(),
     };
     let url = format!("{}/api/v1/emit", args.url.trim_end_matches('/'));
     let client = reqwest::Client::builder().timeout(TIMEOUT).build().map_err(Failure::runtime)?;
@@ -89,6 +93,11 @@ fn api_key(args: &EmitArgs) -> Result<String, Failure> {
             "a key of the API is needed: --api-key-file, --api-key or ROOMCAST_API_KEY".into(),
         )),
     }
+}
+
+fn arguments(texts: &[String]) -> serde_json::Result<Box<RawValue>> {
+    let values: Vec<_> = texts.iter().map(|text| json_or_text(text)).collect();
+    serde_json::value::to_raw_value(&values)
 }
 
 fn json_or_text(text: &str) -> Value {

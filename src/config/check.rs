@@ -5,7 +5,7 @@ use std::{fs, path::Path, time::Duration};
 use http::HeaderValue;
 use tracing_subscriber::EnvFilter;
 
-use super::{AuthPolicy, Config, Problem, Secret};
+use super::{AuthPolicy, BackplaneKind, Config, Problem, Secret};
 
 /// Seconds that Linux takes for TCP_KEEPIDLE.
 const KEEPALIVE: std::ops::RangeInclusive<u64> = 1..=32767;
@@ -23,6 +23,7 @@ pub(super) fn complete(config: &mut Config) -> Vec<Problem> {
     check_limits(config, &mut problems);
     check_drain(config, &mut problems);
     check_secrets(config, &mut problems);
+    check_backplane(config, &mut problems);
     check_namespaces(config, &mut problems);
     check_log(config, &mut problems);
     problems
@@ -43,16 +44,27 @@ fn read_secret_files(config: &mut Config, problems: &mut Vec<Problem>) {
         let keys = text.lines().map(str::trim).filter(|line| !line.is_empty());
         config.api.keys.extend(keys.map(Secret::new));
     }
-    if let Some(text) = read("auth.jwt.secret_file", &config.auth.jwt.secret_file) {
-        if config.auth.jwt.secret.is_empty() {
-            config.auth.jwt.secret = Secret::new(text.trim_end_matches(['\n', '\r']));
+    let jwt = read("auth.jwt.secret_file", &config.auth.jwt.secret_file);
+    let url = read("backplane.url_file", &config.backplane.url_file);
+    let password = read("backplane.password_file", &config.backplane.password_file);
+    for (key, secret, file, text) in [
+        ("auth.jwt.secret", &mut config.auth.jwt.secret, &config.auth.jwt.secret_file, jwt),
+        ("backplane.url", &mut config.backplane.url, &config.backplane.url_file, url),
+        (
+            "backplane.password",
+            &mut config.backplane.password,
+            &config.backplane.password_file,
+            password,
+        ),
+    ] {
+        let Some(text) = text else {
+            continue;
+        };
+        if secret.is_empty() {
+            *secret = Secret::new(text.trim_end_matches(['\n', '\r']));
         } else {
-            let remedy = "auth.jwt.secret is set too; keep one of them";
-            problems.push(Problem::new(
-                "auth.jwt.secret_file",
-                &config.auth.jwt.secret_file,
-                remedy,
-            ));
+            let remedy = format!("{key} is set too; keep one of them");
+            problems.push(Problem::new(format!("{key}_file"), file, remedy));
         }
     }
 }
@@ -109,13 +121,16 @@ fn is_origin(text: &str) -> bool {
 }
 
 fn check_engine(config: &Config, problems: &mut Vec<Problem>) {
-    let positive: [(&str, Duration); 6] = [
+    let positive: [(&str, Duration); 9] = [
         ("engine.ping_interval", config.engine.ping_interval),
         ("engine.ping_timeout", config.engine.ping_timeout),
         ("engine.upgrade_timeout", config.engine.upgrade_timeout),
         ("engine.connect_timeout", config.engine.connect_timeout),
         ("public.request_timeout", config.public.request_timeout),
         ("limits.write_timeout", config.limits.write_timeout),
+        ("backplane.request_timeout", config.backplane.request_timeout),
+        ("backplane.timeout", config.backplane.timeout),
+        ("backplane.heartbeat", config.backplane.heartbeat),
     ];
     for (key, duration) in positive {
         if duration.is_zero() {
@@ -153,7 +168,18 @@ fn check_secrets(config: &Config, problems: &mut Vec<Problem>) {
     let sendable = |key: &Secret| key.expose().bytes().all(|byte| byte.is_ascii_graphic());
     if config.api.keys.iter().any(|key| key.is_empty() || !sendable(key)) {
         let remedy = "a key is visible ASCII without spaces; `openssl rand -hex 24` makes one";
-        problems.push(hidden("api.keys", remedy.into()));
+        problems.push(Problem::hidden("api.keys", remedy));
+    }
+}
+
+fn check_backplane(config: &Config, problems: &mut Vec<Problem>) {
+    if config.backplane.kind == BackplaneKind::None {
+        return;
+    }
+    config.backplane.check(problems);
+    for name in config.namespaces.keys().filter(|name| name.contains('#')) {
+        let remedy = "\"#\" ends the name of a namespace in the names of channels";
+        problems.push(Problem::new(format!("namespaces.{name}"), name, remedy));
     }
 }
 
@@ -165,7 +191,7 @@ impl Config {
             let remedy = format!(
                 "a key of less than {API_KEY_LENGTH} characters can be guessed; `openssl rand -hex 24` makes one"
             );
-            warnings.push(hidden("api.keys", remedy));
+            warnings.push(Problem::hidden("api.keys", remedy));
         }
         let secret = self.auth.jwt.secret.expose();
         if !secret.is_empty() && secret.len() < JWT_SECRET_LENGTH {
@@ -173,7 +199,7 @@ impl Config {
                 "less than {JWT_SECRET_LENGTH} bytes are too few for HS256 (RFC 7518, section 3.2); \
                  `openssl rand -hex 32` makes enough"
             );
-            warnings.push(hidden("auth.jwt.secret", remedy));
+            warnings.push(Problem::hidden("auth.jwt.secret", remedy));
         }
         if self.engine.allow_eio3
             && !self.namespaces.is_empty()
@@ -182,15 +208,11 @@ impl Config {
             let remedy = "clients of Engine.IO v3 always connect to \"/\" first, and there is none";
             warnings.push(Problem::new("engine.allow_eio3", true, remedy));
         }
-        if !self.backplane.url.is_empty() {
-            warnings.push(hidden("backplane.url", "not used by backplane.kind = \"none\"".into()));
+        if self.backplane.kind == BackplaneKind::None && !self.backplane.url.is_empty() {
+            warnings.push(Problem::hidden("backplane.url", "not used by backplane.kind = \"none\""));
         }
         warnings
     }
-}
-
-fn hidden(key: &str, remedy: String) -> Problem {
-    Problem { key: key.into(), value: Some("(hidden)".into()), source: None, remedy }
 }
 
 fn check_log(config: &Config, problems: &mut Vec<Problem>) {

@@ -2,6 +2,7 @@
 //!
 //! `defaults.toml` in this folder is the reference; each field here has its name and meaning there.
 
+mod backplane;
 mod check;
 mod load;
 mod problem;
@@ -11,6 +12,7 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use serde::Deserialize;
 
+pub use backplane::{Backplane, BackplaneKind, BackplaneTls, SubscriptionMode, WhenAway};
 pub use load::{DEFAULTS, Sources};
 pub use problem::{ConfigError, Problem};
 pub use values::Secret;
@@ -87,6 +89,8 @@ pub struct Internal {
     /// Addresses to listen on.
     #[serde(deserialize_with = "values::addresses")]
     pub listen: Vec<SocketAddr>,
+    /// Where other pods reach it, as `ip:port`; empty for the first address that it listens on.
+    pub advertise: String,
 }
 
 /// Engine.IO, as Node names its options.
@@ -181,24 +185,6 @@ pub struct Jwt {
     pub secret: Secret,
     /// A file with the secret; empty for none.
     pub secret_file: String,
-}
-
-/// What carries emits between pods.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Backplane {
-    /// Which backplane.
-    pub kind: BackplaneKind,
-    /// Its address; empty for none. May hold a password.
-    pub url: Secret,
-}
-
-/// Which backplane.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum BackplaneKind {
-    /// One pod on its own.
-    None,
 }
 
 /// How the pod ends.

@@ -54,6 +54,16 @@ impl Problem {
             remedy: remedy.into(),
         }
     }
+
+    /// A problem with a value that must not be printed.
+    pub(super) fn hidden(key: &str, remedy: impl Into<String>) -> Self {
+        Self {
+            key: key.into(),
+            value: Some("(hidden)".into()),
+            source: None,
+            remedy: remedy.into(),
+        }
+    }
 }
 
 impl fmt::Display for Problem {
@@ -69,12 +79,29 @@ impl fmt::Display for Problem {
     }
 }
 
+/// Settings near a secret that are none themselves.
+const PLAIN: [&str; 12] = [
+    "kind",
+    "channel_prefix",
+    "key_prefix",
+    "subscription_mode",
+    "request_timeout",
+    "timeout",
+    "heartbeat",
+    "when_away",
+    "ready_when_away",
+    "publish_queue",
+    "receive_queue",
+    "username",
+];
+
 /// Whether the value of a key must not be printed: all that is near a secret, so that one under a
 /// misspelt key is not printed either.
 pub(super) fn is_secret(key: &str) -> bool {
-    let section = key.split('.').next().unwrap_or_default();
+    let (section, rest) = key.split_once('.').unwrap_or((key, ""));
     let names_a_file = key.ends_with("_file");
-    ["api", "auth", "backplane"].contains(&section) && !names_a_file && key != "backplane.kind"
+    let plain = section == "backplane" && PLAIN.contains(&rest);
+    ["api", "auth", "backplane"].contains(&section) && !names_a_file && !plain
 }
 
 /// The known name that `unknown` was most likely meant to be.

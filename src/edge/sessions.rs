@@ -13,9 +13,12 @@ use std::{
         Arc, OnceLock, Weak,
         atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering},
     },
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use axum::extract::Query;
 use futures_util::task::AtomicWaker;
+use http::Uri;
 use metrics::{counter, gauge};
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use socketioxide::socket::DisconnectReason;
@@ -64,10 +67,12 @@ impl Sessions {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         counter!(CONNECTIONS_OPENED.name, "transport" => name(transport)).increment(1);
         gauge!(CONNECTIONS.name, "transport" => name(transport)).increment(1);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let connection = Arc::new(Connection {
             sessions: self.clone(),
             number,
             remote,
+            began: u64::try_from(now.as_millis()).unwrap_or_default(),
             websocket: AtomicBool::new(transport == Transport::Websocket),
             reason: AtomicU8::new(CloseReason::NoNamespace as u8),
             verdict: AtomicU8::new(CloseReason::NoNamespace as u8),
@@ -101,6 +106,8 @@ pub struct Connection {
     /// Its key in [`Sessions::open`].
     number: u64,
     remote: SocketAddr,
+    /// When it began, in milliseconds since 1970.
+    began: u64,
     /// Whether it uses a WebSocket now, else polling.
     websocket: AtomicBool,
     /// The [`CloseReason`] that socketioxide gives for its last socket.
@@ -211,6 +218,32 @@ impl Drop for Connection {
 pub struct InNamespace(Arc<Connection>);
 
 impl InNamespace {
+    /// What the connection began with, as Node's `socket.handshake`; without headers, which are not
+    /// kept, and without `auth`, which may hold a secret.
+    pub fn handshake(&self, uri: Option<&Uri>) -> serde_json::Value {
+        let issued = UNIX_EPOCH + Duration::from_millis(self.0.began);
+        let query = uri.and_then(|uri| Query::<HashMap<String, String>>::try_from_uri(uri).ok());
+        serde_json::json!({
+            "headers": {},
+            "time": humantime::format_rfc3339_millis(issued).to_string(),
+            "address": self.0.remote.ip().to_string(),
+            "xdomain": false,
+            "secure": false,
+            "issued": self.0.began,
+            "url": uri.map(ToString::to_string),
+            "query": query.map(|Query(query)| query).unwrap_or_default(),
+            "auth": {},
+        })
+    }
+
+    /// Closes the connection, once what is queued is written. A polling client that has been
+    /// disconnected from all its namespaces leaves by itself.
+    pub fn close(&self) {
+        if self.0.is_websocket() {
+            self.0.end_stream(CloseReason::ServerNamespaceDisconnect);
+        }
+    }
+
     /// Notes why the socket ended; the last one tells why the connection did.
     pub fn ended(&self, reason: CloseReason) {
         self.0.reason.store(reason as u8, Ordering::Relaxed);

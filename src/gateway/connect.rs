@@ -3,15 +3,19 @@
 //! All is done in a connect *middleware*, which runs before CONNECT is answered: socketioxide drops
 //! an event that comes before its handler is there, and runs connect handlers after the answer.
 
-use std::sync::Arc;
+use std::{
+    convert::Infallible,
+    sync::{Arc, Weak},
+};
 
 use metrics::{Counter, counter, gauge};
 use serde::Deserialize;
 use socketioxide::{
     extract::{SocketRef, TryData},
-    handler::ConnectHandler,
-    socket::DisconnectReason,
+    handler::{ConnectHandler, FromConnectParts},
+    socket::{DisconnectReason, Socket as IoSocket},
 };
+use socketioxide_core::{Sid, Value};
 
 use super::{
     Namespace, Refusal,
@@ -20,7 +24,7 @@ use super::{
     dispatch::Dispatched,
 };
 use crate::{
-    backplane::{Adapter, Backplane, Io},
+    backplane::{Adapter, Backplane, Io, Joined, Occupant},
     config::{AuthPolicy, Limits},
     edge::{CloseReason, Connection, InNamespace},
     telemetry::metrics::{CONNECTS_REFUSED, EVENTS, SOCKETS},
@@ -41,6 +45,11 @@ pub(super) struct Member {
     pub(super) runtime: Arc<Runtime>,
     pub(super) claims: Option<Claims>,
     connection: InNamespace,
+    id: Sid,
+    /// The socket that this belongs to.
+    socket: Weak<IoSocket<Adapter>>,
+    /// Itself, as the backplane knows it.
+    occupant: Weak<Member>,
 }
 
 impl std::ops::Deref for Member {
@@ -51,8 +60,37 @@ impl std::ops::Deref for Member {
     }
 }
 
+impl Member {
+    /// The backplane need not know it any longer.
+    fn depart(&self) {
+        let occupant: Weak<dyn Occupant> = self.occupant.clone();
+        self.backplane.depart(&self.namespace.path, self.id, &occupant);
+    }
+}
+
+impl Occupant for Member {
+    fn handshake(&self) -> serde_json::Value {
+        let socket = self.socket.upgrade();
+        let uri = socket.as_ref().map(|socket| &socket.req_parts().uri);
+        self.connection.handshake(uri)
+    }
+
+    fn data(&self) -> serde_json::Value {
+        match &self.claims {
+            Some(claims) => serde_json::json!({ "claims": claims }),
+            None => serde_json::json!({}),
+        }
+    }
+
+    fn close_connection(&self) {
+        self.connection.close();
+    }
+}
+
 impl Drop for Member {
     fn drop(&mut self) {
+        // Also for a socket whose connection ended before it was let in.
+        self.depart();
         gauge!(SOCKETS.name, "namespace" => self.namespace.path.clone()).decrement(1);
     }
 }
@@ -71,18 +109,48 @@ pub fn attach(
     key: Option<JwtKey>,
 ) {
     let path = namespace.path.clone();
+    let mut namespace = namespace;
+    let server_side = namespace.server_side.take();
     let handled = counter!(EVENTS.name, "namespace" => path.clone(), "result" => "ok");
-    let runtime = Arc::new(Runtime { handled, namespace, backplane, limits, key });
-    let middleware = move |socket: SocketRef<Adapter>, auth: TryData<Auth>| {
+    let runtime = Arc::new(Runtime {
+        handled,
+        namespace,
+        backplane: backplane.clone(),
+        limits,
+        key,
+    });
+    let middleware = move |Entering(socket): Entering, auth: TryData<Auth>| {
         let entered = enter(&runtime, &socket, auth.0.ok()).inspect_err(|refusal| {
             let path = runtime.namespace.path.clone();
             counter!(CONNECTS_REFUSED.name, "namespace" => path, "code" => refusal.code)
                 .increment(1);
             tracing::debug!(socket = %socket.id, code = refusal.code, "connect refused");
         });
-        std::future::ready(entered.map_err(|refusal| refusal.message))
+        async {
+            // A client that is told it is connected is reached from all pods.
+            entered.map_err(|refusal| refusal.message)?.settled().await;
+            Ok::<_, std::borrow::Cow<'static, str>>(())
+        }
     };
-    io.ns(path, (async || {}).with(middleware));
+    io.ns(path.clone(), (async || {}).with(middleware));
+    if let Some(handler) = server_side {
+        // The namespace exists now.
+        let _ = backplane.on_server_side(&path, handler);
+    }
+}
+
+/// The socket that asks to be let in.
+struct Entering(Arc<IoSocket<Adapter>>);
+
+impl FromConnectParts<Adapter> for Entering {
+    type Error = Infallible;
+
+    fn from_connect_parts(
+        socket: &Arc<IoSocket<Adapter>>,
+        _: &Option<Value>,
+    ) -> Result<Self, Infallible> {
+        Ok(Self(socket.clone()))
+    }
 }
 
 /// The `auth` of the stock client: `io(url, { auth: { token } })`.
@@ -94,9 +162,9 @@ struct Auth {
 
 fn enter(
     runtime: &Arc<Runtime>,
-    socket: &SocketRef<Adapter>,
+    socket: &Arc<IoSocket<Adapter>>,
     auth: Option<Auth>,
-) -> Result<(), Refusal> {
+) -> Result<Joined, Refusal> {
     let claims = authenticate(runtime, auth.unwrap_or_default())?;
     let Some(connection) = socket.req_parts().extensions.get::<Arc<Connection>>() else {
         tracing::error!(socket = %socket.id, "bug: a socket whose request did not pass the edge");
@@ -104,20 +172,30 @@ fn enter(
     };
     let connection = connection.enter_namespace();
     gauge!(SOCKETS.name, "namespace" => runtime.namespace.path.clone()).increment(1);
-    socket.extensions.insert(Arc::new(Member { runtime: runtime.clone(), claims, connection }));
-
+    let member = Arc::new_cyclic(|occupant| Member {
+        runtime: runtime.clone(),
+        claims,
+        connection,
+        id: socket.id,
+        socket: Arc::downgrade(socket),
+        occupant: occupant.clone(),
+    });
+    let (path, occupant) = (&runtime.namespace.path, member.occupant.clone());
+    socket.extensions.insert(member);
     // As on Node: the room of its own id is how a socket is addressed.
+    runtime.backplane.enter(path, socket.id, occupant);
     let own = socket.id.to_string();
     let rooms = runtime.namespace.default_rooms.iter().cloned().chain([own]).collect();
-    runtime.backplane.join(&runtime.namespace.path, socket.id, rooms);
+    let joined = runtime.backplane.join(path, socket.id, rooms);
 
     socket.on_fallback(async |_: Dispatched| {});
     socket.on_disconnect(async |socket: SocketRef<Adapter>, reason: DisconnectReason| {
         if let Some(member) = socket.extensions.get::<Arc<Member>>() {
             member.connection.ended(CloseReason::from(reason));
+            member.depart();
         }
     });
-    Ok(())
+    Ok(joined)
 }
 
 fn authenticate(runtime: &Runtime, auth: Auth) -> Result<Option<Claims>, Refusal> {

@@ -17,6 +17,7 @@ use super::{
     connect::Member,
     event::{Event, Socket, count_unsent},
     payload::{Malformed, inspect},
+    reply::When,
 };
 use crate::{backplane::Adapter, telemetry::metrics::EVENTS};
 
@@ -77,27 +78,45 @@ fn refuse_malformed(socket: &Arc<IoSocket<Adapter>>, malformed: &Malformed) -> R
 
 fn finish(
     socket: &Arc<IoSocket<Adapter>>,
-    member: &Member,
+    member: &Arc<Member>,
     payload: &mut Value,
     ack: &Option<i64>,
     result: Result<Reply, Refusal>,
 ) {
+    let sender = ack.is_some().then(|| {
+        let Ok(sender) = AckSender::<Adapter>::from_message_parts(socket, payload, ack);
+        sender
+    });
+    match result {
+        Ok(Reply(When::Now(value))) => answer(member, sender, Ok(value)),
+        Ok(reply) => {
+            let member = member.clone();
+            tokio::spawn(async move { answer(&member, sender, reply.value().await) });
+        }
+        Err(refusal) => answer(member, sender, Err(refusal)),
+    }
+}
+
+fn answer(
+    member: &Member,
+    sender: Option<AckSender<Adapter>>,
+    result: Result<serde_json::Value, Refusal>,
+) {
     let reply = match result {
-        Ok(Reply(reply)) => {
+        Ok(reply) => {
             member.handled.increment(1);
             reply
         }
         Err(Refusal { code, message }) => {
-            tracing::debug!(socket = %socket.id, code, "event refused");
+            tracing::debug!(namespace = member.namespace.path, code, "event refused");
             let path = member.namespace.path.clone();
             counter!(EVENTS.name, "namespace" => path, "result" => code).increment(1);
             crate::error_body(code, &message)
         }
     };
-    if ack.is_some() {
-        let Ok(sender) = AckSender::<Adapter>::from_message_parts(socket, payload, ack);
-        if let Err(error) = sender.send(&reply).inspect_err(count_unsent) {
-            tracing::debug!(socket = %socket.id, %error, "the ack cannot be sent");
-        }
+    if let Some(sender) = sender
+        && let Err(error) = sender.send(&reply).inspect_err(count_unsent)
+    {
+        tracing::debug!(%error, "the ack cannot be sent");
     }
 }

@@ -8,8 +8,10 @@ use socketioxide::{
 };
 use socketioxide_core::{Sid, Value};
 
-use super::{Refusal, auth::Claims, codes, connect::Member, payload::Head};
-use crate::backplane::{Adapter, Backplane, Emit, EncodeError, Source, count_dropped};
+use super::{Cluster, Refusal, auth::Claims, codes, connect::Member, payload::Head, reply::Reply};
+use crate::backplane::{
+    Adapter, Argument, Backplane, Emit, EncodeError, Joined, Source, Target, count_dropped,
+};
 
 /// Handles the events of a pattern. Called in the order in which a client sent them, before the
 /// next packet of that client is read: it must not block.
@@ -24,27 +26,6 @@ where
 {
     fn handle(&self, event: &Event<'_>) -> Result<Reply, Refusal> {
         self(event)
-    }
-}
-
-/// What a handler answers: the one argument of the ack, if the client asked for one.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Reply(pub(super) serde_json::Value);
-
-impl Reply {
-    /// An ack with a value.
-    ///
-    /// # Errors
-    /// A refusal with `bad_request` if the value is no JSON, such as a map whose keys are no text.
-    pub fn json(value: impl Serialize) -> Result<Self, Refusal> {
-        serde_json::to_value(value).map(Self).map_err(|error| {
-            Refusal::new(codes::BAD_REQUEST, format!("the reply is no JSON: {error}"))
-        })
-    }
-
-    /// `{"accepted":true}`: it was done, and there is nothing more to say.
-    pub fn accepted() -> Self {
-        Self(serde_json::json!({"accepted": true}))
     }
 }
 
@@ -84,15 +65,30 @@ impl<'a> Event<'a> {
             .map_err(|error| Refusal::new(codes::BAD_REQUEST, error.to_string()))
     }
 
+    /// Its arguments, however many they are, as JSON; binary as Node's `JSON.stringify` writes a
+    /// `Buffer`.
+    ///
+    /// # Errors
+    /// A refusal with `bad_request` if they cannot be read.
+    pub fn all_arguments(&self) -> Result<Vec<serde_json::Value>, Refusal> {
+        let mut all = Argument::all_of(self.payload)
+            .map_err(|error| Refusal::new(codes::BAD_REQUEST, error.to_string()))?;
+        // The name of the event comes first.
+        Ok(all.split_off(all.len().min(1)))
+    }
+
     /// Sends the event on as it came to the other sockets of a room; of the namespace, if `None`.
     pub fn relay(&self, room: Option<&str>) {
         let emit = Emit {
             payload: self.payload.clone(),
-            rooms: room.map(str::to_owned).into_iter().collect(),
-            except: Vec::new(),
+            target: Target {
+                rooms: room.map(str::to_owned).into_iter().collect(),
+                except: Vec::new(),
+            },
             from: Some(self.socket.socket.id),
             volatile: false,
             source: Source::Client,
+            traceparent: None,
         };
         // The namespace exists: this socket is in it.
         let _ = self.socket.member.backplane.emit(self.socket.namespace(), emit);
@@ -162,15 +158,37 @@ impl Socket<'_> {
 
     /// The rooms it is in, without that of its own id.
     pub fn rooms(&self) -> Vec<String> {
-        let id = self.id();
-        let mut rooms = self.member.backplane.rooms_of(self.namespace(), self.socket.id);
-        rooms.retain(|room| *room != id);
-        rooms
+        self.member.backplane.rooms_of(self.namespace(), self.socket.id)
     }
 
-    /// Puts it in rooms.
+    /// Puts it in rooms. The sockets of this pod are heard in them at once, those of others as soon as
+    /// Redis knows: [`Self::join_then`] waits for that.
     pub fn join(&self, rooms: Vec<String>) {
-        self.member.backplane.join(self.namespace(), self.socket.id, rooms);
+        let _ = self.begin_to_join(rooms);
+    }
+
+    /// Puts it in rooms, and replies when all servers of the cluster are heard in them.
+    ///
+    /// # Errors
+    /// None of its own: it is for the end of a handler.
+    pub fn join_then(&self, rooms: Vec<String>, reply: Reply) -> Result<Reply, Refusal> {
+        let joined = self.begin_to_join(rooms);
+        if joined.is_settled() {
+            return Ok(reply);
+        }
+        Ok(Reply::later(async {
+            joined.settled().await;
+            Ok(reply)
+        }))
+    }
+
+    fn begin_to_join(&self, rooms: Vec<String>) -> Joined {
+        self.member.backplane.join(self.namespace(), self.socket.id, rooms)
+    }
+
+    /// Its namespace, on all servers of the cluster.
+    pub fn cluster(&self) -> Cluster {
+        Cluster::new(self.member.backplane.clone(), self.namespace())
     }
 
     /// Takes it out of rooms.
@@ -230,11 +248,11 @@ impl Broadcast {
     ) -> Result<(), EncodeError> {
         let emit = Emit {
             payload: self.backplane.encode(&self.namespace, event, arguments)?,
-            rooms: self.rooms,
-            except: self.except,
+            target: Target { rooms: self.rooms, except: self.except },
             from: Some(self.from),
             volatile: false,
             source: Source::Handler,
+            traceparent: None,
         };
         Ok(self.backplane.emit(&self.namespace, emit)?)
     }

@@ -4,6 +4,7 @@
 //! with the same calls that a Rust developer uses.
 
 mod auth;
+mod cluster;
 mod configured;
 mod connect;
 mod dispatch;
@@ -11,12 +12,14 @@ mod event;
 mod namespace;
 mod payload;
 mod refusal;
+mod reply;
 mod rooms;
 
 pub use auth::{Claims, JwtKey};
+pub use cluster::Cluster;
 pub use configured::configured;
 pub use connect::{attach, open};
-pub use event::{Broadcast, Event, Handler, Reply, Socket};
+pub use event::{Broadcast, Event, Handler, Socket};
 pub use namespace::Namespace;
-pub use payload::is_reserved;
 pub use refusal::{Refusal, codes};
+pub use reply::Reply;

@@ -2,8 +2,10 @@
 
 use wildmatch::WildMatchPattern;
 
+use serde_json::Value;
+
 use super::event::Handler;
-use crate::config::AuthPolicy;
+use crate::{backplane::ServerSide, config::AuthPolicy};
 
 /// A pattern of names: `*` stands for any characters, everything else for itself.
 pub(super) type Pattern = WildMatchPattern<'*', '\0'>;
@@ -31,6 +33,17 @@ pub struct Namespace {
     pub(super) default_rooms: Vec<String>,
     /// The first that matches handles an event.
     pub(super) handlers: Vec<(Pattern, Box<dyn Handler>)>,
+    /// Handles the events of other servers.
+    pub(super) server_side: Option<Box<dyn ServerSide>>,
+}
+
+impl<F> ServerSide for F
+where
+    F: Fn(&str, &[Value]) -> Value + Send + Sync,
+{
+    fn handle(&self, event: &str, arguments: &[Value]) -> Value {
+        self(event, arguments)
+    }
 }
 
 impl Namespace {
@@ -41,6 +54,7 @@ impl Namespace {
             auth: AuthPolicy::Required,
             default_rooms: Vec::new(),
             handlers: Vec::new(),
+            server_side: None,
         }
     }
 
@@ -59,6 +73,17 @@ impl Namespace {
     /// Handles the events whose names match a pattern. The first pattern that matches wins.
     pub fn on(mut self, pattern: &str, handler: impl Handler) -> Self {
         self.handlers.push((Pattern::new(pattern), Box::new(handler)));
+        self
+    }
+
+    /// Handles the events that other servers of the cluster send to servers (`serverSideEmit` on
+    /// Node): a name and its arguments. What it answers goes to a server that asked for an ack; without
+    /// a handler that is `null`. It must not block.
+    pub fn on_server_side(
+        mut self,
+        handler: impl Fn(&str, &[Value]) -> Value + Send + Sync + 'static,
+    ) -> Self {
+        self.server_side = Some(Box::new(handler));
         self
     }
 

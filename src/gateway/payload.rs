@@ -13,14 +13,7 @@ use serde::{
 };
 use socketioxide_core::Value;
 
-/// Event names that `socket.io-parser` keeps for itself (`RESERVED_EVENTS`).
-const RESERVED: [&str; 6] =
-    ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"];
-
-/// Whether a client would refuse an event of this name.
-pub fn is_reserved(event: &str) -> bool {
-    RESERVED.contains(&event)
-}
+use crate::backplane::is_reserved;
 
 /// The beginning of an event.
 #[derive(Debug, PartialEq, Eq)]

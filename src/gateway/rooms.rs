@@ -61,8 +61,8 @@ impl Rules {
                 Err(code) => rejected.push(Rejected { room, code }),
             }
         }
-        socket.join(joined.clone());
-        Reply::json(Joined { joined, rejected })
+        let reply = Reply::json(Joined { joined: joined.clone(), rejected })?;
+        socket.join_then(joined, reply)
     }
 
     /// The event `leave`: `{rooms}` → `{left, rejected}`.

@@ -7,7 +7,9 @@ use axum::{
 };
 use http::{HeaderValue, StatusCode, header};
 
-use crate::backplane::EncodeError;
+use crate::backplane::{
+    BackplaneError, ClusterError, EncodeError, PublishError, UnknownNamespace,
+};
 
 /// An error of the API. Its code is stable: `docs/errors.md` lists them and a test compares.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -33,6 +35,15 @@ pub enum ApiError {
     /// The namespace is not configured.
     #[error("{0}")]
     UnknownNamespace(String),
+    /// No server of the cluster has this socket.
+    #[error("{0}")]
+    UnknownSocket(String),
+    /// The other pods cannot be reached.
+    #[error("{0}; try again when it is back, or set backplane.when_away = \"queue\"")]
+    BackplaneUnavailable(String),
+    /// Too much waits for the other pods.
+    #[error("{0}; publish less, or raise it")]
+    PublishQueueFull(String),
 }
 
 impl ApiError {
@@ -46,6 +57,9 @@ impl ApiError {
             Self::PayloadTooLarge => "payload_too_large",
             Self::InvalidRequest(_) => "invalid_request",
             Self::UnknownNamespace(_) => "unknown_namespace",
+            Self::UnknownSocket(_) => "unknown_socket",
+            Self::BackplaneUnavailable(_) => "backplane_unavailable",
+            Self::PublishQueueFull(_) => "publish_queue_full",
         }
     }
 
@@ -53,7 +67,12 @@ impl ApiError {
         match self {
             Self::Disabled => StatusCode::FORBIDDEN,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
-            Self::NotFound | Self::UnknownNamespace(_) => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::UnknownNamespace(_) | Self::UnknownSocket(_) => {
+                StatusCode::NOT_FOUND
+            }
+            Self::BackplaneUnavailable(_) | Self::PublishQueueFull(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::InvalidRequest(_) => StatusCode::BAD_REQUEST,
@@ -89,7 +108,30 @@ impl From<EncodeError> for ApiError {
     fn from(error: EncodeError) -> Self {
         match error {
             EncodeError::UnknownNamespace(error) => Self::UnknownNamespace(error.to_string()),
-            EncodeError::Parser(_) => Self::InvalidRequest(error.to_string()),
+            EncodeError::Parser(_) | EncodeError::Json(_) => {
+                Self::InvalidRequest(error.to_string())
+            }
+        }
+    }
+}
+
+impl From<UnknownNamespace> for ApiError {
+    fn from(error: UnknownNamespace) -> Self {
+        Self::UnknownNamespace(error.to_string())
+    }
+}
+
+impl From<BackplaneError> for ApiError {
+    fn from(error: BackplaneError) -> Self {
+        match error {
+            BackplaneError::UnknownNamespace(error) => error.into(),
+            BackplaneError::Cluster(ClusterError::Publish(PublishError::QueueFull)) => {
+                Self::PublishQueueFull(error.to_string())
+            }
+            BackplaneError::Cluster(ClusterError::Wire(_)) => {
+                Self::InvalidRequest(error.to_string())
+            }
+            BackplaneError::Cluster(_) => Self::BackplaneUnavailable(error.to_string()),
         }
     }
 }
@@ -109,6 +151,9 @@ mod tests {
             ApiError::PayloadTooLarge,
             ApiError::InvalidRequest(String::new()),
             ApiError::UnknownNamespace(String::new()),
+            ApiError::UnknownSocket(String::new()),
+            ApiError::BackplaneUnavailable(String::new()),
+            ApiError::PublishQueueFull(String::new()),
         ] {
             let row = format!("| `{}` | {} |", error.code(), error.status().as_u16());
             assert!(page.contains(&row), "docs/errors.md lacks {row}");

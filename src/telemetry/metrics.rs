@@ -67,11 +67,23 @@ table! {
     EVENTS = Counter "roomcast_events_total" ["namespace", "result"]
         "Events received from clients: `ok`, or the error code they were refused with.";
     EMITS = Counter "roomcast_emits_total" ["source"]
-        "Emits: `client` for events that members relay, `api` for publishes over HTTP, `handler` for Rust handlers.";
+        "Emits: `client` for events that members relay, `api` for publishes over HTTP, `handler` for Rust handlers, `backplane` for those of other servers and emitters.";
     EMIT_DURATION = Histogram "roomcast_emit_duration_seconds" ["source"]
         "Time from the request for an emit until it is in the queue of each of its sockets on this pod.";
     PACKETS_DROPPED = Counter "roomcast_packets_dropped_total" ["reason"]
         "Packets that a client will not get: `queue full` (limits.send_queue) or `closed` (it left meanwhile).";
+    BACKPLANE_CONNECTED = Gauge "roomcast_backplane_connected" []
+        "1 while what this pod publishes comes back to it through Redis, 0 while it is cut off.";
+    BACKPLANE_RECONNECTS = Counter "roomcast_backplane_reconnects_total" []
+        "Times that the pod was cut off and found back.";
+    BACKPLANE_PUBLISHED = Counter "roomcast_backplane_published_total" []
+        "Messages for other pods that Redis has confirmed.";
+    BACKPLANE_RECEIVED = Counter "roomcast_backplane_received_total" ["result"]
+        "Messages from Redis: `handled`, or `no members` for a room that nobody here is in, which is not even decoded.";
+    BACKPLANE_DROPPED = Counter "roomcast_backplane_messages_dropped_total" ["reason"]
+        "Messages between pods that were lost: `disconnected`, `publish queue full`, `publish failed` on the way out, `lagged`, `receive queue full`, `undecodable` on the way in.";
+    BACKPLANE_LATENCY = Histogram "roomcast_backplane_latency_seconds" []
+        "Time from a publish on another pod of ours until it is in the queues of the sockets here, by the clocks of both machines.";
     API_REQUESTS = Counter "roomcast_api_requests_total" ["path", "result"]
         "Requests to the HTTP API: `ok`, or the error code of the answer.";
 }
@@ -104,6 +116,7 @@ impl Metrics {
         }
         let prometheus = PrometheusBuilder::new()
             .set_buckets_for_metric(Matcher::Full(EMIT_DURATION.name.into()), SECONDS)?
+            .set_buckets_for_metric(Matcher::Full(BACKPLANE_LATENCY.name.into()), SECONDS)?
             .install_recorder()?;
         let process = Collector::default();
         process.describe();

@@ -94,6 +94,7 @@ export async function startPod(config = OPEN, { binary = "roomcast", args = [], 
     port: Number(publicAddress.split(":").pop()),
     internal: `http://${internal}`,
     logs,
+    isAlive: () => child.exitCode === null && child.signalCode === null,
     /** Sends a signal and waits for the end. */
     async stop(signal = "SIGTERM") {
       if (child.exitCode === null && child.signalCode === null) child.kill(signal);
@@ -101,15 +102,17 @@ export async function startPod(config = OPEN, { binary = "roomcast", args = [], 
       rmSync(folder, { recursive: true, force: true });
       return child.exitCode;
     },
-    /** Publishes over the HTTP API. */
-    async publish(body, key = API_KEY) {
-      const response = await fetch(`http://${internal}/api/v1/emit`, {
-        method: "POST",
+    /** Sends a request to the HTTP API: `path` is what follows `/api/v1/`. */
+    async api(method, path, body, key = API_KEY) {
+      const response = await fetch(`http://${internal}/api/v1/${path}`, {
+        method,
         headers: { authorization: `Bearer ${key}` },
-        body: JSON.stringify(body),
+        body: body && JSON.stringify(body),
       });
       return { status: response.status, body: await response.json() };
     },
+    /** Publishes over the HTTP API. */
+    publish: (body, key) => pod.api("POST", "emit", body, key),
     /** The sum of a metric over all labels that contain `labels`. */
     async metric(name, labels = "") {
       const page = await (await fetch(`http://${internal}/metrics`)).text();

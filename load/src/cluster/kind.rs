@@ -1,0 +1,80 @@
+//! What is compared: the kinds of servers, and the ways Redis carries messages between them.
+
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use clap::ValueEnum;
+
+use super::redis::Redis;
+use crate::peer::Peer;
+
+/// A kind of server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    /// Socket.IO with its Redis adapter, on Node.
+    Node,
+    /// The same program on Bun.
+    Bun,
+    Roomcast,
+}
+
+/// How Redis carries messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    /// `createAdapter` and `backplane.kind = "pubsub"`.
+    Pubsub,
+    /// `createShardedAdapter` and `backplane.kind = "sharded"`.
+    Sharded,
+}
+
+impl Kind {
+    /// Starts a pod.
+    pub fn start(self, mode: Mode, redis: &Redis) -> io::Result<Peer> {
+        let program = match self {
+            Self::Node => Command::new("node"),
+            // The binary itself: what npm calls `bun` could be a process between.
+            Self::Bun => Command::new(peers("node_modules/bun/bin/bun.exe")?),
+            Self::Roomcast => {
+                return Peer::roomcast(&[
+                    format!("backplane.kind={mode}"),
+                    format!("backplane.url={}", redis.url()),
+                ]);
+            }
+        };
+        let mut command = program;
+        command.arg(peers("server.mjs")?).arg(mode.to_string()).arg(redis.url());
+        Peer::program(self.name(), command)
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Node => "node",
+            Self::Bun => "bun",
+            Self::Roomcast => "roomcast",
+        }
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pubsub => "pubsub",
+            Self::Sharded => "sharded",
+        })
+    }
+}
+
+/// A file of the programs for Node and Bun.
+pub fn peers(name: &str) -> io::Result<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers");
+    if !folder.join("node_modules").exists() {
+        let folder = folder.display();
+        return Err(io::Error::other(format!(
+            "{folder}/node_modules is not there; `make bench` installs it, as does `npm ci` in {folder}"
+        )));
+    }
+    Ok(folder.join(name))
+}

@@ -1,0 +1,169 @@
+//! What other servers say, and what this pod does about it.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use futures_util::StreamExt;
+use metrics::{Histogram, counter, histogram};
+use serde_json::Value as Json;
+
+use super::Cluster;
+use crate::{
+    backplane::{
+        Source, Target,
+        delivery::{handles, report_dropped},
+        members::{Acks, Members},
+        redis::{Arrival, Queue},
+        wire::{Answer, Argument, Broadcast, Incoming, Message, Meta, RemoteSocket},
+    },
+    telemetry::metrics::{BACKPLANE_DROPPED, BACKPLANE_LATENCY},
+};
+
+/// Answers to events between servers.
+pub trait ServerSide: Send + Sync {
+    /// Handles an event of another server: its name and its arguments. The answer goes to it if it
+    /// asked for one.
+    fn handle(&self, event: &str, arguments: &[Json]) -> Json;
+}
+
+/// Handles what arrives, in order.
+pub(super) async fn handle(cluster: Arc<Cluster>, mut queue: Queue) {
+    let latency = histogram!(BACKPLANE_LATENCY.name);
+    while let Some(Arrival { channel, payload }) = queue.next().await {
+        let Some(address) = cluster.wire.address(&channel) else {
+            continue;
+        };
+        let Ok(members) = cluster.namespaces.get(address.namespace) else {
+            continue;
+        };
+        match cluster.wire.decode(&channel, &payload) {
+            Ok(Some(incoming)) => cluster.take(&members, incoming, &latency),
+            Ok(None) => {}
+            Err(error) => {
+                counter!(BACKPLANE_DROPPED.name, "reason" => "undecodable").increment(1);
+                tracing::debug!(%error, channel, "a message of the backplane cannot be read");
+            }
+        }
+    }
+}
+
+impl Cluster {
+    fn take(self: &Arc<Self>, members: &Arc<Members>, incoming: Incoming, latency: &Histogram) {
+        let Incoming { from, message } = incoming;
+        let from = from.as_deref();
+        let namespace = members.local.path().as_str();
+        match message {
+            Message::Broadcast(Broadcast { ask: Some(ask), payload, target, .. }) => {
+                let (acks, count) = members.emit_with_ack(payload, &target, ask.timeout);
+                self.reply(namespace, from, &ask.question, Answer::AckCount(count.into()));
+                if count > 0 {
+                    let (cluster, namespace) = (self.clone(), namespace.to_owned());
+                    let from = from.map(str::to_owned);
+                    tokio::spawn(async move {
+                        cluster.pass_acks_on(&namespace, from.as_deref(), &ask.question, acks).await;
+                    });
+                }
+            }
+            Message::Broadcast(broadcast) => emit(members, broadcast, latency),
+            Message::Join { target, rooms } => {
+                self.namespaces.join_all(members, &target, &rooms);
+            }
+            Message::Leave { target, rooms } => {
+                self.namespaces.leave_all(members, &target, &rooms);
+            }
+            Message::Disconnect { target, close } => {
+                self.namespaces.disconnect_all(members, &target, close);
+            }
+            Message::FetchSockets { question, target } => {
+                let sockets = self.describe(members, &target);
+                self.reply(namespace, from, &question, Answer::Sockets(sockets));
+            }
+            Message::AllRooms { question } => {
+                self.reply(namespace, from, &question, Answer::Rooms(members.rooms()));
+            }
+            Message::SocketIds { question, rooms } => {
+                let target = Target { rooms, except: Vec::new() };
+                let ids = members.matching(&target).iter().map(ToString::to_string).collect();
+                self.reply(namespace, from, &question, Answer::SocketIds(ids));
+            }
+            Message::ServerSideEmit { arguments, question } => {
+                let answer = members.server_side(&arguments);
+                if let Some(question) = question {
+                    // Also without a handler: the other server would wait for nothing.
+                    self.reply(namespace, from, &question, Answer::ServerSide(answer));
+                }
+            }
+            Message::Answer { question, answer } => self.questions.answer(&question, answer),
+        }
+    }
+
+    /// The sockets of this pod, as others see them.
+    pub(super) fn describe(&self, members: &Members, target: &Target) -> Vec<RemoteSocket> {
+        describe(Some(&self.pod), members, target)
+    }
+
+    fn reply(&self, namespace: &str, to: Option<&str>, question: &str, answer: Answer) {
+        let message = Message::Answer { question: question.to_owned(), answer };
+        // What cannot be sent is counted by the outbox.
+        if let Err(error) = self.send(namespace, &message, to) {
+            tracing::debug!(%error, "an answer cannot be sent");
+        }
+    }
+
+    async fn pass_acks_on(&self, namespace: &str, to: Option<&str>, question: &str, acks: Acks) {
+        let mut acks = std::pin::pin!(acks);
+        while let Some((_, ack)) = acks.next().await {
+            // A client that does not answer is missed by the server that asked.
+            if let Ok(argument) = ack.map_err(drop).and_then(|ack| Argument::first_of(&ack).map_err(drop)) {
+                self.reply(namespace, to, question, Answer::Ack(argument));
+            }
+        }
+    }
+}
+
+/// The sockets of a pod.
+pub(in crate::backplane) fn describe(
+    pod: Option<&str>,
+    members: &Members,
+    target: &Target,
+) -> Vec<RemoteSocket> {
+    let sockets = members.describe(target).into_iter();
+    sockets
+        .map(|socket| RemoteSocket {
+            id: socket.id.to_string(),
+            rooms: socket.rooms,
+            handshake: socket.occupant.handshake(),
+            data: socket.occupant.data(),
+            pod: pod.map(str::to_owned),
+        })
+        .collect()
+}
+
+fn emit(members: &Members, broadcast: Broadcast, latency: &Histogram) {
+    let begun = Instant::now();
+    let Broadcast { payload, target, volatile, meta, .. } = broadcast;
+    if let Err(errors) = members.emit(payload, &target, None, volatile) {
+        report_dropped(members.local.path(), &errors);
+    }
+    let (emits, duration) = handles(Source::Backplane);
+    emits.increment(1);
+    duration.record(begun.elapsed());
+    if let Some(meta) = meta {
+        latency.record(age(&meta));
+        if let Some(traceparent) = meta.traceparent {
+            tracing::debug!(traceparent, "emitted for another pod");
+        }
+    }
+}
+
+/// How long ago a message was published; nothing if the clocks disagree about the order.
+fn age(meta: &Meta) -> Duration {
+    now().saturating_sub(Duration::from_millis(meta.t))
+}
+
+/// Time since 1970.
+pub(super) fn now() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}

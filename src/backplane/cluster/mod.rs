@@ -1,0 +1,394 @@
+//! This pod among the other servers of its cluster.
+
+mod arrivals;
+mod pods;
+mod questions;
+mod wishes;
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use fred::interfaces::{ClusterInterface, PubsubInterface};
+use futures_util::{StreamExt, future::join_all};
+use serde_json::Value as Json;
+use tokio::task::JoinSet;
+
+use super::{
+    Target,
+    members::Members,
+    namespaces::Namespaces,
+    redis::{Health, Link, PublishError, Receipt, Redis, SetupError},
+    wire::{Answer, Argument, Ask, Broadcast, Format, Message, Meta, RemoteSocket, Wire, WireError},
+};
+use crate::config;
+
+pub use arrivals::ServerSide;
+pub(super) use arrivals::describe;
+pub use pods::PodRecord;
+pub use questions::Pods;
+use arrivals::now;
+use pods::Registry;
+use questions::{Question, Questions, Tally};
+use wishes::ClusterWishes;
+
+/// Something could not be sent to the other servers.
+#[derive(Debug, thiserror::Error)]
+pub enum ClusterError {
+    /// Redis does not take it.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    /// It cannot be written in the protocol of the cluster.
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    /// Redis did not answer a command.
+    #[error("the backplane did not answer: {0}")]
+    Command(#[from] fred::error::Error),
+}
+
+/// This pod among the others.
+pub struct Cluster {
+    /// The id of this pod, new with each start.
+    pub pod: String,
+    pub(super) redis: Arc<Redis>,
+    settings: Arc<config::Backplane>,
+    wire: Wire,
+    namespaces: Arc<Namespaces>,
+    questions: Questions,
+    registry: Registry,
+    /// Servers of a namespace when they were last counted, for when they cannot be.
+    servers: AtomicUsize,
+}
+
+/// An answer of the cluster, and how complete it is.
+#[derive(Debug)]
+pub struct Answered<T> {
+    pub answer: T,
+    pub pods: Pods,
+}
+
+/// The answers of clients.
+#[derive(Debug)]
+pub struct ClientAnswers {
+    /// The first argument that each client answered with.
+    pub answers: Vec<Json>,
+    /// Clients that were asked and did not answer in time.
+    pub missing: u64,
+}
+
+impl Cluster {
+    /// The cluster of these settings; `None` for a pod on its own.
+    pub fn new(
+        settings: &config::Backplane,
+        pod: String,
+        format: Format,
+        namespaces: Arc<Namespaces>,
+    ) -> Result<Option<Self>, SetupError> {
+        let Some(wire) = Wire::new(settings, &pod, format) else {
+            return Ok(None);
+        };
+        let settings = Arc::new(settings.clone());
+        let redis = Arc::new(Redis::new(settings.clone(), &pod)?);
+        if wire.follows_rooms() {
+            namespaces.follow(redis.changes.clone());
+        }
+        Ok(Some(Self {
+            pod,
+            registry: Registry::new(redis.clone(), &settings),
+            redis,
+            settings,
+            wire,
+            namespaces,
+            questions: Questions::default(),
+            servers: AtomicUsize::new(1),
+        }))
+    }
+
+    /// Connects to Redis and joins the cluster, for as long as the answer lives. `record` is asked
+    /// what this pod is like now.
+    pub fn start(
+        self: &Arc<Self>,
+        record: impl Fn() -> PodRecord + Send + 'static,
+    ) -> JoinSet<()> {
+        let sorter = self.clone();
+        let (queue, mut tasks) =
+            self.redis.start(&self.pod, ClusterWishes(self.clone()), move |channel| {
+                sorter.is_wanted(channel)
+            });
+        tasks.spawn(arrivals::handle(self.clone(), queue));
+        tasks.spawn(self.clone().stay_known(record));
+        tasks
+    }
+
+    /// Renews the record of this pod, for as long as it is connected.
+    async fn stay_known(self: Arc<Self>, record: impl Fn() -> PodRecord + Send) {
+        let mut link = self.redis.health.follow();
+        loop {
+            // The health lives as long as this task.
+            let _ = link.wait_for(|link| *link == Link::Up).await;
+            if let Err(error) = self.registry.renew(&record()).await {
+                tracing::debug!(%error, "the record of this pod cannot be renewed");
+            }
+            tokio::time::sleep(self.settings.heartbeat).await;
+        }
+    }
+
+    /// Longest wait for Redis.
+    pub fn patience(&self) -> Duration {
+        self.settings.timeout
+    }
+
+    /// Whether messages get through.
+    pub fn health(&self) -> &Health {
+        &self.redis.health
+    }
+
+    /// Leaves the cluster and ends the connections to Redis.
+    pub async fn close(&self, patience: Duration) {
+        let _ = tokio::time::timeout(patience, self.registry.remove(&self.pod)).await;
+        self.redis.close(patience).await;
+    }
+
+    /// The pods of the cluster.
+    pub async fn pods(&self) -> Result<Vec<PodRecord>, ClusterError> {
+        Ok(self.registry.list().await?)
+    }
+
+    fn is_wanted(&self, channel: &str) -> bool {
+        self.wire.address(channel).is_some_and(|address| match address.room {
+            Some(room) => self.namespaces.has(address.namespace, room),
+            None => true,
+        })
+    }
+
+    /// Sends a message to the servers of a namespace; an answer to the one who asked.
+    pub fn send(
+        &self,
+        namespace: &str,
+        message: &Message,
+        to: Option<&str>,
+    ) -> Result<(), ClusterError> {
+        let message = self.wire.encode(namespace, message, to)?;
+        Ok(self.redis.outbox.send(message)?)
+    }
+
+    /// The same, with a receipt.
+    pub fn send_registered(
+        &self,
+        namespace: &str,
+        message: &Message,
+    ) -> Result<Receipt, ClusterError> {
+        let message = self.wire.encode(namespace, message, None)?;
+        Ok(self.redis.outbox.send_registered(message)?)
+    }
+
+    /// Whether what is sent now is kept until Redis is back.
+    pub fn keeps(&self) -> bool {
+        self.redis.outbox.keeps()
+    }
+
+    /// A broadcast of this pod, stamped.
+    pub fn stamp(traceparent: Option<String>) -> Option<Meta> {
+        Some(Meta::new(u64::try_from(now().as_millis()).unwrap_or_default(), traceparent))
+    }
+
+    /// How many servers there are of a namespace, this pod among them.
+    pub async fn server_count(&self, namespace: &str) -> Result<usize, ClusterError> {
+        let client = self.redis.commands();
+        let channel = match &self.wire {
+            Wire::Sharded(wire) => {
+                let [channel, _] = wire.channels(namespace);
+                let counts: Counts = client.pubsub_shardnumsub(channel.as_str()).await?;
+                return Ok(self.counted(sum(&counts)));
+            }
+            Wire::Classic(wire) => {
+                let [channel, _, _] = wire.channels(namespace);
+                channel
+            }
+        };
+        if !self.redis.is_clustered() {
+            let counts: Counts = client.pubsub_numsub(channel.as_str()).await?;
+            return Ok(self.counted(sum(&counts)));
+        }
+        // Each node counts its own subscribers.
+        let nodes =
+            client.cached_cluster_state().map(|state| state.unique_primary_nodes()).unwrap_or_default();
+        let ask = nodes.iter().map(|node| {
+            let client = client.with_cluster_node(node);
+            let channel = channel.as_str();
+            async move { client.pubsub_numsub::<Counts, _>(channel).await }
+        });
+        let counts = join_all(ask).await.into_iter().collect::<Result<Vec<_>, _>>()?;
+        Ok(self.counted(counts.iter().map(sum).sum()))
+    }
+
+    fn counted(&self, servers: usize) -> usize {
+        let servers = servers.max(1);
+        self.servers.store(servers, Ordering::Relaxed);
+        servers
+    }
+
+    /// Asks all other servers of a namespace.
+    async fn ask(
+        &self,
+        namespace: &str,
+        patience: Duration,
+        message: impl FnOnce(&Question) -> Message,
+    ) -> (Tally, Pods) {
+        let Ok(servers) = self.server_count(namespace).await else {
+            // Cut off: nobody but this pod can answer.
+            let servers = self.servers.load(Ordering::Relaxed);
+            return (Tally::default(), Pods { asked: servers, silent: servers - 1 });
+        };
+        if servers == 1 {
+            return (Tally::default(), Pods { asked: 1, silent: 0 });
+        }
+        let question = self.questions.open(&self.pod);
+        let others = servers - 1;
+        let tally = match self.send(namespace, &message(&question), None) {
+            Ok(()) => question.answered(others, patience).await,
+            Err(error) => {
+                tracing::debug!(%error, "a question cannot be sent");
+                Tally::default()
+            }
+        };
+        let silent = others.saturating_sub(tally.servers);
+        (tally, Pods { asked: servers, silent })
+    }
+
+    /// The sockets of the whole cluster.
+    pub async fn fetch_sockets(
+        &self,
+        members: &Members,
+        target: &Target,
+    ) -> Answered<Vec<RemoteSocket>> {
+        let message =
+            |question: &Question| Message::FetchSockets { question: question.id.clone(), target: target.clone() };
+        let namespace = members.local.path();
+        let (tally, pods) = self.ask(namespace, self.settings.request_timeout, message).await;
+        let mut answer = self.describe(members, target);
+        for sockets in tally.answers {
+            if let Answer::Sockets(sockets) = sockets {
+                answer.extend(sockets);
+            }
+        }
+        Answered { answer, pods }
+    }
+
+    /// The rooms of the whole cluster.
+    pub async fn rooms(&self, members: &Members) -> Answered<BTreeSet<String>> {
+        let patience = self.settings.request_timeout;
+        let namespace = members.local.path();
+        let (tally, pods) = match &self.wire {
+            Wire::Classic(_) => {
+                let message = |question: &Question| Message::AllRooms { question: question.id.clone() };
+                self.ask(namespace, patience, message).await
+            }
+            // That protocol has no question for rooms, but sockets know theirs.
+            Wire::Sharded(_) => {
+                let message = |question: &Question| Message::FetchSockets {
+                    question: question.id.clone(),
+                    target: Target::default(),
+                };
+                self.ask(namespace, patience, message).await
+            }
+        };
+        let mut answer: BTreeSet<String> = members.rooms().into_iter().collect();
+        for part in tally.answers {
+            match part {
+                Answer::Rooms(rooms) => answer.extend(rooms),
+                Answer::Sockets(sockets) => {
+                    answer.extend(sockets.into_iter().flat_map(|socket| socket.rooms));
+                }
+                _ => {}
+            }
+        }
+        Answered { answer, pods }
+    }
+
+    /// Emits to the sockets of the whole cluster, and collects what their clients answer.
+    pub async fn emit_with_ack(
+        &self,
+        members: &Members,
+        broadcast: Broadcast,
+        timeout: Duration,
+    ) -> Answered<ClientAnswers> {
+        let (payload, target) = (broadcast.payload.clone(), broadcast.target.clone());
+        let here = local_answers(members, payload, &target, timeout);
+        let message = |question: &Question| {
+            let ask = Ask { question: question.id.clone(), timeout };
+            Message::Broadcast(Broadcast { ask: Some(ask), ..broadcast })
+        };
+        let there = self.ask(members.local.path(), timeout, message);
+        let (mut here, (tally, pods)) = tokio::join!(here, there);
+        here.missing += tally.clients.saturating_sub(tally.acks);
+        for answer in tally.answers {
+            if let Answer::Ack(argument) = answer {
+                here.take(Ok(argument));
+            }
+        }
+        Answered { answer: here, pods }
+    }
+
+    /// Asks the other servers of a namespace by an event of their own.
+    pub async fn server_side_ask(
+        &self,
+        namespace: &str,
+        arguments: Vec<Json>,
+    ) -> Answered<Vec<Json>> {
+        let message = |question: &Question| Message::ServerSideEmit {
+            arguments,
+            question: Some(question.id.clone()),
+        };
+        let (tally, pods) = self.ask(namespace, self.settings.request_timeout, message).await;
+        let answers = tally.answers.into_iter().filter_map(|answer| match answer {
+            Answer::ServerSide(value) => Some(value),
+            _ => None,
+        });
+        Answered { answer: answers.collect(), pods }
+    }
+}
+
+/// Emits to the sockets of this pod, and collects what their clients answer.
+pub(super) async fn local_answers(
+    members: &Members,
+    payload: socketioxide_core::Value,
+    target: &Target,
+    timeout: Duration,
+) -> ClientAnswers {
+    let (acks, _) = members.emit_with_ack(payload, target, timeout);
+    let mut answers = ClientAnswers { answers: Vec::new(), missing: 0 };
+    let mut acks = std::pin::pin!(acks);
+    while let Some((_, ack)) = acks.next().await {
+        match ack {
+            Ok(ack) => answers.take(Argument::first_of(&ack)),
+            Err(_) => answers.missing += 1,
+        }
+    }
+    answers
+}
+
+impl ClientAnswers {
+    fn take(&mut self, answer: Result<Argument, WireError>) {
+        match answer.and_then(Argument::into_json) {
+            Ok(answer) => self.answers.push(answer),
+            Err(error) => {
+                tracing::debug!(%error, "the answer of a client cannot be read");
+                self.missing += 1;
+            }
+        }
+    }
+}
+
+/// Subscribers by channel.
+type Counts = HashMap<String, u64>;
+
+/// The sum of what `PUBSUB NUMSUB` answers.
+fn sum(counts: &Counts) -> usize {
+    counts.values().filter_map(|count| usize::try_from(*count).ok()).sum()
+}

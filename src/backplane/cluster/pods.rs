@@ -1,0 +1,100 @@
+//! The pods of the cluster, as they know each other: each keeps a record of itself in Redis, which
+//! ends by itself when the pod does not renew it.
+
+use std::{sync::Arc, time::Duration};
+
+use fred::{
+    error::Error,
+    interfaces::{KeysInterface, SetsInterface},
+    types::Expiration,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::backplane::redis::Redis;
+
+/// Heartbeats that a pod may miss before it is taken for dead.
+const MISSED: u32 = 5;
+
+/// What a pod says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PodRecord {
+    /// Its id, new with each start.
+    pub id: String,
+    /// Where its internal listener is reached.
+    pub address: String,
+    /// The version of Roomcast.
+    pub version: String,
+    /// `serving`, or `draining` when it is about to end.
+    pub state: String,
+    /// Connections of clients.
+    pub connections: usize,
+    /// When it started, as RFC 3339 writes it.
+    pub since: String,
+}
+
+/// Where the records are. One hash tag, so that a cluster keeps them together.
+pub struct Registry {
+    redis: Arc<Redis>,
+    index: String,
+    record: String,
+    lifetime: Duration,
+}
+
+impl Registry {
+    pub fn new(redis: Arc<Redis>, settings: &crate::config::Backplane) -> Self {
+        let prefix = &settings.key_prefix;
+        Self {
+            redis,
+            index: format!("{{{prefix}}}:pods"),
+            record: format!("{{{prefix}}}:pod:"),
+            lifetime: settings.timeout + settings.heartbeat * MISSED,
+        }
+    }
+
+    /// Writes this pod's record.
+    pub async fn renew(&self, pod: &PodRecord) -> Result<(), Error> {
+        let client = self.redis.commands();
+        let text = serde_json::to_string(pod).unwrap_or_default();
+        let lifetime = Expiration::PX(i64::try_from(self.lifetime.as_millis()).unwrap_or(i64::MAX));
+        let () = client.set(self.key(&pod.id), text, Some(lifetime), None, false).await?;
+        client.sadd(self.index.as_str(), pod.id.as_str()).await
+    }
+
+    /// Takes it out.
+    pub async fn remove(&self, id: &str) -> Result<(), Error> {
+        let client = self.redis.commands();
+        let () = client.del(self.key(id)).await?;
+        client.srem(self.index.as_str(), id).await
+    }
+
+    /// All pods that renewed their records, by id.
+    pub async fn list(&self) -> Result<Vec<PodRecord>, Error> {
+        let client = self.redis.commands();
+        let mut ids: Vec<String> = client.smembers(self.index.as_str()).await?;
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        ids.sort_unstable();
+        let keys: Vec<String> = ids.iter().map(|id| self.key(id)).collect();
+        let records: Vec<Option<String>> = client.mget(keys).await?;
+        let dead: Vec<String> = ids
+            .into_iter()
+            .zip(&records)
+            .filter_map(|(id, record)| record.is_none().then_some(id))
+            .collect();
+        if !dead.is_empty() {
+            // One that was only slow adds itself again with its next heartbeat.
+            let () = client.srem(self.index.as_str(), dead).await?;
+        }
+        // A record of a version that cannot be read belongs to a pod all the same; it is left out here.
+        Ok(records
+            .into_iter()
+            .flatten()
+            .filter_map(|record| serde_json::from_str(&record).ok())
+            .collect())
+    }
+
+    fn key(&self, id: &str) -> String {
+        format!("{}{id}", self.record)
+    }
+}

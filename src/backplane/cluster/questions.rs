@@ -1,0 +1,140 @@
+//! Questions to the other servers of the cluster, and what came back so far.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use serde::Serialize;
+use tokio::{sync::Notify, time::timeout};
+
+use crate::backplane::wire::Answer;
+
+/// How many servers were asked, this pod among them, and how many of them did not answer in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Pods {
+    /// Servers that were asked.
+    pub asked: usize,
+    /// Those that did not answer in time.
+    pub silent: usize,
+}
+
+/// The open questions of this pod.
+#[derive(Default)]
+pub struct Questions {
+    open: Arc<Mutex<HashMap<String, Arc<Open>>>>,
+    next: AtomicU64,
+}
+
+/// A question that has been asked. Dropping it closes it: late answers are ignored.
+pub struct Question {
+    pub id: String,
+    open: Arc<Open>,
+    all: Arc<Mutex<HashMap<String, Arc<Open>>>>,
+}
+
+#[derive(Default)]
+struct Open {
+    tally: Mutex<Tally>,
+    more: Notify,
+}
+
+/// What came back so far.
+#[derive(Default)]
+pub struct Tally {
+    pub answers: Vec<Answer>,
+    /// Servers that have answered. The answers of their clients are not counted here.
+    pub servers: usize,
+    /// Clients that those servers have asked.
+    pub clients: u64,
+    /// Clients that have answered.
+    pub acks: u64,
+}
+
+impl Tally {
+    fn is_complete(&self, servers: usize) -> bool {
+        self.servers >= servers && self.acks >= self.clients
+    }
+}
+
+impl Questions {
+    /// Opens a question. Its id differs from those of all others that are open, here and elsewhere:
+    /// some protocols send answers to everyone.
+    pub fn open(&self, pod: &str) -> Question {
+        let id = format!("{pod}-{}", self.next.fetch_add(1, Ordering::Relaxed));
+        let open = Arc::new(Open::default());
+        self.open.lock().insert(id.clone(), open.clone());
+        Question { id, open, all: self.open.clone() }
+    }
+
+    /// Notes an answer, if the question is one of this pod and still open.
+    pub fn answer(&self, question: &str, answer: Answer) {
+        let Some(open) = self.open.lock().get(question).cloned() else {
+            return;
+        };
+        let mut tally = open.tally.lock();
+        match &answer {
+            Answer::Ack(_) => tally.acks += 1,
+            Answer::AckCount(clients) => {
+                tally.servers += 1;
+                tally.clients += clients;
+            }
+            _ => tally.servers += 1,
+        }
+        tally.answers.push(answer);
+        drop(tally);
+        open.more.notify_one();
+    }
+}
+
+impl Question {
+    /// Waits until so many servers, and all the clients that they asked, have answered.
+    pub async fn answered(&self, servers: usize, patience: Duration) -> Tally {
+        let complete = async {
+            // `notify_one` keeps one permit, so an answer in between is not missed.
+            while !self.open.tally.lock().is_complete(servers) {
+                self.open.more.notified().await;
+            }
+        };
+        let _ = timeout(patience, complete).await;
+        std::mem::take(&mut self.open.tally.lock())
+    }
+}
+
+impl Drop for Question {
+    fn drop(&mut self) {
+        self.all.lock().remove(&self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_question_waits_for_servers_and_their_clients_and_no_longer() {
+        let questions = Questions::default();
+        let question = questions.open("pod");
+        questions.answer(&question.id, Answer::AckCount(1));
+        questions.answer("pod-7", Answer::AckCount(1));
+        let begun = tokio::time::Instant::now();
+        let patience = Duration::from_secs(5);
+        let tally = question.answered(1, patience).await;
+        assert_eq!((tally.servers, tally.clients, tally.acks), (1, 1, 0));
+        let waited = begun.elapsed();
+        assert!(waited >= patience, "{waited:?}");
+
+        let question = questions.open("pod");
+        questions.answer(&question.id, Answer::AckCount(0));
+        questions.answer(&question.id, Answer::Rooms(Vec::new()));
+        assert_eq!(question.answered(2, patience).await.servers, 2);
+        assert_eq!(begun.elapsed(), waited);
+        drop(question);
+        assert_eq!(questions.open.lock().len(), 0);
+    }
+}

@@ -1,0 +1,61 @@
+//! What a pod of the cluster wants to hear.
+
+use std::sync::Arc;
+
+use super::Cluster;
+use crate::backplane::{redis::Wishes, wire::Wire};
+
+pub(super) struct ClusterWishes(pub Arc<Cluster>);
+
+impl ClusterWishes {
+    fn namespaces(&self) -> Vec<String> {
+        let all = self.0.namespaces.all();
+        all.iter().map(|members| members.local.path().to_string()).collect()
+    }
+}
+
+impl Wishes for ClusterWishes {
+    fn channels(&self) -> Vec<String> {
+        match &self.0.wire {
+            Wire::Classic(wire) => {
+                self.namespaces().iter().flat_map(|namespace| wire.channels(namespace)).collect()
+            }
+            Wire::Sharded(_) => Vec::new(),
+        }
+    }
+
+    fn patterns(&self) -> Vec<String> {
+        match &self.0.wire {
+            Wire::Classic(wire) => {
+                self.namespaces().iter().map(|namespace| wire.pattern(namespace)).collect()
+            }
+            Wire::Sharded(_) => Vec::new(),
+        }
+    }
+
+    fn shards(&self) -> Vec<String> {
+        let Wire::Sharded(wire) = &self.0.wire else {
+            return Vec::new();
+        };
+        let mut shards = Vec::new();
+        for members in self.0.namespaces.all() {
+            let namespace = members.local.path().as_str();
+            // Rooms first: once the pod is counted as a server, it must hear everything.
+            let rooms = members.rooms();
+            shards.extend(rooms.iter().filter_map(|room| wire.room_channel(namespace, room)));
+            shards.extend(wire.channels(namespace));
+        }
+        shards
+    }
+
+    fn room(&self, namespace: &str, room: &str) -> Option<String> {
+        match &self.0.wire {
+            Wire::Classic(_) => None,
+            Wire::Sharded(wire) => wire.room_channel(namespace, room),
+        }
+    }
+
+    fn has_members(&self, namespace: &str, room: &str) -> bool {
+        self.0.namespaces.has(namespace, room)
+    }
+}

@@ -1,0 +1,267 @@
+//! The sockets of this pod in one namespace, and the rooms they are in.
+//!
+//! Gap: socketioxide's own maps say neither whether a room has members nor when the first comes and
+//! the last goes (no `create-room` and `delete-room`, upstream has no issue for it). So joins and
+//! leaves pass here, which keeps what a backplane needs: a cheap [`Members::has`], and the rooms whose
+//! subscription must be looked at again.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock, Weak},
+};
+
+use parking_lot::RwLock;
+use socketioxide::adapter::Emitter;
+use socketioxide_core::{
+    Sid, Value,
+    adapter::{
+        BroadcastFlags, BroadcastOptions, CoreLocalAdapter, Room, SocketEmitter,
+        errors::SocketError,
+    },
+    packet::Packet,
+};
+
+use super::{ServerSide, Target};
+
+/// socketioxide's part of it: who gets a packet.
+pub(super) type Local = Arc<CoreLocalAdapter<Emitter>>;
+
+/// The answers of clients to one packet, as they come.
+pub(super) type Acks = <Emitter as SocketEmitter>::AckStream;
+
+/// A socket, as other servers of the cluster may ask for it.
+pub trait Occupant: Send + Sync {
+    /// What it began with, as Node's `socket.handshake`. Never a token.
+    fn handshake(&self) -> serde_json::Value;
+    /// What is known of it, as Node's `socket.data`.
+    fn data(&self) -> serde_json::Value;
+    /// Closes its connection, with all its sockets.
+    fn close_connection(&self);
+}
+
+/// The sockets of this pod in one namespace.
+pub(super) struct Members {
+    pub local: Local,
+    index: RwLock<Index>,
+    /// Handles events of other servers.
+    server_side: OnceLock<Box<dyn ServerSide>>,
+}
+
+#[derive(Default)]
+struct Index {
+    sockets: HashMap<Sid, Entry>,
+    /// How many sockets are in a room. That of a socket's own id counts others only.
+    rooms: HashMap<Arc<str>, usize>,
+}
+
+struct Entry {
+    /// Lives as long as the socket.
+    occupant: Weak<dyn Occupant>,
+    /// Without the room of its own id.
+    rooms: Vec<Arc<str>>,
+}
+
+/// A socket of this pod, as it is now.
+pub(super) struct Described {
+    pub id: Sid,
+    pub rooms: Vec<String>,
+    pub occupant: Arc<dyn Occupant>,
+}
+
+impl Members {
+    pub fn new(local: Local) -> Self {
+        Self { local, index: RwLock::default(), server_side: OnceLock::new() }
+    }
+
+    /// Adds a socket, in the room of its own id.
+    pub fn enter(&self, socket: Sid, occupant: Weak<dyn Occupant>) {
+        let entry = Entry { occupant, rooms: Vec::new() };
+        self.index.write().sockets.insert(socket, entry);
+        self.local.add_all(socket, socket.to_string());
+    }
+
+    /// Forgets a socket that is gone. Gives the rooms it was in; none if it was forgotten before, or
+    /// if its id belongs to a newer socket.
+    pub fn depart(&self, socket: Sid, occupant: &Weak<dyn Occupant>) -> Vec<String> {
+        let mut index = self.index.write();
+        let ours =
+            index.sockets.get(&socket).is_some_and(|entry| entry.occupant.ptr_eq(occupant));
+        let Some(entry) = ours.then(|| index.sockets.remove(&socket)).flatten() else {
+            return Vec::new();
+        };
+        let own = socket.to_string();
+        entry.rooms.iter().for_each(|room| index.one_less(room));
+        entry.rooms.iter().map(|room| room.to_string()).chain([own]).collect()
+    }
+
+    /// Puts a socket in rooms.
+    pub fn join(&self, socket: Sid, rooms: &[String]) {
+        let mut index = self.index.write();
+        let Index { sockets, rooms: counts } = &mut *index;
+        let Some(entry) = sockets.get_mut(&socket) else {
+            return;
+        };
+        let own = socket.to_string();
+        for room in rooms.iter().filter(|room| **room != own) {
+            if !entry.rooms.iter().any(|joined| **joined == **room) {
+                let name = counts
+                    .get_key_value(room.as_str())
+                    .map_or_else(|| Arc::from(room.as_str()), |(name, _)| name.clone());
+                *counts.entry(name.clone()).or_default() += 1;
+                entry.rooms.push(name);
+            }
+        }
+        // Under the lock, so that two that do this at once agree on the outcome.
+        self.local.add_all(socket, rooms.to_vec());
+    }
+
+    /// Takes a socket out of rooms.
+    pub fn leave(&self, socket: Sid, rooms: &[String]) {
+        let mut index = self.index.write();
+        for room in rooms {
+            let Some(entry) = index.sockets.get_mut(&socket) else {
+                return;
+            };
+            if let Some(at) = entry.rooms.iter().position(|joined| **joined == **room) {
+                entry.rooms.swap_remove(at);
+                index.one_less(room);
+            }
+        }
+        self.local.del(socket, rooms.to_vec());
+    }
+
+    /// The rooms of a socket, without that of its own id.
+    pub fn rooms_of(&self, socket: Sid) -> Vec<String> {
+        let index = self.index.read();
+        let rooms = index.sockets.get(&socket).map(|entry| &entry.rooms);
+        rooms.into_iter().flatten().map(|room| room.to_string()).collect()
+    }
+
+    /// Whether a socket is in a room.
+    pub fn is_in(&self, socket: Sid, room: &str) -> bool {
+        let index = self.index.read();
+        let entry = index.sockets.get(&socket);
+        entry.is_some_and(|entry| entry.rooms.iter().any(|joined| **joined == *room))
+    }
+
+    /// Whether a room has a member here.
+    pub fn has(&self, room: &str) -> bool {
+        let index = self.index.read();
+        index.rooms.contains_key(room)
+            || room.parse().is_ok_and(|id: Sid| index.sockets.contains_key(&id))
+    }
+
+    /// Whether there is a socket of this id.
+    pub fn has_socket(&self, id: Sid) -> bool {
+        self.index.read().sockets.contains_key(&id)
+    }
+
+    /// All rooms with members here, those of sockets' own ids among them, as Node's `allRooms`.
+    pub fn rooms(&self) -> Vec<String> {
+        let index = self.index.read();
+        let named = index.rooms.keys().map(|room| room.to_string());
+        named.chain(index.sockets.keys().map(Sid::to_string)).collect()
+    }
+
+    /// The sockets that a target means.
+    pub fn matching(&self, target: &Target) -> Vec<Sid> {
+        if self.nobody(target) {
+            return Vec::new();
+        }
+        self.local.sockets(target.options(None, false))
+    }
+
+    /// The same, with what is known of them.
+    pub fn describe(&self, target: &Target) -> Vec<Described> {
+        let ids = self.matching(target);
+        let index = self.index.read();
+        let describe = |id: Sid| {
+            let entry = index.sockets.get(&id)?;
+            let own = id.to_string();
+            let rooms = [own].into_iter().chain(entry.rooms.iter().map(|room| room.to_string()));
+            Some(Described { id, rooms: rooms.collect(), occupant: entry.occupant.upgrade()? })
+        };
+        ids.into_iter().filter_map(describe).collect()
+    }
+
+    /// Puts an event in the queue of each socket that it is for, but for `from`.
+    pub fn emit(
+        &self,
+        payload: Value,
+        target: &Target,
+        from: Option<Sid>,
+        volatile: bool,
+    ) -> Result<(), Vec<SocketError>> {
+        if self.nobody(target) {
+            return Ok(());
+        }
+        let packet = Packet::event(self.local.path().clone(), payload);
+        self.local.broadcast(packet, target.options(from, volatile))
+    }
+
+    /// The same, and each client is asked for an answer. Says how many were asked.
+    pub fn emit_with_ack(
+        &self,
+        payload: Value,
+        target: &Target,
+        timeout: std::time::Duration,
+    ) -> (Acks, u32) {
+        let packet = Packet::event(self.local.path().clone(), payload);
+        self.local.broadcast_with_ack(packet, target.options(None, false), Some(timeout))
+    }
+
+    /// Disconnects sockets from the namespace.
+    pub fn disconnect(&self, target: &Target) {
+        if !self.nobody(target) {
+            // Who cannot be told is gone already.
+            let _ = self.local.disconnect_socket(target.options(None, false));
+        }
+    }
+
+    /// From now on, events of other servers are handled by this.
+    pub fn handle_server_side(&self, handler: Box<dyn ServerSide>) {
+        // A namespace is built once.
+        let _ = self.server_side.set(handler);
+    }
+
+    /// Handles an event of another server: its name, then its arguments.
+    pub fn server_side(&self, event: &[serde_json::Value]) -> serde_json::Value {
+        match (event, self.server_side.get()) {
+            ([serde_json::Value::String(name), arguments @ ..], Some(handler)) => {
+                handler.handle(name, arguments)
+            }
+            _ => serde_json::Value::Null,
+        }
+    }
+
+    /// Spares the work for rooms that nobody here is in.
+    fn nobody(&self, target: &Target) -> bool {
+        !target.rooms.is_empty() && !target.rooms.iter().any(|room| self.has(room))
+    }
+}
+
+impl Index {
+    fn one_less(&mut self, room: &str) {
+        if let Some(count) = self.rooms.get_mut(room) {
+            *count -= 1;
+            if *count == 0 {
+                self.rooms.remove(room);
+            }
+        }
+    }
+}
+
+impl Target {
+    /// As socketioxide takes it: `from` does not get it.
+    fn options(&self, from: Option<Sid>, volatile: bool) -> BroadcastOptions {
+        let mut options = BroadcastOptions::default();
+        options.add_flag(BroadcastFlags::Broadcast);
+        if volatile {
+            options.add_flag(BroadcastFlags::Volatile);
+        }
+        options.sid = from;
+        options.rooms.extend(self.rooms.iter().cloned().map(Room::Owned));
+        options.except.extend(self.except.iter().cloned().map(Room::Owned));
+        options
+    }
+}

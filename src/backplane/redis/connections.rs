@@ -1,0 +1,199 @@
+//! The connections to Redis: one for each concern, so that none waits for another. Publishing may be
+//! slow, subscribing must never be, and commands ask for answers.
+
+use std::{fs, sync::Arc, time::Duration};
+
+use fred::{
+    clients::Client,
+    interfaces::{ClientInterface, ClientLike, EventInterface},
+    types::{
+        Builder, RespVersion,
+        config::{
+            Config, ReconnectPolicy, Server, TcpConfig, TlsConnector, UnresponsiveConfig,
+        },
+    },
+};
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+};
+use tokio::{sync::broadcast::error::RecvError, time::timeout};
+
+use crate::config::{self, BackplaneTls};
+
+/// Messages that fred holds for the reader. Gap: fred hands them out by a broadcast channel that
+/// overwrites what is not read in time, and only logs that. So it is drained at once by `inbox`, which
+/// counts what it missed.
+const UNREAD_MESSAGES: usize = 8192;
+/// Milliseconds between two attempts to connect: first, and at most.
+const RECONNECT_DELAY: (u32, u32) = (50, 1000);
+
+/// The connections cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// The address or the credentials make no sense.
+    #[error("backplane.url: {0}")]
+    Url(#[source] fred::error::Error),
+    /// A certificate or key cannot be used.
+    #[error("backplane.tls: {0}")]
+    Tls(String),
+}
+
+/// Clients of Redis, which reconnect by themselves.
+pub struct Connections {
+    pub publish: Client,
+    pub subscribe: Client,
+    pub commands: Client,
+    /// Whether Redis is a cluster.
+    pub clustered: bool,
+}
+
+impl Connections {
+    /// Clients with these settings, not connected yet.
+    pub fn new(settings: &config::Backplane) -> Result<Self, SetupError> {
+        let config = redis_config(settings)?;
+        let clustered = config.server.is_clustered();
+        let client = |messages: usize| {
+            Builder::from_config(config.clone())
+                .with_performance_config(|performance| {
+                    performance.default_command_timeout = settings.timeout;
+                    performance.broadcast_channel_capacity = messages;
+                })
+                .with_connection_config(|connection| {
+                    connection.connection_timeout = settings.timeout;
+                    connection.internal_command_timeout = settings.timeout;
+                    connection.reconnect_on_auth_error = true;
+                    connection.tcp =
+                        TcpConfig { nodelay: Some(true), ..TcpConfig::default() };
+                    connection.unresponsive = UnresponsiveConfig {
+                        max_timeout: Some(settings.timeout),
+                        interval: settings.heartbeat,
+                    };
+                })
+                .set_policy(ReconnectPolicy::new_exponential(
+                    0,
+                    RECONNECT_DELAY.0,
+                    RECONNECT_DELAY.1,
+                    2,
+                ))
+                .build()
+                .map_err(SetupError::Url)
+        };
+        Ok(Self {
+            publish: client(64)?,
+            subscribe: client(UNREAD_MESSAGES)?,
+            commands: client(64)?,
+            clustered,
+        })
+    }
+
+    /// All of them, with the names that `CLIENT LIST` shows.
+    pub fn all(&self) -> [(&'static str, &Client); 3] {
+        [
+            ("publish", &self.publish),
+            ("subscribe", &self.subscribe),
+            ("commands", &self.commands),
+        ]
+    }
+
+    /// Begins to connect. It goes on until it succeeds.
+    pub fn connect(&self, pod: &str) {
+        for (concern, client) in self.all() {
+            tokio::spawn(keep_name(client.clone(), self.clustered, format!("roomcast-{pod}-{concern}")));
+            client.connect();
+        }
+    }
+
+    /// Begins anew with connections that look well and are not.
+    pub fn reconnect(&self) {
+        for client in [&self.publish, &self.subscribe] {
+            // One that is not connected is being connected already.
+            if client.is_connected() {
+                let client = client.clone();
+                tokio::spawn(async move { client.force_reconnection().await });
+            }
+        }
+    }
+
+    /// Ends them.
+    pub async fn close(&self, patience: Duration) {
+        for (_, client) in self.all() {
+            // What does not answer is left to the end of the process.
+            let _ = timeout(patience, client.quit()).await;
+        }
+    }
+}
+
+/// Names a connection each time it is made. Gap: fred can only name it after an id of its own.
+async fn keep_name(client: Client, clustered: bool, name: String) {
+    let mut connected = client.reconnect_rx();
+    loop {
+        let server: Server = match connected.recv().await {
+            Ok(server) => server,
+            Err(RecvError::Lagged(_)) => continue,
+            Err(RecvError::Closed) => return,
+        };
+        let named = if clustered {
+            client.with_cluster_node(&server).client_setname(name.as_str()).await
+        } else {
+            client.client_setname(name.as_str()).await
+        };
+        if let Err(error) = named {
+            tracing::debug!(%error, name, "the connection has no name");
+        }
+    }
+}
+
+fn redis_config(settings: &config::Backplane) -> Result<Config, SetupError> {
+    let url = settings.url.expose();
+    // fred would read the system's certificates for `rediss`, also where they are not used.
+    let (plain, secure) = match url.strip_prefix("rediss") {
+        Some(rest) => (format!("redis{rest}"), true),
+        None => (url.to_owned(), false),
+    };
+    let mut config = Config::from_url(&plain).map_err(SetupError::Url)?;
+    config.version = RespVersion::RESP3;
+    config.fail_fast = false;
+    let given = |value: &str| (!value.is_empty()).then(|| value.to_owned());
+    config.username = given(&settings.username).or(config.username);
+    config.password = given(settings.password.expose()).or(config.password);
+    if secure {
+        config.tls = Some(tls(&settings.tls)?.into());
+    }
+    Ok(config)
+}
+
+fn tls(settings: &BackplaneTls) -> Result<TlsConnector, SetupError> {
+    if settings.ca_file.is_empty() && settings.cert_file.is_empty() {
+        return TlsConnector::default_rustls().map_err(|error| SetupError::Tls(error.to_string()));
+    }
+    let failed = |file: &str, error: String| SetupError::Tls(format!("{file}: {error}"));
+    let certificates = |file: &str| {
+        let pem = fs::read(file).map_err(|error| failed(file, error.to_string()))?;
+        CertificateDer::pem_slice_iter(&pem)
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| failed(file, error.to_string()))
+    };
+    let mut authorities = RootCertStore::empty();
+    let trusted = if settings.ca_file.is_empty() {
+        rustls_native_certs::load_native_certs().certs
+    } else {
+        certificates(&settings.ca_file)?
+    };
+    for certificate in trusted {
+        authorities
+            .add(certificate)
+            .map_err(|error| failed(&settings.ca_file, error.to_string()))?;
+    }
+    let builder = ClientConfig::builder().with_root_certificates(Arc::new(authorities));
+    let config = if settings.cert_file.is_empty() {
+        builder.with_no_client_auth()
+    } else {
+        let key = PrivateKeyDer::from_pem_file(&settings.key_file)
+            .map_err(|error| failed(&settings.key_file, error.to_string()))?;
+        builder
+            .with_client_auth_cert(certificates(&settings.cert_file)?, key)
+            .map_err(|error| failed(&settings.cert_file, error.to_string()))?
+    };
+    Ok(config.into())
+}

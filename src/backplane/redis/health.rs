@@ -1,0 +1,114 @@
+//! Whether what this pod publishes comes back to it: the one question that counts.
+//!
+//! An open connection says little: a frozen Redis, a path that swallows packets and a subscription that
+//! was lost all look well from here. So the pod sends itself a message through Redis every heartbeat.
+
+use std::time::Duration;
+
+use metrics::{counter, gauge};
+use tokio::sync::{Notify, watch};
+
+use crate::telemetry::metrics::{BACKPLANE_CONNECTED, BACKPLANE_RECONNECTS};
+
+/// How this pod is connected to the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Link {
+    /// Redis has not been reached since the pod started.
+    Starting,
+    /// Messages come back.
+    Up,
+    /// They did once.
+    Away,
+}
+
+/// The state of the link, and the pulses that have come back.
+pub struct Health {
+    link: watch::Sender<Link>,
+    /// The number of the last pulse that came back.
+    pulse: watch::Sender<u64>,
+    /// Something happened that makes it worth while to look at once.
+    hint: Notify,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        gauge!(BACKPLANE_CONNECTED.name).set(0.0);
+        counter!(BACKPLANE_RECONNECTS.name).absolute(0);
+        Self {
+            link: watch::Sender::new(Link::Starting),
+            pulse: watch::Sender::new(0),
+            hint: Notify::new(),
+        }
+    }
+}
+
+impl Health {
+    /// The state now.
+    pub fn link(&self) -> Link {
+        *self.link.borrow()
+    }
+
+    /// Whether messages come back.
+    pub fn is_up(&self) -> bool {
+        self.link() == Link::Up
+    }
+
+    /// Follows the state.
+    pub fn follow(&self) -> watch::Receiver<Link> {
+        self.link.subscribe()
+    }
+
+    /// A pulse came back.
+    pub fn pulse(&self, number: u64) {
+        self.pulse.send_if_modified(|last| {
+            let newer = number > *last;
+            *last = number.max(*last);
+            newer
+        });
+    }
+
+    /// Waits for a pulse.
+    pub async fn wait_for_pulse(&self, number: u64) {
+        let _ = self.pulse.subscribe().wait_for(|last| *last >= number).await;
+    }
+
+    /// Asks for a look before the next heartbeat.
+    pub fn hint(&self) {
+        self.hint.notify_one();
+    }
+
+    /// Waits for the next heartbeat, or for a hint.
+    pub async fn next(&self, heartbeat: Duration) {
+        tokio::select! {
+            () = tokio::time::sleep(heartbeat) => {}
+            () = self.hint.notified() => {}
+        }
+    }
+
+    /// The pod is connected to the others.
+    pub fn up(&self) {
+        let before = self.link.send_replace(Link::Up);
+        if before != Link::Up {
+            gauge!(BACKPLANE_CONNECTED.name).set(1.0);
+            if before == Link::Away {
+                counter!(BACKPLANE_RECONNECTS.name).increment(1);
+            }
+            tracing::info!("connected to the backplane");
+        }
+    }
+
+    /// The pod is cut off.
+    pub fn away(&self, why: &str) {
+        let changed = self.link.send_if_modified(|link| {
+            let was_up = *link == Link::Up;
+            if was_up {
+                *link = Link::Away;
+            }
+            was_up
+        });
+        if changed {
+            gauge!(BACKPLANE_CONNECTED.name).set(0.0);
+            tracing::warn!(why, "cut off from the backplane: only clients of this pod hear each other");
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! Redis as the pod uses it: what is published, what is subscribed to, and whether both work.
+
+mod connections;
+mod health;
+mod inbox;
+mod outbox;
+mod subscriptions;
+
+use std::{sync::Arc, time::Duration};
+
+use fred::{
+    clients::Client,
+    error::Error,
+    interfaces::{ClientLike, ClusterInterface, EventInterface, PubsubInterface},
+    types::Value,
+};
+use tokio::{
+    sync::broadcast::error::RecvError,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+
+use super::wire::Outgoing;
+use crate::config;
+
+pub use connections::SetupError;
+pub use health::{Health, Link};
+pub use inbox::{Arrival, Queue, Verdict};
+pub use outbox::{Outbox, PublishError, Receipt};
+pub use subscriptions::{Changes, Subscribed, Wishes};
+use connections::Connections;
+use subscriptions::Subscriptions;
+
+/// The pod's way to Redis.
+pub struct Redis {
+    connections: Connections,
+    pub health: Arc<Health>,
+    pub outbox: Outbox,
+    pub changes: Arc<Changes>,
+    /// The channel on which the pod hears itself.
+    pulses: String,
+    sharded: bool,
+    settings: Arc<config::Backplane>,
+    sender: parking_lot::Mutex<Option<outbox::Sender>>,
+}
+
+impl Redis {
+    pub fn new(settings: Arc<config::Backplane>, pod: &str) -> Result<Self, SetupError> {
+        let connections = Connections::new(&settings)?;
+        let sharded = settings.kind == config::BackplaneKind::Sharded;
+        let health = Arc::new(Health::default());
+        let (outbox, sender) = outbox::outbox(&settings, health.clone(), sharded);
+        Ok(Self {
+            connections,
+            health,
+            outbox,
+            changes: Arc::default(),
+            pulses: format!("{}-pulse#{pod}", settings.key_prefix),
+            sharded,
+            settings,
+            sender: parking_lot::Mutex::new(Some(sender)),
+        })
+    }
+
+    /// The connection for commands.
+    pub fn commands(&self) -> &Client {
+        &self.connections.commands
+    }
+
+    /// Whether Redis is a cluster.
+    pub fn is_clustered(&self) -> bool {
+        self.connections.clustered
+    }
+
+    /// Connects, and stays connected for as long as the answer lives. Messages come out of the queue.
+    pub fn start(
+        self: &Arc<Self>,
+        pod: &str,
+        wishes: impl Wishes,
+        sort: impl Fn(&str) -> bool + Send + 'static,
+    ) -> (Queue, JoinSet<()>) {
+        let messages = self.connections.subscribe.message_rx();
+        let (health, pulses) = (self.health.clone(), self.pulses.clone());
+        let queue = inbox::read(messages, self.settings.receive_queue, move |channel, payload| {
+            if channel == pulses {
+                let number = std::str::from_utf8(payload).ok().and_then(|text| text.parse().ok());
+                number.into_iter().for_each(|number| health.pulse(number));
+                return Verdict::Done;
+            }
+            if sort(channel) { Verdict::Wanted } else { Verdict::Unwanted }
+        });
+
+        let mut tasks = JoinSet::new();
+        if let Some(sender) = self.sender.lock().take() {
+            tasks.spawn(sender.run(self.connections.publish.clone()));
+        }
+        let client = self.connections.subscribe.clone();
+        let subscriptions = Subscriptions::new(client, wishes, self.changes.clone());
+        tasks.spawn(self.clone().keep_subscribed(subscriptions));
+        tasks.spawn(self.clone().beat());
+        for (concern, client) in self.connections.all() {
+            tasks.spawn(note_errors(concern, client.clone(), self.health.clone()));
+        }
+        if self.connections.clustered {
+            tasks.spawn(self.clone().follow_slots());
+        }
+        self.connections.connect(pod);
+        (queue, tasks)
+    }
+
+    /// Subscribes on each new connection, and follows the rooms in between.
+    async fn keep_subscribed<W: Wishes>(self: Arc<Self>, mut subscriptions: Subscriptions<W>) {
+        let mut connected = self.connections.subscribe.reconnect_rx();
+        let mut whole = false;
+        loop {
+            let result = tokio::select! {
+                biased;
+                server = connected.recv() => match server {
+                    Err(RecvError::Closed) => return,
+                    // Whichever it was: everything is asked for again.
+                    _ => subscriptions.all(&self.pulses, self.sharded).await,
+                },
+                // What failed is tried again, unless the connection is gone: then a new one comes.
+                () = sleep(self.settings.heartbeat), if !whole => {
+                    if !self.connections.subscribe.is_connected() {
+                        continue;
+                    }
+                    subscriptions.all(&self.pulses, self.sharded).await
+                }
+                () = self.changes.all() => subscriptions.all(&self.pulses, self.sharded).await,
+                () = self.changes.some(), if whole => subscriptions.follow().await,
+            };
+            whole = result.is_ok();
+            match result {
+                Ok(()) => self.health.hint(),
+                Err(error) => tracing::debug!(%error, "subscribing failed"),
+            }
+        }
+    }
+
+    /// Sends the pod a message every heartbeat.
+    async fn beat(self: Arc<Self>) {
+        let mut number = 0;
+        loop {
+            self.health.next(self.settings.heartbeat).await;
+            number += 1;
+            let pulse = async {
+                self.publish_pulse(number).await?;
+                self.health.wait_for_pulse(number).await;
+                Ok::<_, Error>(())
+            };
+            match timeout(self.settings.timeout, pulse).await {
+                Ok(Ok(())) => self.health.up(),
+                Ok(Err(error)) => self.health.away(&error.to_string()),
+                Err(_) => {
+                    self.health.away("a message to itself did not come back in time");
+                    self.connections.reconnect();
+                }
+            }
+        }
+    }
+
+    async fn publish_pulse(&self, number: u64) -> Result<(), Error> {
+        let (client, channel) = (&self.connections.publish, self.pulses.as_str());
+        let payload = Value::from(number.to_string());
+        if self.sharded {
+            client.spublish(channel, payload).await
+        } else {
+            client.publish(channel, payload).await
+        }
+    }
+
+    /// Notices when a cluster moves slots: the subscriptions that were in them are gone.
+    async fn follow_slots(self: Arc<Self>) {
+        let mut before = None;
+        loop {
+            sleep(self.settings.heartbeat).await;
+            let Ok(slots) = self.connections.commands.cluster_slots::<Value>().await else {
+                continue;
+            };
+            if before.as_ref().is_some_and(|before| *before != slots) {
+                tracing::info!("the slots of the Redis cluster have moved");
+                for client in [&self.connections.publish, &self.connections.subscribe] {
+                    if let Err(error) = client.sync_cluster().await {
+                        tracing::debug!(%error, "the layout of the cluster cannot be read");
+                    }
+                }
+                self.changes.note_all();
+            }
+            before = Some(slots);
+        }
+    }
+
+    /// Sends what is left, and ends the connections.
+    pub async fn close(&self, patience: Duration) {
+        if self.health.is_up() {
+            // What was sent before it is out when this is.
+            let last = Outgoing { channel: self.pulses.clone(), payload: "0".into() };
+            if let Ok(receipt) = self.outbox.send_registered(last) {
+                let _ = timeout(patience, receipt.confirmed()).await;
+            }
+        }
+        self.connections.close(patience).await;
+    }
+}
+
+/// A connection that breaks is noticed before the next heartbeat.
+async fn note_errors(concern: &'static str, client: Client, health: Arc<Health>) {
+    let mut errors = client.error_rx();
+    loop {
+        match errors.recv().await {
+            Ok((error, _)) => {
+                tracing::debug!(%error, concern, "Redis connection");
+                if concern != "commands" {
+                    health.away(&format!("the connection to {concern} is lost: {error}"));
+                }
+            }
+            Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => return,
+        }
+    }
+}

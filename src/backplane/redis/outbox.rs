@@ -1,0 +1,239 @@
+//! Messages for other pods, on their way to Redis, in order.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use fred::{
+    clients::Client,
+    interfaces::{ClientLike, FredResult, PubsubInterface},
+    types::{Value, config::Options},
+};
+use metrics::counter;
+use tokio::sync::{mpsc, oneshot};
+
+use super::health::{Health, Link};
+use crate::{
+    backplane::wire::Outgoing,
+    config::WhenAway,
+    telemetry::metrics::{BACKPLANE_DROPPED, BACKPLANE_PUBLISHED},
+};
+
+/// Messages that are sent to Redis in one go.
+const BATCH: usize = 256;
+/// What a message costs beside its bytes, about.
+const OVERHEAD: usize = 128;
+
+/// A message will not reach other pods.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PublishError {
+    /// The pod is cut off, and `when_away` says to refuse.
+    #[error("this pod is cut off from the backplane")]
+    Away,
+    /// Too much waits already.
+    #[error("too much waits for the backplane: backplane.publish_queue is full")]
+    QueueFull,
+    /// Redis did not confirm it. It may have reached other pods, or not.
+    #[error("the backplane did not confirm the message")]
+    Unconfirmed,
+}
+
+impl PublishError {
+    fn reason(self) -> &'static str {
+        match self {
+            Self::Away => "disconnected",
+            Self::QueueFull => "publish queue full",
+            Self::Unconfirmed => "publish failed",
+        }
+    }
+
+    fn count(self, messages: usize) {
+        counter!(BACKPLANE_DROPPED.name, "reason" => self.reason()).increment(messages as u64);
+    }
+}
+
+/// The way out. Its channel is bounded by bytes, not by messages.
+pub struct Outbox {
+    sender: mpsc::UnboundedSender<Letter>,
+    waiting: Arc<AtomicUsize>,
+    limit: usize,
+    when_away: WhenAway,
+    health: Arc<Health>,
+}
+
+struct Letter {
+    message: Outgoing,
+    receipt: Option<oneshot::Sender<Result<(), PublishError>>>,
+}
+
+/// Tells what became of a message.
+pub struct Receipt(oneshot::Receiver<Result<(), PublishError>>);
+
+impl Receipt {
+    /// Waits until Redis has confirmed the message.
+    pub async fn confirmed(self) -> Result<(), PublishError> {
+        self.0.await.unwrap_or(Err(PublishError::Unconfirmed))
+    }
+}
+
+/// The other end of the outbox.
+pub struct Sender {
+    letters: mpsc::UnboundedReceiver<Letter>,
+    waiting: Arc<AtomicUsize>,
+    when_away: WhenAway,
+    health: Arc<Health>,
+    sharded: bool,
+    timeout: Duration,
+}
+
+/// An outbox, and what empties it.
+pub fn outbox(
+    settings: &crate::config::Backplane,
+    health: Arc<Health>,
+    sharded: bool,
+) -> (Outbox, Sender) {
+    let (sender, letters) = mpsc::unbounded_channel();
+    let waiting = Arc::new(AtomicUsize::new(0));
+    let when_away = settings.when_away;
+    let outbox = Outbox {
+        sender,
+        waiting: waiting.clone(),
+        limit: settings.publish_queue,
+        when_away,
+        health: health.clone(),
+    };
+    let timeout = settings.timeout;
+    (outbox, Sender { letters, waiting, when_away, health, sharded, timeout })
+}
+
+impl Outbox {
+    /// Sends a message. What cannot be sent is counted.
+    pub fn send(&self, message: Outgoing) -> Result<(), PublishError> {
+        self.put(message, None)
+    }
+
+    /// The same, with a receipt.
+    pub fn send_registered(&self, message: Outgoing) -> Result<Receipt, PublishError> {
+        let (sender, receiver) = oneshot::channel();
+        self.put(message, Some(sender))?;
+        Ok(Receipt(receiver))
+    }
+
+    /// Whether a message would be kept for later now, rather than sent.
+    pub fn keeps(&self) -> bool {
+        self.when_away == WhenAway::Queue && !self.health.is_up()
+    }
+
+    fn put(
+        &self,
+        message: Outgoing,
+        receipt: Option<oneshot::Sender<Result<(), PublishError>>>,
+    ) -> Result<(), PublishError> {
+        if self.when_away == WhenAway::Refuse && !self.health.is_up() {
+            PublishError::Away.count(1);
+            return Err(PublishError::Away);
+        }
+        let size = size(&message);
+        let waiting = self.waiting.fetch_add(size, Ordering::Relaxed);
+        if waiting + size > self.limit {
+            self.waiting.fetch_sub(size, Ordering::Relaxed);
+            PublishError::QueueFull.count(1);
+            return Err(PublishError::QueueFull);
+        }
+        // The other end lives as long as the pod.
+        let _ = self.sender.send(Letter { message, receipt });
+        Ok(())
+    }
+}
+
+impl Sender {
+    /// Empties the outbox, for as long as it exists.
+    pub async fn run(mut self, client: Client) {
+        // Sent again, a message could arrive twice: what is not confirmed is counted as lost.
+        let once = Options { fail_fast: true, timeout: Some(self.timeout), ..Options::default() };
+        let mut link = self.health.follow();
+        let mut batch = Vec::with_capacity(BATCH);
+        loop {
+            if self.when_away == WhenAway::Queue {
+                // The health lives as long as this task.
+                let _ = link.wait_for(|link| *link == Link::Up).await;
+            }
+            if self.letters.recv_many(&mut batch, BATCH).await == 0 {
+                return;
+            }
+            let size: usize = batch.iter().map(|letter| size(&letter.message)).sum();
+            let now = *link.borrow_and_update();
+            let results = match now {
+                Link::Up => self.publish(&client, &once, &batch).await,
+                _ if self.when_away == WhenAway::Queue => {
+                    // It went away meanwhile: they have waited in vain only if it stays so.
+                    let _ = link.wait_for(|link| *link == Link::Up).await;
+                    self.publish(&client, &once, &batch).await
+                }
+                _ => Err(PublishError::Away),
+            };
+            self.waiting.fetch_sub(size, Ordering::Relaxed);
+            settle(batch.drain(..), results);
+        }
+    }
+
+    /// Publishes a batch, in order. Says for each whether Redis took it.
+    async fn publish(
+        &self,
+        client: &Client,
+        once: &Options,
+        batch: &[Letter],
+    ) -> Result<Vec<bool>, PublishError> {
+        let pipeline = client.pipeline().with_options(once);
+        for Letter { message, .. } in batch {
+            let channel = message.channel.as_str();
+            let payload = Value::Bytes(message.payload.clone());
+            let queued: FredResult<()> = if self.sharded {
+                pipeline.spublish(channel, payload).await
+            } else {
+                pipeline.publish(channel, payload).await
+            };
+            if queued.is_err() {
+                return Err(PublishError::Unconfirmed);
+            }
+        }
+        let results: Vec<FredResult<i64>> = pipeline.try_all().await;
+        if let Some(error) = results.iter().find_map(|result| result.as_ref().err()) {
+            tracing::debug!(%error, "publishing failed");
+            self.health.hint();
+        }
+        Ok(results.iter().map(Result::is_ok).collect())
+    }
+}
+
+/// Tells those who wait, and counts.
+fn settle(
+    batch: impl ExactSizeIterator<Item = Letter>,
+    results: Result<Vec<bool>, PublishError>,
+) {
+    let mut published = 0;
+    for (index, letter) in batch.enumerate() {
+        let result = match &results {
+            Err(error) => Err(*error),
+            // One error in place of many: nothing was confirmed.
+            Ok(results) if results.get(index) == Some(&true) => Ok(()),
+            Ok(_) => Err(PublishError::Unconfirmed),
+        };
+        match result {
+            Ok(()) => published += 1,
+            Err(error) => error.count(1),
+        }
+        if let Some(receipt) = letter.receipt {
+            let _ = receipt.send(result);
+        }
+    }
+    counter!(BACKPLANE_PUBLISHED.name).increment(published);
+}
+
+fn size(message: &Outgoing) -> usize {
+    message.channel.len() + message.payload.len() + OVERHEAD
+}

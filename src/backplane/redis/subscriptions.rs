@@ -1,0 +1,171 @@
+//! What this pod is subscribed to, and how it stays so.
+//!
+//! Gap: fred restores subscriptions after a reconnect, but not those that a cluster takes away when it
+//! moves a slot (Redis says `sunsubscribe`, fred drops that). So the pod knows itself what it wants, and
+//! asks for all of it again whenever a connection is new or slots have moved. Asking twice does no
+//! harm.
+
+use std::{collections::HashSet, sync::Arc};
+
+use fred::{
+    clients::Client,
+    error::Error,
+    interfaces::PubsubInterface,
+};
+use futures_util::future::try_join_all;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, watch};
+
+/// Subscriptions that are asked for in one go.
+const BATCH: usize = 256;
+
+/// What a pod wants to hear.
+pub trait Wishes: Send + Sync + 'static {
+    /// Channels, in the protocol without shards.
+    fn channels(&self) -> Vec<String>;
+    /// Patterns of channels, in that protocol.
+    fn patterns(&self) -> Vec<String>;
+    /// All channels of shards, at this moment.
+    fn shards(&self) -> Vec<String>;
+    /// The channel of a room; `None` if it has none.
+    fn room(&self, namespace: &str, room: &str) -> Option<String>;
+    /// Whether a room has members here, at this moment.
+    fn has_members(&self, namespace: &str, room: &str) -> bool;
+}
+
+/// The rooms whose members have come or gone since the last look.
+#[derive(Default)]
+pub struct Changes {
+    rooms: Mutex<Batch>,
+    some: Notify,
+    /// Everything must be asked for again.
+    all: Notify,
+    /// The number of the last batch that Redis has heard of.
+    done: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct Batch {
+    number: u64,
+    rooms: HashSet<(String, String)>,
+}
+
+/// Tells when Redis has heard of a change.
+pub struct Subscribed {
+    batch: u64,
+    done: watch::Receiver<u64>,
+}
+
+impl Subscribed {
+    /// Waits for it.
+    pub async fn wait(mut self) {
+        let _ = self.done.wait_for(|done| *done > self.batch).await;
+    }
+}
+
+impl Changes {
+    /// Members of rooms have come or gone.
+    pub fn note(&self, namespace: &str, rooms: impl IntoIterator<Item = String>) -> Subscribed {
+        let mut batch = self.rooms.lock();
+        batch.rooms.extend(rooms.into_iter().map(|room| (namespace.to_owned(), room)));
+        let subscribed = Subscribed { batch: batch.number, done: self.done.subscribe() };
+        drop(batch);
+        self.some.notify_one();
+        subscribed
+    }
+
+    /// Subscriptions may be lost.
+    pub fn note_all(&self) {
+        self.all.notify_one();
+    }
+
+    /// Waits until that is so.
+    pub async fn all(&self) {
+        self.all.notified().await;
+    }
+
+    /// Waits for changes.
+    pub async fn some(&self) {
+        self.some.notified().await;
+    }
+
+    fn take(&self) -> (u64, HashSet<(String, String)>) {
+        let mut batch = self.rooms.lock();
+        let number = batch.number;
+        batch.number += 1;
+        (number, std::mem::take(&mut batch.rooms))
+    }
+}
+
+/// Keeps Redis in step with the wishes.
+pub struct Subscriptions<W> {
+    client: Client,
+    wishes: W,
+    changes: Arc<Changes>,
+    /// Channels of shards that Redis knows of.
+    active: HashSet<String>,
+}
+
+impl<W: Wishes> Subscriptions<W> {
+    pub fn new(client: Client, wishes: W, changes: Arc<Changes>) -> Self {
+        Self { client, wishes, changes, active: HashSet::new() }
+    }
+
+    /// Asks for everything, as on a new connection. The last of it is the channel of pulses, so that a
+    /// pulse comes back only when the rest is there too.
+    pub async fn all(&mut self, pulses: &str, sharded: bool) -> Result<(), Error> {
+        let (number, _) = self.changes.take();
+        self.active.clear();
+        let shards = self.wishes.shards();
+        self.subscribe(&shards).await?;
+        let patterns = self.wishes.patterns();
+        if !patterns.is_empty() {
+            self.client.psubscribe(patterns).await?;
+        }
+        let mut channels = self.wishes.channels();
+        if sharded {
+            self.client.ssubscribe(pulses).await?;
+        } else {
+            channels.push(pulses.to_owned());
+        }
+        if !channels.is_empty() {
+            self.client.subscribe(channels).await?;
+        }
+        self.changes.done.send_replace(number + 1);
+        Ok(())
+    }
+
+    /// Follows the rooms whose members have changed.
+    pub async fn follow(&mut self) -> Result<(), Error> {
+        let (number, rooms) = self.changes.take();
+        let (mut wanted, mut unwanted) = (Vec::new(), Vec::new());
+        for (namespace, room) in rooms {
+            let Some(channel) = self.wishes.room(&namespace, &room) else {
+                continue;
+            };
+            match (self.wishes.has_members(&namespace, &room), self.active.contains(&channel)) {
+                (true, false) => wanted.push(channel),
+                (false, true) => unwanted.push(channel),
+                _ => {}
+            }
+        }
+        for channel in unwanted {
+            self.client.sunsubscribe(channel.as_str()).await?;
+            self.active.remove(&channel);
+        }
+        self.subscribe(&wanted).await?;
+        self.changes.done.send_replace(number + 1);
+        Ok(())
+    }
+
+    /// One command for each channel: Redis answers each with a push of its own, and fred takes the
+    /// first for the answer to the whole command.
+    async fn subscribe(&mut self, channels: &[String]) -> Result<(), Error> {
+        for channels in channels.chunks(BATCH) {
+            let commands = channels.iter().map(|channel| self.client.ssubscribe(channel.as_str()));
+            try_join_all(commands).await?;
+            self.active.extend(channels.iter().cloned());
+        }
+        Ok(())
+    }
+}

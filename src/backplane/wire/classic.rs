@@ -1,0 +1,451 @@
+//! The protocol of `createAdapter`: msgpack for broadcasts, JSON for most else.
+//!
+//! Channels, with `P` for the prefix and `N` for the namespace: `P#N#` and `P#N#room#` for broadcasts,
+//! `P-request#N#` for questions, `P-response#N#` and `P-response#N#id#` for answers.
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::{Value as Json, json, value::RawValue};
+
+use super::{
+    Address, Answer, Argument, Ask, Broadcast, Format, Incoming, Message, Meta, Outgoing,
+    RemoteSocket, WireError, document,
+    envelope::{Name, Options},
+    split_address,
+    write::{write_array, write_document, write_event_packet, write_map, write_number, write_text},
+};
+use crate::backplane::{
+    Target,
+    transcode::{Reader, Token},
+};
+
+/// Types of requests and responses (`RequestType` of the package).
+mod kind {
+    pub const SOCKETS: u64 = 0;
+    pub const ALL_ROOMS: u64 = 1;
+    pub const REMOTE_JOIN: u64 = 2;
+    pub const REMOTE_LEAVE: u64 = 3;
+    pub const REMOTE_DISCONNECT: u64 = 4;
+    pub const REMOTE_FETCH: u64 = 5;
+    pub const SERVER_SIDE_EMIT: u64 = 6;
+    pub const BROADCAST: u64 = 7;
+    pub const BROADCAST_CLIENT_COUNT: u64 = 8;
+    pub const BROADCAST_ACK: u64 = 9;
+}
+
+/// The classic protocol.
+pub struct Classic {
+    broadcasts: String,
+    requests: String,
+    responses: String,
+    /// The id of this pod: what it sent comes back to it.
+    pod: String,
+    format: Format,
+}
+
+impl Classic {
+    pub fn new(prefix: &str, pod: &str, format: Format) -> Self {
+        Self {
+            broadcasts: format!("{prefix}#"),
+            requests: format!("{prefix}-request#"),
+            responses: format!("{prefix}-response#"),
+            pod: pod.to_owned(),
+            format,
+        }
+    }
+
+    /// The pattern of a namespace's broadcasts.
+    pub fn pattern(&self, namespace: &str) -> String {
+        let mut pattern = String::new();
+        for c in self.broadcasts.chars().chain(namespace.chars()) {
+            if "*?[]^-\\".contains(c) {
+                pattern.push('\\');
+            }
+            pattern.push(c);
+        }
+        pattern + "#*"
+    }
+
+    /// The channels that a server of a namespace listens on. The first is the one that is counted to
+    /// know how many servers there are.
+    pub fn channels(&self, namespace: &str) -> [String; 3] {
+        [
+            format!("{}{namespace}#", self.requests),
+            format!("{}{namespace}#", self.responses),
+            format!("{}{namespace}#{}#", self.responses, self.pod),
+        ]
+    }
+
+    pub(super) fn address<'a>(&self, channel: &'a str) -> Option<Address<'a>> {
+        if let Some(rest) = channel.strip_prefix(&self.broadcasts) {
+            return split_address(rest);
+        }
+        let rest = channel
+            .strip_prefix(&self.requests)
+            .or_else(|| channel.strip_prefix(&self.responses))?;
+        Some(Address { room: None, ..split_address(rest)? })
+    }
+
+    pub(super) fn encode(
+        &self,
+        namespace: &str,
+        message: &Message,
+    ) -> Result<Outgoing, WireError> {
+        let pod = self.pod.as_str();
+        let request = |fields: Json| Outgoing {
+            channel: format!("{}{namespace}#", self.requests),
+            payload: fields.to_string().into(),
+        };
+        Ok(match message {
+            Message::Broadcast(broadcast) => self.encode_broadcast(namespace, broadcast)?,
+            Message::Join { target, rooms } => request(json!({
+                "type": kind::REMOTE_JOIN, "uid": pod,
+                "opts": Options::new(target, false, None), "rooms": rooms,
+            })),
+            Message::Leave { target, rooms } => request(json!({
+                "type": kind::REMOTE_LEAVE, "uid": pod,
+                "opts": Options::new(target, false, None), "rooms": rooms,
+            })),
+            Message::Disconnect { target, close } => request(json!({
+                "type": kind::REMOTE_DISCONNECT, "uid": pod,
+                "opts": Options::new(target, false, None), "close": close,
+            })),
+            Message::FetchSockets { question, target } => request(json!({
+                "type": kind::REMOTE_FETCH, "uid": pod, "requestId": question,
+                "opts": Options::new(target, false, None),
+            })),
+            Message::AllRooms { question } => request(json!({
+                "type": kind::ALL_ROOMS, "uid": pod, "requestId": question,
+            })),
+            Message::SocketIds { question, rooms } => request(json!({
+                "type": kind::SOCKETS, "uid": pod, "requestId": question, "rooms": rooms,
+            })),
+            Message::ServerSideEmit { arguments, question } => {
+                let mut fields = json!({
+                    "type": kind::SERVER_SIDE_EMIT, "uid": pod, "data": arguments,
+                });
+                if let Some(question) = question {
+                    fields["requestId"] = question.as_str().into();
+                }
+                request(fields)
+            }
+            Message::Answer { question, answer } => Outgoing {
+                channel: format!("{}{namespace}#", self.responses),
+                payload: encode_answer(question, answer)?,
+            },
+        })
+    }
+
+    fn encode_broadcast(
+        &self,
+        namespace: &str,
+        broadcast: &Broadcast,
+    ) -> Result<Outgoing, WireError> {
+        let Broadcast { payload, target, volatile, ask, meta } = broadcast;
+        let mut out = Vec::with_capacity(128);
+        let options = Options::new(target, *volatile, ask.as_ref());
+        if let Some(Ask { question, .. }) = ask {
+            write_map(&mut out, 5);
+            write_text(&mut out, "type");
+            write_number(&mut out, kind::BROADCAST);
+            write_text(&mut out, "uid");
+            write_text(&mut out, &self.pod);
+            write_text(&mut out, "requestId");
+            write_text(&mut out, question);
+            write_text(&mut out, "packet");
+            write_event_packet(&mut out, Some(namespace), payload)?;
+            write_text(&mut out, "opts");
+            write_document(&mut out, &options);
+            let channel = format!("{}{namespace}#", self.requests);
+            return Ok(Outgoing { channel, payload: out.into() });
+        }
+        write_array(&mut out, if meta.is_some() { 4 } else { 3 });
+        write_text(&mut out, &self.pod);
+        write_event_packet(&mut out, Some(namespace), payload)?;
+        write_document(&mut out, &options);
+        if let Some(meta) = meta {
+            write_document(&mut out, meta);
+        }
+        let channel = match &target.rooms[..] {
+            [room] => format!("{}{namespace}#{room}#", self.broadcasts),
+            _ => format!("{}{namespace}#", self.broadcasts),
+        };
+        Ok(Outgoing { channel, payload: out.into() })
+    }
+
+    pub(super) fn decode(
+        &self,
+        channel: &str,
+        payload: &Bytes,
+    ) -> Result<Option<Incoming>, WireError> {
+        let (Some(address), json) = (self.address(channel), payload.starts_with(b"{")) else {
+            return Ok(None);
+        };
+        if channel.starts_with(&self.broadcasts) {
+            return self.decode_broadcast(address.namespace, payload);
+        }
+        if channel.starts_with(&self.requests) {
+            if !json && let Some(message) = self.decode_ask(payload)? {
+                return Ok(message.filter(|incoming| !self.is_own(incoming)));
+            }
+            let request: Request = if json {
+                serde_json::from_slice(payload)?
+            } else {
+                serde_json::from_value(document::from_msgpack(payload)?)?
+            };
+            let incoming = request.into_incoming()?;
+            return Ok(Some(incoming).filter(|incoming| !self.is_own(incoming)));
+        }
+        let message =
+            if json { decode_json_answer(payload)? } else { decode_msgpack_answer(payload)? };
+        Ok(message.map(|message| Incoming { from: None, message }))
+    }
+
+    fn is_own(&self, incoming: &Incoming) -> bool {
+        incoming.from.as_deref() == Some(&self.pod)
+    }
+
+    fn decode_broadcast(
+        &self,
+        namespace: &str,
+        payload: &Bytes,
+    ) -> Result<Option<Incoming>, WireError> {
+        let mut reader = Reader::new(payload);
+        let length = reader.read_array_len()?;
+        if length < 3 {
+            return Err(WireError::Missing("opts"));
+        }
+        let from = reader.read_str()?;
+        if from == self.pod {
+            return Ok(None);
+        }
+        let packet = Packet::read(&mut reader)?;
+        if packet.namespace.unwrap_or("/") != namespace {
+            return Ok(None);
+        }
+        let options = Options::read(&mut reader)?;
+        let meta = if length > 3 {
+            let meta = reader.skip_value()?;
+            rmp_serde::from_slice::<Meta>(&payload[meta]).ok()
+        } else {
+            None
+        };
+        let event = packet.event.ok_or(WireError::Missing("packet.data"))?;
+        let broadcast = Broadcast {
+            payload: self.format.from_msgpack(payload, event)?,
+            volatile: options.flags.volatile,
+            target: options.into_target(),
+            ask: None,
+            meta,
+        };
+        Ok(Some(Incoming {
+            from: Some(from.to_owned()),
+            message: Message::Broadcast(broadcast),
+        }))
+    }
+
+    /// A broadcast whose clients are to answer. `None` if the request is another one.
+    fn decode_ask(&self, payload: &Bytes) -> Result<Option<Option<Incoming>>, WireError> {
+        let mut reader = Reader::new(payload);
+        let (mut kind, mut from, mut question) = (None, None, None);
+        let (mut packet, mut options) = (None, Options::default());
+        for _ in 0..reader.read_map_len()? {
+            match (reader.read_str()?, reader.peek()?) {
+                ("type", Token::Unsigned(number)) => {
+                    kind = Some(number);
+                    reader.token()?;
+                }
+                ("uid", Token::Text(_)) => from = Some(reader.read_str()?.to_owned()),
+                ("requestId", Token::Text(_)) => question = Some(reader.read_str()?.to_owned()),
+                ("packet", Token::Map(_)) => packet = Some(Packet::read(&mut reader)?),
+                ("opts", _) => options = Options::read(&mut reader)?,
+                _ => drop(reader.skip_value()?),
+            }
+        }
+        if kind != Some(kind::BROADCAST) {
+            return Ok(None);
+        }
+        let event = packet.and_then(|packet| packet.event);
+        let event = event.ok_or(WireError::Missing("packet.data"))?;
+        let timeout = options.flags.ack_timeout();
+        let broadcast = Broadcast {
+            payload: self.format.from_msgpack(payload, event)?,
+            volatile: false,
+            target: options.into_target(),
+            ask: Some(Ask {
+                question: question.ok_or(WireError::Missing("requestId"))?,
+                timeout,
+            }),
+            meta: None,
+        };
+        Ok(Some(Some(Incoming { from, message: Message::Broadcast(broadcast) })))
+    }
+}
+
+/// The packet of an event.
+struct Packet<'a> {
+    namespace: Option<&'a str>,
+    /// Where its `data` is.
+    event: Option<std::ops::Range<usize>>,
+}
+
+impl<'a> Packet<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, WireError> {
+        let mut packet = Self { namespace: None, event: None };
+        for _ in 0..reader.read_map_len()? {
+            match (reader.read_str()?, reader.peek()?) {
+                ("nsp", Token::Text(_)) => packet.namespace = Some(reader.read_str()?),
+                ("data", Token::Array(_)) => packet.event = Some(reader.skip_value()?),
+                _ => drop(reader.skip_value()?),
+            }
+        }
+        Ok(packet)
+    }
+}
+
+/// A request in JSON.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Request {
+    #[serde(rename = "type")]
+    kind: u64,
+    uid: Option<String>,
+    request_id: Option<String>,
+    opts: Option<Options<'static>>,
+    rooms: Option<Vec<Name>>,
+    #[serde(default)]
+    close: bool,
+    data: Option<Vec<Json>>,
+    /// One socket, in requests of old versions.
+    sid: Option<Name>,
+    /// One room, in those.
+    room: Option<Name>,
+}
+
+impl Request {
+    fn into_incoming(self) -> Result<Incoming, WireError> {
+        let question = |id: Option<String>| id.ok_or(WireError::Missing("requestId"));
+        let names = |names: Option<Vec<Name>>, one: Option<Name>| -> Vec<String> {
+            let names = names.unwrap_or_default().into_iter().chain(one);
+            names.map(|Name(name)| name).collect()
+        };
+        let target = match (self.opts, self.sid) {
+            (Some(options), _) => options.into_target(),
+            (None, Some(Name(sid))) => Target { rooms: vec![sid], except: Vec::new() },
+            (None, None) if (kind::REMOTE_JOIN..=kind::REMOTE_FETCH).contains(&self.kind) => {
+                return Err(WireError::Missing("opts"));
+            }
+            (None, None) => Target::default(),
+        };
+        let message = match self.kind {
+            kind::SOCKETS => Message::SocketIds {
+                question: question(self.request_id)?,
+                rooms: names(self.rooms, None),
+            },
+            kind::ALL_ROOMS => Message::AllRooms { question: question(self.request_id)? },
+            kind::REMOTE_JOIN => Message::Join { target, rooms: names(self.rooms, self.room) },
+            kind::REMOTE_LEAVE => Message::Leave { target, rooms: names(self.rooms, self.room) },
+            kind::REMOTE_DISCONNECT => Message::Disconnect { target, close: self.close },
+            kind::REMOTE_FETCH => {
+                Message::FetchSockets { question: question(self.request_id)?, target }
+            }
+            kind::SERVER_SIDE_EMIT => Message::ServerSideEmit {
+                arguments: self.data.unwrap_or_default(),
+                question: self.request_id,
+            },
+            other => return Err(WireError::UnknownType(other)),
+        };
+        Ok(Incoming { from: self.uid, message })
+    }
+}
+
+fn encode_answer(question: &str, answer: &Answer) -> Result<Bytes, WireError> {
+    let fields = match answer {
+        Answer::Sockets(sockets) => json!({"requestId": question, "sockets": sockets}),
+        Answer::SocketIds(ids) => json!({"requestId": question, "sockets": ids}),
+        Answer::Rooms(rooms) => json!({"requestId": question, "rooms": rooms}),
+        Answer::ServerSide(value) => {
+            json!({"type": kind::SERVER_SIDE_EMIT, "requestId": question, "data": value})
+        }
+        Answer::AckCount(count) => json!({
+            "type": kind::BROADCAST_CLIENT_COUNT, "requestId": question, "clientCount": count,
+        }),
+        Answer::Ack(argument) => {
+            let mut out = Vec::with_capacity(64);
+            write_map(&mut out, 3);
+            write_text(&mut out, "type");
+            write_number(&mut out, kind::BROADCAST_ACK);
+            write_text(&mut out, "requestId");
+            write_text(&mut out, question);
+            write_text(&mut out, "packet");
+            argument.write_msgpack(&mut out)?;
+            return Ok(out.into());
+        }
+    };
+    Ok(fields.to_string().into())
+}
+
+fn decode_json_answer(payload: &Bytes) -> Result<Option<Message>, WireError> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Response<'a> {
+        #[serde(rename = "type")]
+        kind: Option<u64>,
+        request_id: Option<String>,
+        #[serde(borrow)]
+        sockets: Option<Vec<&'a RawValue>>,
+        rooms: Option<Vec<Name>>,
+        data: Option<Json>,
+        client_count: Option<u64>,
+        packet: Option<&'a RawValue>,
+    }
+
+    let response: Response<'_> = serde_json::from_slice(payload)?;
+    // Old servers confirm joins and leaves with nothing but the id of the request.
+    let Some(question) = response.request_id else {
+        return Err(WireError::Missing("requestId"));
+    };
+    let answer = match (response.kind, response.sockets, response.rooms) {
+        (Some(kind::SERVER_SIDE_EMIT), _, _) => {
+            Answer::ServerSide(response.data.unwrap_or_default())
+        }
+        (Some(kind::BROADCAST_CLIENT_COUNT), _, _) => {
+            Answer::AckCount(response.client_count.unwrap_or_default())
+        }
+        (Some(kind::BROADCAST_ACK), _, _) => {
+            Answer::Ack(response.packet.map_or_else(Argument::null, Argument::from_json))
+        }
+        (_, Some(sockets), _) => {
+            let sockets = sockets.into_iter().map(|socket| serde_json::from_str(socket.get()));
+            Answer::Sockets(sockets.collect::<Result<Vec<RemoteSocket>, _>>()?)
+        }
+        (_, _, Some(rooms)) => Answer::Rooms(rooms.into_iter().map(|Name(name)| name).collect()),
+        _ => return Ok(None),
+    };
+    Ok(Some(Message::Answer { question, answer }))
+}
+
+fn decode_msgpack_answer(payload: &Bytes) -> Result<Option<Message>, WireError> {
+    let mut reader = Reader::new(payload);
+    let (mut kind, mut question, mut argument) = (None, None, None);
+    for _ in 0..reader.read_map_len()? {
+        match (reader.read_str()?, reader.peek()?) {
+            ("type", Token::Unsigned(number)) => {
+                kind = Some(number);
+                reader.token()?;
+            }
+            ("requestId", Token::Text(_)) => question = Some(reader.read_str()?.to_owned()),
+            ("packet", _) => argument = Some(reader.skip_value()?),
+            _ => drop(reader.skip_value()?),
+        }
+    }
+    if kind != Some(kind::BROADCAST_ACK) {
+        // As msgpack it is unusual, but the same.
+        let json = document::from_msgpack(payload)?.to_string();
+        return decode_json_answer(&json.into());
+    }
+    let question = question.ok_or(WireError::Missing("requestId"))?;
+    let argument =
+        argument.map_or_else(|| Ok(Argument::null()), |at| Argument::from_msgpack(payload, at))?;
+    Ok(Some(Message::Answer { question, answer: Answer::Ack(argument) }))
+}

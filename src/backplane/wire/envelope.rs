@@ -1,0 +1,158 @@
+//! The parts that messages of both protocols are made of.
+
+use std::{borrow::Cow, time::Duration};
+
+use serde::{Deserialize, Deserializer, Serialize, de};
+
+use super::{Ask, WireError};
+use crate::backplane::{Target, transcode::{Reader, Token}};
+
+/// The form of [`Meta`] that this version writes.
+const VERSION: u32 = 1;
+
+/// Milliseconds that clients have to answer a server that does not say how many.
+const ACK_TIMEOUT: f64 = 5000.0;
+/// The most that they get: what waits for them costs memory.
+const MAX_ACK_TIMEOUT: f64 = 600_000.0;
+
+/// What our pods add to a broadcast: a fourth element of the classic array, a field `roomcast` of the
+/// sharded envelope. Node reads neither. A pod of another version ignores what it does not know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Meta {
+    /// Which form this is.
+    v: u32,
+    /// When it was published: milliseconds since 1970, by the clock of the pod that did.
+    pub t: u64,
+    /// W3C trace context of what caused it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+}
+
+impl Meta {
+    pub fn new(published: u64, traceparent: Option<String>) -> Self {
+        Self { v: VERSION, t: published, traceparent }
+    }
+}
+
+/// Whom something is for, as it is written: `opts` of all messages.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Options<'a> {
+    #[serde(deserialize_with = "names")]
+    pub rooms: Cow<'a, [String]>,
+    #[serde(deserialize_with = "names")]
+    pub except: Cow<'a, [String]>,
+    pub flags: Flags,
+}
+
+#[derive(Debug, Default, Clone, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Flags {
+    #[serde(skip_serializing_if = "is_false")]
+    pub volatile: bool,
+    /// Milliseconds that the clients have to answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<f64>,
+}
+
+impl<'a> Options<'a> {
+    pub fn new(target: &'a Target, volatile: bool, ask: Option<&Ask>) -> Self {
+        let timeout = ask.map(|ask| ask.timeout.as_millis() as f64);
+        Self {
+            rooms: Cow::Borrowed(&target.rooms),
+            except: Cow::Borrowed(&target.except),
+            flags: Flags { volatile, timeout },
+        }
+    }
+
+    pub fn into_target(self) -> Target {
+        Target { rooms: self.rooms.into_owned(), except: self.except.into_owned() }
+    }
+
+    /// Reads them from msgpack.
+    pub fn read(reader: &mut Reader<'_>) -> Result<Self, WireError> {
+        let mut options = Self::default();
+        if matches!(reader.peek()?, Token::Nil) {
+            reader.token()?;
+            return Ok(options);
+        }
+        for _ in 0..reader.read_map_len()? {
+            match reader.read_str()? {
+                "rooms" => options.rooms = Cow::Owned(read_names(reader)?),
+                "except" => options.except = Cow::Owned(read_names(reader)?),
+                "flags" if matches!(reader.peek()?, Token::Map(_)) => {
+                    options.flags = Flags::read(reader)?;
+                }
+                _ => drop(reader.skip_value()?),
+            }
+        }
+        Ok(options)
+    }
+}
+
+impl Flags {
+    /// How long clients have to answer.
+    pub fn ack_timeout(&self) -> Duration {
+        let milliseconds = self.timeout.unwrap_or(ACK_TIMEOUT).clamp(0.0, MAX_ACK_TIMEOUT);
+        Duration::from_millis(milliseconds as u64)
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, WireError> {
+        let mut flags = Self::default();
+        for _ in 0..reader.read_map_len()? {
+            let name = reader.read_str()?;
+            match (name, reader.peek()?) {
+                ("volatile", Token::Bool(volatile)) => flags.volatile = volatile,
+                ("timeout", Token::Unsigned(timeout)) => flags.timeout = Some(timeout as f64),
+                ("timeout", Token::Float(timeout)) => flags.timeout = Some(timeout),
+                _ => {}
+            }
+            reader.skip_value()?;
+        }
+        Ok(flags)
+    }
+}
+
+/// The names of rooms. On Node a room may also be a number.
+fn read_names(reader: &mut Reader<'_>) -> Result<Vec<String>, WireError> {
+    if matches!(reader.peek()?, Token::Nil) {
+        reader.token()?;
+        return Ok(Vec::new());
+    }
+    let count = reader.read_array_len()?;
+    let mut names = Vec::new();
+    for _ in 0..count {
+        match reader.peek()? {
+            Token::Text(text) => names.push(String::from_utf8_lossy(text).into_owned()),
+            Token::Unsigned(number) => names.push(number.to_string()),
+            Token::Signed(number) => names.push(number.to_string()),
+            _ => {}
+        }
+        reader.skip_value()?;
+    }
+    Ok(names)
+}
+
+/// The same from JSON.
+pub(super) fn names<'de, D: Deserializer<'de>, T: From<Vec<String>>>(deserializer: D) -> Result<T, D::Error> {
+    let names = Option::<Vec<Name>>::deserialize(deserializer)?.unwrap_or_default();
+    Ok(names.into_iter().map(|Name(name)| name).collect::<Vec<_>>().into())
+}
+
+/// The name of a room: text, or a number.
+pub(super) struct Name(pub String);
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match serde_json::Value::deserialize(deserializer)? {
+            serde_json::Value::String(name) => Ok(Self(name)),
+            serde_json::Value::Number(number) => Ok(Self(number.to_string())),
+            _ => Err(de::Error::custom("the name of a room is text or a number")),
+        }
+    }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde asks for it
+fn is_false(flag: &bool) -> bool {
+    !flag
+}

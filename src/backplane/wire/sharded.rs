@@ -1,0 +1,480 @@
+//! The protocol of `createShardedAdapter`: JSON, or msgpack for what holds binary.
+//!
+//! Channels, with `P` for the prefix and `N` for the namespace: `P#N#` for most, `P#N#id#` for answers to
+//! one server, `P#N#room#` for broadcasts to one room.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value as Json, json, value::RawValue};
+
+use super::{
+    Address, Answer, Argument, Ask, Broadcast, Format, Incoming, Message, Meta, Outgoing,
+    RemoteSocket, WireError, document,
+    envelope::{Name, Options},
+    payload::as_json,
+    split_address,
+    write::{write_document, write_event_packet, write_map, write_number, write_text},
+};
+use crate::{
+    backplane::transcode::{Reader, Token},
+    config::SubscriptionMode,
+};
+
+/// Types of messages (`MessageType` of `socket.io-adapter`).
+mod kind {
+    pub const BROADCAST: u64 = 3;
+    pub const SOCKETS_JOIN: u64 = 4;
+    pub const SOCKETS_LEAVE: u64 = 5;
+    pub const DISCONNECT_SOCKETS: u64 = 6;
+    pub const FETCH_SOCKETS: u64 = 7;
+    pub const FETCH_SOCKETS_RESPONSE: u64 = 8;
+    pub const SERVER_SIDE_EMIT: u64 = 9;
+    pub const SERVER_SIDE_EMIT_RESPONSE: u64 = 10;
+    pub const BROADCAST_CLIENT_COUNT: u64 = 11;
+    pub const BROADCAST_ACK: u64 = 12;
+    /// Heartbeats and goodbyes, which these adapters do not use.
+    pub const IGNORED: [u64; 3] = [1, 2, 13];
+}
+
+/// How Node tells the room of a socket's own id from others: by its length.
+const NODE_ID_LENGTH: usize = 20;
+
+/// The sharded protocol.
+pub struct Sharded {
+    prefix: String,
+    pod: String,
+    format: Format,
+    mode: SubscriptionMode,
+}
+
+impl Sharded {
+    pub fn new(prefix: &str, pod: &str, format: Format, mode: SubscriptionMode) -> Self {
+        Self { prefix: format!("{prefix}#"), pod: pod.to_owned(), format, mode }
+    }
+
+    pub(super) fn mode(&self) -> SubscriptionMode {
+        self.mode
+    }
+
+    /// The channels that a server of a namespace listens on. The first is the one that is counted to
+    /// know how many servers there are.
+    pub fn channels(&self, namespace: &str) -> [String; 2] {
+        [self.channel(namespace, None), self.channel(namespace, Some(&self.pod))]
+    }
+
+    /// The channel of a room; `None` if it has none of its own.
+    pub fn room_channel(&self, namespace: &str, room: &str) -> Option<String> {
+        let has_one = match self.mode {
+            SubscriptionMode::Static => false,
+            SubscriptionMode::Dynamic => room.encode_utf16().count() != NODE_ID_LENGTH,
+            SubscriptionMode::DynamicPrivate => true,
+        };
+        has_one.then(|| self.channel(namespace, Some(room)))
+    }
+
+    fn channel(&self, namespace: &str, part: Option<&str>) -> String {
+        match part {
+            Some(part) => format!("{}{namespace}#{part}#", self.prefix),
+            None => format!("{}{namespace}#", self.prefix),
+        }
+    }
+
+    pub(super) fn address<'a>(&self, channel: &'a str) -> Option<Address<'a>> {
+        let address = split_address(channel.strip_prefix(&self.prefix)?)?;
+        Some(Address { room: address.room.filter(|room| *room != self.pod), ..address })
+    }
+
+    pub(super) fn encode(
+        &self,
+        namespace: &str,
+        message: &Message,
+        to: Option<&str>,
+    ) -> Result<Outgoing, WireError> {
+        let options = |target| Options::new(target, false, None);
+        let (kind, data) = match message {
+            Message::Broadcast(broadcast) => return self.encode_broadcast(namespace, broadcast),
+            Message::Join { target, rooms } => {
+                (kind::SOCKETS_JOIN, json!({"opts": options(target), "rooms": rooms}))
+            }
+            Message::Leave { target, rooms } => {
+                (kind::SOCKETS_LEAVE, json!({"opts": options(target), "rooms": rooms}))
+            }
+            Message::Disconnect { target, close } => {
+                (kind::DISCONNECT_SOCKETS, json!({"opts": options(target), "close": close}))
+            }
+            Message::FetchSockets { question, target } => {
+                (kind::FETCH_SOCKETS, json!({"opts": options(target), "requestId": question}))
+            }
+            Message::AllRooms { .. } | Message::SocketIds { .. } => {
+                return Err(WireError::Missing("a request for this in the sharded protocol"));
+            }
+            Message::ServerSideEmit { arguments, question } => {
+                let mut data = json!({"packet": arguments});
+                if let Some(question) = question {
+                    data["requestId"] = question.as_str().into();
+                }
+                (kind::SERVER_SIDE_EMIT, data)
+            }
+            Message::Answer { question, answer } => match self.encode_answer(question, answer)? {
+                Encoded::Json(kind, data) => (kind, data),
+                Encoded::Msgpack(kind, data) => {
+                    let payload = self.msgpack_envelope(namespace, kind, &data, None);
+                    return Ok(Outgoing { channel: self.channel(namespace, to), payload });
+                }
+            },
+        };
+        let fields = json!({"type": kind, "uid": self.pod, "nsp": namespace, "data": data});
+        let channel = self.channel(namespace, to);
+        Ok(Outgoing { channel, payload: fields.to_string().into() })
+    }
+
+    fn encode_broadcast(
+        &self,
+        namespace: &str,
+        broadcast: &Broadcast,
+    ) -> Result<Outgoing, WireError> {
+        let Broadcast { payload, target, volatile, ask, meta } = broadcast;
+        let options = Options::new(target, *volatile, ask.as_ref());
+        let question = ask.as_ref().map(|Ask { question, .. }| question.as_str());
+        let room = match &target.rooms[..] {
+            [room] if ask.is_none() => self.room_channel(namespace, room),
+            _ => None,
+        };
+        let channel = room.unwrap_or_else(|| self.channel(namespace, None));
+        let payload = match as_json(payload)? {
+            Some(event) => self.json_broadcast(namespace, &event, &options, question, meta)?,
+            None => {
+                let mut data = Vec::with_capacity(256);
+                write_map(&mut data, if question.is_some() { 3 } else { 2 });
+                write_text(&mut data, "packet");
+                write_event_packet(&mut data, None, payload)?;
+                write_text(&mut data, "opts");
+                write_document(&mut data, &options);
+                if let Some(question) = question {
+                    write_text(&mut data, "requestId");
+                    write_text(&mut data, question);
+                }
+                self.msgpack_envelope(namespace, kind::BROADCAST, &data, meta.as_ref())
+            }
+        };
+        Ok(Outgoing { channel, payload })
+    }
+
+    /// The text of the event is copied as it is.
+    fn json_broadcast(
+        &self,
+        namespace: &str,
+        event: &str,
+        options: &Options<'_>,
+        question: Option<&str>,
+        meta: &Option<Meta>,
+    ) -> Result<Bytes, WireError> {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Rest<'a> {
+            opts: &'a Options<'a>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            request_id: Option<&'a str>,
+        }
+
+        let mut out = Vec::with_capacity(event.len() + 256);
+        out.extend_from_slice(b"{\"type\":3,\"uid\":");
+        serde_json::to_writer(&mut out, &self.pod)?;
+        out.extend_from_slice(b",\"nsp\":");
+        serde_json::to_writer(&mut out, namespace)?;
+        out.extend_from_slice(b",\"data\":{\"packet\":{\"type\":2,\"data\":");
+        out.extend_from_slice(event.as_bytes());
+        // The fields of `Rest` go on in the same object.
+        out.extend_from_slice(b"},");
+        let rest = serde_json::to_vec(&Rest { opts: options, request_id: question })?;
+        out.extend_from_slice(rest.get(1..).unwrap_or_default());
+        if let Some(meta) = meta {
+            out.extend_from_slice(b",\"roomcast\":");
+            serde_json::to_writer(&mut out, meta)?;
+        }
+        out.push(b'}');
+        Ok(out.into())
+    }
+
+    fn msgpack_envelope(
+        &self,
+        namespace: &str,
+        kind: u64,
+        data: &[u8],
+        meta: Option<&Meta>,
+    ) -> Bytes {
+        let mut out = Vec::with_capacity(data.len() + 64);
+        write_map(&mut out, if meta.is_some() { 5 } else { 4 });
+        write_text(&mut out, "type");
+        write_number(&mut out, kind);
+        write_text(&mut out, "uid");
+        write_text(&mut out, &self.pod);
+        write_text(&mut out, "nsp");
+        write_text(&mut out, namespace);
+        write_text(&mut out, "data");
+        out.extend_from_slice(data);
+        if let Some(meta) = meta {
+            write_text(&mut out, "roomcast");
+            write_document(&mut out, meta);
+        }
+        out.into()
+    }
+
+    fn encode_answer(&self, question: &str, answer: &Answer) -> Result<Encoded, WireError> {
+        Ok(match answer {
+            Answer::Sockets(sockets) => {
+                let data = json!({"requestId": question, "sockets": sockets});
+                Encoded::Json(kind::FETCH_SOCKETS_RESPONSE, data)
+            }
+            Answer::ServerSide(value) => {
+                let data = json!({"requestId": question, "packet": value});
+                Encoded::Json(kind::SERVER_SIDE_EMIT_RESPONSE, data)
+            }
+            Answer::AckCount(count) => {
+                let data = json!({"requestId": question, "clientCount": count});
+                Encoded::Json(kind::BROADCAST_CLIENT_COUNT, data)
+            }
+            Answer::Ack(argument) if argument.attachments.is_empty() => {
+                let value: Json = serde_json::from_str(&argument.json)?;
+                let data = json!({"requestId": question, "packet": value});
+                Encoded::Json(kind::BROADCAST_ACK, data)
+            }
+            Answer::Ack(argument) => {
+                let mut data = Vec::with_capacity(64);
+                write_map(&mut data, 2);
+                write_text(&mut data, "requestId");
+                write_text(&mut data, question);
+                write_text(&mut data, "packet");
+                argument.write_msgpack(&mut data)?;
+                Encoded::Msgpack(kind::BROADCAST_ACK, data)
+            }
+            Answer::Rooms(_) | Answer::SocketIds(_) => {
+                return Err(WireError::Missing("an answer of this kind in the sharded protocol"));
+            }
+        })
+    }
+
+    pub(super) fn decode(
+        &self,
+        channel: &str,
+        payload: &Bytes,
+    ) -> Result<Option<Incoming>, WireError> {
+        let Some(address) = self.address(channel) else {
+            return Ok(None);
+        };
+        if payload.starts_with(b"{") {
+            self.decode_json(address.namespace, payload)
+        } else {
+            self.decode_msgpack(address.namespace, payload)
+        }
+    }
+
+    fn decode_json(
+        &self,
+        namespace: &str,
+        payload: &Bytes,
+    ) -> Result<Option<Incoming>, WireError> {
+        #[derive(Deserialize)]
+        struct Envelope<'a> {
+            #[serde(rename = "type")]
+            kind: u64,
+            #[serde(borrow)]
+            uid: std::borrow::Cow<'a, str>,
+            #[serde(borrow)]
+            nsp: std::borrow::Cow<'a, str>,
+            #[serde(borrow)]
+            data: Option<&'a RawValue>,
+            #[serde(borrow)]
+            roomcast: Option<&'a RawValue>,
+        }
+
+        let envelope: Envelope<'_> = serde_json::from_slice(payload)?;
+        if envelope.uid == self.pod
+            || envelope.nsp != namespace
+            || kind::IGNORED.contains(&envelope.kind)
+        {
+            return Ok(None);
+        }
+        let data = envelope.data.ok_or(WireError::Missing("data"))?;
+        let data: Data<'_> = serde_json::from_str(data.get())?;
+        let message = if envelope.kind == kind::BROADCAST {
+            #[derive(Deserialize)]
+            struct Packet<'a> {
+                #[serde(borrow)]
+                data: &'a RawValue,
+            }
+
+            let packet = data.packet.ok_or(WireError::Missing("packet"))?;
+            let packet: Packet<'_> = serde_json::from_str(packet.get())?;
+            let ask = data
+                .request_id
+                .map(|question| Ask { question, timeout: data.opts.flags.ack_timeout() });
+            Message::Broadcast(Broadcast {
+                payload: self.format.from_json(packet.data)?,
+                volatile: data.opts.flags.volatile,
+                target: data.opts.into_target(),
+                ask,
+                meta: envelope.roomcast.and_then(|meta| serde_json::from_str(meta.get()).ok()),
+            })
+        } else {
+            data.into_message(envelope.kind)?
+        };
+        Ok(Some(Incoming { from: Some(envelope.uid.into_owned()), message }))
+    }
+
+    fn decode_msgpack(
+        &self,
+        namespace: &str,
+        payload: &Bytes,
+    ) -> Result<Option<Incoming>, WireError> {
+        let mut reader = Reader::new(payload);
+        let (mut kind, mut from, mut of, mut data, mut meta) = (None, None, None, None, None);
+        for _ in 0..reader.read_map_len()? {
+            match (reader.read_str()?, reader.peek()?) {
+                ("type", Token::Unsigned(number)) => {
+                    kind = Some(number);
+                    reader.token()?;
+                }
+                ("uid", Token::Text(_)) => from = Some(reader.read_str()?),
+                ("nsp", Token::Text(_)) => of = Some(reader.read_str()?),
+                ("data", _) => data = Some(reader.skip_value()?),
+                ("roomcast", _) => {
+                    meta = rmp_serde::from_slice::<Meta>(&payload[reader.skip_value()?]).ok();
+                }
+                _ => drop(reader.skip_value()?),
+            }
+        }
+        let kind = kind.ok_or(WireError::Missing("type"))?;
+        let from = from.ok_or(WireError::Missing("uid"))?;
+        if from == self.pod || of != Some(namespace) || kind::IGNORED.contains(&kind) {
+            return Ok(None);
+        }
+        let data = data.ok_or(WireError::Missing("data"))?;
+        let message = match kind {
+            kind::BROADCAST => {
+                let broadcast = self.msgpack_broadcast(payload, data)?;
+                Message::Broadcast(Broadcast { meta, ..broadcast })
+            }
+            kind::BROADCAST_ACK => msgpack_ack(payload, data)?,
+            _ => {
+                let data = document::from_msgpack(&payload.slice(data))?.to_string();
+                serde_json::from_str::<Data<'_>>(&data)?.into_message(kind)?
+            }
+        };
+        Ok(Some(Incoming { from: Some(from.to_owned()), message }))
+    }
+
+    fn msgpack_broadcast(
+        &self,
+        payload: &Bytes,
+        data: std::ops::Range<usize>,
+    ) -> Result<Broadcast, WireError> {
+        let mut reader = Reader::part(payload, data)?;
+        let (mut event, mut options, mut question) = (None, Options::default(), None);
+        for _ in 0..reader.read_map_len()? {
+            match (reader.read_str()?, reader.peek()?) {
+                ("packet", Token::Map(_)) => {
+                    for _ in 0..reader.read_map_len()? {
+                        let name = reader.read_str()?;
+                        let value = reader.skip_value()?;
+                        if name == "data" {
+                            event = Some(value);
+                        }
+                    }
+                }
+                ("opts", _) => options = Options::read(&mut reader)?,
+                ("requestId", Token::Text(_)) => question = Some(reader.read_str()?.to_owned()),
+                _ => drop(reader.skip_value()?),
+            }
+        }
+        let event = event.ok_or(WireError::Missing("packet.data"))?;
+        let timeout = options.flags.ack_timeout();
+        Ok(Broadcast {
+            payload: self.format.from_msgpack(payload, event)?,
+            volatile: options.flags.volatile,
+            target: options.into_target(),
+            ask: question.map(|question| Ask { question, timeout }),
+            meta: None,
+        })
+    }
+}
+
+/// An answer, in the encoding that can hold it.
+enum Encoded {
+    Json(u64, Json),
+    Msgpack(u64, Vec<u8>),
+}
+
+/// `data` of all types.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Data<'a> {
+    #[serde(default)]
+    opts: Options<'static>,
+    rooms: Option<Vec<Name>>,
+    #[serde(default)]
+    close: bool,
+    request_id: Option<String>,
+    #[serde(borrow)]
+    packet: Option<&'a RawValue>,
+    sockets: Option<Vec<RemoteSocket>>,
+    client_count: Option<u64>,
+}
+
+impl Data<'_> {
+    fn into_message(self, kind: u64) -> Result<Message, WireError> {
+        let target = self.opts.into_target();
+        let rooms = || -> Vec<String> {
+            self.rooms.into_iter().flatten().map(|Name(name)| name).collect()
+        };
+        let question = self.request_id.clone().ok_or(WireError::Missing("requestId"));
+        Ok(match kind {
+            kind::SOCKETS_JOIN => Message::Join { target, rooms: rooms() },
+            kind::SOCKETS_LEAVE => Message::Leave { target, rooms: rooms() },
+            kind::DISCONNECT_SOCKETS => Message::Disconnect { target, close: self.close },
+            kind::FETCH_SOCKETS => Message::FetchSockets { question: question?, target },
+            kind::SERVER_SIDE_EMIT => Message::ServerSideEmit {
+                arguments: self
+                    .packet
+                    .map_or_else(|| Ok(Vec::new()), |packet| serde_json::from_str(packet.get()))?,
+                question: self.request_id,
+            },
+            kind::FETCH_SOCKETS_RESPONSE => Message::Answer {
+                question: question?,
+                answer: Answer::Sockets(self.sockets.unwrap_or_default()),
+            },
+            kind::SERVER_SIDE_EMIT_RESPONSE => Message::Answer {
+                question: question?,
+                answer: Answer::ServerSide(
+                    self.packet
+                        .map_or_else(|| Ok(Json::Null), |value| serde_json::from_str(value.get()))?,
+                ),
+            },
+            kind::BROADCAST_CLIENT_COUNT => Message::Answer {
+                question: question?,
+                answer: Answer::AckCount(self.client_count.unwrap_or_default()),
+            },
+            kind::BROADCAST_ACK => Message::Answer {
+                question: question?,
+                answer: Answer::Ack(
+                    self.packet.map_or_else(Argument::null, Argument::from_json),
+                ),
+            },
+            other => return Err(WireError::UnknownType(other)),
+        })
+    }
+}
+
+fn msgpack_ack(payload: &Bytes, data: std::ops::Range<usize>) -> Result<Message, WireError> {
+    let mut reader = Reader::part(payload, data)?;
+    let (mut question, mut argument) = (None, Argument::null());
+    for _ in 0..reader.read_map_len()? {
+        match (reader.read_str()?, reader.peek()?) {
+            ("requestId", Token::Text(_)) => question = Some(reader.read_str()?.to_owned()),
+            ("packet", _) => argument = Argument::from_msgpack(payload, reader.skip_value()?)?,
+            _ => drop(reader.skip_value()?),
+        }
+    }
+    let question = question.ok_or(WireError::Missing("requestId"))?;
+    Ok(Message::Answer { question, answer: Answer::Ack(argument) })
+}

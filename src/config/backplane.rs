@@ -1,0 +1,168 @@
+//! The settings of the backplane.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use url::Url;
+
+use super::{Problem, Secret, values};
+
+/// What carries emits between pods.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Backplane {
+    /// Which backplane.
+    pub kind: BackplaneKind,
+    /// Address of Redis; empty for none. May hold a password. That of `url_file` is put here when
+    /// loaded.
+    pub url: Secret,
+    /// A file with the address; empty for none.
+    pub url_file: String,
+    /// User of Redis' access control list; empty for that of `url`.
+    pub username: String,
+    /// Its password; that of `password_file` is put here when loaded. Empty for that of `url`.
+    pub password: Secret,
+    /// A file with the password; empty for none.
+    pub password_file: String,
+    /// How Redis proves who it is, and the pod who it is.
+    pub tls: BackplaneTls,
+    /// Beginning of the names of all channels: Node's `key` and `channelPrefix`.
+    pub channel_prefix: String,
+    /// Beginning of the names of the keys that pods keep in Redis.
+    pub key_prefix: String,
+    /// For which rooms `sharded` has a channel.
+    pub subscription_mode: SubscriptionMode,
+    /// Longest wait for the answers of other pods.
+    #[serde(deserialize_with = "values::duration")]
+    pub request_timeout: Duration,
+    /// Longest wait for Redis.
+    #[serde(deserialize_with = "values::duration")]
+    pub timeout: Duration,
+    /// Time between two looks at the health of the connections.
+    #[serde(deserialize_with = "values::duration")]
+    pub heartbeat: Duration,
+    /// What becomes of emits for other pods while Redis is away.
+    pub when_away: WhenAway,
+    /// Whether a pod that is cut off calls itself ready.
+    pub ready_when_away: bool,
+    /// Bytes that wait to be published.
+    #[serde(deserialize_with = "values::size")]
+    pub publish_queue: usize,
+    /// Bytes that have arrived and wait to be emitted.
+    #[serde(deserialize_with = "values::size")]
+    pub receive_queue: usize,
+}
+
+/// What an address may begin with.
+const SCHEMES: [&str; 6] = [
+    "redis",
+    "rediss",
+    "redis-cluster",
+    "rediss-cluster",
+    "redis-sentinel",
+    "rediss-sentinel",
+];
+
+impl Backplane {
+    /// Names what makes no sense, for a kind that needs Redis.
+    pub(super) fn check(&self, problems: &mut Vec<Problem>) {
+        let url = self.url.expose();
+        let known = Url::parse(url)
+            .is_ok_and(|url| SCHEMES.contains(&url.scheme()) && url.host_str().is_some());
+        if url.is_empty() {
+            let remedy = "needs backplane.url (or url_file), such as \"redis://redis:6379\"";
+            problems.push(Problem::new("backplane.kind", self.kind.name(), remedy));
+        } else if !known {
+            let remedy = format!("expected <scheme>://host:port, of {}", SCHEMES.join(", "));
+            problems.push(Problem::hidden("backplane.url", remedy));
+        }
+        for (key, prefix) in [
+            ("backplane.channel_prefix", &self.channel_prefix),
+            ("backplane.key_prefix", &self.key_prefix),
+        ] {
+            if prefix.is_empty() || prefix.contains(['#', '{', '}']) {
+                let remedy = "expected a name without \"#\", \"{\" or \"}\"";
+                problems.push(Problem::new(key, prefix, remedy));
+            }
+        }
+        self.tls.check(problems);
+    }
+}
+
+impl BackplaneTls {
+    fn check(&self, problems: &mut Vec<Problem>) {
+        for (key, file) in [
+            ("backplane.tls.ca_file", &self.ca_file),
+            ("backplane.tls.cert_file", &self.cert_file),
+            ("backplane.tls.key_file", &self.key_file),
+        ] {
+            if !file.is_empty()
+                && let Err(error) = std::fs::File::open(file)
+            {
+                problems.push(Problem::new(key, file, format!("cannot be read: {error}")));
+            }
+        }
+        if self.cert_file.is_empty() != self.key_file.is_empty() {
+            let remedy = "cert_file and key_file belong together; set both";
+            problems.push(Problem::new("backplane.tls.cert_file", &self.cert_file, remedy));
+        }
+    }
+}
+
+/// Certificates for `rediss://`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackplaneTls {
+    /// Authorities that Redis' certificate may come from, in PEM; empty for those of the system.
+    pub ca_file: String,
+    /// Certificate of the pod, in PEM; empty for none.
+    pub cert_file: String,
+    /// Its key, in PEM.
+    pub key_file: String,
+}
+
+/// Which backplane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BackplaneKind {
+    /// One pod on its own.
+    None,
+    /// Redis, in the protocol of `createAdapter` of `@socket.io/redis-adapter`.
+    Pubsub,
+    /// Redis 7, in that of `createShardedAdapter`.
+    Sharded,
+}
+
+impl BackplaneKind {
+    /// As it is written in the configuration.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Pubsub => "pubsub",
+            Self::Sharded => "sharded",
+        }
+    }
+}
+
+/// For which rooms there is a channel, as `createShardedAdapter` names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SubscriptionMode {
+    /// For none: all goes through the channel of the namespace.
+    Static,
+    /// For each, but for what looks like the id of a Node socket.
+    Dynamic,
+    /// For each.
+    DynamicPrivate,
+}
+
+/// What becomes of emits for other pods while Redis is away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WhenAway {
+    /// They are refused, or counted as lost where nobody can be told.
+    Refuse,
+    /// They are kept until Redis is back, as far as the queue goes.
+    Queue,
+}

@@ -1,0 +1,19 @@
+//! What one request may name at most.
+
+use super::ApiError;
+
+/// Most rooms in one list.
+const MAX_ROOMS: usize = 1000;
+
+/// Makes sure that a list of rooms means what its sender thinks it does.
+pub(super) fn check_rooms(key: &str, rooms: Option<&[String]>) -> Result<(), ApiError> {
+    let invalid = |message: String| Err(ApiError::InvalidRequest(message));
+    match rooms {
+        // A list that came out empty must not reach everyone.
+        Some([]) if key != "except" => {
+            invalid(format!("{key}: is empty; leave it out to reach the whole namespace"))
+        }
+        Some(rooms) if rooms.len() > MAX_ROOMS => invalid(format!("{key}: at most {MAX_ROOMS}")),
+        _ => Ok(()),
+    }
+}

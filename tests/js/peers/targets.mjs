@@ -1,0 +1,42 @@
+// Whom an emit reaches: a table for every way to send one.
+
+import { newRoom } from "./cast.mjs";
+
+/** Six clients near and far of the sender: `from`, `to` and `third` are pods, A and B are rooms. */
+export async function placeClients(cast, from, to, third) {
+  const [A, B] = [newRoom(), newRoom()];
+  await cast.add("near", from, { rooms: [A, B] });
+  await cast.add("far A", to, { rooms: [A] });
+  await cast.add("far B", to, { rooms: [B] });
+  await cast.add("far AB", to, { rooms: [A, B] });
+  await cast.add("far", to);
+  await cast.add("third A", third, { rooms: [A] });
+  // The same room, and another namespace.
+  await cast.add("second A", to, { namespace: "/second", rooms: [A] });
+  await cast.settled();
+  return { A, B };
+}
+
+const EVERYONE = ["near", "far A", "far B", "far AB", "far", "third A"];
+const IN_A = ["near", "far A", "far AB", "third A"];
+
+/** What is sent, as the HTTP API names it, and who gets it, once each. */
+export const TARGETS = [
+  ["a namespace", () => ({}), EVERYONE],
+  ["a room", ({ A }) => ({ rooms: [A] }), IN_A],
+  ["several rooms", ({ A, B }) => ({ rooms: [A, B] }), [...IN_A, "far B"]],
+  ["a namespace but a room", ({ A }) => ({ except: [A] }), ["far B", "far"]],
+  ["a room but another", ({ A, B }) => ({ rooms: [A], except: [B] }), ["far A", "third A"]],
+  ["rooms but rooms", ({ A, B }) => ({ rooms: [A, B], except: [B, newRoom()] }), ["far A", "third A"]],
+  ["a namespace but a socket", ({ id }) => ({ except: [id("far A")] }), EVERYONE.filter((who) => who !== "far A")],
+  ["a room but a socket", ({ A, id }) => ({ rooms: [A], except: [id("near")] }), ["far A", "far AB", "third A"]],
+  ["a socket", ({ id }) => ({ rooms: [id("far")] }), ["far"]],
+  ["sockets of several pods", ({ id }) => ({ rooms: [id("far"), id("third A"), id("near")] }), ["near", "far", "third A"]],
+  ["a socket and a room", ({ B, id }) => ({ rooms: [id("third A"), B] }), ["near", "far B", "far AB", "third A"]],
+  ["a room that nobody is in", () => ({ rooms: [newRoom()] }), []],
+  ["a room of another namespace", ({ A }) => ({ namespace: "/second", rooms: [A] }), ["second A"]],
+  ["another namespace", () => ({ namespace: "/second" }), ["second A"]],
+];
+
+/** What each client gets when all of `names` get the same. */
+export const each = (names, ...events) => Object.fromEntries(names.map((name) => [name, events]));

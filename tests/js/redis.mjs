@@ -1,0 +1,65 @@
+// Starts real Redis servers on free ports of 127.0.0.1, and stops what it started.
+
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { until } from "./pod.mjs";
+
+/** A port that was free a moment ago. */
+export async function freePort() {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address();
+  server.close();
+  await once(server, "close");
+  return port;
+}
+
+/** Starts one `redis-server` that keeps nothing on disk; `args` are more of its options. */
+export async function startRedis({ args = [], port } = {}) {
+  port ??= await freePort();
+  const folder = mkdtempSync(join(tmpdir(), "roomcast-redis-"));
+  const command = [
+    ...["--port", String(port), "--bind", "127.0.0.1", "--dir", folder],
+    ...["--save", "", "--appendonly", "no"],
+    ...args,
+  ];
+  let child;
+  const cli = (...words) => {
+    const done = spawnSync("redis-cli", ["-p", String(port), ...words.map(String)], { encoding: "utf8" });
+    return done.stdout.trim();
+  };
+  const launch = async () => {
+    child = spawn("redis-server", command, { stdio: "ignore" });
+    await until(`redis-server on port ${port}`, () => cli("ping").includes("PONG"));
+  };
+  const end = async (signal) => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const exit = once(child, "exit");
+    child.kill(signal);
+    await exit;
+  };
+  await launch();
+  return {
+    port,
+    url: `redis://127.0.0.1:${port}`,
+    /** Runs `redis-cli` with these words, and gives what it printed. */
+    cli,
+    /** The process id now. */
+    pid: () => child.pid,
+    signal: (signal) => child.kill(signal),
+    /** Ends the process at once, as a crash would. */
+    kill: () => end("SIGKILL"),
+    /** Starts it again on the same port, empty. */
+    restart: launch,
+    async stop() {
+      child.kill("SIGCONT");
+      await end("SIGKILL");
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
