@@ -33,8 +33,8 @@ mod server;
 mod telemetry;
 
 pub use backplane::{
-    Answered, BackplaneError, ClusterError, EncodeError, Pods, PublishError, RemoteSocket, SetupError,
-    UnknownNamespace,
+    Answered, BackplaneError, ClusterError, EncodeError, Pods, PublishError, RemoteSocket,
+    SetupError, UnknownNamespace,
 };
 pub use drain::Outcome;
 pub use edge::ListenError;

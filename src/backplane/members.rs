@@ -84,8 +84,7 @@ impl Members {
     /// if its id belongs to a newer socket.
     pub fn depart(&self, socket: Sid, occupant: &Weak<dyn Occupant>) -> Vec<String> {
         let mut index = self.index.write();
-        let ours =
-            index.sockets.get(&socket).is_some_and(|entry| entry.occupant.ptr_eq(occupant));
+        let ours = index.sockets.get(&socket).is_some_and(|entry| entry.occupant.ptr_eq(occupant));
         let Some(entry) = ours.then(|| index.sockets.remove(&socket)).flatten() else {
             return Vec::new();
         };

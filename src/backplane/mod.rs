@@ -389,7 +389,11 @@ impl Backplane {
     ///
     /// # Errors
     /// If it is no array, or cannot be written.
-    pub fn encode_raw(&self, event: &str, arguments: Option<&RawValue>) -> Result<Value, EncodeError> {
+    pub fn encode_raw(
+        &self,
+        event: &str,
+        arguments: Option<&RawValue>,
+    ) -> Result<Value, EncodeError> {
         payload::encode_raw(self.format, event, arguments)
     }
 }

@@ -39,7 +39,8 @@ pub(super) fn encode_raw(
     arguments: Option<&RawValue>,
 ) -> Result<Value, EncodeError> {
     let failed = |error: &dyn std::fmt::Display| EncodeError::Json(error.to_string());
-    let mut text = Vec::with_capacity(event.len() + arguments.map_or(0, |text| text.get().len()) + 4);
+    let mut text =
+        Vec::with_capacity(event.len() + arguments.map_or(0, |text| text.get().len()) + 4);
     text.push(b'[');
     serde_json::to_writer(&mut text, event).map_err(|error| failed(&error))?;
     let arguments = arguments.map_or("[]", RawValue::get);

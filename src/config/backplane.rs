@@ -55,14 +55,8 @@ pub struct Backplane {
 }
 
 /// What an address may begin with.
-const SCHEMES: [&str; 6] = [
-    "redis",
-    "rediss",
-    "redis-cluster",
-    "rediss-cluster",
-    "redis-sentinel",
-    "rediss-sentinel",
-];
+const SCHEMES: [&str; 6] =
+    ["redis", "rediss", "redis-cluster", "rediss-cluster", "redis-sentinel", "rediss-sentinel"];
 
 impl Backplane {
     /// Names what makes no sense, for a kind that needs Redis.

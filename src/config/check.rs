@@ -209,7 +209,8 @@ impl Config {
             warnings.push(Problem::new("engine.allow_eio3", true, remedy));
         }
         if self.backplane.kind == BackplaneKind::None && !self.backplane.url.is_empty() {
-            warnings.push(Problem::hidden("backplane.url", "not used by backplane.kind = \"none\""));
+            warnings
+                .push(Problem::hidden("backplane.url", "not used by backplane.kind = \"none\""));
         }
         warnings
     }

@@ -225,7 +225,7 @@ impl InNamespace {
         let query = uri.and_then(|uri| Query::<HashMap<String, String>>::try_from_uri(uri).ok());
         serde_json::json!({
             "headers": {},
-            "time": humantime::format_rfc3339_millis(issued).to_string(),
+            "time": humantime::format_rfc3339_seconds(issued).to_string(),
             "address": self.0.remote.ip().to_string(),
             "xdomain": false,
             "secure": false,

@@ -2,7 +2,9 @@
 
 use serde_json::Value;
 
-use crate::backplane::{Answered, Backplane, BackplaneError, RemoteSocket, Target, UnknownNamespace};
+use crate::backplane::{
+    Answered, Backplane, BackplaneError, RemoteSocket, Target, UnknownNamespace,
+};
 
 /// A namespace on all servers of its cluster, those on Node among them. It outlives the handler.
 #[derive(Clone)]

@@ -112,13 +112,8 @@ pub fn attach(
     let mut namespace = namespace;
     let server_side = namespace.server_side.take();
     let handled = counter!(EVENTS.name, "namespace" => path.clone(), "result" => "ok");
-    let runtime = Arc::new(Runtime {
-        handled,
-        namespace,
-        backplane: backplane.clone(),
-        limits,
-        key,
-    });
+    let runtime =
+        Arc::new(Runtime { handled, namespace, backplane: backplane.clone(), limits, key });
     let middleware = move |Entering(socket): Entering, auth: TryData<Auth>| {
         let entered = enter(&runtime, &socket, auth.0.ok()).inspect_err(|refusal| {
             let path = runtime.namespace.path.clone();

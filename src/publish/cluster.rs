@@ -141,7 +141,8 @@ pub(super) async fn cluster(
     let connected = backplane.link().is_none_or(|link| link == Link::Up);
     let state = json!({"kind": publish.kind, "connected": connected});
     // Cut off, a pod knows of itself only.
-    let known = if connected { backplane.pods(parameters.namespace()).await.ok().flatten() } else { None };
+    let known =
+        if connected { backplane.pods(parameters.namespace()).await.ok().flatten() } else { None };
     let (pods, others) = known.unwrap_or_else(|| (vec![(publish.record)()], 0));
     Ok(Json(json!({"pods": pods, "others": others, "backplane": state})))
 }

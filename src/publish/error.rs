@@ -7,9 +7,7 @@ use axum::{
 };
 use http::{HeaderValue, StatusCode, header};
 
-use crate::backplane::{
-    BackplaneError, ClusterError, EncodeError, PublishError, UnknownNamespace,
-};
+use crate::backplane::{BackplaneError, ClusterError, EncodeError, PublishError, UnknownNamespace};
 
 /// An error of the API. Its code is stable: `docs/errors.md` lists them and a test compares.
 #[derive(Debug, Clone, thiserror::Error)]

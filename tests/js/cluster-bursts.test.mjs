@@ -19,8 +19,8 @@ for (const kind of KINDS) {
     before(async () => {
       cluster = await startCluster(kind);
     });
-    after(() => cluster.stop());
-    afterEach(() => cast.close());
+    after(() => cluster?.stop());
+    afterEach(() => cast?.close());
 
     /** A client on each of two servers, in one room; `numbers` are those that the far one got. */
     const meet = async (from, to) => {

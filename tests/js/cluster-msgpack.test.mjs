@@ -37,8 +37,8 @@ for (const kind of KINDS) {
       await cast.settled();
     });
     after(async () => {
-      cast.close();
-      await cluster.stop();
+      cast?.close();
+      await cluster?.stop();
     });
     const received = async (pod, operation) => buffers(await cast.received(cluster[pod], operation));
 

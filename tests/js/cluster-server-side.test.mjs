@@ -25,8 +25,8 @@ for (const kind of KINDS) {
       }
     });
     after(async () => {
-      cast.close();
-      await cluster.stop();
+      cast?.close();
+      await cluster?.stop();
     });
 
     for (const from of ["node1", "roomcast1"]) {

@@ -101,7 +101,7 @@ function classic(scene) {
     const got = await cast.received(pod, async () => {
       await pod.emit({ rooms: [rooms.all], event: "news", args: [1] });
       await pod.emit({ except: [rooms.pods], event: "news", args: [{ é: null }] });
-      await pod.emit({ rooms: [rooms.all, cast.id("node1")], event: "news", args: [3], volatile: true });
+      await pod.emit({ rooms: NODES.map((who) => cast.id(who)), event: "news", args: [3], volatile: true });
       await ask(cast.socket("roomcast1"), "chat", rooms.all, binary);
     });
     const events = [["news", 1], ["news", { é: null }], ["news", 3], ["chat", rooms.all, binary]];
@@ -111,7 +111,7 @@ function classic(scene) {
     const expected = [
       [room, { rooms: [rooms.all], except: [] }],
       ["socket.io#/#", { rooms: [], except: [rooms.pods] }],
-      ["socket.io#/#", { rooms: [rooms.all, cast.id("node1")], except: [], volatile: true }],
+      ["socket.io#/#", { rooms: NODES.map((who) => cast.id(who)), except: [], volatile: true }],
       [room, { rooms: [rooms.all], except: [cast.id("roomcast1")] }],
     ];
     await until("all of them", () => heard.length >= expected.length);

@@ -14,9 +14,10 @@ pub struct Outcome {
     /// Connections that ended.
     pub ended: usize,
     pub cpu: Cpu,
-    /// How long it should have taken to publish, and how long it took.
+    /// How long it should have taken to publish, how long it took, and how long until all had come.
     pub planned: Duration,
     pub took: Duration,
+    pub lasted: Duration,
     /// Microseconds from publish to receipt.
     pub latency: Histogram<u64>,
 }
@@ -57,7 +58,7 @@ impl Outcome {
     pub fn others(&self) -> f64 {
         let Cpu { pods, redis, emitter, here, machine } = self.cpu;
         let others = machine.saturating_sub(pods + redis + emitter + here);
-        others.as_secs_f64() / self.took.as_secs_f64()
+        others.as_secs_f64() / self.lasted.as_secs_f64()
     }
 
     /// In a line. What other processes used tells how far the figures can be trusted.
@@ -127,6 +128,7 @@ impl AddAssign for Outcome {
         self.cpu += other.cpu;
         self.planned += other.planned;
         self.took += other.took;
+        self.lasted += other.lasted;
         self.latency += other.latency;
     }
 }
@@ -149,6 +151,7 @@ mod tests {
             cpu: Cpu { pods: Duration::from_millis(10), ..Cpu::default() },
             planned: second,
             took: second,
+            lasted: second,
             latency,
         }
     }

@@ -5,6 +5,7 @@ use super::{
     climb::{Climb, LIMIT},
     kind::{Kind, Mode},
     mark::PAYLOAD,
+    outcome::Outcome,
     steady::Cost,
 };
 
@@ -46,6 +47,7 @@ pub fn costs(args: &Args, costs: &[Cost]) {
             *rss as f64 / f64::from(1 << 20),
         );
     }
+    disturbance(costs.iter().map(|cost| &cost.outcome));
 }
 
 /// How many deliveries there can be.
@@ -82,6 +84,13 @@ pub fn rates(args: &Args, climbs: &[Climb]) {
             climb.obstacle,
         );
     }
+    disturbance(climbs.iter().filter_map(|climb| Some(&climb.steps[climb.held?].outcome)));
+}
+
+/// How far the figures can be trusted.
+fn disturbance<'a>(outcomes: impl Iterator<Item = &'a Outcome>) {
+    let most = outcomes.map(Outcome::others).fold(0.0, f64::max);
+    println!("\nMeanwhile other programs used {:.0} % of a processor at most.", most * 100.0);
 }
 
 fn highest(climbs: &[Climb], kind: Kind, mode: Mode) -> Option<f64> {

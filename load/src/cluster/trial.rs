@@ -104,7 +104,7 @@ impl Trial {
         let expected = expected.sum();
 
         self.audience.begin(self.run, by.breath())?;
-        let cpu = self.cpu()?;
+        let (cpu, begun) = (self.cpu()?, Instant::now());
         let ended = self.audience.tally().ended;
         let took = match by {
             Publisher::Emitter => self.emitter.publish(order)?,
@@ -120,6 +120,7 @@ impl Trial {
             cpu: self.cpu()?.since(cpu),
             planned: time,
             took,
+            lasted: begun.elapsed(),
             latency: tally.latency,
         })
     }

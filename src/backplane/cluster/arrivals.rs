@@ -15,11 +15,14 @@ use crate::{
         Source, Target,
         delivery::{handles, report_dropped},
         members::{Acks, Members},
-        redis::{Arrival, Queue},
+        redis::{Arrival, Receiver},
         wire::{Answer, Argument, Broadcast, Incoming, Message, Meta, RemoteSocket},
     },
     telemetry::metrics::{BACKPLANE_DROPPED, BACKPLANE_LATENCY},
 };
+
+/// Messages that are handled in one go.
+const BATCH: usize = 64;
 
 /// Answers to events between servers.
 pub trait ServerSide: Send + Sync {
@@ -29,17 +32,27 @@ pub trait ServerSide: Send + Sync {
 }
 
 /// Handles what arrives, in order.
-pub(super) async fn handle(cluster: Arc<Cluster>, mut queue: Queue) {
+pub(super) async fn handle(cluster: Arc<Cluster>, mut queue: Receiver<Arrival>) {
     let latency = histogram!(BACKPLANE_LATENCY.name);
-    while let Some(Arrival { channel, payload }) = queue.next().await {
-        let Some(address) = cluster.wire.address(&channel) else {
-            continue;
+    let mut arrivals = Vec::with_capacity(BATCH);
+    while queue.take(&mut arrivals, BATCH).await {
+        for arrival in &arrivals {
+            cluster.read(arrival, &latency);
+        }
+        queue.settled(&arrivals);
+        arrivals.clear();
+    }
+}
+
+impl Cluster {
+    fn read(self: &Arc<Self>, Arrival { channel, payload }: &Arrival, latency: &Histogram) {
+        let members =
+            self.wire.address(channel).and_then(|at| self.namespaces.get(at.namespace).ok());
+        let Some(members) = members else {
+            return;
         };
-        let Ok(members) = cluster.namespaces.get(address.namespace) else {
-            continue;
-        };
-        match cluster.wire.decode(&channel, &payload) {
-            Ok(Some(incoming)) => cluster.take(&members, incoming, &latency),
+        match self.wire.decode(channel, payload) {
+            Ok(Some(incoming)) => self.take(&members, incoming, latency),
             Ok(None) => {}
             Err(error) => {
                 counter!(BACKPLANE_DROPPED.name, "reason" => "undecodable").increment(1);
@@ -47,9 +60,7 @@ pub(super) async fn handle(cluster: Arc<Cluster>, mut queue: Queue) {
             }
         }
     }
-}
 
-impl Cluster {
     fn take(self: &Arc<Self>, members: &Arc<Members>, incoming: Incoming, latency: &Histogram) {
         let Incoming { from, message } = incoming;
         let from = from.as_deref();
@@ -62,7 +73,9 @@ impl Cluster {
                     let (cluster, namespace) = (self.clone(), namespace.to_owned());
                     let from = from.map(str::to_owned);
                     tokio::spawn(async move {
-                        cluster.pass_acks_on(&namespace, from.as_deref(), &ask.question, acks).await;
+                        cluster
+                            .pass_acks_on(&namespace, from.as_deref(), &ask.question, acks)
+                            .await;
                     });
                 }
             }
@@ -116,7 +129,9 @@ impl Cluster {
         let mut acks = std::pin::pin!(acks);
         while let Some((_, ack)) = acks.next().await {
             // A client that does not answer is missed by the server that asked.
-            if let Ok(argument) = ack.map_err(drop).and_then(|ack| Argument::first_of(&ack).map_err(drop)) {
+            if let Ok(argument) =
+                ack.map_err(drop).and_then(|ack| Argument::first_of(&ack).map_err(drop))
+            {
                 self.reply(namespace, to, question, Answer::Ack(argument));
             }
         }

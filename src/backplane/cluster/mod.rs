@@ -16,6 +16,7 @@ use std::{
 
 use fred::interfaces::{ClusterInterface, PubsubInterface};
 use futures_util::{StreamExt, future::join_all};
+use metrics::counter;
 use serde_json::Value as Json;
 use tokio::task::JoinSet;
 
@@ -24,16 +25,19 @@ use super::{
     members::Members,
     namespaces::Namespaces,
     redis::{Health, Link, PublishError, Receipt, Redis, SetupError},
-    wire::{Answer, Argument, Ask, Broadcast, Format, Message, Meta, RemoteSocket, Wire, WireError},
+    wire::{
+        Answer, Argument, Ask, Broadcast, Format, Message, Meta, Outgoing, RemoteSocket, Wire,
+        WireError,
+    },
 };
-use crate::config;
+use crate::{config, telemetry::metrics::BACKPLANE_DROPPED};
 
 pub use arrivals::ServerSide;
 pub(super) use arrivals::describe;
-pub use pods::PodRecord;
-pub use questions::Pods;
 use arrivals::now;
+pub use pods::PodRecord;
 use pods::Registry;
+pub use questions::Pods;
 use questions::{Question, Questions, Tally};
 use wishes::ClusterWishes;
 
@@ -68,7 +72,9 @@ pub struct Cluster {
 /// An answer of the cluster, and how complete it is.
 #[derive(Debug)]
 pub struct Answered<T> {
+    /// What the servers that answered know.
     pub answer: T,
+    /// How many were asked, and did not answer.
     pub pods: Pods,
 }
 
@@ -111,10 +117,7 @@ impl Cluster {
 
     /// Connects to Redis and joins the cluster, for as long as the answer lives. `record` is asked
     /// what this pod is like now.
-    pub fn start(
-        self: &Arc<Self>,
-        record: impl Fn() -> PodRecord + Send + 'static,
-    ) -> JoinSet<()> {
+    pub fn start(self: &Arc<Self>, record: impl Fn() -> PodRecord + Send + 'static) -> JoinSet<()> {
         let sorter = self.clone();
         let (queue, mut tasks) =
             self.redis.start(&self.pod, ClusterWishes(self.clone()), move |channel| {
@@ -173,7 +176,7 @@ impl Cluster {
         message: &Message,
         to: Option<&str>,
     ) -> Result<(), ClusterError> {
-        let message = self.wire.encode(namespace, message, to)?;
+        let message = self.encode(namespace, message, to)?;
         Ok(self.redis.outbox.send(message)?)
     }
 
@@ -183,8 +186,21 @@ impl Cluster {
         namespace: &str,
         message: &Message,
     ) -> Result<Receipt, ClusterError> {
-        let message = self.wire.encode(namespace, message, None)?;
+        let message = self.encode(namespace, message, None)?;
         Ok(self.redis.outbox.send_registered(message)?)
+    }
+
+    /// Writes a message. A client may send what a browser can read and no other server: that is counted.
+    fn encode(
+        &self,
+        namespace: &str,
+        message: &Message,
+        to: Option<&str>,
+    ) -> Result<Outgoing, WireError> {
+        self.wire.encode(namespace, message, to).inspect_err(|error| {
+            counter!(BACKPLANE_DROPPED.name, "reason" => "unencodable").increment(1);
+            tracing::debug!(%error, namespace, "a message cannot be written for other pods");
+        })
     }
 
     /// Whether what is sent now is kept until Redis is back.
@@ -216,8 +232,10 @@ impl Cluster {
             return Ok(self.counted(sum(&counts)));
         }
         // Each node counts its own subscribers.
-        let nodes =
-            client.cached_cluster_state().map(|state| state.unique_primary_nodes()).unwrap_or_default();
+        let nodes = client
+            .cached_cluster_state()
+            .map(|state| state.unique_primary_nodes())
+            .unwrap_or_default();
         let ask = nodes.iter().map(|node| {
             let client = client.with_cluster_node(node);
             let channel = channel.as_str();
@@ -267,8 +285,10 @@ impl Cluster {
         members: &Members,
         target: &Target,
     ) -> Answered<Vec<RemoteSocket>> {
-        let message =
-            |question: &Question| Message::FetchSockets { question: question.id.clone(), target: target.clone() };
+        let message = |question: &Question| Message::FetchSockets {
+            question: question.id.clone(),
+            target: target.clone(),
+        };
         let namespace = members.local.path();
         let (tally, pods) = self.ask(namespace, self.settings.request_timeout, message).await;
         let mut answer = self.describe(members, target);
@@ -286,7 +306,8 @@ impl Cluster {
         let namespace = members.local.path();
         let (tally, pods) = match &self.wire {
             Wire::Classic(_) => {
-                let message = |question: &Question| Message::AllRooms { question: question.id.clone() };
+                let message =
+                    |question: &Question| Message::AllRooms { question: question.id.clone() };
                 self.ask(namespace, patience, message).await
             }
             // That protocol has no question for rooms, but sockets know theirs.

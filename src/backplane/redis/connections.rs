@@ -8,9 +8,7 @@ use fred::{
     interfaces::{ClientInterface, ClientLike, EventInterface},
     types::{
         Builder, RespVersion,
-        config::{
-            Config, ReconnectPolicy, Server, TcpConfig, TlsConnector, UnresponsiveConfig,
-        },
+        config::{Config, ReconnectPolicy, Server, TcpConfig, TlsConnector, UnresponsiveConfig},
     },
 };
 use rustls::{
@@ -63,8 +61,7 @@ impl Connections {
                     connection.connection_timeout = settings.timeout;
                     connection.internal_command_timeout = settings.timeout;
                     connection.reconnect_on_auth_error = true;
-                    connection.tcp =
-                        TcpConfig { nodelay: Some(true), ..TcpConfig::default() };
+                    connection.tcp = TcpConfig { nodelay: Some(true), ..TcpConfig::default() };
                     connection.unresponsive = UnresponsiveConfig {
                         max_timeout: Some(settings.timeout),
                         interval: settings.heartbeat,
@@ -89,17 +86,17 @@ impl Connections {
 
     /// All of them, with the names that `CLIENT LIST` shows.
     pub fn all(&self) -> [(&'static str, &Client); 3] {
-        [
-            ("publish", &self.publish),
-            ("subscribe", &self.subscribe),
-            ("commands", &self.commands),
-        ]
+        [("publish", &self.publish), ("subscribe", &self.subscribe), ("commands", &self.commands)]
     }
 
     /// Begins to connect. It goes on until it succeeds.
     pub fn connect(&self, pod: &str) {
         for (concern, client) in self.all() {
-            tokio::spawn(keep_name(client.clone(), self.clustered, format!("roomcast-{pod}-{concern}")));
+            tokio::spawn(keep_name(
+                client.clone(),
+                self.clustered,
+                format!("roomcast-{pod}-{concern}"),
+            ));
             client.connect();
         }
     }

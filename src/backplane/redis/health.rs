@@ -108,7 +108,10 @@ impl Health {
         });
         if changed {
             gauge!(BACKPLANE_CONNECTED.name).set(0.0);
-            tracing::warn!(why, "cut off from the backplane: only clients of this pod hear each other");
+            tracing::warn!(
+                why,
+                "cut off from the backplane: only clients of this pod hear each other"
+            );
         }
     }
 }

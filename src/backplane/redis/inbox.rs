@@ -4,20 +4,13 @@
 //! nothing but empty it, drops what nobody here wants by the name of its channel, and puts the rest in a
 //! queue that is bounded by bytes. What is lost on the way is counted.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
-};
-
 use bytes::Bytes;
 use fred::types::{Message, Value};
 use metrics::{Counter, counter};
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::broadcast;
 
+use super::queue::{self, Receiver, Sizable};
 use crate::telemetry::metrics::{BACKPLANE_DROPPED, BACKPLANE_RECEIVED};
-
-/// What a message costs beside its bytes, about.
-const OVERHEAD: usize = 128;
 
 /// A message that has arrived.
 pub struct Arrival {
@@ -35,18 +28,9 @@ pub enum Verdict {
     Done,
 }
 
-/// The queue between the task that reads and the one that handles.
-pub struct Queue {
-    arrivals: mpsc::UnboundedReceiver<Arrival>,
-    waiting: Arc<AtomicUsize>,
-}
-
-impl Queue {
-    /// The next message. `None` when the reader has ended.
-    pub async fn next(&mut self) -> Option<Arrival> {
-        let arrival = self.arrivals.recv().await?;
-        self.waiting.fetch_sub(size(&arrival), Ordering::Relaxed);
-        Some(arrival)
+impl Sizable for Arrival {
+    fn size(&self) -> usize {
+        self.channel.len() + self.payload.len()
     }
 }
 
@@ -55,10 +39,8 @@ pub fn read(
     mut messages: broadcast::Receiver<Message>,
     limit: usize,
     sort: impl Fn(&str, &[u8]) -> Verdict + Send + 'static,
-) -> Queue {
-    let (sender, arrivals) = mpsc::unbounded_channel();
-    let waiting = Arc::new(AtomicUsize::new(0));
-    let queue = Queue { arrivals, waiting: waiting.clone() };
+) -> Receiver<Arrival> {
+    let (sender, receiver) = queue::queue(limit);
     let metrics = Counters::new();
     tokio::spawn(async move {
         loop {
@@ -66,7 +48,10 @@ pub fn read(
                 Ok(message) => message,
                 Err(broadcast::error::RecvError::Lagged(missed)) => {
                     metrics.lagged.increment(missed);
-                    tracing::warn!(missed, "messages of the backplane were lost: the pod reads too slowly");
+                    tracing::warn!(
+                        missed,
+                        "messages of the backplane were lost: the pod reads too slowly"
+                    );
                     continue;
                 }
                 Err(broadcast::error::RecvError::Closed) => return,
@@ -85,23 +70,13 @@ pub fn read(
                 Verdict::Done => continue,
             }
             let arrival = Arrival { channel: message.channel.to_string(), payload };
-            let size = size(&arrival);
-            if waiting.fetch_add(size, Ordering::Relaxed) + size > limit {
-                waiting.fetch_sub(size, Ordering::Relaxed);
-                metrics.full.increment(1);
-                continue;
-            }
-            metrics.wanted.increment(1);
-            if sender.send(arrival).is_err() {
-                return;
+            match sender.send(arrival) {
+                Ok(()) => metrics.wanted.increment(1),
+                Err(queue::Full) => metrics.full.increment(1),
             }
         }
     });
-    queue
-}
-
-fn size(arrival: &Arrival) -> usize {
-    arrival.channel.len() + arrival.payload.len() + OVERHEAD
+    receiver
 }
 
 /// Looked up once: this is on the way of every message.

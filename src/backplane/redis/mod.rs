@@ -4,6 +4,7 @@ mod connections;
 mod health;
 mod inbox;
 mod outbox;
+mod queue;
 mod subscriptions;
 
 use std::{sync::Arc, time::Duration};
@@ -23,13 +24,14 @@ use tokio::{
 use super::wire::Outgoing;
 use crate::config;
 
+use connections::Connections;
 pub use connections::SetupError;
 pub use health::{Health, Link};
-pub use inbox::{Arrival, Queue, Verdict};
+pub use inbox::{Arrival, Verdict};
 pub use outbox::{Outbox, PublishError, Receipt};
-pub use subscriptions::{Changes, Subscribed, Wishes};
-use connections::Connections;
+pub use queue::Receiver;
 use subscriptions::Subscriptions;
+pub use subscriptions::{Changes, Subscribed, Wishes};
 
 /// The pod's way to Redis.
 pub struct Redis {
@@ -78,7 +80,7 @@ impl Redis {
         pod: &str,
         wishes: impl Wishes,
         sort: impl Fn(&str) -> bool + Send + 'static,
-    ) -> (Queue, JoinSet<()>) {
+    ) -> (Receiver<Arrival>, JoinSet<()>) {
         let messages = self.connections.subscribe.message_rx();
         let (health, pulses) = (self.health.clone(), self.pulses.clone());
         let queue = inbox::read(messages, self.settings.receive_queue, move |channel, payload| {

@@ -1,12 +1,6 @@
 //! Messages for other pods, on their way to Redis, in order.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use fred::{
     clients::Client,
@@ -14,9 +8,12 @@ use fred::{
     types::{Value, config::Options},
 };
 use metrics::counter;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
-use super::health::{Health, Link};
+use super::{
+    health::{Health, Link},
+    queue::{self, Sizable},
+};
 use crate::{
     backplane::wire::Outgoing,
     config::WhenAway,
@@ -25,8 +22,6 @@ use crate::{
 
 /// Messages that are sent to Redis in one go.
 const BATCH: usize = 256;
-/// What a message costs beside its bytes, about.
-const OVERHEAD: usize = 128;
 
 /// A message will not reach other pods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -51,16 +46,14 @@ impl PublishError {
         }
     }
 
-    fn count(self, messages: usize) {
-        counter!(BACKPLANE_DROPPED.name, "reason" => self.reason()).increment(messages as u64);
+    fn count(self) {
+        counter!(BACKPLANE_DROPPED.name, "reason" => self.reason()).increment(1);
     }
 }
 
-/// The way out. Its channel is bounded by bytes, not by messages.
+/// The way out.
 pub struct Outbox {
-    sender: mpsc::UnboundedSender<Letter>,
-    waiting: Arc<AtomicUsize>,
-    limit: usize,
+    letters: queue::Sender<Letter>,
     when_away: WhenAway,
     health: Arc<Health>,
 }
@@ -68,6 +61,12 @@ pub struct Outbox {
 struct Letter {
     message: Outgoing,
     receipt: Option<oneshot::Sender<Result<(), PublishError>>>,
+}
+
+impl Sizable for Letter {
+    fn size(&self) -> usize {
+        self.message.channel.len() + self.message.payload.len()
+    }
 }
 
 /// Tells what became of a message.
@@ -82,8 +81,7 @@ impl Receipt {
 
 /// The other end of the outbox.
 pub struct Sender {
-    letters: mpsc::UnboundedReceiver<Letter>,
-    waiting: Arc<AtomicUsize>,
+    letters: queue::Receiver<Letter>,
     when_away: WhenAway,
     health: Arc<Health>,
     sharded: bool,
@@ -96,18 +94,10 @@ pub fn outbox(
     health: Arc<Health>,
     sharded: bool,
 ) -> (Outbox, Sender) {
-    let (sender, letters) = mpsc::unbounded_channel();
-    let waiting = Arc::new(AtomicUsize::new(0));
-    let when_away = settings.when_away;
-    let outbox = Outbox {
-        sender,
-        waiting: waiting.clone(),
-        limit: settings.publish_queue,
-        when_away,
-        health: health.clone(),
-    };
-    let timeout = settings.timeout;
-    (outbox, Sender { letters, waiting, when_away, health, sharded, timeout })
+    let (sender, letters) = queue::queue(settings.publish_queue);
+    let (when_away, timeout) = (settings.when_away, settings.timeout);
+    let outbox = Outbox { letters: sender, when_away, health: health.clone() };
+    (outbox, Sender { letters, when_away, health, sharded, timeout })
 }
 
 impl Outbox {
@@ -134,19 +124,13 @@ impl Outbox {
         receipt: Option<oneshot::Sender<Result<(), PublishError>>>,
     ) -> Result<(), PublishError> {
         if self.when_away == WhenAway::Refuse && !self.health.is_up() {
-            PublishError::Away.count(1);
+            PublishError::Away.count();
             return Err(PublishError::Away);
         }
-        let size = size(&message);
-        let waiting = self.waiting.fetch_add(size, Ordering::Relaxed);
-        if waiting + size > self.limit {
-            self.waiting.fetch_sub(size, Ordering::Relaxed);
-            PublishError::QueueFull.count(1);
-            return Err(PublishError::QueueFull);
-        }
-        // The other end lives as long as the pod.
-        let _ = self.sender.send(Letter { message, receipt });
-        Ok(())
+        self.letters.send(Letter { message, receipt }).map_err(|queue::Full| {
+            PublishError::QueueFull.count();
+            PublishError::QueueFull
+        })
     }
 }
 
@@ -162,10 +146,9 @@ impl Sender {
                 // The health lives as long as this task.
                 let _ = link.wait_for(|link| *link == Link::Up).await;
             }
-            if self.letters.recv_many(&mut batch, BATCH).await == 0 {
+            if !self.letters.take(&mut batch, BATCH).await {
                 return;
             }
-            let size: usize = batch.iter().map(|letter| size(&letter.message)).sum();
             let now = *link.borrow_and_update();
             let results = match now {
                 Link::Up => self.publish(&client, &once, &batch).await,
@@ -176,7 +159,7 @@ impl Sender {
                 }
                 _ => Err(PublishError::Away),
             };
-            self.waiting.fetch_sub(size, Ordering::Relaxed);
+            self.letters.settled(&batch);
             settle(batch.drain(..), results);
         }
     }
@@ -211,10 +194,7 @@ impl Sender {
 }
 
 /// Tells those who wait, and counts.
-fn settle(
-    batch: impl ExactSizeIterator<Item = Letter>,
-    results: Result<Vec<bool>, PublishError>,
-) {
+fn settle(batch: impl ExactSizeIterator<Item = Letter>, results: Result<Vec<bool>, PublishError>) {
     let mut published = 0;
     for (index, letter) in batch.enumerate() {
         let result = match &results {
@@ -225,15 +205,11 @@ fn settle(
         };
         match result {
             Ok(()) => published += 1,
-            Err(error) => error.count(1),
+            Err(error) => error.count(),
         }
         if let Some(receipt) = letter.receipt {
             let _ = receipt.send(result);
         }
     }
     counter!(BACKPLANE_PUBLISHED.name).increment(published);
-}
-
-fn size(message: &Outgoing) -> usize {
-    message.channel.len() + message.payload.len() + OVERHEAD
 }

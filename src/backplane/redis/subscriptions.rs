@@ -7,11 +7,7 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use fred::{
-    clients::Client,
-    error::Error,
-    interfaces::PubsubInterface,
-};
+use fred::{clients::Client, error::Error, interfaces::PubsubInterface};
 use futures_util::future::try_join_all;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};

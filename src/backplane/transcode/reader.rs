@@ -173,14 +173,6 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// `true` or `false`.
-    pub fn read_bool(&mut self) -> Result<bool, TranscodeError> {
-        match self.token()? {
-            Token::Bool(value) => Ok(value),
-            other => Err(unexpected("a boolean", other)),
-        }
-    }
-
     /// Passes over a value and all that is in it, and says where it is. Its text is not looked at.
     pub fn skip_value(&mut self) -> Result<Range<usize>, TranscodeError> {
         let start = self.position();
@@ -328,8 +320,6 @@ mod tests {
         assert!(matches!(Reader::new(b"\xa1\xff").read_str(), Err(TranscodeError::Utf8)));
         assert!(Reader::new(b"\x80").read_array_len().is_err());
         assert!(Reader::new(b"\x90").read_map_len().is_err());
-        assert!(Reader::new(b"\xc3").read_bool().unwrap());
-        assert!(Reader::new(b"\x01").read_bool().is_err());
     }
 
     #[test]

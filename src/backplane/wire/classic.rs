@@ -86,11 +86,7 @@ impl Classic {
         Some(Address { room: None, ..split_address(rest)? })
     }
 
-    pub(super) fn encode(
-        &self,
-        namespace: &str,
-        message: &Message,
-    ) -> Result<Outgoing, WireError> {
+    pub(super) fn encode(&self, namespace: &str, message: &Message) -> Result<Outgoing, WireError> {
         let pod = self.pod.as_str();
         let request = |fields: Json| Outgoing {
             channel: format!("{}{namespace}#", self.requests),
@@ -232,16 +228,13 @@ impl Classic {
         };
         let event = packet.event.ok_or(WireError::Missing("packet.data"))?;
         let broadcast = Broadcast {
-            payload: self.format.from_msgpack(payload, event)?,
+            payload: self.format.event_from_msgpack(payload, event)?,
             volatile: options.flags.volatile,
             target: options.into_target(),
             ask: None,
             meta,
         };
-        Ok(Some(Incoming {
-            from: Some(from.to_owned()),
-            message: Message::Broadcast(broadcast),
-        }))
+        Ok(Some(Incoming { from: Some(from.to_owned()), message: Message::Broadcast(broadcast) }))
     }
 
     /// A broadcast whose clients are to answer. `None` if the request is another one.
@@ -251,15 +244,12 @@ impl Classic {
         let (mut packet, mut options) = (None, Options::default());
         for _ in 0..reader.read_map_len()? {
             match (reader.read_str()?, reader.peek()?) {
-                ("type", Token::Unsigned(number)) => {
-                    kind = Some(number);
-                    reader.token()?;
-                }
+                ("type", _) => kind = Some(reader.read_u64()?),
                 ("uid", Token::Text(_)) => from = Some(reader.read_str()?.to_owned()),
                 ("requestId", Token::Text(_)) => question = Some(reader.read_str()?.to_owned()),
                 ("packet", Token::Map(_)) => packet = Some(Packet::read(&mut reader)?),
                 ("opts", _) => options = Options::read(&mut reader)?,
-                _ => drop(reader.skip_value()?),
+                _ => reader.skip_value().map(drop)?,
             }
         }
         if kind != Some(kind::BROADCAST) {
@@ -269,13 +259,10 @@ impl Classic {
         let event = event.ok_or(WireError::Missing("packet.data"))?;
         let timeout = options.flags.ack_timeout();
         let broadcast = Broadcast {
-            payload: self.format.from_msgpack(payload, event)?,
+            payload: self.format.event_from_msgpack(payload, event)?,
             volatile: false,
             target: options.into_target(),
-            ask: Some(Ask {
-                question: question.ok_or(WireError::Missing("requestId"))?,
-                timeout,
-            }),
+            ask: Some(Ask { question: question.ok_or(WireError::Missing("requestId"))?, timeout }),
             meta: None,
         };
         Ok(Some(Some(Incoming { from, message: Message::Broadcast(broadcast) })))
@@ -296,7 +283,7 @@ impl<'a> Packet<'a> {
             match (reader.read_str()?, reader.peek()?) {
                 ("nsp", Token::Text(_)) => packet.namespace = Some(reader.read_str()?),
                 ("data", Token::Array(_)) => packet.event = Some(reader.skip_value()?),
-                _ => drop(reader.skip_value()?),
+                _ => reader.skip_value().map(drop)?,
             }
         }
         Ok(packet)
@@ -430,13 +417,10 @@ fn decode_msgpack_answer(payload: &Bytes) -> Result<Option<Message>, WireError> 
     let (mut kind, mut question, mut argument) = (None, None, None);
     for _ in 0..reader.read_map_len()? {
         match (reader.read_str()?, reader.peek()?) {
-            ("type", Token::Unsigned(number)) => {
-                kind = Some(number);
-                reader.token()?;
-            }
+            ("type", _) => kind = Some(reader.read_u64()?),
             ("requestId", Token::Text(_)) => question = Some(reader.read_str()?.to_owned()),
             ("packet", _) => argument = Some(reader.skip_value()?),
-            _ => drop(reader.skip_value()?),
+            _ => reader.skip_value().map(drop)?,
         }
     }
     if kind != Some(kind::BROADCAST_ACK) {

@@ -5,7 +5,10 @@ use std::{borrow::Cow, time::Duration};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::{Ask, WireError};
-use crate::backplane::{Target, transcode::{Reader, Token}};
+use crate::backplane::{
+    Target,
+    transcode::{Reader, Token},
+};
 
 /// The form of [`Meta`] that this version writes.
 const VERSION: u32 = 1;
@@ -72,8 +75,8 @@ impl<'a> Options<'a> {
     /// Reads them from msgpack.
     pub fn read(reader: &mut Reader<'_>) -> Result<Self, WireError> {
         let mut options = Self::default();
-        if matches!(reader.peek()?, Token::Nil) {
-            reader.token()?;
+        if !matches!(reader.peek()?, Token::Map(_)) {
+            reader.skip_value()?;
             return Ok(options);
         }
         for _ in 0..reader.read_map_len()? {
@@ -83,7 +86,7 @@ impl<'a> Options<'a> {
                 "flags" if matches!(reader.peek()?, Token::Map(_)) => {
                     options.flags = Flags::read(reader)?;
                 }
-                _ => drop(reader.skip_value()?),
+                _ => reader.skip_value().map(drop)?,
             }
         }
         Ok(options)
@@ -113,13 +116,14 @@ impl Flags {
     }
 }
 
-/// The names of rooms. On Node a room may also be a number.
+/// The names of rooms. On Node a room may also be a number, and what is no list is an empty one: the
+/// emitter for Python sends `""`.
 fn read_names(reader: &mut Reader<'_>) -> Result<Vec<String>, WireError> {
-    if matches!(reader.peek()?, Token::Nil) {
-        reader.token()?;
+    let Token::Array(count) = reader.peek()? else {
+        reader.skip_value()?;
         return Ok(Vec::new());
-    }
-    let count = reader.read_array_len()?;
+    };
+    reader.token()?;
     let mut names = Vec::new();
     for _ in 0..count {
         match reader.peek()? {
@@ -134,7 +138,9 @@ fn read_names(reader: &mut Reader<'_>) -> Result<Vec<String>, WireError> {
 }
 
 /// The same from JSON.
-pub(super) fn names<'de, D: Deserializer<'de>, T: From<Vec<String>>>(deserializer: D) -> Result<T, D::Error> {
+pub(super) fn names<'de, D: Deserializer<'de>, T: From<Vec<String>>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
     let names = Option::<Vec<Name>>::deserialize(deserializer)?.unwrap_or_default();
     Ok(names.into_iter().map(|Name(name)| name).collect::<Vec<_>>().into())
 }

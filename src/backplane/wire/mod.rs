@@ -86,11 +86,15 @@ pub enum Answer {
 /// A socket of some server of the cluster.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RemoteSocket {
+    /// Its id: of 20 characters on Node, of 16 here.
     pub id: String,
+    /// The rooms that it is in, that of its own id among them.
     #[serde(default, deserialize_with = "envelope::names")]
     pub rooms: Vec<String>,
+    /// What it began with: Node's `socket.handshake`.
     #[serde(default)]
     pub handshake: serde_json::Value,
+    /// Node's `socket.data`; here `{"claims": …}` of its token.
     #[serde(default)]
     pub data: serde_json::Value,
     /// The pod that holds it; Node servers do not say.

@@ -43,7 +43,7 @@ impl From<Parser> for Format {
 
 impl Format {
     /// An event from the msgpack in a part of a message.
-    pub(super) fn from_msgpack(
+    pub(super) fn event_from_msgpack(
         self,
         message: &Bytes,
         event: std::ops::Range<usize>,
@@ -51,7 +51,8 @@ impl Format {
         let mut head = Reader::part(message, event.clone())?;
         head.read_array_len()?;
         match head.token()? {
-            Token::Text(name) if std::str::from_utf8(name).is_ok_and(|name| !is_reserved(name)) => {}
+            Token::Text(name) if std::str::from_utf8(name).is_ok_and(|name| !is_reserved(name)) => {
+            }
             Token::Unsigned(_) | Token::Signed(_) => {}
             _ => return Err(WireError::BadEvent),
         }
@@ -65,7 +66,7 @@ impl Format {
     }
 
     /// An event from its JSON text, which holds no binary.
-    pub(super) fn from_json(self, event: &RawValue) -> Result<Value, WireError> {
+    pub(super) fn event_from_json(self, event: &RawValue) -> Result<Value, WireError> {
         /// Only the name matters; the rest is known to be JSON.
         #[derive(serde::Deserialize)]
         #[serde(untagged)]

@@ -269,11 +269,7 @@ impl Sharded {
         }
     }
 
-    fn decode_json(
-        &self,
-        namespace: &str,
-        payload: &Bytes,
-    ) -> Result<Option<Incoming>, WireError> {
+    fn decode_json(&self, namespace: &str, payload: &Bytes) -> Result<Option<Incoming>, WireError> {
         #[derive(Deserialize)]
         struct Envelope<'a> {
             #[serde(rename = "type")]
@@ -310,7 +306,7 @@ impl Sharded {
                 .request_id
                 .map(|question| Ask { question, timeout: data.opts.flags.ack_timeout() });
             Message::Broadcast(Broadcast {
-                payload: self.format.from_json(packet.data)?,
+                payload: self.format.event_from_json(packet.data)?,
                 volatile: data.opts.flags.volatile,
                 target: data.opts.into_target(),
                 ask,
@@ -331,17 +327,14 @@ impl Sharded {
         let (mut kind, mut from, mut of, mut data, mut meta) = (None, None, None, None, None);
         for _ in 0..reader.read_map_len()? {
             match (reader.read_str()?, reader.peek()?) {
-                ("type", Token::Unsigned(number)) => {
-                    kind = Some(number);
-                    reader.token()?;
-                }
+                ("type", _) => kind = Some(reader.read_u64()?),
                 ("uid", Token::Text(_)) => from = Some(reader.read_str()?),
                 ("nsp", Token::Text(_)) => of = Some(reader.read_str()?),
                 ("data", _) => data = Some(reader.skip_value()?),
                 ("roomcast", _) => {
                     meta = rmp_serde::from_slice::<Meta>(&payload[reader.skip_value()?]).ok();
                 }
-                _ => drop(reader.skip_value()?),
+                _ => reader.skip_value().map(drop)?,
             }
         }
         let kind = kind.ok_or(WireError::Missing("type"))?;
@@ -384,13 +377,13 @@ impl Sharded {
                 }
                 ("opts", _) => options = Options::read(&mut reader)?,
                 ("requestId", Token::Text(_)) => question = Some(reader.read_str()?.to_owned()),
-                _ => drop(reader.skip_value()?),
+                _ => reader.skip_value().map(drop)?,
             }
         }
         let event = event.ok_or(WireError::Missing("packet.data"))?;
         let timeout = options.flags.ack_timeout();
         Ok(Broadcast {
-            payload: self.format.from_msgpack(payload, event)?,
+            payload: self.format.event_from_msgpack(payload, event)?,
             volatile: options.flags.volatile,
             target: options.into_target(),
             ask: question.map(|question| Ask { question, timeout }),
@@ -424,9 +417,8 @@ struct Data<'a> {
 impl Data<'_> {
     fn into_message(self, kind: u64) -> Result<Message, WireError> {
         let target = self.opts.into_target();
-        let rooms = || -> Vec<String> {
-            self.rooms.into_iter().flatten().map(|Name(name)| name).collect()
-        };
+        let rooms =
+            || -> Vec<String> { self.rooms.into_iter().flatten().map(|Name(name)| name).collect() };
         let question = self.request_id.clone().ok_or(WireError::Missing("requestId"));
         Ok(match kind {
             kind::SOCKETS_JOIN => Message::Join { target, rooms: rooms() },
@@ -443,22 +435,22 @@ impl Data<'_> {
                 question: question?,
                 answer: Answer::Sockets(self.sockets.unwrap_or_default()),
             },
-            kind::SERVER_SIDE_EMIT_RESPONSE => Message::Answer {
-                question: question?,
-                answer: Answer::ServerSide(
-                    self.packet
-                        .map_or_else(|| Ok(Json::Null), |value| serde_json::from_str(value.get()))?,
-                ),
-            },
+            kind::SERVER_SIDE_EMIT_RESPONSE => {
+                Message::Answer {
+                    question: question?,
+                    answer: Answer::ServerSide(self.packet.map_or_else(
+                        || Ok(Json::Null),
+                        |value| serde_json::from_str(value.get()),
+                    )?),
+                }
+            }
             kind::BROADCAST_CLIENT_COUNT => Message::Answer {
                 question: question?,
                 answer: Answer::AckCount(self.client_count.unwrap_or_default()),
             },
             kind::BROADCAST_ACK => Message::Answer {
                 question: question?,
-                answer: Answer::Ack(
-                    self.packet.map_or_else(Argument::null, Argument::from_json),
-                ),
+                answer: Answer::Ack(self.packet.map_or_else(Argument::null, Argument::from_json)),
             },
             other => return Err(WireError::UnknownType(other)),
         })
@@ -472,7 +464,7 @@ fn msgpack_ack(payload: &Bytes, data: std::ops::Range<usize>) -> Result<Message,
         match (reader.read_str()?, reader.peek()?) {
             ("requestId", Token::Text(_)) => question = Some(reader.read_str()?.to_owned()),
             ("packet", _) => argument = Argument::from_msgpack(payload, reader.skip_value()?)?,
-            _ => drop(reader.skip_value()?),
+            _ => reader.skip_value().map(drop)?,
         }
     }
     let question = question.ok_or(WireError::Missing("requestId"))?;

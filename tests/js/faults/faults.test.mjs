@@ -5,7 +5,6 @@ import { monitorEventLoopDelay } from "node:perf_hooks";
 import { after, before, describe, test } from "node:test";
 import { setTimeout } from "node:timers/promises";
 
-import { until } from "../pod.mjs";
 import { startRedis } from "../redis.mjs";
 import { overflow } from "./overflow.mjs";
 import { startPath } from "./proxy.mjs";
@@ -127,10 +126,7 @@ describe("faults under load", { concurrency: AT_ONCE }, () => {
     scenario.fault();
     await scenario.startLoad();
     await scenario.cutOff();
-    for (const { logs } of scenario.pods) {
-      const says = ({ level, message }) => level === "WARN" && /backplane|redis/i.test(message);
-      await until("a warning in the log", () => logs.some(says));
-    }
+    await scenario.warned();
     await redis.restart();
   });
 });

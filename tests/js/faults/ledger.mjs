@@ -75,10 +75,21 @@ export class Ledger {
     return own.some(({ first, home }) => first[home] !== undefined);
   }
 
-  /** Whether everything of this time was answered, and arrived everywhere if it was accepted. */
-  complete(from, until) {
-    const { lost, failures } = this.tally(from, until);
-    return lost === 0 && failures[UNANSWERED] === undefined;
+  /** What of this time has no answer yet, or was accepted and has not arrived everywhere. */
+  missing(from, until) {
+    return this.#since(from, until).flatMap(({ publisher, number, answer, copies }) => {
+      const what = `${publisher}, message ${number}`;
+      if (answer === undefined) return [`${what}: ${UNANSWERED}`];
+      if (answer !== "accepted") return [];
+      return copies.flatMap((copy, pod) => (copy === 0 ? [`${what} > pod ${pod}`] : []));
+    });
+  }
+
+  /** What has arrived more than once, and where. */
+  doubled() {
+    return this.#since(0).flatMap(({ publisher, number, copies }) =>
+      copies.flatMap((copy, pod) => (copy > 1 ? [`${publisher}, message ${number} > pod ${pod}, ${copy} times`] : [])),
+    );
   }
 
   /** The counts of what was published from `from` to before `until`; lost, doubled and late ones by arrival. */

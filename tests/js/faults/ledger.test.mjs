@@ -39,7 +39,7 @@ test("what is missing on a pod is lost, at home or elsewhere", () => {
   }
   assert.deepEqual(counts(ledger), { ...NOTHING, published: 2, due: 4, lost: 2 });
   assert.equal(ledger.tally().lostAtHome, 1);
-  assert.equal(ledger.complete(0, Infinity), false);
+  assert.deepEqual(ledger.missing(0), [`${BACKEND}, message 0 > pod 1`, `${BACKEND}, message 1 > pod 0`]);
 });
 
 test("what arrives twice on one pod is doubled, even if it was refused", () => {
@@ -47,6 +47,7 @@ test("what arrives twice on one pod is doubled, even if it was refused", () => {
   const { publisher, number } = ledger.published(BACKEND, 0, 100);
   for (const pod of [0, 0, 1]) ledger.arrived(pod, publisher, number, 110);
   assert.equal(ledger.tally().doubled, 1);
+  assert.deepEqual(ledger.doubled(), [`${BACKEND}, message 0 > pod 0, 2 times`]);
 });
 
 test("what arrives after the limit is late, and not lost", () => {
@@ -68,6 +69,7 @@ test("what was refused is not lost; it is told apart from what failed and from w
   assert.equal(ledger.tally().refusedYetArrived, 1);
   assert.deepEqual(counts(ledger), { ...NOTHING, published: 3, refused: 1 });
   assert.deepEqual(ledger.tally().failures, { "500 internal": 1, "no answer": 1 });
+  assert.deepEqual(ledger.missing(0), [`${BACKEND}, message 2: no answer`]);
 });
 
 test("a window counts by when a message was published", () => {

@@ -14,7 +14,7 @@ const AFTER = 75;
 /** How soon a pod must have seen that it is cut off, and the cluster be whole again. */
 const NOTICE_MS = 20_000;
 const HEAL_MS = 30_000;
-/** How long after the last message all of them must have arrived. */
+/** How soon after the last message all of them must have arrived. */
 const SETTLE_MS = 10_000;
 /** How soon a client must have heard another one of its pod while that is cut off. */
 const LOCAL_MS = 5_000;
@@ -37,6 +37,7 @@ export class Scenario {
   #cleanups = [];
   #begin;
   #faultAt;
+  #brokenAt;
   #noticed;
   #complaints = [];
   pods = [];
@@ -76,13 +77,22 @@ export class Scenario {
     await until(`${BEFORE} messages`, () => this.ledger.shortest() >= sent + BEFORE);
     this.fault();
     // What is still on its way is not what the fault may have.
-    const arrived = () => this.ledger.complete(this.#begin, this.#faultAt);
-    await until("all arrived before the fault", arrived, SETTLE_MS).catch(this.#complain);
+    await this.#arrived("before the fault", this.#begin, this.#faultAt);
+    this.#brokenAt = now();
   }
 
   /** What is published from now on meets the fault. */
   fault() {
     this.#faultAt = now();
+    this.#brokenAt = this.#faultAt;
+  }
+
+  /** Waits until what was published in this time has arrived; if it does not, the outcome tells of it. */
+  async #arrived(when, from, to) {
+    const missing = () => this.ledger.missing(from, to);
+    const arrived = () => missing().length === 0;
+    const some = () => missing().slice(0, 10);
+    await explain(`all arrived ${when}`, arrived, SETTLE_MS, some).catch(this.#complain);
   }
 
   /** Waits until these pods say that they are cut off, and proves that their clients still reach each other. */
@@ -99,7 +109,7 @@ export class Scenario {
       return;
     }
     const since = now();
-    this.#noticed = since - this.#faultAt;
+    this.#noticed = since - this.#brokenAt;
     for (const pod of pods) {
       const relay = relayOf(this.pods.indexOf(pod));
       const heard = () => this.ledger.heardAtHome(relay, since);
@@ -107,6 +117,13 @@ export class Scenario {
     }
     // Had it healed meanwhile, the above would prove nothing.
     if (!(await cut())) this.#complain(new Error("not cut off for long enough"));
+  }
+
+  /** Waits until the log of every pod warns of the backplane. */
+  async warned() {
+    const warning = ({ level, message }) => level === "WARN" && /backplane|redis/i.test(message);
+    const all = () => this.pods.every(({ logs }) => logs.some(warning));
+    await until("a warning in the log of every pod", all, NOTICE_MS).catch(this.#complain);
   }
 
   /** Keeps what is wrong for the end, so that the table tells of the whole fault. */
@@ -118,7 +135,7 @@ export class Scenario {
   async whole() {
     const begun = now();
     const complaint = async () => {
-      const silent = this.ledger.silentSince(Math.max(begun, now() - 3000));
+      const silent = this.ledger.silentSince(begun);
       if (silent.length > 0) return silent;
       const well = { ready: true, gauge: 1, connected: true, ...(!ONLY_NODE && { pods: this.pods.length }) };
       const unwell = (await states(this.pods)).filter((state) => !says(state, well));
@@ -137,8 +154,9 @@ export class Scenario {
     const sent = this.ledger.shortest();
     await until(`${AFTER} messages`, () => this.ledger.shortest() >= sent + AFTER);
     await this.load.pause();
-    const arrived = () => this.ledger.complete(afterwards);
-    await until("all arrived afterwards", arrived, SETTLE_MS).catch(this.#complain);
+    await this.#arrived("afterwards", afterwards);
+    const doubled = this.ledger.doubled().slice(0, 10);
+    if (doubled.length > 0) this.#complain(new Error(`doubled: ${JSON.stringify(doubled)}`));
     return {
       noticed: this.#noticed && seconds(this.#noticed),
       healed: healed && seconds(healed - over),

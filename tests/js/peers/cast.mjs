@@ -3,9 +3,8 @@
 import { io } from "socket.io-client";
 
 import { Clients, ask } from "../clients.mjs";
-import { until } from "../pod.mjs";
+import { next, until } from "../pod.mjs";
 
-/** How many servers each test would have to wait for is known, so no client joins a room twice. */
 let names = 0;
 
 /** A room that no other test has, and that anyone may join. */
@@ -16,6 +15,7 @@ export class Cast {
   #clients = new Clients();
   /** By the name of a client: its pod, its rooms, and the events that it got. */
   #members = {};
+  #seconds = [];
   #fences = 0;
 
   constructor(cluster) {
@@ -31,6 +31,14 @@ export class Cast {
     socket.onAny((...event) => log.push(event.filter((value) => typeof value !== "function")));
     this.#members[name] = { socket, pod, namespace, rooms, log };
     if (rooms.length > 0) await ask(socket, "join", { rooms });
+    return socket;
+  }
+
+  /** Has a client join another namespace over the same connection. */
+  async second(name, namespace) {
+    const socket = this.socket(name).io.socket(namespace);
+    this.#seconds.push(socket);
+    await next(socket, "connect", 10_000);
     return socket;
   }
 
@@ -82,6 +90,7 @@ export class Cast {
 
   close() {
     this.#clients.close();
+    this.#seconds.splice(0).forEach((socket) => socket.disconnect());
     this.#members = {};
   }
 }

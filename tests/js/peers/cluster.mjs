@@ -32,13 +32,25 @@ export async function startCluster(kind, { namespaces = ["/", "/second"], binary
   const redis = await startRedis();
   const client = await createClient({ url: redis.url }).on("error", () => {}).connect();
   const settings = { kind, redis: redis.url, namespaces };
-  const [node1, node2, roomcast1, roomcast2] = await Promise.all([
-    startNodePod(settings),
-    startNodePod(settings),
-    startRoomcast({ ...settings, parser }, { binary }),
-    startRoomcast(settings, { binary }),
-  ]);
-  const pods = { node1, node2, roomcast1, roomcast2 };
+  const starting = {
+    node1: startNodePod(settings),
+    node2: startNodePod(settings),
+    roomcast1: startRoomcast({ ...settings, parser }, { binary }),
+    roomcast2: startRoomcast(settings, { binary }),
+  };
+  const stop = async () => {
+    const started = await Promise.allSettled(Object.values(starting));
+    await Promise.all(started.map(({ value }) => value?.stop("SIGKILL")));
+    client.destroy();
+    await redis.stop();
+  };
+  const pods = {};
+  try {
+    for (const [name, pod] of Object.entries(starting)) pods[name] = await pod;
+  } catch (error) {
+    await stop();
+    throw error;
+  }
 
   /** How many listen to the channel of a namespace, or of a room in it. */
   const listeners = async (namespace, room) => {
@@ -55,6 +67,7 @@ export async function startCluster(kind, { namespaces = ["/", "/second"], binary
   return {
     kind,
     redis,
+    stop,
     ...pods,
     all: Object.values(pods),
     /** A connection to that Redis, for what a test looks at or publishes itself. */
@@ -67,11 +80,6 @@ export async function startCluster(kind, { namespaces = ["/", "/second"], binary
     async listening(room, count, namespace = "/") {
       if (kind !== "sharded") return;
       await until(`listeners of ${room}`, async () => (await listeners(namespace, room)) >= count);
-    },
-    async stop() {
-      await Promise.all(Object.values(pods).map((pod) => pod.stop("SIGKILL")));
-      client.destroy();
-      await redis.stop();
     },
   };
 }

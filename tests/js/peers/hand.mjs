@@ -71,7 +71,7 @@ export function handScenes(kind) {
     scene.cluster = await startCluster(kind, { namespaces: ["/"] });
     scene.hand = handOf(scene.cluster);
   });
-  after(() => scene.cluster.stop());
+  after(() => scene.cluster?.stop());
   beforeEach(async () => {
     const { cluster } = scene;
     scene.cast = new Cast(cluster);

@@ -2,12 +2,13 @@
 
 import assert from "node:assert/strict";
 
-import { OPEN, startPod } from "../pod.mjs";
+import { OPEN, startPod, until } from "../pod.mjs";
 
 /** Starts a pod that is in the cluster of a Redis; `options` are those of `startPod`. */
 export async function startRoomcastPod({ kind, redis, parser = "json" }, options) {
   const backplane = `[backplane]\nkind = "${kind}"\nurl = "${redis}"\n`;
   const pod = await startPod(`engine.parser = "${parser}"\n${OPEN}\n${backplane}`, options);
+  await until("the pod is ready", async () => (await fetch(`${pod.internal}/readyz`)).ok);
   return Object.assign(pod, operations(pod));
 }
 

@@ -1,6 +1,10 @@
 // Whom an emit reaches: a table for every way to send one.
 
-import { newRoom } from "./cast.mjs";
+import assert from "node:assert/strict";
+
+import { collect } from "../clients.mjs";
+import { until } from "../pod.mjs";
+import { Cast, newRoom } from "./cast.mjs";
 
 /** Six clients near and far of the sender: `from`, `to` and `third` are pods, A and B are rooms. */
 export async function placeClients(cast, from, to, third) {
@@ -40,3 +44,23 @@ export const TARGETS = [
 
 /** What each client gets when all of `names` get the same. */
 export const each = (names, ...events) => Object.fromEntries(names.map((name) => [name, events]));
+
+/** Has `from` emit to a room what may be lost. */
+export async function volatile(t, cluster, from, ...pods) {
+  const cast = new Cast(cluster);
+  t.after(() => cast.close());
+  const room = newRoom();
+  const received = [];
+  for (const [index, pod] of pods.entries()) {
+    const socket = await cast.add(`client ${index}`, pod, { rooms: [room] });
+    received.push(collect(socket, "news"));
+  }
+  await cast.settled();
+  // A client that is not ready misses it, so it is sent until each has had one. A pod may also let it be
+  // overtaken by what is sent after it, so no fence can follow.
+  await until("each has had one", async () => {
+    await from.emit({ rooms: [room], volatile: true, event: "news", args: [1] });
+    return received.every((events) => events.length > 0);
+  });
+  for (const events of received) for (const event of events) assert.deepEqual(event, [1]);
+}
