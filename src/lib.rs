@@ -32,6 +32,8 @@ mod publish;
 mod server;
 mod telemetry;
 
+#[doc(hidden)]
+pub use backplane::measured;
 pub use backplane::{
     Answered, BackplaneError, ClusterError, EncodeError, Pods, PublishError, RemoteSocket,
     SetupError, UnknownNamespace,

@@ -7,6 +7,7 @@
 mod cluster;
 mod delivery;
 mod local;
+pub mod measured;
 mod members;
 mod namespaces;
 mod payload;

@@ -40,7 +40,7 @@ fn the_printed_defaults_are_a_valid_configuration() {
 fn check_config_says_all_that_is_wrong_with_exit_code_64() {
     let file = config_file(
         "[public]\nlisen = \"x\"\npath = \"//\"\ntcp_keepalive = \"500ms\"\n[drain]\ntimeout = \"1s\"\nwindow = \"2s\"\n\
-         [log]\nlevel = \"a=b=c\"\n[backplane]\nkind = \"pubsub\"\n[namespaces.\"/\"]\n",
+         [log]\nlevel = \"a=b=c\"\n[backplane]\nkind = \"nats\"\n[namespaces.\"/\"]\n",
     );
     let output = run(&[
         "check-config",
@@ -57,8 +57,8 @@ fn check_config_says_all_that_is_wrong_with_exit_code_64() {
         "public.path = \"//\": expected a path",
         "public.tcp_keepalive = 500ms: the system takes whole seconds",
         "drain.timeout = 1s: must be longer than drain.window",
-        "backplane.kind = \"pubsub\" (file ",
-        "expected one of \"none\"",
+        "backplane.kind = \"nats\" (file ",
+        "expected one of \"none\", \"pubsub\", \"sharded\"",
         "namespaces./.auth = \"required\": needs auth.jwt.secret",
         "limits.send_queue = 1: must be at least 16",
         "log.level = \"a=b=c\": ",

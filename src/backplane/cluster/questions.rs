@@ -128,6 +128,7 @@ mod tests {
         assert_eq!((tally.servers, tally.clients, tally.acks), (1, 1, 0));
         let waited = begun.elapsed();
         assert!(waited >= patience, "{waited:?}");
+        drop(question);
 
         let question = questions.open("pod");
         questions.answer(&question.id, Answer::AckCount(0));

@@ -36,10 +36,9 @@ const checkConfig = (rendered) => {
   writeFileSync(file, rendered.find("ConfigMap").data["roomcast.yaml"]);
   const secret = join(folder, "secret");
   writeFileSync(secret, "k".repeat(40));
-  const variables = rendered.pod.containers[0].env.map(({ name, value }) => [
-    name,
-    name.endsWith("_FILE") ? secret : value,
-  ]);
+  const variables = rendered.pod.containers[0].env
+    .filter(({ value }) => value !== undefined)
+    .map(({ name, value }) => [name, name.endsWith("_FILE") ? secret : value]);
   const env = { ...process.env, ...Object.fromEntries(variables) };
   return execFileSync(join(BIN, "roomcast"), ["check-config", "--config", file], { env }).toString();
 };
@@ -81,9 +80,24 @@ test("settings and secrets reach the pod, and a changed setting is a new pod", (
   assert.notEqual(checksum(rendered), checksum(render({ secrets })));
 });
 
+test("several pods need a backplane, and know where others reach them", () => {
+  const config = { backplane: { kind: "sharded", url: "redis://redis:6379" }, namespaces: { "/": { auth: "none" } } };
+  const secrets = { backplanePassword: { name: "redis" } };
+  const rendered = render({ replicas: 3, config, secrets, publicService: { sessionAffinity: "ClientIP" } });
+  assert.equal(checkConfig(rendered), "the configuration is fine\n");
+  assert.equal(rendered.find("Deployment").spec.replicas, 3);
+  assert.equal(rendered.find("Service", "chat").spec.sessionAffinity, "ClientIP");
+  const { env, volumeMounts } = rendered.pod.containers[0];
+  const value = (name) => env.find((variable) => variable.name === name)?.value;
+  assert.equal(value("ROOMCAST__INTERNAL__ADVERTISE"), "$(POD_IP):9000");
+  assert.equal(value("ROOMCAST__BACKPLANE__PASSWORD_FILE"), "/etc/roomcast/backplane-password/password");
+  assert.ok(volumeMounts.some(({ mountPath }) => mountPath === "/etc/roomcast/backplane-password"));
+});
+
 test("values that make no sense are refused", () => {
   for (const values of [
     { replicaCount: 3 },
+    { replicas: 2 },
     { config: { drain: { delay: "1s" } } },
     { drain: { delaySeconds: "5s" } },
     { internalService: { type: "LoadBalancer" } },
@@ -92,6 +106,6 @@ test("values that make no sense are refused", () => {
   ]) {
     const { status, stderr } = template(values);
     assert.notEqual(status, 0, JSON.stringify(values));
-    assert.match(stderr, /specifications of the schema|must be more than/);
+    assert.match(stderr, /specifications of the schema|must be more than|needs config.backplane.kind/);
   }
 });

@@ -55,9 +55,9 @@ export async function startPath(target) {
     refuse: close,
     /** Lets everything pass again. */
     async mend() {
-      if (!server.listening) await listen();
+      if (stalled) pairs.forEach(release);
       stalled = false;
-      pairs.forEach(release);
+      if (!server.listening) await listen();
     },
     stop: close,
   };
