@@ -6,7 +6,9 @@
 use std::hint::black_box;
 
 use bytes::Bytes;
-use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime};
+use criterion::{
+    BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime,
+};
 use roomcast::measured::Codec;
 use serde_json::json;
 use socketioxide_core::{
@@ -25,7 +27,11 @@ fn events() -> [(&'static str, String); 3] {
     let rows: Vec<_> = (0..200)
         .map(|n| json!({"id": n, "name": format!("row {n}"), "price": f64::from(n) * 1.25, "on": n % 2 == 0}))
         .collect();
-    [("small", small.to_string()), ("text", text.to_string()), ("rows", json!(["chat", "room", rows]).to_string())]
+    [
+        ("small", small.to_string()),
+        ("text", text.to_string()),
+        ("rows", json!(["chat", "room", rows]).to_string()),
+    ]
 }
 
 fn roomcast(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, codec: &Codec, event: &str) {
@@ -50,10 +56,14 @@ fn socketioxide_redis(group: &mut BenchmarkGroup<'_, WallTime>, event: &str) {
         let request = RequestOut::new(Uid::ZERO, RequestTypeOut::Broadcast(&packet), &options);
         rmp_serde::to_vec(&request).expect("it can be written")
     };
-    group.bench_function("socketioxide-redis/encode", |bencher| bencher.iter(|| black_box(encode())));
+    group.bench_function("socketioxide-redis/encode", |bencher| {
+        bencher.iter(|| black_box(encode()))
+    });
     let message = Bytes::from(encode());
     group.bench_function("socketioxide-redis/decode", |bencher| {
-        bencher.iter(|| rmp_serde::from_slice::<RequestIn>(black_box(&message)).expect("it can be read"));
+        bencher.iter(|| {
+            rmp_serde::from_slice::<RequestIn>(black_box(&message)).expect("it can be read")
+        });
     });
 }
 

@@ -54,3 +54,16 @@ fn allow_more_files() -> io::Result<()> {
     limit.current = limit.maximum;
     Ok(setrlimit(Resource::Nofile, limit)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn every_command_has_defaults() {
+        Cli::command().debug_assert();
+        let _: (idle::Args, cluster::Args) = (defaults(), defaults());
+    }
+}

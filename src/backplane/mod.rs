@@ -163,13 +163,7 @@ impl Backplane {
     pub async fn publish(&self, namespace: &str, emit: Emit) -> Result<(), BackplaneError> {
         let members = self.namespaces.get(namespace)?;
         if let Some(cluster) = self.cluster() {
-            let message = emit.message();
-            if cluster.keeps() {
-                cluster.send(namespace, &message, None)?;
-            } else {
-                let receipt = cluster.send_registered(namespace, &message)?;
-                receipt.confirmed().await.map_err(ClusterError::from)?;
-            }
+            cluster.tell(namespace, &emit.message()).await?;
         }
         deliver(&members, emit);
         Ok(())
@@ -314,14 +308,10 @@ impl Backplane {
     }
 
     async fn tell(&self, namespace: &str, message: &Message) -> Result<(), ClusterError> {
-        if let Some(cluster) = self.cluster() {
-            if cluster.keeps() {
-                cluster.send(namespace, message, None)?;
-            } else {
-                cluster.send_registered(namespace, message)?.confirmed().await?;
-            }
+        match self.cluster() {
+            Some(cluster) => cluster.tell(namespace, message).await,
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Adds a socket of this pod, in the room of its own id.
@@ -371,6 +361,13 @@ impl Backplane {
     /// Whether a room name is the id of a socket that is connected to this pod, in any namespace.
     pub fn is_socket(&self, room: &str) -> bool {
         room.parse::<Sid>().is_ok_and(|id| self.namespaces.has_socket(id))
+    }
+
+    /// Whether a room name could be the id of a socket on another server: ids are 16 characters of
+    /// base64url here, 20 on Node.
+    pub fn could_be_elsewhere(&self, room: &str) -> bool {
+        let base64url = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        self.cluster.is_some() && matches!(room.len(), 16 | 20) && room.bytes().all(base64url)
     }
 
     /// Writes an event as the parser of the pod does. A tuple is several arguments.

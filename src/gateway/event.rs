@@ -201,6 +201,11 @@ impl Socket<'_> {
         self.member.backplane.is_member(self.namespace(), self.socket.id, room)
     }
 
+    /// Whether a room could be that of the own id of a socket on another server.
+    pub(super) fn could_be_id_elsewhere(&self, room: &str) -> bool {
+        self.member.backplane.could_be_elsewhere(room)
+    }
+
     /// Whether a room is that of the own id of a socket that is connected.
     pub fn is_id(&self, room: &str) -> bool {
         self.member.backplane.is_socket(room)

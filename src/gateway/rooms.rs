@@ -13,6 +13,8 @@ pub(super) struct Rules {
 
 struct Rule {
     pattern: Pattern,
+    /// It says nothing of how a name begins, so that any id matches it.
+    open: bool,
     join: JoinPolicy,
     relay: Vec<Pattern>,
 }
@@ -33,6 +35,7 @@ impl Rules {
     pub fn new(rules: &[RoomRule], limits: &Limits) -> Self {
         let rules = rules.iter().map(|rule| Rule {
             pattern: Pattern::new(&rule.pattern),
+            open: rule.pattern.starts_with('*'),
             join: rule.join,
             relay: rule.relay.iter().map(|event| Pattern::new(event)).collect(),
         });
@@ -116,16 +119,15 @@ impl Rules {
         if socket.is_id(room) {
             return Err(codes::ROOM_RESERVED);
         }
-        let mut policies = self
-            .rules
-            .iter()
-            .filter(|rule| rule.pattern.matches(room))
-            .map(|rule| rule.join)
-            .peekable();
-        if policies.peek().is_none() {
+        let rules = || self.rules.iter().filter(|rule| rule.pattern.matches(room));
+        if rules().next().is_none() {
             return Err(codes::ROOM_DENIED);
         }
-        let allowed = policies.any(|policy| match policy {
+        // Which ids there are on other servers is not known here.
+        if rules().all(|rule| rule.open) && socket.could_be_id_elsewhere(room) {
+            return Err(codes::ROOM_RESERVED);
+        }
+        let allowed = rules().any(|rule| match rule.join {
             JoinPolicy::Anyone => true,
             JoinPolicy::Authenticated => socket.claims().is_some(),
         });

@@ -39,6 +39,9 @@ pub enum ApiError {
     /// The other pods cannot be reached.
     #[error("{0}; try again when it is back, or set backplane.when_away = \"queue\"")]
     BackplaneUnavailable(String),
+    /// The message may have reached the other pods, or not.
+    #[error("{0}; it may have reached other pods, and was not emitted on this one")]
+    BackplaneUnconfirmed(String),
     /// Too much waits for the other pods.
     #[error("{0}; publish less, or raise it")]
     PublishQueueFull(String),
@@ -57,6 +60,7 @@ impl ApiError {
             Self::UnknownNamespace(_) => "unknown_namespace",
             Self::UnknownSocket(_) => "unknown_socket",
             Self::BackplaneUnavailable(_) => "backplane_unavailable",
+            Self::BackplaneUnconfirmed(_) => "backplane_unconfirmed",
             Self::PublishQueueFull(_) => "publish_queue_full",
         }
     }
@@ -68,9 +72,9 @@ impl ApiError {
             Self::NotFound | Self::UnknownNamespace(_) | Self::UnknownSocket(_) => {
                 StatusCode::NOT_FOUND
             }
-            Self::BackplaneUnavailable(_) | Self::PublishQueueFull(_) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::BackplaneUnavailable(_)
+            | Self::BackplaneUnconfirmed(_)
+            | Self::PublishQueueFull(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::InvalidRequest(_) => StatusCode::BAD_REQUEST,
@@ -126,6 +130,9 @@ impl From<BackplaneError> for ApiError {
             BackplaneError::Cluster(ClusterError::Publish(PublishError::QueueFull)) => {
                 Self::PublishQueueFull(error.to_string())
             }
+            BackplaneError::Cluster(ClusterError::Publish(PublishError::Unconfirmed)) => {
+                Self::BackplaneUnconfirmed(error.to_string())
+            }
             BackplaneError::Cluster(ClusterError::Wire(_)) => {
                 Self::InvalidRequest(error.to_string())
             }
@@ -151,6 +158,7 @@ mod tests {
             ApiError::UnknownNamespace(String::new()),
             ApiError::UnknownSocket(String::new()),
             ApiError::BackplaneUnavailable(String::new()),
+            ApiError::BackplaneUnconfirmed(String::new()),
             ApiError::PublishQueueFull(String::new()),
         ] {
             let row = format!("| `{}` | {} |", error.code(), error.status().as_u16());

@@ -88,7 +88,8 @@ function questions(scene) {
   test("a question to one socket, and to all but some", async () => {
     const { cast, room, from } = scene;
     answering(cast, MEMBERS);
-    assert.deepEqual(await from.ask({ ...scene.in("far"), event: "question" }, SOON), { answers: ["far"], complete: true });
+    const one = await from.ask({ ...scene.in("far"), event: "question" }, SOON);
+    assert.deepEqual(one, { answers: ["far"], complete: true });
     const except = [cast.id("far"), cast.id("near")];
     const { answers, complete } = await from.ask({ rooms: [room], except, event: "question" }, SOON);
     assert.deepEqual([sorted(answers), complete], [["far too", "third"], true]);
@@ -140,7 +141,8 @@ function sockets(scene, kind) {
       assert.equal(handshake.query.who, who);
       assert.match(handshake.address, /127\.0\.0\.1$/);
       assert.match(handshake.url, /^\/socket\.io\//);
-      assert.equal(new Date(handshake.time).getTime(), Math.floor(handshake.issued / 1000) * 1000);
+      // Node writes the time without milliseconds.
+      assert.ok(Math.abs(new Date(handshake.time) - handshake.issued) < 1_000, handshake.time);
       assert.deepEqual([handshake.secure, handshake.xdomain], [false, false]);
       assert.equal(typeof handshake.headers, "object");
       assert.equal(typeof handshake.auth, "object");

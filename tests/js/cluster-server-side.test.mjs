@@ -6,14 +6,14 @@ import { after, before, describe, test } from "node:test";
 import { ask } from "./clients.mjs";
 import { until } from "./pod.mjs";
 import { Cast } from "./peers/cast.mjs";
-import { KINDS, startCluster } from "./peers/cluster.mjs";
+import { KINDS, ONLY_NODE, startCluster } from "./peers/cluster.mjs";
 import { nodeEmitter } from "./peers/emitters.mjs";
 
 const NAMESPACE = "/cluster";
 const ARGS = [1, { é: [null, "\"quoted\""] }];
 
 for (const kind of KINDS) {
-  describe(kind, () => {
+  describe(kind, { skip: ONLY_NODE }, () => {
     let cluster, cast, servers;
     before(async () => {
       cluster = await startCluster(kind, { namespaces: ["/", NAMESPACE], binary: "examples/cluster" });

@@ -54,8 +54,8 @@ for (const kind of KINDS) {
       test(`a broadcast with ${what}`, async () => {
         const { cast, hand, rooms } = scene;
         const opts = flags && { rooms: [rooms.all], except: [], flags };
-        const args = [form.raw ? MARK : 1];
-        const got = await cast.received(hand, () => hand.emit({ event: "news", args, rooms: [rooms.all], opts, ...form }));
+        const emit = { event: "news", args: [form.raw ? MARK : 1], rooms: [rooms.all], opts, ...form };
+        const got = await cast.received(hand, () => hand.emit(emit));
         assert.deepEqual(got, each(ALL, ["news", arrives]));
       });
     }

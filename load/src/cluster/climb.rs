@@ -30,7 +30,7 @@ pub struct Climb {
     pub steps: Vec<Step>,
     /// Which of them is the highest rate that was held, and held again for twice as long.
     pub held: Option<usize>,
-    /// Why the rate above it was not held.
+    /// Why the last rate that was given up was not held: the one above.
     pub obstacle: String,
 }
 
@@ -113,6 +113,8 @@ impl Climber {
             // What the failure left behind would be in the way.
             self.restart(level, args)?;
         }
+        let complaint = self.climb.steps.last().and_then(|step| step.complaint.clone());
+        self.climb.obstacle = complaint.unwrap_or_default();
         Ok(false)
     }
 
@@ -140,9 +142,6 @@ impl Climber {
             outcome.summary(),
         );
         let held = complaint.is_none();
-        if let Some(complaint) = &complaint {
-            self.climb.obstacle.clone_from(complaint);
-        }
         self.climb.steps.push(Step { deliveries, outcome, complaint });
         Ok(held)
     }

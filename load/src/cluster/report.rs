@@ -7,6 +7,7 @@ use super::{
     mark::PAYLOAD,
     outcome::Outcome,
     steady::Cost,
+    trial::BREATH,
 };
 
 /// Roomcast's aims, as shares of Node's figures: processor time and p99, and the highest rate.
@@ -56,10 +57,11 @@ pub fn rates(args: &Args, climbs: &[Climb]) {
     println!(
         "Deliveries a second with nothing lost and p99 below {} ms: steps of {} s, each a quarter \
          faster; the last that was held, held again for {} s by a fresh cluster. The emitter's \
-         commands are replayed.\n",
+         commands are replayed. Clients are read every {} ms, which the times include.\n",
         LIMIT.as_millis(),
         args.step_seconds,
-        args.step_seconds * 2
+        args.step_seconds * 2,
+        BREATH.as_millis()
     );
     println!(
         "| backplane | servers | highest rate | of Node's | CPU s per million | p50 | p99 | at a \

@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// What has not come when nothing has come for so long is lost.
 const SILENCE: Duration = Duration::from_secs(3);
 /// How late a message may be counted where that is small beside what is looked for.
-const BREATH: Duration = Duration::from_millis(20);
+pub const BREATH: Duration = Duration::from_millis(20);
 
 /// Two pods, their Redis, publishers and listeners, all of its own.
 pub struct Trial {

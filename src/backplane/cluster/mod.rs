@@ -24,7 +24,7 @@ use super::{
     Target,
     members::Members,
     namespaces::Namespaces,
-    redis::{Health, Link, PublishError, Receipt, Redis, SetupError},
+    redis::{Health, Link, PublishError, Redis, SetupError},
     wire::{
         Answer, Argument, Ask, Broadcast, Format, Message, Meta, Outgoing, RemoteSocket, Wire,
         WireError,
@@ -180,14 +180,15 @@ impl Cluster {
         Ok(self.redis.outbox.send(message)?)
     }
 
-    /// The same, with a receipt.
-    pub fn send_registered(
-        &self,
-        namespace: &str,
-        message: &Message,
-    ) -> Result<Receipt, ClusterError> {
+    /// Sends a message for someone who can be told whether it goes out: when Redis has confirmed it, or
+    /// when it is kept until Redis is back.
+    pub async fn tell(&self, namespace: &str, message: &Message) -> Result<(), ClusterError> {
         let message = self.encode(namespace, message, None)?;
-        Ok(self.redis.outbox.send_registered(message)?)
+        let outbox = &self.redis.outbox;
+        if outbox.keeps() {
+            return Ok(outbox.offer(message)?);
+        }
+        Ok(outbox.send_registered(message)?.confirmed().await?)
     }
 
     /// Writes a message. A client may send what a browser can read and no other server: that is counted.
@@ -201,11 +202,6 @@ impl Cluster {
             counter!(BACKPLANE_DROPPED.name, "reason" => "unencodable").increment(1);
             tracing::debug!(%error, namespace, "a message cannot be written for other pods");
         })
-    }
-
-    /// Whether what is sent now is kept until Redis is back.
-    pub fn keeps(&self) -> bool {
-        self.redis.outbox.keeps()
     }
 
     /// A broadcast of this pod, stamped.

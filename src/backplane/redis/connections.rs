@@ -5,17 +5,22 @@ use std::{fs, sync::Arc, time::Duration};
 
 use fred::{
     clients::Client,
-    interfaces::{ClientInterface, ClientLike, EventInterface},
+    interfaces::{ClientInterface, ClientLike, EventInterface, FredResult},
     types::{
         Builder, RespVersion,
         config::{Config, ReconnectPolicy, Server, TcpConfig, TlsConnector, UnresponsiveConfig},
     },
 };
+use futures_util::future::try_join_all;
 use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
-use tokio::{sync::broadcast::error::RecvError, time::timeout};
+use tokio::{
+    sync::broadcast::error::RecvError,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 
 use crate::config::{self, BackplaneTls};
 
@@ -61,6 +66,8 @@ impl Connections {
                     connection.connection_timeout = settings.timeout;
                     connection.internal_command_timeout = settings.timeout;
                     connection.reconnect_on_auth_error = true;
+                    // A command that runs out of attempts while it is redirected ends the client.
+                    connection.max_command_attempts = connection.max_redirections + 2;
                     connection.tcp = TcpConfig { nodelay: Some(true), ..TcpConfig::default() };
                     connection.unresponsive = UnresponsiveConfig {
                         max_timeout: Some(settings.timeout),
@@ -89,26 +96,39 @@ impl Connections {
         [("publish", &self.publish), ("subscribe", &self.subscribe), ("commands", &self.commands)]
     }
 
-    /// Begins to connect. It goes on until it succeeds.
-    pub fn connect(&self, pod: &str) {
+    /// Connects, and stays so, for as long as the tasks live.
+    pub fn connect(&self, pod: &str, tasks: &mut JoinSet<()>) {
         for (concern, client) in self.all() {
             tokio::spawn(keep_name(
                 client.clone(),
                 self.clustered,
                 format!("roomcast-{pod}-{concern}"),
             ));
-            client.connect();
+            tasks.spawn(stay_connected(concern, client.clone()));
         }
     }
 
-    /// Begins anew with connections that look well and are not.
-    pub fn reconnect(&self) {
-        for client in [&self.publish, &self.subscribe] {
-            // One that is not connected is being connected already.
-            if client.is_connected() {
-                let client = client.clone();
-                tokio::spawn(async move { client.force_reconnection().await });
-            }
+    /// Asks each server over each connection for a sign of life. fred begins anew with a connection that
+    /// owes an answer for too long; what it was to publish is not sent twice then, as it would be by
+    /// fred's `force_reconnection`.
+    pub fn ping(&self) {
+        for (_, client) in self.all() {
+            let nodes = if self.clustered { client.active_connections() } else { Vec::new() };
+            let client = client.clone();
+            tokio::spawn(async move {
+                let pings: FredResult<()> = if nodes.is_empty() {
+                    client.ping(None).await
+                } else {
+                    let ping = |node| {
+                        let client = client.with_cluster_node(node);
+                        async move { client.ping::<()>(None).await }
+                    };
+                    try_join_all(nodes.iter().map(ping)).await.map(drop)
+                };
+                if let Err(error) = pings {
+                    tracing::debug!(%error, "no sign of life from Redis");
+                }
+            });
         }
     }
 
@@ -118,6 +138,16 @@ impl Connections {
             // What does not answer is left to the end of the process.
             let _ = timeout(patience, client.quit()).await;
         }
+    }
+}
+
+/// Connects a client, and starts it again when its task has ended. Gap: fred ends it for good after some
+/// errors of a single command.
+async fn stay_connected(concern: &'static str, client: Client) {
+    loop {
+        let ended = client.connect().await;
+        tracing::warn!(?ended, concern, "the client of Redis has ended; it is started again");
+        sleep(Duration::from_millis(RECONNECT_DELAY.1.into())).await;
     }
 }
 

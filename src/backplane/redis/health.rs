@@ -3,7 +3,10 @@
 //! An open connection says little: a frozen Redis, a path that swallows packets and a subscription that
 //! was lost all look well from here. So the pod sends itself a message through Redis every heartbeat.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use metrics::{counter, gauge};
 use tokio::sync::{Notify, watch};
@@ -26,6 +29,8 @@ pub struct Health {
     link: watch::Sender<Link>,
     /// The number of the last pulse that came back.
     pulse: watch::Sender<u64>,
+    /// It has been said that Redis cannot be reached.
+    told: AtomicBool,
     /// Something happened that makes it worth while to look at once.
     hint: Notify,
 }
@@ -37,6 +42,7 @@ impl Default for Health {
         Self {
             link: watch::Sender::new(Link::Starting),
             pulse: watch::Sender::new(0),
+            told: AtomicBool::new(false),
             hint: Notify::new(),
         }
     }
@@ -81,8 +87,13 @@ impl Health {
     pub async fn next(&self, heartbeat: Duration) {
         tokio::select! {
             () = tokio::time::sleep(heartbeat) => {}
-            () = self.hint.notified() => {}
+            () = self.hinted() => {}
         }
+    }
+
+    /// Waits for a hint.
+    pub async fn hinted(&self) {
+        self.hint.notified().await;
     }
 
     /// The pod is connected to the others.
@@ -97,8 +108,14 @@ impl Health {
         }
     }
 
-    /// The pod is cut off.
+    /// The pod is cut off, or has not been connected yet.
     pub fn away(&self, why: &str) {
+        if self.link() == Link::Starting {
+            if !self.told.swap(true, Ordering::Relaxed) {
+                tracing::warn!(why, "waiting for the backplane: Redis cannot be reached yet");
+            }
+            return;
+        }
         let changed = self.link.send_if_modified(|link| {
             let was_up = *link == Link::Up;
             if was_up {

@@ -28,7 +28,7 @@ use connections::Connections;
 pub use connections::SetupError;
 pub use health::{Health, Link};
 pub use inbox::{Arrival, Verdict};
-pub use outbox::{Outbox, PublishError, Receipt};
+pub use outbox::{Outbox, PublishError};
 pub use queue::Receiver;
 use subscriptions::Subscriptions;
 pub use subscriptions::{Changes, Subscribed, Wishes};
@@ -106,7 +106,7 @@ impl Redis {
         if self.connections.clustered {
             tasks.spawn(self.clone().follow_slots());
         }
-        self.connections.connect(pod);
+        self.connections.connect(pod, &mut tasks);
         (queue, tasks)
     }
 
@@ -145,19 +145,28 @@ impl Redis {
         let mut number = 0;
         loop {
             self.health.next(self.settings.heartbeat).await;
-            number += 1;
-            let pulse = async {
-                self.publish_pulse(number).await?;
-                self.health.wait_for_pulse(number).await;
-                Ok::<_, Error>(())
-            };
-            match timeout(self.settings.timeout, pulse).await {
+            self.connections.ping();
+            match timeout(self.settings.timeout, self.pulse(&mut number)).await {
                 Ok(Ok(())) => self.health.up(),
                 Ok(Err(error)) => self.health.away(&error.to_string()),
                 Err(_) => {
                     self.health.away("a message to itself did not come back in time");
-                    self.connections.reconnect();
+                    // The connections may be well, and the subscriptions lost.
+                    self.changes.note_all();
                 }
+            }
+        }
+    }
+
+    /// Publishes a pulse, and waits for it. One that goes out before the subscriptions are there does not
+    /// come back: when they are, another is sent.
+    async fn pulse(&self, number: &mut u64) -> Result<(), Error> {
+        loop {
+            *number += 1;
+            self.publish_pulse(*number).await?;
+            tokio::select! {
+                () = self.health.wait_for_pulse(*number) => return Ok(()),
+                () = self.health.hinted() => {}
             }
         }
     }
@@ -180,9 +189,10 @@ impl Redis {
             let Ok(slots) = self.connections.commands.cluster_slots::<Value>().await else {
                 continue;
             };
+            let slots = owners(slots);
             if before.as_ref().is_some_and(|before| *before != slots) {
                 tracing::info!("the slots of the Redis cluster have moved");
-                for client in [&self.connections.publish, &self.connections.subscribe] {
+                for (_, client) in self.connections.all() {
                     if let Err(error) = client.sync_cluster().await {
                         tracing::debug!(%error, "the layout of the cluster cannot be read");
                     }
@@ -204,6 +214,20 @@ impl Redis {
         }
         self.connections.close(patience).await;
     }
+}
+
+/// What matters of `CLUSTER SLOTS`: ranges and the ids of their primaries. Nodes tell the rest in any
+/// order, and name themselves in their own way.
+fn owners(slots: Value) -> Vec<(u64, u64, String)> {
+    let owner = |range: Value| {
+        let range = range.into_array();
+        let (first, last) = (range.first()?.as_u64()?, range.get(1)?.as_u64()?);
+        let primary = range.get(2)?.clone().into_array();
+        Some((first, last, primary.get(2)?.as_string()?))
+    };
+    let mut owners: Vec<_> = slots.into_array().into_iter().filter_map(owner).collect();
+    owners.sort_unstable();
+    owners
 }
 
 /// A connection that breaks is noticed before the next heartbeat.

@@ -101,8 +101,13 @@ pub fn outbox(
 }
 
 impl Outbox {
-    /// Sends a message. What cannot be sent is counted.
+    /// Sends a message of which nobody can be told: it is counted if it cannot be sent.
     pub fn send(&self, message: Outgoing) -> Result<(), PublishError> {
+        self.put(message, None).inspect_err(|error| error.count())
+    }
+
+    /// Sends a message, or tells why not.
+    pub fn offer(&self, message: Outgoing) -> Result<(), PublishError> {
         self.put(message, None)
     }
 
@@ -124,13 +129,11 @@ impl Outbox {
         receipt: Option<oneshot::Sender<Result<(), PublishError>>>,
     ) -> Result<(), PublishError> {
         if self.when_away == WhenAway::Refuse && !self.health.is_up() {
-            PublishError::Away.count();
             return Err(PublishError::Away);
         }
-        self.letters.send(Letter { message, receipt }).map_err(|queue::Full| {
-            PublishError::QueueFull.count();
-            PublishError::QueueFull
-        })
+        self.letters
+            .send(Letter { message, receipt })
+            .map_err(|queue::Full| PublishError::QueueFull)
     }
 }
 

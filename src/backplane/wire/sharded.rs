@@ -45,11 +45,14 @@ pub struct Sharded {
     pod: String,
     format: Format,
     mode: SubscriptionMode,
+    /// How the JSON broadcasts of this pod begin: they come back to it, and need not be read for that.
+    own: String,
 }
 
 impl Sharded {
     pub fn new(prefix: &str, pod: &str, format: Format, mode: SubscriptionMode) -> Self {
-        Self { prefix: format!("{prefix}#"), pod: pod.to_owned(), format, mode }
+        let own = format!("{{\"type\":{},\"uid\":\"{pod}\",", kind::BROADCAST);
+        Self { prefix: format!("{prefix}#"), pod: pod.to_owned(), format, mode, own }
     }
 
     pub(super) fn mode(&self) -> SubscriptionMode {
@@ -178,9 +181,8 @@ impl Sharded {
         }
 
         let mut out = Vec::with_capacity(event.len() + 256);
-        out.extend_from_slice(b"{\"type\":3,\"uid\":");
-        serde_json::to_writer(&mut out, &self.pod)?;
-        out.extend_from_slice(b",\"nsp\":");
+        out.extend_from_slice(self.own.as_bytes());
+        out.extend_from_slice(b"\"nsp\":");
         serde_json::to_writer(&mut out, namespace)?;
         out.extend_from_slice(b",\"data\":{\"packet\":{\"type\":2,\"data\":");
         out.extend_from_slice(event.as_bytes());
@@ -262,6 +264,9 @@ impl Sharded {
         let Some(address) = self.address(channel) else {
             return Ok(None);
         };
+        if payload.starts_with(self.own.as_bytes()) {
+            return Ok(None);
+        }
         if payload.starts_with(b"{") {
             self.decode_json(address.namespace, payload)
         } else {

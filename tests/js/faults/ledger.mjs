@@ -87,12 +87,13 @@ export class Ledger {
 
   /** What has arrived more than once, and where. */
   doubled() {
-    return this.#since(0).flatMap(({ publisher, number, copies }) =>
-      copies.flatMap((copy, pod) => (copy > 1 ? [`${publisher}, message ${number} > pod ${pod}, ${copy} times`] : [])),
-    );
+    return this.#since(0).flatMap(({ publisher, number, copies }) => {
+      const what = `${publisher}, message ${number}`;
+      return copies.flatMap((copy, pod) => (copy > 1 ? [`${what} > pod ${pod}, ${copy} times`] : []));
+    });
   }
 
-  /** The counts of what was published from `from` to before `until`; lost, doubled and late ones by arrival. */
+  /** What became of all that was published from `from` on and before `until`, in figures. */
   tally(from = 0, until = Infinity) {
     const counts = { published: 0, refused: 0, due: 0, lost: 0, lostAtHome: 0, doubled: 0, late: 0 };
     counts.refusedYetArrived = 0;

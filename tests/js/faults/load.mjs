@@ -89,8 +89,9 @@ export class Load {
   }
 }
 
-/** What an error code makes of a message: a refusal that its publisher can act on, or a failure. */
-const answerOf = (code) => (code === "backplane_unavailable" ? "refused" : code);
+/** Refusals that a publisher can act on. The second is not certain: those that arrive have a column of their own. */
+const REFUSED = ["backplane_unavailable", "backplane_unconfirmed"];
+const answerOf = (code) => (REFUSED.includes(code) ? "refused" : code);
 
 async function posted(pod, args) {
   const { status, body } = await pod.publish({ rooms: [ROOM], event: "chat", args });

@@ -1,12 +1,13 @@
 // One fault under load: whole before, the fault, whole again afterwards, and what it cost.
 
 import assert from "node:assert/strict";
+import { setTimeout } from "node:timers/promises";
 
 import { OPEN, startPod, until } from "../pod.mjs";
+import { states } from "./cluster-state.mjs";
 import { Ledger } from "./ledger.mjs";
 import { Load, relayOf } from "./load.mjs";
 import { startNodePod } from "./node-pod.mjs";
-import { states } from "./cluster-state.mjs";
 
 /** Messages of each publisher before the fault, and after it is over. */
 const BEFORE = 50;
@@ -16,6 +17,8 @@ const NOTICE_MS = 20_000;
 const HEAL_MS = 30_000;
 /** How soon after the last message all of them must have arrived. */
 const SETTLE_MS = 10_000;
+/** How often a metric is read, beside the load. */
+const POLL_MS = 50;
 /** How soon a client must have heard another one of its pod while that is cut off. */
 const LOCAL_MS = 5_000;
 
@@ -23,7 +26,7 @@ const now = () => performance.now();
 const says = (state, expected) => Object.keys(expected).every((key) => state[key] === expected[key]);
 const seconds = (ms) => Math.round(ms / 100) / 10;
 
-/** With CONTROL=node, Node servers stand where pods do: what the faults cost there, and that the suite sees it. */
+/** With CONTROL=node, Node servers stand where pods do: what faults cost there, and that the suite sees it. */
 const ONLY_NODE = process.env.CONTROL === "node";
 
 function startOne(backplane) {
@@ -95,8 +98,22 @@ export class Scenario {
     await explain(`all arrived ${when}`, arrived, SETTLE_MS, some).catch(this.#complain);
   }
 
-  /** Waits until these pods say that they are cut off, and proves that their clients still reach each other. */
+  /** Waits until these pods have seen that they are cut off, by their gauge: the API may be slow then. */
+  async seen(pods = this.pods) {
+    const gauges = () => Promise.all(pods.map((pod) => pod.metric("roomcast_backplane_connected")));
+    const allZero = async () => {
+      const zero = (await gauges()).every((gauge) => gauge === 0);
+      if (!zero) await setTimeout(POLL_MS);
+      return zero;
+    };
+    await until("the gauge of every pod cut off is 0", allZero, NOTICE_MS).then(() => {
+      this.#noticed = now() - this.#brokenAt;
+    }, this.#complain);
+  }
+
+  /** The same, in all the places where they say it; and proves that their clients still reach each other. */
   async cutOff(pods = this.pods) {
+    await this.seen(pods);
     const expected = { gauge: 0, connected: false, ready: this.settings.ready_when_away };
     const cut = async () => {
       const seen = await states(pods);
@@ -109,7 +126,6 @@ export class Scenario {
       return;
     }
     const since = now();
-    this.#noticed = since - this.#brokenAt;
     for (const pod of pods) {
       const relay = relayOf(this.pods.indexOf(pod));
       const heard = () => this.ledger.heardAtHome(relay, since);
@@ -145,10 +161,15 @@ export class Scenario {
     return now();
   }
 
+  /** The same after a fault, or a part of one; gives nothing if it takes too long, and the outcome tells. */
+  mended() {
+    return this.whole().catch(this.#complain);
+  }
+
   /** The fault is over: waits until the cluster is whole, lets the load run on, ends it, and tells the tale. */
   async outcome() {
     const over = now();
-    const healed = await this.whole().catch(this.#complain);
+    const healed = await this.mended();
     // Where it never is, what comes after the wait is counted all the same.
     const afterwards = healed ?? now();
     const sent = this.ledger.shortest();

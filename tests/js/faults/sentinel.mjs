@@ -1,8 +1,8 @@
 // A primary, its replica, and three sentinels that agree on which of the two is the primary.
 
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -52,8 +52,8 @@ export async function startSentinels() {
     return lines[lines.indexOf(name) + 1];
   };
   const ready = async (sentinel) => {
-    const [others, replicas] = [await field(sentinel, "num-other-sentinels"), await field(sentinel, "num-slaves")];
-    return others === "2" && replicas === "1";
+    const others = await field(sentinel, "num-other-sentinels");
+    return others === "2" && (await field(sentinel, "num-slaves")) === "1";
   };
   const all = async (condition) => (await Promise.all(sentinels.map(condition))).every(Boolean);
   try {

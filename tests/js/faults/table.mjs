@@ -22,7 +22,7 @@ const COLUMNS = {
 };
 
 const LEGEND = `
-seen: from the fault until its pods say that they are cut off; whole: from its end until messages arrive in
+seen: from the fault until the gauge of its pods says that they are cut off; whole: from its end until messages arrive in
 every direction and all pods say so. published and refused are messages, from the fault until the cluster is
 whole; each accepted one is due once on every pod, and lost, late (by more than ${LATE_MS} ms) and doubled are
 counted there. "refused, arrived": their publisher was told that they were refused, and another pod has them

@@ -35,7 +35,7 @@ export const TARGETS = [
   ["a namespace but a socket", ({ id }) => ({ except: [id("far A")] }), EVERYONE.filter((who) => who !== "far A")],
   ["a room but a socket", ({ A, id }) => ({ rooms: [A], except: [id("near")] }), ["far A", "far AB", "third A"]],
   ["a socket", ({ id }) => ({ rooms: [id("far")] }), ["far"]],
-  ["sockets of several pods", ({ id }) => ({ rooms: [id("far"), id("third A"), id("near")] }), ["near", "far", "third A"]],
+  ["sockets of several pods", ({ id }) => ({ rooms: ["far", "third A", "near"].map(id) }), ["near", "far", "third A"]],
   ["a socket and a room", ({ B, id }) => ({ rooms: [id("third A"), B] }), ["near", "far B", "far AB", "third A"]],
   ["a room that nobody is in", () => ({ rooms: [newRoom()] }), []],
   ["a room of another namespace", ({ A }) => ({ namespace: "/second", rooms: [A] }), ["second A"]],
