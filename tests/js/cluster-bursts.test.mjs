@@ -59,7 +59,9 @@ for (const kind of KINDS) {
       });
     }
 
-    test("publishes over one connection of HTTP", { skip: ONLY_NODE }, async () => {
+    // Each is answered when Redis has it, which takes its time: for one kind only.
+    const skip = ONLY_NODE || kind !== "pubsub";
+    test("publishes over one connection of HTTP", { skip }, async () => {
       const scene = await meet("roomcast1", "roomcast2", "node1");
       const message = (number) => ({ rooms: [scene.room], event: "chat", args: [number] });
       await pipeline(cluster.roomcast1, NUMBERS.map(message));

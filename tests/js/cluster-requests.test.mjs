@@ -25,6 +25,28 @@ for (const kind of KINDS) {
       for (const pod of cluster.all) assert.equal(await pod.serverCount(), 4);
     });
 
+    test("the API tells pods and servers of Node apart", { skip: ONLY_NODE }, async (t) => {
+      const { roomcast1, roomcast2, node1 } = cluster;
+      const { body } = await roomcast1.api("GET", "cluster");
+      assert.deepEqual([body.pods.length, body.others], [2, 2]);
+      assert.deepEqual([body.backplane.kind, body.backplane.connected], [kind, true]);
+      assert.deepEqual(sorted(body.pods.map(({ state }) => state)), ["serving", "serving"]);
+
+      const cast = new Cast(cluster);
+      t.after(() => cast.close());
+      const pods = [];
+      for (const pod of [roomcast1, roomcast2, node1]) {
+        const { id } = await cast.add("one", pod);
+        const { status, body } = await roomcast1.api("GET", `sockets/${id}?namespace=/`);
+        assert.deepEqual([status, body.socket?.id], [200, id]);
+        pods.push(body.socket.pod);
+      }
+      assert.deepEqual(sorted(pods.slice(0, 2)), sorted(body.pods.map(({ id }) => id)));
+      assert.equal(pods[2], null);
+      const unknown = await roomcast1.api("GET", "sockets/nobody?namespace=/");
+      assert.deepEqual([unknown.status, unknown.body.error.code], [404, "unknown_socket"]);
+    });
+
     for (const [direction, names] of Object.entries(DIRECTIONS)) {
       describe(direction, () => {
         const scene = scenes(() => cluster, names);

@@ -101,13 +101,13 @@ impl Climber {
     /// machine may have been the reason.
     fn holds(&mut self, level: i32, time: Duration, args: &Args) -> io::Result<bool> {
         let mut failures = 0;
-        for _ in 0..ATTEMPTS {
+        for attempt in 1..=ATTEMPTS {
             if self.step(level, time, args)? {
                 return Ok(true);
             }
             let outcome = self.climb.steps.last().map(|step| &step.outcome);
             failures += u32::from(outcome.is_some_and(|outcome| outcome.others() < DISTURBANCE));
-            if failures == 2 {
+            if failures == 2 || attempt == ATTEMPTS {
                 break;
             }
             // What the failure left behind would be in the way.

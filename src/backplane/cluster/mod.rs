@@ -99,7 +99,7 @@ impl Cluster {
             return Ok(None);
         };
         let settings = Arc::new(settings.clone());
-        let redis = Arc::new(Redis::new(settings.clone(), &pod)?);
+        let redis = Arc::new(Redis::new(settings.clone())?);
         if wire.follows_rooms() {
             namespaces.follow(redis.changes.clone());
         }

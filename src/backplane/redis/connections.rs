@@ -182,12 +182,30 @@ fn redis_config(settings: &config::Backplane) -> Result<Config, SetupError> {
     config.version = RespVersion::RESP3;
     config.fail_fast = false;
     let given = |value: &str| (!value.is_empty()).then(|| value.to_owned());
-    config.username = given(&settings.username).or(config.username);
-    config.password = given(settings.password.expose()).or(config.password);
+    config.username = given(&settings.username).or(config.username).map(inline);
+    config.password = given(settings.password.expose()).or(config.password).map(inline);
     if secure {
         config.tls = Some(tls(&settings.tls)?.into());
     }
     Ok(config)
+}
+
+/// Quotes a credential. Gap: fred greets Redis (`HELLO … AUTH`) with an inline command, whose words
+/// Redis splits as a shell would.
+fn inline(word: String) -> String {
+    let special = |byte: u8| byte.is_ascii_whitespace() || matches!(byte, b'"' | b'\'' | 0);
+    if !word.bytes().any(special) {
+        return word;
+    }
+    let mut quoted = String::from("\"");
+    for c in word.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            c if c.is_ascii_control() => quoted.push_str(&format!("\\x{:02x}", u32::from(c))),
+            c => quoted.push(c),
+        }
+    }
+    quoted + "\""
 }
 
 fn tls(settings: &BackplaneTls) -> Result<TlsConnector, SetupError> {
@@ -223,4 +241,21 @@ fn tls(settings: &BackplaneTls) -> Result<TlsConnector, SetupError> {
             .map_err(|error| failed(&settings.cert_file, error.to_string()))?
     };
     Ok(config.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::inline;
+
+    #[test]
+    fn a_credential_stays_one_word() {
+        for (word, expected) in [
+            ("pass\\word#1", "pass\\word#1"),
+            ("two words", r#""two words""#),
+            (r#"a"b'c\d"#, r#""a\"b'c\\d""#),
+            ("a\tb", r#""a\x09b""#),
+        ] {
+            assert_eq!(inline(word.to_owned()), expected);
+        }
+    }
 }

@@ -27,8 +27,8 @@ pub enum Link {
 /// The state of the link, and the pulses that have come back.
 pub struct Health {
     link: watch::Sender<Link>,
-    /// The number of the last pulse that came back.
-    pulse: watch::Sender<u64>,
+    /// The number of the last pulse that came back, on each of the ways.
+    pulses: watch::Sender<Vec<u64>>,
     /// It has been said that Redis cannot be reached.
     told: AtomicBool,
     /// Something happened that makes it worth while to look at once.
@@ -41,7 +41,7 @@ impl Default for Health {
         counter!(BACKPLANE_RECONNECTS.name).absolute(0);
         Self {
             link: watch::Sender::new(Link::Starting),
-            pulse: watch::Sender::new(0),
+            pulses: watch::Sender::default(),
             told: AtomicBool::new(false),
             hint: Notify::new(),
         }
@@ -49,6 +49,11 @@ impl Default for Health {
 }
 
 impl Health {
+    /// Pulses come back on so many ways.
+    pub fn expect_pulses(&self, ways: usize) {
+        self.pulses.send_replace(vec![0; ways]);
+    }
+
     /// The state now.
     pub fn link(&self) -> Link {
         *self.link.borrow()
@@ -64,18 +69,18 @@ impl Health {
         self.link.subscribe()
     }
 
-    /// A pulse came back.
-    pub fn pulse(&self, number: u64) {
-        self.pulse.send_if_modified(|last| {
-            let newer = number > *last;
-            *last = number.max(*last);
-            newer
+    /// A pulse came back on one of the ways.
+    pub fn pulse(&self, way: usize, number: u64) {
+        self.pulses.send_if_modified(|last| {
+            let last = last.get_mut(way).filter(|last| number > **last);
+            last.map(|last| *last = number).is_some()
         });
     }
 
-    /// Waits for a pulse.
+    /// Waits for a pulse on all of them.
     pub async fn wait_for_pulse(&self, number: u64) {
-        let _ = self.pulse.subscribe().wait_for(|last| *last >= number).await;
+        let came = |last: &Vec<u64>| last.iter().all(|last| *last >= number);
+        let _ = self.pulses.subscribe().wait_for(came).await;
     }
 
     /// Asks for a look before the next heartbeat.

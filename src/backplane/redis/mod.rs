@@ -7,7 +7,10 @@ mod outbox;
 mod queue;
 mod subscriptions;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use fred::{
     clients::Client,
@@ -39,15 +42,16 @@ pub struct Redis {
     pub health: Arc<Health>,
     pub outbox: Outbox,
     pub changes: Arc<Changes>,
-    /// The channel on which the pod hears itself.
-    pulses: String,
+    /// The channels on which the pod hears itself: one of its own, and for a protocol with patterns one
+    /// that its patterns match. Redis may refuse a subscription, and fred does not say so.
+    pulses: OnceLock<Vec<String>>,
     sharded: bool,
     settings: Arc<config::Backplane>,
     sender: parking_lot::Mutex<Option<outbox::Sender>>,
 }
 
 impl Redis {
-    pub fn new(settings: Arc<config::Backplane>, pod: &str) -> Result<Self, SetupError> {
+    pub fn new(settings: Arc<config::Backplane>) -> Result<Self, SetupError> {
         let connections = Connections::new(&settings)?;
         let sharded = settings.kind == config::BackplaneKind::Sharded;
         let health = Arc::new(Health::default());
@@ -57,7 +61,7 @@ impl Redis {
             health,
             outbox,
             changes: Arc::default(),
-            pulses: format!("{}-pulse#{pod}", settings.key_prefix),
+            pulses: OnceLock::new(),
             sharded,
             settings,
             sender: parking_lot::Mutex::new(Some(sender)),
@@ -82,11 +86,16 @@ impl Redis {
         sort: impl Fn(&str) -> bool + Send + 'static,
     ) -> (Receiver<Arrival>, JoinSet<()>) {
         let messages = self.connections.subscribe.message_rx();
-        let (health, pulses) = (self.health.clone(), self.pulses.clone());
+        let own = format!("{}-pulse#{pod}", self.settings.key_prefix);
+        let pulses: Vec<_> = [own].into_iter().chain(wishes.echo()).collect();
+        self.health.expect_pulses(pulses.len());
+        // A pod is started once.
+        let _ = self.pulses.set(pulses.clone());
+        let health = self.health.clone();
         let queue = inbox::read(messages, self.settings.receive_queue, move |channel, payload| {
-            if channel == pulses {
+            if let Some(way) = pulses.iter().position(|pulses| pulses == channel) {
                 let number = std::str::from_utf8(payload).ok().and_then(|text| text.parse().ok());
-                number.into_iter().for_each(|number| health.pulse(number));
+                number.into_iter().for_each(|number| health.pulse(way, number));
                 return Verdict::Done;
             }
             if sort(channel) { Verdict::Wanted } else { Verdict::Unwanted }
@@ -120,16 +129,16 @@ impl Redis {
                 server = connected.recv() => match server {
                     Err(RecvError::Closed) => return,
                     // Whichever it was: everything is asked for again.
-                    _ => subscriptions.all(&self.pulses, self.sharded).await,
+                    _ => subscriptions.all(self.own_pulses(), self.sharded).await,
                 },
                 // What failed is tried again, unless the connection is gone: then a new one comes.
                 () = sleep(self.settings.heartbeat), if !whole => {
                     if !self.connections.subscribe.is_connected() {
                         continue;
                     }
-                    subscriptions.all(&self.pulses, self.sharded).await
+                    subscriptions.all(self.own_pulses(), self.sharded).await
                 }
-                () = self.changes.all() => subscriptions.all(&self.pulses, self.sharded).await,
+                () = self.changes.all() => subscriptions.all(self.own_pulses(), self.sharded).await,
                 () = self.changes.some(), if whole => subscriptions.follow().await,
             };
             whole = result.is_ok();
@@ -138,6 +147,11 @@ impl Redis {
                 Err(error) => tracing::debug!(%error, "subscribing failed"),
             }
         }
+    }
+
+    /// The channel of its own.
+    fn own_pulses(&self) -> &str {
+        self.pulses.get().and_then(|pulses| pulses.first()).map_or("", String::as_str)
     }
 
     /// Sends the pod a message every heartbeat.
@@ -172,13 +186,16 @@ impl Redis {
     }
 
     async fn publish_pulse(&self, number: u64) -> Result<(), Error> {
-        let (client, channel) = (&self.connections.publish, self.pulses.as_str());
-        let payload = Value::from(number.to_string());
-        if self.sharded {
-            client.spublish(channel, payload).await
-        } else {
-            client.publish(channel, payload).await
+        let client = &self.connections.publish;
+        for channel in self.pulses.get().into_iter().flatten() {
+            let payload = Value::from(number.to_string());
+            let () = if self.sharded {
+                client.spublish(channel.as_str(), payload).await?
+            } else {
+                client.publish(channel.as_str(), payload).await?
+            };
         }
+        Ok(())
     }
 
     /// Notices when a cluster moves slots: the subscriptions that were in them are gone.
@@ -207,7 +224,7 @@ impl Redis {
     pub async fn close(&self, patience: Duration) {
         if self.health.is_up() {
             // What was sent before it is out when this is.
-            let last = Outgoing { channel: self.pulses.clone(), payload: "0".into() };
+            let last = Outgoing { channel: self.own_pulses().to_owned(), payload: "0".into() };
             if let Ok(receipt) = self.outbox.send_registered(last) {
                 let _ = timeout(patience, receipt.confirmed()).await;
             }

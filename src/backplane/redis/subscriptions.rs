@@ -21,6 +21,8 @@ pub trait Wishes: Send + Sync + 'static {
     fn channels(&self) -> Vec<String>;
     /// Patterns of channels, in that protocol.
     fn patterns(&self) -> Vec<String>;
+    /// A channel that one of the patterns matches, and that no other server cares for.
+    fn echo(&self) -> Option<String>;
     /// All channels of shards, at this moment.
     fn shards(&self) -> Vec<String>;
     /// The channel of a room; `None` if it has none.

@@ -66,6 +66,11 @@ impl Classic {
         pattern + "#*"
     }
 
+    /// The channel of broadcasts to one room.
+    pub fn room_channel(&self, namespace: &str, room: &str) -> String {
+        format!("{}{namespace}#{room}#", self.broadcasts)
+    }
+
     /// The channels that a server of a namespace listens on. The first is the one that is counted to
     /// know how many servers there are.
     pub fn channels(&self, namespace: &str) -> [String; 3] {
@@ -163,7 +168,7 @@ impl Classic {
             write_document(&mut out, meta);
         }
         let channel = match &target.rooms[..] {
-            [room] => format!("{}{namespace}#{room}#", self.broadcasts),
+            [room] => self.room_channel(namespace, room),
             _ => format!("{}{namespace}#", self.broadcasts),
         };
         Ok(Outgoing { channel, payload: out.into() })
