@@ -5,7 +5,7 @@ TOOLS := $(CURDIR)/.tools
 export PATH := $(TOOLS)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fmt test-rust test-js test-chart test-image deny advisories bench bench-allocators doc clean binaries node-modules
+.PHONY: help demo test lint fmt test-rust test-js test-faults test-chart test-image deny advisories bench bench-wire bench-allocators doc clean binaries node-modules peers
 
 help: ## List the chores
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,8 +16,8 @@ demo: ## Run a pod with a chat page on http://127.0.0.1:3000
 	cargo run --quiet --bin roomcast -- demo
 
 test: ## Prove everything: lints, Rust, stock clients, a browser, the chart, licences
-	@.ci/install rust node chromium
-	@$(MAKE) --no-print-directory -j3 --output-sync=target test-js test-chart deny
+	@.ci/install rust node chromium redis python openssl
+	@$(MAKE) --no-print-directory -j3 --output-sync=target test-faults test-chart deny
 	@echo "all of it passes"
 
 lint: ## Formatting, clippy and rustdoc, warnings as errors
@@ -32,8 +32,12 @@ fmt: ## Format the code
 test-rust: lint ## Unit tests, and the binary from outside
 	cargo test --workspace --locked
 
-test-js: binaries node-modules ## Stock clients and a browser against real pods
-	cd tests/js && timeout 900 node --test --test-reporter=spec *.test.mjs
+test-js: binaries node-modules ## Stock clients, a browser, Node servers and emitters against real pods
+	cd tests/js && timeout 900 node --test --test-concurrency=2 --test-reporter=spec *.test.mjs
+
+# After the others: what it counts as late depends on having the processors.
+test-faults: test-js ## Redis killed, frozen, failed over, cut off: what is lost, and whether pods heal
+	cd tests/js && timeout 600 node --test --test-reporter=spec faults/*.test.mjs
 
 test-chart: binaries node-modules install-helm ## Lint and render the Helm chart, and check what it configures
 	helm lint --strict helm/roomcast

@@ -48,6 +48,10 @@ pub struct Args {
     /// Seconds of each step of that search, each a quarter faster than the one before; 0 leaves it out.
     #[arg(long, default_value_t = 5)]
     step_seconds: u32,
+    /// Milliseconds from one reading of all clients to the next in that search; 0 reads each message
+    /// as it comes, which costs servers on the same machine the waking of the reader.
+    #[arg(long, default_value_t = 20)]
+    breath: u32,
 }
 
 /// Measures, and prints a table for each question.

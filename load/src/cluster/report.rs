@@ -7,7 +7,6 @@ use super::{
     mark::PAYLOAD,
     outcome::Outcome,
     steady::Cost,
-    trial::BREATH,
 };
 
 /// Roomcast's aims, as shares of Node's figures: processor time and p99, and the highest rate.
@@ -61,7 +60,7 @@ pub fn rates(args: &Args, climbs: &[Climb]) {
         LIMIT.as_millis(),
         args.step_seconds,
         args.step_seconds * 2,
-        BREATH.as_millis()
+        args.breath
     );
     println!(
         "| backplane | servers | highest rate | of Node's | CPU s per million | p50 | p99 | at a \

@@ -23,9 +23,6 @@ const PODS: usize = 2;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// What has not come when nothing has come for so long is lost.
 const SILENCE: Duration = Duration::from_secs(3);
-/// How late a message may be counted where that is small beside what is looked for.
-pub const BREATH: Duration = Duration::from_millis(20);
-
 /// Two pods, their Redis, publishers and listeners, all of its own.
 pub struct Trial {
     pub kind: Kind,
@@ -36,6 +33,8 @@ pub struct Trial {
     pub replay: Replay,
     pods: Vec<Peer>,
     redis: Redis,
+    /// How late a message may be counted where that is small beside what is looked for.
+    breath: Duration,
     run: u16,
 }
 
@@ -48,15 +47,6 @@ pub enum Publisher {
     Replay,
 }
 
-impl Publisher {
-    fn breath(self) -> Duration {
-        match self {
-            Self::Emitter => Duration::ZERO,
-            Self::Replay => BREATH,
-        }
-    }
-}
-
 impl Trial {
     /// Starts everything, and waits until each listener has got a message.
     pub fn start(kind: Kind, mode: Mode, args: &Args) -> io::Result<Self> {
@@ -67,7 +57,8 @@ impl Trial {
         let audience = Audience::gather(&addresses, args.connections, args.rooms)?;
         let mut emitter = Emitter::start(mode, &redis, args.rooms)?;
         let replay = Replay::record(&mut emitter, mode, &redis, args.rooms)?;
-        let mut trial = Self { kind, mode, audience, emitter, replay, pods, redis, run: 0 };
+        let breath = Duration::from_millis(args.breath.into());
+        let mut trial = Self { kind, mode, audience, emitter, replay, pods, redis, breath, run: 0 };
         trial.reach_all(args)?;
         Ok(trial)
     }
@@ -103,7 +94,8 @@ impl Trial {
         let expected = shares.zip(&self.audience.members).map(|(sent, members)| sent * members);
         let expected = expected.sum();
 
-        self.audience.begin(self.run, by.breath())?;
+        let breath = if by == Publisher::Replay { self.breath } else { Duration::ZERO };
+        self.audience.begin(self.run, breath)?;
         let (cpu, begun) = (self.cpu()?, Instant::now());
         let ended = self.audience.tally().ended;
         let took = match by {

@@ -1,8 +1,9 @@
 //! Messages from other servers, on their way from Redis to the sockets.
 //!
-//! Gap: fred hands messages out by a channel that overwrites what is not read in time. So one task does
+//! Gap: fred hands messages out by a channel that overwrites what is not read in time. So one thread does
 //! nothing but empty it, drops what nobody here wants by the name of its channel, and puts the rest in a
-//! queue that is bounded by bytes. What is lost on the way is counted.
+//! queue that is bounded by bytes. A thread, as fred can fill the channel in one go, before a task of the same
+//! runtime gets its turn. What is lost on the way is counted.
 
 use bytes::Bytes;
 use fred::types::{Message, Value};
@@ -42,9 +43,9 @@ pub fn read(
 ) -> Receiver<Arrival> {
     let (sender, receiver) = queue::queue(limit);
     let metrics = Counters::new();
-    tokio::spawn(async move {
+    let drain = move || {
         loop {
-            let message = match messages.recv().await {
+            let message = match messages.blocking_recv() {
                 Ok(message) => message,
                 Err(broadcast::error::RecvError::Lagged(missed)) => {
                     metrics.lagged.increment(missed);
@@ -75,7 +76,13 @@ pub fn read(
                 Err(queue::Full) => metrics.full.increment(1),
             }
         }
-    });
+    };
+    // It ends with the client of Redis.
+    let thread = std::thread::Builder::new().name("backplane-inbox".into()).spawn(drain);
+    if let Err(error) = thread {
+        // Its pulses do not come back, so the pod is never ready.
+        tracing::error!(%error, "the thread that reads the backplane cannot be started");
+    }
     receiver
 }
 

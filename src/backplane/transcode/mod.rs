@@ -8,10 +8,12 @@
 //! is believed before the bytes are there.
 
 mod date;
+mod legacy;
 mod reader;
 mod to_json;
 mod to_msgpack;
 
+pub use legacy::with_legacy_dates;
 pub use reader::{Reader, Token, contains_binary};
 pub use to_json::{msgpack_to_json, msgpack_value_to_json};
 pub use to_msgpack::json_to_msgpack;

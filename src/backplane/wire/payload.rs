@@ -10,6 +10,7 @@ use super::{WireError, document};
 use crate::{
     backplane::transcode::{
         Reader, Token, contains_binary, json_to_msgpack, msgpack_to_json, msgpack_value_to_json,
+        with_legacy_dates,
     },
     config::Parser,
 };
@@ -57,7 +58,10 @@ impl Format {
             _ => return Err(WireError::BadEvent),
         }
         match self {
-            Self::Msgpack => Ok(Value::Bytes(message.slice(event))),
+            Self::Msgpack => {
+                let event = message.slice(event);
+                Ok(Value::Bytes(with_legacy_dates(&event)?.map_or(event, Bytes::from)))
+            }
             Self::Json => {
                 let (text, attachments) = msgpack_to_json(message, event)?;
                 Ok(text_value(text, attachments))
