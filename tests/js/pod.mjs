@@ -95,6 +95,7 @@ export async function startPod(config = OPEN, { binary = "roomcast", args = [], 
     internal: `http://${internal}`,
     logs,
     isAlive: () => child.exitCode === null && child.signalCode === null,
+    signal: (signal) => child.kill(signal),
     /** Sends a signal and waits for the end. */
     async stop(signal = "SIGTERM") {
       if (child.exitCode === null && child.signalCode === null) child.kill(signal);

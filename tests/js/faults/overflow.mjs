@@ -23,7 +23,7 @@ export async function overflow({ pods, load }, redis) {
   await load.reader(stopped, ROOM);
   const subscribed = await subscribers(redis);
   // `stop` ends when the process has ended, which this signal does not do.
-  stopped.stop("SIGSTOP");
+  stopped.signal("SIGSTOP");
   try {
     await until("Redis closes a connection of the pod", async () => {
       const bulk = { rooms: [ROOM], event: "bulk", args: [BULK] };
