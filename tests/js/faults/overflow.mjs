@@ -22,7 +22,6 @@ export async function overflow({ pods, load }, redis) {
   // A member, or nobody would be sent a message for the room.
   await load.reader(stopped, ROOM);
   const subscribed = await subscribers(redis);
-  // `stop` ends when the process has ended, which this signal does not do.
   stopped.signal("SIGSTOP");
   try {
     await until("Redis closes a connection of the pod", async () => {
@@ -32,6 +31,6 @@ export async function overflow({ pods, load }, redis) {
       return subscribed.some((id) => !still.has(id));
     });
   } finally {
-    stopped.stop("SIGCONT");
+    stopped.signal("SIGCONT");
   }
 }
