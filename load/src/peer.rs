@@ -1,6 +1,7 @@
 //! A server under test, in a process of its own.
 
 use std::{
+    ffi::OsStr,
     fs, io,
     io::{BufRead, BufReader},
     net::SocketAddr,
@@ -19,7 +20,7 @@ impl Peer {
     /// Starts `roomcast`, as a release with the settings of its documentation, and more of them as
     /// `KEY=VALUE`.
     pub fn roomcast(settings: &[String]) -> io::Result<Self> {
-        let mut command = Command::new(sibling("roomcast")?);
+        let mut command = command(sibling("roomcast")?);
         command.args(["--listen", "127.0.0.1:0", "--internal-listen", "127.0.0.1:0"]);
         command.args(["--set", "log.format=json", "-c"]).arg(settings_file());
         command.args(settings.iter().flat_map(|setting| ["--set", setting]));
@@ -38,7 +39,7 @@ impl Peer {
 
     /// Starts plain socketioxide.
     pub fn plain() -> io::Result<Self> {
-        Self::program("plain socketioxide", Command::new(sibling("plain-socketioxide")?))
+        Self::program("plain socketioxide", command(sibling("plain-socketioxide")?))
     }
 
     /// Starts a program that prints the address it listens on, and ends with its standard input.
@@ -69,6 +70,14 @@ impl Drop for Peer {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// A program that the kernel ends when this one is gone, however that came about. It keeps its process id:
+/// `setpriv` (util-linux) becomes the program.
+pub fn command(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+    command
 }
 
 /// A binary that was built beside this one.

@@ -23,7 +23,7 @@ pub(super) struct DemoArgs {
 }
 
 pub(super) fn serve(config: Config, namespaces: Vec<Namespace>) -> Result<(), Failure> {
-    run(Server::builder(config).namespaces(namespaces), |_| {})
+    run(config, |config| Server::builder(config).namespaces(namespaces), |_| {})
 }
 
 pub(super) fn demo(
@@ -33,13 +33,27 @@ pub(super) fn demo(
 ) -> Result<(), Failure> {
     demo::configure(&mut config);
     let pages = demo::pages(&args.client_bundle).map_err(Failure::runtime)?;
-    run(Server::builder(config).namespaces(namespaces).pages(pages), move |pod| {
+    let build = |config| Server::builder(config).namespaces(namespaces).pages(pages);
+    run(config, build, |pod| {
         eprintln!("{}", demo::welcome(&pod.public(), &pod.internal(), pod.config()));
     })
 }
 
-#[tokio::main]
-async fn run(builder: Builder, listening: impl FnOnce(&Listening)) -> Result<(), Failure> {
+/// Runs a pod on threads of its own.
+fn run(
+    config: Config,
+    build: impl FnOnce(Config) -> Builder,
+    listening: impl FnOnce(&Listening),
+) -> Result<(), Failure> {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if config.runtime.workers > 0 {
+        runtime.worker_threads(config.runtime.workers);
+    }
+    let runtime = runtime.enable_all().build().map_err(Failure::runtime)?;
+    runtime.block_on(run_pod(build(config), listening))
+}
+
+async fn run_pod(builder: Builder, listening: impl FnOnce(&Listening)) -> Result<(), Failure> {
     let pod = builder.build().map_err(Failure::runtime)?;
     // Before the first client: a signal that comes early must not kill the pod.
     let mut stop = Signals::listen().map_err(Failure::runtime)?;

@@ -37,6 +37,8 @@ pub struct Config {
     pub backplane: Backplane,
     /// How the pod ends.
     pub drain: Drain,
+    /// What the pod uses of its machine.
+    pub runtime: Runtime,
     /// Logs.
     pub log: Log,
     /// The namespaces by path. With none, here or in code, there is `/`, open and without rules.
@@ -200,6 +202,14 @@ pub struct Drain {
     /// Longest wait for connections to close.
     #[serde(deserialize_with = "values::duration")]
     pub timeout: Duration,
+}
+
+/// What the pod uses of its machine.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Runtime {
+    /// Threads that serve connections; 0 for as many as there are processors.
+    pub workers: usize,
 }
 
 /// Logs.

@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, BufRead, BufReader, Write},
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    process::{Child, ChildStdin, ChildStdout, Stdio},
     time::Duration,
 };
 
@@ -10,6 +10,7 @@ use super::{
     kind::{Mode, peers},
     redis::Redis,
 };
+use crate::peer::command;
 
 /// A running emitter.
 pub struct Emitter {
@@ -41,7 +42,7 @@ impl Order {
 
 impl Emitter {
     pub fn start(mode: Mode, redis: &Redis, rooms: usize) -> io::Result<Self> {
-        let mut command = Command::new("node");
+        let mut command = command("node");
         command.arg(peers("emitter.mjs")?).arg(mode.to_string()).arg(redis.url());
         command.arg(rooms.to_string()).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = command.spawn()?;

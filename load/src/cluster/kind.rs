@@ -3,13 +3,12 @@
 use std::{
     fmt, io,
     path::{Path, PathBuf},
-    process::Command,
 };
 
 use clap::ValueEnum;
 
 use super::redis::Redis;
-use crate::peer::Peer;
+use crate::peer::{Peer, command};
 
 /// A kind of server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -33,20 +32,21 @@ pub enum Mode {
 impl Kind {
     /// Starts a pod.
     pub fn start(self, mode: Mode, redis: &Redis) -> io::Result<Peer> {
-        let program = match self {
-            Self::Node => Command::new("node"),
+        let mut server = match self {
+            Self::Node => command("node"),
             // The binary itself: what npm calls `bun` could be a process between.
-            Self::Bun => Command::new(peers("node_modules/bun/bin/bun.exe")?),
+            Self::Bun => command(peers("node_modules/bun/bin/bun.exe")?),
             Self::Roomcast => {
                 return Peer::roomcast(&[
                     format!("backplane.kind={mode}"),
                     format!("backplane.url={}", redis.url()),
+                    // As many as a server of Node has: the pods share this machine.
+                    "runtime.workers=1".into(),
                 ]);
             }
         };
-        let mut command = program;
-        command.arg(peers("server.mjs")?).arg(mode.to_string()).arg(redis.url());
-        Peer::program(self.name(), command)
+        server.arg(peers("server.mjs")?).arg(mode.to_string()).arg(redis.url());
+        Peer::program(self.name(), server)
     }
 
     pub fn name(self) -> &'static str {

@@ -3,13 +3,14 @@
 use std::{
     io::{self, BufRead, BufReader, ErrorKind, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
-    process::{Child, Command, Stdio},
+    process::{Child, Stdio},
     time::{Duration, Instant},
 };
 
 use tempfile::TempDir;
 
 use super::pause;
+use crate::peer;
 
 /// Longest wait for anything from Redis.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -27,13 +28,10 @@ impl Redis {
     pub fn start() -> io::Result<Self> {
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let folder = tempfile::tempdir()?;
-        let mut command = Command::new("redis-server");
-        command.args(["--port", &address.port().to_string(), "--bind", "127.0.0.1"]);
-        command.args(["--save", "", "--appendonly", "no", "--dir"]).arg(folder.path());
-        command.stdin(Stdio::null()).stdout(Stdio::null());
-        let process = command
-            .spawn()
-            .map_err(|error| io::Error::other(format!("redis-server, which is needed: {error}")))?;
+        let mut server = peer::command("redis-server");
+        server.args(["--port", &address.port().to_string(), "--bind", "127.0.0.1"]);
+        server.args(["--save", "", "--appendonly", "no", "--dir"]).arg(folder.path());
+        let process = server.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
         let mut redis = Self { address, process, _folder: folder };
         let begun = Instant::now();
         loop {

@@ -23,6 +23,7 @@ const PODS: usize = 2;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// What has not come when nothing has come for so long is lost.
 const SILENCE: Duration = Duration::from_secs(3);
+
 /// Two pods, their Redis, publishers and listeners, all of its own.
 pub struct Trial {
     pub kind: Kind,

@@ -15,14 +15,11 @@ use crate::{
         Source, Target,
         delivery::{handles, report_dropped},
         members::{Acks, Members},
-        redis::{Arrival, Receiver},
+        redis::{Arrival, Listener},
         wire::{Answer, Argument, Broadcast, Incoming, Message, Meta, RemoteSocket},
     },
     telemetry::metrics::{BACKPLANE_DROPPED, BACKPLANE_LATENCY},
 };
-
-/// Messages that are handled in one go.
-const BATCH: usize = 64;
 
 /// Answers to events between servers.
 pub trait ServerSide: Send + Sync {
@@ -31,16 +28,28 @@ pub trait ServerSide: Send + Sync {
     fn handle(&self, event: &str, arguments: &[Json]) -> Json;
 }
 
-/// Handles what arrives, in order.
-pub(super) async fn handle(cluster: Arc<Cluster>, mut queue: Receiver<Arrival>) {
-    let latency = histogram!(BACKPLANE_LATENCY.name);
-    let mut arrivals = Vec::with_capacity(BATCH);
-    while queue.take(&mut arrivals, BATCH).await {
-        for arrival in &arrivals {
-            cluster.read(arrival, &latency);
-        }
-        queue.settled(&arrivals);
-        arrivals.clear();
+/// Handles what arrives.
+pub(super) struct Arrivals {
+    cluster: Arc<Cluster>,
+    latency: Histogram,
+}
+
+impl Arrivals {
+    pub fn new(cluster: Arc<Cluster>) -> Self {
+        Self { cluster, latency: histogram!(BACKPLANE_LATENCY.name) }
+    }
+}
+
+impl Listener for Arrivals {
+    fn wants(&self, channel: &str) -> bool {
+        self.cluster.wire.address(channel).is_some_and(|address| match address.room {
+            Some(room) => self.cluster.namespaces.has(address.namespace, room),
+            None => true,
+        })
+    }
+
+    fn handle(&self, arrival: &Arrival) {
+        self.cluster.read(arrival, &self.latency);
     }
 }
 

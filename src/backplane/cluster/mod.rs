@@ -34,7 +34,7 @@ use crate::{config, telemetry::metrics::BACKPLANE_DROPPED};
 
 pub use arrivals::ServerSide;
 pub(super) use arrivals::describe;
-use arrivals::now;
+use arrivals::{Arrivals, now};
 pub use pods::PodRecord;
 use pods::Registry;
 pub use questions::Pods;
@@ -118,12 +118,8 @@ impl Cluster {
     /// Connects to Redis and joins the cluster, for as long as the answer lives. `record` is asked
     /// what this pod is like now.
     pub fn start(self: &Arc<Self>, record: impl Fn() -> PodRecord + Send + 'static) -> JoinSet<()> {
-        let sorter = self.clone();
-        let (queue, mut tasks) =
-            self.redis.start(&self.pod, ClusterWishes(self.clone()), move |channel| {
-                sorter.is_wanted(channel)
-            });
-        tasks.spawn(arrivals::handle(self.clone(), queue));
+        let listener = Arrivals::new(self.clone());
+        let mut tasks = self.redis.start(&self.pod, ClusterWishes(self.clone()), listener);
         tasks.spawn(self.clone().stay_known(record));
         tasks
     }
@@ -160,13 +156,6 @@ impl Cluster {
     /// The pods of the cluster.
     pub async fn pods(&self) -> Result<Vec<PodRecord>, ClusterError> {
         Ok(self.registry.list().await?)
-    }
-
-    fn is_wanted(&self, channel: &str) -> bool {
-        self.wire.address(channel).is_some_and(|address| match address.room {
-            Some(room) => self.namespaces.has(address.namespace, room),
-            None => true,
-        })
     }
 
     /// Sends a message to the servers of a namespace; an answer to the one who asked.

@@ -1,16 +1,24 @@
 //! Messages from other servers, on their way from Redis to the sockets.
 //!
-//! Gap: fred hands messages out by a channel that overwrites what is not read in time. So one thread does
-//! nothing but empty it, drops what nobody here wants by the name of its channel, and puts the rest in a
-//! queue that is bounded by bytes. A thread, as fred can fill the channel in one go, before a task of the same
-//! runtime gets its turn. What is lost on the way is counted.
+//! Gap: fred hands messages out by a channel that overwrites what is not read in time, and can fill it in
+//! one go before a task of the same runtime gets its turn. So a thread takes them out: all that are
+//! there, before it handles the next. It drops what nobody here wants by the name of its channel, and
+//! keeps the rest in a queue that is bounded by bytes. What is lost on the way is counted.
+
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 use fred::types::{Message, Value};
 use metrics::{Counter, counter};
-use tokio::sync::broadcast;
+use tokio::{
+    runtime::Handle,
+    sync::broadcast::{
+        Receiver,
+        error::{RecvError, TryRecvError},
+    },
+};
 
-use super::queue::{self, Receiver, Sizable};
+use super::queue::Sizable;
 use crate::telemetry::metrics::{BACKPLANE_DROPPED, BACKPLANE_RECEIVED};
 
 /// A message that has arrived.
@@ -19,7 +27,21 @@ pub struct Arrival {
     pub payload: Bytes,
 }
 
-/// What becomes of a message, by the name of its channel.
+impl Sizable for Arrival {
+    fn size(&self) -> usize {
+        self.channel.len() + self.payload.len()
+    }
+}
+
+/// What is done with messages.
+pub trait Reader: Send + 'static {
+    /// What becomes of a message, by the name of its channel. It must be quick.
+    fn sort(&self, channel: &str, payload: &[u8]) -> Verdict;
+    /// Handles a message that is wanted. They come in order.
+    fn handle(&self, arrival: &Arrival);
+}
+
+/// What becomes of a message.
 pub enum Verdict {
     /// It may be for sockets of this pod.
     Wanted,
@@ -29,61 +51,79 @@ pub enum Verdict {
     Done,
 }
 
-impl Sizable for Arrival {
-    fn size(&self) -> usize {
-        self.channel.len() + self.payload.len()
-    }
-}
-
-/// Reads what fred receives, into a queue of so many bytes. `sort` must be quick.
-pub fn read(
-    mut messages: broadcast::Receiver<Message>,
-    limit: usize,
-    sort: impl Fn(&str, &[u8]) -> Verdict + Send + 'static,
-) -> Receiver<Arrival> {
-    let (sender, receiver) = queue::queue(limit);
-    let metrics = Counters::new();
-    let drain = move || {
-        loop {
-            let message = match messages.blocking_recv() {
-                Ok(message) => message,
-                Err(broadcast::error::RecvError::Lagged(missed)) => {
-                    metrics.lagged.increment(missed);
-                    tracing::warn!(
-                        missed,
-                        "messages of the backplane were lost: the pod reads too slowly"
-                    );
-                    continue;
-                }
-                Err(broadcast::error::RecvError::Closed) => return,
-            };
-            let payload = match message.value {
-                Value::Bytes(bytes) => bytes,
-                Value::String(text) => text.into_inner(),
-                _ => continue,
-            };
-            match sort(&message.channel, &payload) {
-                Verdict::Wanted => {}
-                Verdict::Unwanted => {
-                    metrics.unwanted.increment(1);
-                    continue;
-                }
-                Verdict::Done => continue,
-            }
-            let arrival = Arrival { channel: message.channel.to_string(), payload };
-            match sender.send(arrival) {
-                Ok(()) => metrics.wanted.increment(1),
-                Err(queue::Full) => metrics.full.increment(1),
-            }
-        }
-    };
-    // It ends with the client of Redis.
-    let thread = std::thread::Builder::new().name("backplane-inbox".into()).spawn(drain);
+/// Reads what fred receives, with a queue of so many bytes, until the client of Redis is closed.
+pub fn start(messages: Receiver<Message>, limit: usize, reader: impl Reader) {
+    let runtime = Handle::current();
+    let inbox = Inbox { messages, reader, limit, queue: VecDeque::new(), waiting: 0 };
+    let thread = std::thread::Builder::new().name("backplane-inbox".into()).spawn(move || {
+        let _runtime = runtime.enter();
+        inbox.run();
+    });
     if let Err(error) = thread {
         // Its pulses do not come back, so the pod is never ready.
         tracing::error!(%error, "the thread that reads the backplane cannot be started");
     }
-    receiver
+}
+
+struct Inbox<R> {
+    messages: Receiver<Message>,
+    reader: R,
+    limit: usize,
+    queue: VecDeque<Arrival>,
+    /// Bytes in the queue.
+    waiting: usize,
+}
+
+impl<R: Reader> Inbox<R> {
+    fn run(mut self) {
+        let counters = Counters::new();
+        loop {
+            let message = match self.messages.try_recv() {
+                Err(TryRecvError::Empty) => match self.queue.pop_front() {
+                    Some(arrival) => {
+                        self.waiting -= arrival.cost();
+                        self.reader.handle(&arrival);
+                        continue;
+                    }
+                    None => self.messages.blocking_recv(),
+                },
+                Err(TryRecvError::Lagged(missed)) => Err(RecvError::Lagged(missed)),
+                Err(TryRecvError::Closed) => Err(RecvError::Closed),
+                Ok(message) => Ok(message),
+            };
+            match message {
+                Ok(message) => self.keep(message, &counters),
+                Err(RecvError::Lagged(missed)) => {
+                    counters.lagged.increment(missed);
+                    tracing::warn!(
+                        missed,
+                        "messages of the backplane were lost: the pod is too slow"
+                    );
+                }
+                Err(RecvError::Closed) => return,
+            }
+        }
+    }
+
+    fn keep(&mut self, message: Message, counters: &Counters) {
+        let payload = match message.value {
+            Value::Bytes(bytes) => bytes,
+            Value::String(text) => text.into_inner(),
+            _ => return,
+        };
+        match self.reader.sort(&message.channel, &payload) {
+            Verdict::Wanted => {}
+            Verdict::Unwanted => return counters.unwanted.increment(1),
+            Verdict::Done => return,
+        }
+        let arrival = Arrival { channel: message.channel.to_string(), payload };
+        if self.waiting + arrival.cost() > self.limit {
+            return counters.full.increment(1);
+        }
+        counters.wanted.increment(1);
+        self.waiting += arrival.cost();
+        self.queue.push_back(arrival);
+    }
 }
 
 /// Looked up once: this is on the way of every message.

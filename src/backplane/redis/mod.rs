@@ -30,9 +30,9 @@ use crate::config;
 use connections::Connections;
 pub use connections::SetupError;
 pub use health::{Health, Link};
-pub use inbox::{Arrival, Verdict};
+pub use inbox::Arrival;
+use inbox::Verdict;
 pub use outbox::{Outbox, PublishError};
-pub use queue::Receiver;
 use subscriptions::Subscriptions;
 pub use subscriptions::{Changes, Subscribed, Wishes};
 
@@ -78,28 +78,21 @@ impl Redis {
         self.connections.clustered
     }
 
-    /// Connects, and stays connected for as long as the answer lives. Messages come out of the queue.
+    /// Connects, and stays connected for as long as the answer lives. Messages go to the listener.
     pub fn start(
         self: &Arc<Self>,
         pod: &str,
         wishes: impl Wishes,
-        sort: impl Fn(&str) -> bool + Send + 'static,
-    ) -> (Receiver<Arrival>, JoinSet<()>) {
+        listener: impl Listener,
+    ) -> JoinSet<()> {
         let messages = self.connections.subscribe.message_rx();
         let own = format!("{}-pulse#{pod}", self.settings.key_prefix);
         let pulses: Vec<_> = [own].into_iter().chain(wishes.echo()).collect();
         self.health.expect_pulses(pulses.len());
         // A pod is started once.
         let _ = self.pulses.set(pulses.clone());
-        let health = self.health.clone();
-        let queue = inbox::read(messages, self.settings.receive_queue, move |channel, payload| {
-            if let Some(way) = pulses.iter().position(|pulses| pulses == channel) {
-                let number = std::str::from_utf8(payload).ok().and_then(|text| text.parse().ok());
-                number.into_iter().for_each(|number| health.pulse(way, number));
-                return Verdict::Done;
-            }
-            if sort(channel) { Verdict::Wanted } else { Verdict::Unwanted }
-        });
+        let reader = Sorter { pulses, health: self.health.clone(), listener };
+        inbox::start(messages, self.settings.receive_queue, reader);
 
         let mut tasks = JoinSet::new();
         if let Some(sender) = self.sender.lock().take() {
@@ -116,7 +109,7 @@ impl Redis {
             tasks.spawn(self.clone().follow_slots());
         }
         self.connections.connect(pod, &mut tasks);
-        (queue, tasks)
+        tasks
     }
 
     /// Subscribes on each new connection, and follows the rooms in between.
@@ -230,6 +223,36 @@ impl Redis {
             }
         }
         self.connections.close(patience).await;
+    }
+}
+
+/// Who messages of other servers are for.
+pub trait Listener: Send + 'static {
+    /// Whether a message may be for this pod, by the name of its channel. It must be quick.
+    fn wants(&self, channel: &str) -> bool;
+    /// Handles one. They come in order.
+    fn handle(&self, arrival: &Arrival);
+}
+
+/// Takes the pulses out.
+struct Sorter<L> {
+    pulses: Vec<String>,
+    health: Arc<Health>,
+    listener: L,
+}
+
+impl<L: Listener> inbox::Reader for Sorter<L> {
+    fn sort(&self, channel: &str, payload: &[u8]) -> Verdict {
+        if let Some(way) = self.pulses.iter().position(|pulses| pulses == channel) {
+            let number = std::str::from_utf8(payload).ok().and_then(|text| text.parse().ok());
+            number.into_iter().for_each(|number| self.health.pulse(way, number));
+            return Verdict::Done;
+        }
+        if self.listener.wants(channel) { Verdict::Wanted } else { Verdict::Unwanted }
+    }
+
+    fn handle(&self, arrival: &Arrival) {
+        self.listener.handle(arrival);
     }
 }
 

@@ -14,6 +14,11 @@ const OVERHEAD: usize = 128;
 pub trait Sizable {
     /// Its bytes.
     fn size(&self) -> usize;
+
+    /// What it costs to keep it, about.
+    fn cost(&self) -> usize {
+        self.size() + OVERHEAD
+    }
 }
 
 /// The way in.
@@ -47,7 +52,7 @@ pub fn queue<T: Sizable>(limit: usize) -> (Sender<T>, Receiver<T>) {
 impl<T: Sizable> Sender<T> {
     /// Puts an item in, if it fits.
     pub fn send(&self, item: T) -> Result<(), Full> {
-        let cost = cost(&item);
+        let cost = item.cost();
         if self.waiting.fetch_add(cost, Ordering::Relaxed) + cost > self.limit {
             self.waiting.fetch_sub(cost, Ordering::Relaxed);
             return Err(Full);
@@ -67,13 +72,9 @@ impl<T: Sizable> Receiver<T> {
 
     /// These are done with.
     pub fn settled(&self, items: &[T]) {
-        let cost: usize = items.iter().map(cost).sum();
+        let cost: usize = items.iter().map(Sizable::cost).sum();
         self.waiting.fetch_sub(cost, Ordering::Relaxed);
     }
-}
-
-fn cost(item: &impl Sizable) -> usize {
-    item.size() + OVERHEAD
 }
 
 #[cfg(test)]
