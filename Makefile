@@ -60,9 +60,16 @@ deny: install-cargo-deny ## Licences, banned crates and sources of all dependenc
 advisories: install-cargo-deny ## Known vulnerabilities of all dependencies (fetches the database)
 	cargo deny check advisories
 
-bench: ## Idle memory and connect time, with plain socketioxide in the same run
+bench: peers ## Memory, connect time, and two pods in a cluster, with their peers in the same run (half an hour, on an idle machine)
 	cargo build --release --locked --workspace
 	target/release/roomcast-load
+
+bench-wire: ## What it costs to write and read a message between pods
+	cargo bench --locked -p roomcast-load --bench wire
+
+peers:
+	@.ci/install rust node redis
+	npm ci --prefix load/peers --silent --no-audit --no-fund
 
 bench-allocators: ## The same for each allocator (builds the release three times)
 	load/allocators
@@ -74,4 +81,4 @@ install-%:
 	@.ci/install $*
 
 clean: ## Remove what was built and installed here
-	rm -rf target .tools artifacts tests/js/node_modules src/demo/node_modules
+	rm -rf target .tools artifacts tests/js/node_modules src/demo/node_modules load/peers/node_modules
