@@ -6,6 +6,7 @@
 
 mod cluster;
 mod delivery;
+mod emit;
 mod local;
 pub mod measured;
 mod members;
@@ -32,11 +33,11 @@ use cluster::{Cluster, local_answers};
 use delivery::{handles, report_dropped};
 use members::Members;
 use namespaces::Namespaces;
-use redis::Subscribed;
 use wire::{Broadcast, Format, Message};
 
 pub use cluster::{Answered, ClientAnswers, ClusterError, PodRecord, Pods, ServerSide};
 pub(crate) use delivery::count_dropped;
+pub use emit::{Emit, Joined, Source, Target};
 pub use local::Adapter;
 pub use members::Occupant;
 pub use payload::EncodeError;
@@ -54,45 +55,6 @@ pub struct Backplane {
     format: Format,
     /// The other pods; none for a pod on its own.
     cluster: Option<Arc<Cluster>>,
-}
-
-/// Who asked for an emit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
-    /// A client whose event is relayed.
-    Client,
-    /// The HTTP API.
-    Api,
-    /// A handler of a Rust program.
-    Handler,
-    /// Another server, or an emitter.
-    Backplane,
-}
-
-/// Sockets of a namespace.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Target {
-    /// Rooms (or socket ids) whose members are meant. Empty: every socket of the namespace.
-    pub rooms: Vec<String>,
-    /// Rooms (or socket ids) whose members are not.
-    pub except: Vec<String>,
-}
-
-/// An event, and the sockets it is for.
-#[derive(Debug, Clone)]
-pub struct Emit {
-    /// The event: its name and arguments, as the parser of the pod writes them.
-    pub payload: Value,
-    /// Who gets it.
-    pub target: Target,
-    /// The socket that it comes from, which does not get it.
-    pub from: Option<Sid>,
-    /// May be dropped for a client that is not ready for it.
-    pub volatile: bool,
-    /// Who asked for it.
-    pub source: Source,
-    /// W3C trace context of what caused it.
-    pub traceparent: Option<String>,
 }
 
 /// The namespace of an emit does not exist.
@@ -393,44 +355,6 @@ impl Backplane {
         arguments: Option<&RawValue>,
     ) -> Result<Value, EncodeError> {
         payload::encode_raw(self.format, event, arguments)
-    }
-}
-
-/// A socket has joined rooms on this pod.
-#[must_use]
-pub struct Joined {
-    subscribed: Option<Subscribed>,
-    patience: Duration,
-}
-
-impl Joined {
-    /// Whether there is nothing to wait for.
-    pub fn is_settled(&self) -> bool {
-        self.subscribed.is_none()
-    }
-
-    /// Waits until what other servers send to the rooms reaches this pod. Not for ever: without Redis,
-    /// the rooms work among the sockets of this pod.
-    pub async fn settled(self) {
-        if let Some(subscribed) = self.subscribed {
-            let _ = tokio::time::timeout(self.patience, subscribed.wait()).await;
-        }
-    }
-}
-
-impl Emit {
-    /// As other servers are told.
-    fn message(&self) -> Message {
-        let mut target = self.target.clone();
-        // A socket is also a room, of which it alone is a member.
-        target.except.extend(self.from.map(|socket| socket.to_string()));
-        Message::Broadcast(Broadcast {
-            payload: self.payload.clone(),
-            target,
-            volatile: self.volatile,
-            ask: None,
-            meta: Cluster::stamp(self.traceparent.clone()),
-        })
     }
 }
 

@@ -3,14 +3,17 @@
 //! Channels, with `P` for the prefix and `N` for the namespace: `P#N#` for most, `P#N#id#` for answers to
 //! one server, `P#N#room#` for broadcasts to one room.
 
+mod data;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json, value::RawValue};
 
+use self::data::{Data, kind, msgpack_ack};
 use super::{
-    Address, Answer, Argument, Ask, Broadcast, Format, Incoming, Message, Meta, Outgoing,
-    RemoteSocket, WireError, document,
-    envelope::{Name, Options},
+    Address, Answer, Ask, Broadcast, Format, Incoming, Message, Meta, Outgoing, WireError,
+    document,
+    envelope::Options,
     payload::as_json,
     split_address,
     write::{write_document, write_event_packet, write_map, write_number, write_text},
@@ -19,22 +22,6 @@ use crate::{
     backplane::transcode::{Reader, Token},
     config::SubscriptionMode,
 };
-
-/// Types of messages (`MessageType` of `socket.io-adapter`).
-mod kind {
-    pub const BROADCAST: u64 = 3;
-    pub const SOCKETS_JOIN: u64 = 4;
-    pub const SOCKETS_LEAVE: u64 = 5;
-    pub const DISCONNECT_SOCKETS: u64 = 6;
-    pub const FETCH_SOCKETS: u64 = 7;
-    pub const FETCH_SOCKETS_RESPONSE: u64 = 8;
-    pub const SERVER_SIDE_EMIT: u64 = 9;
-    pub const SERVER_SIDE_EMIT_RESPONSE: u64 = 10;
-    pub const BROADCAST_CLIENT_COUNT: u64 = 11;
-    pub const BROADCAST_ACK: u64 = 12;
-    /// Heartbeats and goodbyes, which these adapters do not use.
-    pub const IGNORED: [u64; 3] = [1, 2, 13];
-}
 
 /// How Node tells the room of a socket's own id from others: by its length.
 const NODE_ID_LENGTH: usize = 20;
@@ -401,77 +388,4 @@ impl Sharded {
 enum Encoded {
     Json(u64, Json),
     Msgpack(u64, Vec<u8>),
-}
-
-/// `data` of all types.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Data<'a> {
-    #[serde(default)]
-    opts: Options<'static>,
-    rooms: Option<Vec<Name>>,
-    #[serde(default)]
-    close: bool,
-    request_id: Option<String>,
-    #[serde(borrow)]
-    packet: Option<&'a RawValue>,
-    sockets: Option<Vec<RemoteSocket>>,
-    client_count: Option<u64>,
-}
-
-impl Data<'_> {
-    fn into_message(self, kind: u64) -> Result<Message, WireError> {
-        let target = self.opts.into_target();
-        let rooms =
-            || -> Vec<String> { self.rooms.into_iter().flatten().map(|Name(name)| name).collect() };
-        let question = self.request_id.clone().ok_or(WireError::Missing("requestId"));
-        Ok(match kind {
-            kind::SOCKETS_JOIN => Message::Join { target, rooms: rooms() },
-            kind::SOCKETS_LEAVE => Message::Leave { target, rooms: rooms() },
-            kind::DISCONNECT_SOCKETS => Message::Disconnect { target, close: self.close },
-            kind::FETCH_SOCKETS => Message::FetchSockets { question: question?, target },
-            kind::SERVER_SIDE_EMIT => Message::ServerSideEmit {
-                arguments: self
-                    .packet
-                    .map_or_else(|| Ok(Vec::new()), |packet| serde_json::from_str(packet.get()))?,
-                question: self.request_id,
-            },
-            kind::FETCH_SOCKETS_RESPONSE => Message::Answer {
-                question: question?,
-                answer: Answer::Sockets(self.sockets.unwrap_or_default()),
-            },
-            kind::SERVER_SIDE_EMIT_RESPONSE => {
-                Message::Answer {
-                    question: question?,
-                    answer: Answer::ServerSide(self.packet.map_or_else(
-                        || Ok(Json::Null),
-                        |value| serde_json::from_str(value.get()),
-                    )?),
-                }
-            }
-            kind::BROADCAST_CLIENT_COUNT => Message::Answer {
-                question: question?,
-                answer: Answer::AckCount(self.client_count.unwrap_or_default()),
-            },
-            kind::BROADCAST_ACK => Message::Answer {
-                question: question?,
-                answer: Answer::Ack(self.packet.map_or_else(Argument::null, Argument::from_json)),
-            },
-            other => return Err(WireError::UnknownType(other)),
-        })
-    }
-}
-
-fn msgpack_ack(payload: &Bytes, data: std::ops::Range<usize>) -> Result<Message, WireError> {
-    let mut reader = Reader::part(payload, data)?;
-    let (mut question, mut argument) = (None, Argument::null());
-    for _ in 0..reader.read_map_len()? {
-        match (reader.read_str()?, reader.peek()?) {
-            ("requestId", Token::Text(_)) => question = Some(reader.read_str()?.to_owned()),
-            ("packet", _) => argument = Argument::from_msgpack(payload, reader.skip_value()?)?,
-            _ => reader.skip_value().map(drop)?,
-        }
-    }
-    let question = question.ok_or(WireError::Missing("requestId"))?;
-    Ok(Message::Answer { question, answer: Answer::Ack(argument) })
 }
