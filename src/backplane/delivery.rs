@@ -1,4 +1,4 @@
-//! What is counted of an emit.
+//! The way of an event into the queues of this pod's sockets, and what is counted of it.
 
 use std::{
     sync::LazyLock,
@@ -7,9 +7,9 @@ use std::{
 
 use metrics::{Counter, Histogram, counter, histogram};
 use parking_lot::Mutex;
-use socketioxide_core::adapter::errors::SocketError;
+use socketioxide_core::{Sid, Value, adapter::errors::SocketError};
 
-use super::Source;
+use super::{Source, Target, members::Members};
 use crate::telemetry::metrics::{EMIT_DURATION, EMITS, PACKETS_DROPPED};
 
 /// The metrics of an emit, looked up once: this is on the way of every message.
@@ -32,9 +32,27 @@ pub(super) fn handles(source: Source) -> &'static (Counter, Histogram) {
     }
 }
 
+/// Puts an event in the queues of this pod's sockets, and counts it, whoever asked for it.
+pub(super) fn deliver(
+    members: &Members,
+    payload: Value,
+    target: &Target,
+    from: Option<Sid>,
+    volatile: bool,
+    source: Source,
+) {
+    let begun = Instant::now();
+    if let Err(errors) = members.emit(payload, target, from, volatile) {
+        report_dropped(members.local.path(), &errors);
+    }
+    let (emits, duration) = handles(source);
+    emits.increment(1);
+    duration.record(begun.elapsed());
+}
+
 /// Gap: a broadcast says how many sockets it could not reach, not which (no upstream issue was found).
 /// So they are counted here, and end by `limits.write_timeout`.
-pub(super) fn report_dropped(namespace: &str, errors: &[SocketError]) {
+fn report_dropped(namespace: &str, errors: &[SocketError]) {
     errors.iter().for_each(count_dropped);
     let full =
         errors.iter().filter(|error| matches!(error, SocketError::InternalChannelFull)).count();

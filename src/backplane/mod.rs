@@ -19,7 +19,7 @@ mod wire;
 use std::{
     collections::BTreeSet,
     sync::{Arc, Weak},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use serde::Serialize;
@@ -30,8 +30,7 @@ use tokio::task::JoinSet;
 
 use crate::config;
 use cluster::{Cluster, local_answers};
-use delivery::{handles, report_dropped};
-use members::Members;
+use delivery::{deliver, handles};
 use namespaces::Namespaces;
 use wire::{Broadcast, Format, Message};
 
@@ -116,7 +115,7 @@ impl Backplane {
         {
             tracing::debug!(%error, "an emit did not go to other pods");
         }
-        deliver(&members, emit);
+        deliver(&members, emit.payload, &emit.target, emit.from, emit.volatile, emit.source);
         Ok(())
     }
 
@@ -127,7 +126,7 @@ impl Backplane {
         if let Some(cluster) = self.cluster() {
             cluster.tell(namespace, &emit.message()).await?;
         }
-        deliver(&members, emit);
+        deliver(&members, emit.payload, &emit.target, emit.from, emit.volatile, emit.source);
         Ok(())
     }
 
@@ -356,18 +355,6 @@ impl Backplane {
     ) -> Result<Value, EncodeError> {
         payload::encode_raw(self.format, event, arguments)
     }
-}
-
-/// Puts an emit in the queues of this pod's sockets.
-fn deliver(members: &Members, emit: Emit) {
-    let begun = Instant::now();
-    let Emit { payload, target, from, volatile, source, .. } = emit;
-    if let Err(errors) = members.emit(payload, &target, from, volatile) {
-        report_dropped(members.local.path(), &errors);
-    }
-    let (emits, duration) = handles(source);
-    emits.increment(1);
-    duration.record(begun.elapsed());
 }
 
 /// The answer of a pod on its own.

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use serde::Deserialize;
-
 use url::Url;
 
 use super::{Problem, Secret, values};

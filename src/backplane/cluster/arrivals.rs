@@ -2,7 +2,7 @@
 
 use std::{
     sync::Arc,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use futures_util::StreamExt;
@@ -13,7 +13,7 @@ use super::Cluster;
 use crate::{
     backplane::{
         Source, Target,
-        delivery::{handles, report_dropped},
+        delivery::deliver,
         members::{Acks, Members},
         redis::{Arrival, Listener},
         wire::{Answer, Argument, Broadcast, Incoming, Message, Meta, RemoteSocket},
@@ -166,14 +166,8 @@ pub(in crate::backplane) fn describe(
 }
 
 fn emit(members: &Members, broadcast: Broadcast, latency: &Histogram) {
-    let begun = Instant::now();
     let Broadcast { payload, target, volatile, meta, .. } = broadcast;
-    if let Err(errors) = members.emit(payload, &target, None, volatile) {
-        report_dropped(members.local.path(), &errors);
-    }
-    let (emits, duration) = handles(Source::Backplane);
-    emits.increment(1);
-    duration.record(begun.elapsed());
+    deliver(members, payload, &target, None, volatile, Source::Backplane);
     if let Some(meta) = meta {
         latency.record(age(&meta));
         if let Some(traceparent) = meta.traceparent {
