@@ -77,7 +77,7 @@ fn rate(args: &Args, level: i32) -> f64 {
 impl Climber {
     fn start(kind: Kind, mode: Mode, args: &Args) -> io::Result<Self> {
         let climb = Climb { kind, mode, steps: Vec::new(), held: None, obstacle: String::new() };
-        Ok(Self { climb, trial: Some(Trial::start(kind, mode, args)?) })
+        Ok(Self { climb, trial: Some(Trial::start(kind, mode, args, 0)?) })
     }
 
     /// One step up; if that fails, back to the highest that is held for longer.
@@ -121,7 +121,7 @@ impl Climber {
     fn restart(&mut self, level: i32, args: &Args) -> io::Result<()> {
         // The old one makes room before the new one starts.
         self.trial = None;
-        let mut trial = Trial::start(self.climb.kind, self.climb.mode, args)?;
+        let mut trial = Trial::start(self.climb.kind, self.climb.mode, args, 0)?;
         trial.run(Publisher::Replay, rate(args, level) / 2.0, WARM_UP)?;
         self.trial = Some(trial);
         Ok(())

@@ -19,6 +19,8 @@ use crate::{peer::Peer, processors};
 
 /// Pods in a cluster.
 const PODS: usize = 2;
+/// Messages a second of a rehearsal.
+const REHEARSAL_RATE: f64 = 20_000.0;
 /// Longest wait until every listener has been reached for the first time.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// What has not come when nothing has come for so long is lost.
@@ -49,14 +51,16 @@ pub enum Publisher {
 }
 
 impl Trial {
-    /// Starts everything, and waits until each listener has got a message.
-    pub fn start(kind: Kind, mode: Mode, args: &Args) -> io::Result<Self> {
+    /// Starts everything, and waits until each listener has got a message. Before that, the emitter
+    /// publishes so many messages that nobody gets.
+    pub fn start(kind: Kind, mode: Mode, args: &Args, rehearsal: u64) -> io::Result<Self> {
         let redis = Redis::start()?;
+        let mut emitter = Emitter::start(mode, &redis, args.rooms)?;
+        emitter.publish(Order { run: 0, rate: REHEARSAL_RATE, total: rehearsal })?;
         let pods: Vec<_> =
             (0..PODS).map(|_| kind.start(mode, &redis)).collect::<io::Result<_>>()?;
         let addresses: Vec<_> = pods.iter().map(|pod| pod.address).collect();
         let audience = Audience::gather(&addresses, args.connections, args.rooms)?;
-        let mut emitter = Emitter::start(mode, &redis, args.rooms)?;
         let replay = Replay::record(&mut emitter, mode, &redis, args.rooms)?;
         let breath = Duration::from_millis(args.breath.into());
         let mut trial = Self { kind, mode, audience, emitter, replay, pods, redis, breath, run: 0 };
