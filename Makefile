@@ -5,7 +5,7 @@ TOOLS := $(CURDIR)/.tools
 export PATH := $(TOOLS)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fmt test-rust test-js test-faults test-chart test-image deny advisories bench bench-wire bench-allocators doc clean binaries node-modules peers
+.PHONY: help demo test lint fmt test-rust test-js test-edge test-faults test-chart test-image deny advisories bench bench-wire bench-allocators doc clean binaries node-modules peers
 
 help: ## List the chores
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,7 +16,7 @@ demo: ## Run a pod with a chat page on http://127.0.0.1:3000
 	cargo run --quiet --bin roomcast -- demo
 
 test: ## Prove everything: lints, Rust, stock clients, a browser, the chart, licences
-	@.ci/install rust node chromium redis python openssl
+	@.ci/install rust node chromium redis python openssl haproxy nginx
 	@$(MAKE) --no-print-directory -j3 --output-sync=target test-faults test-chart deny
 	@echo "all of it passes"
 
@@ -35,8 +35,11 @@ test-rust: lint ## Unit tests, and the binary from outside
 test-js: binaries node-modules ## Stock clients, a browser, Node servers and emitters against real pods
 	cd tests/js && timeout 900 node --test --test-concurrency=2 --test-reporter=spec *.test.mjs
 
+test-edge: test-js ## Three pods behind haproxy and nginx, without affinity: routing, pods that go, drains
+	cd tests/js && timeout 900 node --test --test-reporter=spec edge/*.test.mjs
+
 # After the others: what it counts as late depends on having the processors.
-test-faults: test-js ## Redis killed, frozen, failed over, cut off: what is lost, and whether pods heal
+test-faults: test-edge ## Redis killed, frozen, failed over, cut off: what is lost, and whether pods heal
 	cd tests/js && timeout 600 node --test --test-reporter=spec faults/*.test.mjs
 
 test-chart: binaries node-modules install-helm ## Lint and render the Helm chart, and check what it configures

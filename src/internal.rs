@@ -1,5 +1,7 @@
 //! The internal listener: probes, metrics, and the API.
 
+use std::sync::Arc;
+
 use axum::{Json, Router, extract::State, response::IntoResponse, routing::get};
 use http::{StatusCode, header};
 
@@ -25,6 +27,8 @@ pub struct Readiness {
     pub backplane: Backplane,
     /// Whether a pod that is cut off from the others is ready.
     pub when_away: bool,
+    /// Whether the pods of the cluster can open each other's session ids.
+    pub agreed: Arc<dyn Fn() -> bool + Send + Sync>,
 }
 
 impl Readiness {
@@ -32,6 +36,7 @@ impl Readiness {
     fn now(&self) -> (bool, String) {
         let phase = self.lifecycle.phase();
         let (linked, link) = match self.backplane.link() {
+            Some(Link::Up) if !(self.agreed)() => (false, ", meeting the other pods"),
             None | Some(Link::Up) => (true, ""),
             Some(Link::Starting) => (false, ", waiting for the backplane"),
             Some(Link::Away) => (self.when_away, ", cut off from the backplane"),

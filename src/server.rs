@@ -3,7 +3,10 @@
 use std::{
     future::Future,
     net::SocketAddr,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -14,10 +17,10 @@ use socketioxide_core::Sid;
 use tokio::time::timeout;
 
 use crate::{
-    backplane::{Adapter, Backplane, Io, PodRecord, SetupError},
-    config::{Config, Parser, Transport},
+    backplane::{self, Adapter, Backplane, Io, PodRecord, SetupError},
+    config::{BackplaneKind, Config, Parser, Transport},
     drain::{self, Lifecycle, Outcome},
-    edge::{self, Edge, ListenError, Options, Sessions},
+    edge::{self, Edge, ListenError, Options, Seal, Sessions},
     gateway::{self, JwtKey, Namespace},
     internal::{self, Readiness},
     publish,
@@ -43,6 +46,9 @@ pub enum BuildError {
     /// The connections to the other pods cannot be set up.
     #[error(transparent)]
     Backplane(#[from] SetupError),
+    /// The system gives none, so that no secret can be made.
+    #[error("the system has no random numbers")]
+    NoRandomNumbers,
     /// The program collects metrics in a way of its own.
     #[error("metrics cannot be collected: {0}")]
     Metrics(#[from] RecorderError),
@@ -89,9 +95,14 @@ struct Identity {
     since: String,
     sessions: Arc<Sessions>,
     lifecycle: Lifecycle,
+    seal: Arc<Seal>,
+    /// Whether the pods agree on the secret of `seal` among themselves.
+    agrees: bool,
+    /// They have.
+    agreed: AtomicBool,
 }
 
-impl Identity {
+impl backplane::Pod for Identity {
     fn record(&self) -> PodRecord {
         let serving = self.lifecycle.accepts_sessions();
         PodRecord {
@@ -102,6 +113,15 @@ impl Identity {
             connections: self.sessions.open(),
             since: self.since.clone(),
         }
+    }
+
+    fn secret(&self) -> Option<String> {
+        self.agrees.then(|| self.seal.secret())
+    }
+
+    fn agreed(&self, secret: &str) {
+        self.seal.adopt(secret);
+        self.agreed.store(true, Ordering::Release);
     }
 }
 
@@ -147,8 +167,10 @@ impl Builder {
         let metrics = Metrics::install()?;
         let lifecycle = Lifecycle::default();
         let sessions = Arc::new(Sessions::default());
-        let pod = Sid::new().to_string();
-        let backplane = Backplane::new(&config.backplane, &pod, config.engine.parser)?;
+        let pod = Sid::new();
+        let secret = config.sessions.secret.expose();
+        let seal = Arc::new(Seal::new(pod, secret).map_err(|_| BuildError::NoRandomNumbers)?);
+        let backplane = Backplane::new(&config.backplane, pod.as_str(), config.engine.parser)?;
         let (socketio, io) =
             socketio(&config, backplane.clone()).build_with_inner_svc(edge::NoPage);
 
@@ -160,24 +182,39 @@ impl Builder {
             gateway::attach(&io, namespace, backplane.clone(), config.limits.clone(), key.clone());
         }
 
-        let edge = Edge::new(&config, socketio, sessions.clone(), lifecycle.clone());
+        let edge = Edge::new(
+            &config,
+            socketio,
+            sessions.clone(),
+            lifecycle.clone(),
+            seal.clone(),
+            backplane.clone(),
+        );
+        let agrees = secret.is_empty() && config.backplane.kind != BackplaneKind::None;
         let me = Arc::new(Identity {
-            id: pod,
+            seal,
+            agrees,
+            agreed: AtomicBool::new(!agrees),
+            id: pod.to_string(),
             address: OnceLock::new(),
             since: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
             sessions: sessions.clone(),
             lifecycle: lifecycle.clone(),
         });
         let record = me.clone();
-        let api = publish::router(backplane.clone(), &config, move || record.record());
+        let api =
+            publish::router(backplane.clone(), &config, move || backplane::Pod::record(&*record));
+        let agreed = me.clone();
         let readiness = Readiness {
+            agreed: Arc::new(move || agreed.agreed.load(Ordering::Acquire)),
             lifecycle: lifecycle.clone(),
             backplane: backplane.clone(),
             when_away: config.backplane.ready_when_away,
         };
         Ok(Server {
             public: edge::router(edge.clone(), &config, pages),
-            internal: internal::router(readiness, metrics.clone(), api),
+            internal: internal::router(readiness, metrics.clone(), api)
+                .merge(edge::pods(edge.clone())),
             pod: Pod { io, edge, sessions, lifecycle, metrics, backplane, me },
             config,
         })
@@ -269,8 +306,7 @@ impl Listening {
         // It is bound once.
         let _ = pod.me.address.set(address);
         // They end with the pod.
-        let me = pod.me.clone();
-        let mut chores = pod.backplane.start(move || me.record());
+        let mut chores = pod.backplane.start(pod.me.clone());
         chores.spawn(pod.metrics.clone().upkeep());
         chores.spawn(edge::give_back(pod.sessions.clone()));
         // Both listen to the end: the one to say 503, the other to tell how the drain goes.

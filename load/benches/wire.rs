@@ -25,7 +25,7 @@ fn events() -> [(&'static str, String); 3] {
     let small = json!(["chat", "room", {"id": 123_456, "name": "Ada Lovelace", "text": "The engine weaves algebraic patterns.", "at": 1_700_000_000_000_u64}]);
     let text = json!(["chat", "room", "lorem ipsum dolor ".repeat(16 * 1024 / 18)]);
     let rows: Vec<_> = (0..200)
-        .map(|n| json!({"id": n, "name": format!("row {n}"), "price": f64::from(n) * 1.25, "on": n % 2 == 0}))
+        .map(|n| json!({"id": n, "name": format!("row {n}"), "price": f64::from(n) * 1.25 + 0.1, "on": n % 2 == 0}))
         .collect();
     [
         ("small", small.to_string()),
@@ -41,7 +41,7 @@ fn roomcast(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, codec: &Codec,
         bencher.iter(|| codec.encode(black_box(kept.clone())));
     });
     let (channel, message) = codec.encode(value());
-    assert_eq!(codec.decode(&channel, &message), Some(value()), "it comes out as it went in");
+    assert!(codec.decode(&channel, &message) == Some(value()), "it comes out as it went in");
     group.bench_function(format!("{name}/decode"), |bencher| {
         bencher.iter(|| codec.decode(black_box(&channel), black_box(&message)));
     });
@@ -52,8 +52,9 @@ fn socketioxide_redis(group: &mut BenchmarkGroup<'_, WallTime>, event: &str) {
     let mut options = BroadcastOptions::default();
     options.add_flag(BroadcastFlags::Broadcast);
     options.rooms.push("room".into());
+    let sender = Uid::new();
     let encode = || {
-        let request = RequestOut::new(Uid::ZERO, RequestTypeOut::Broadcast(&packet), &options);
+        let request = RequestOut::new(sender, RequestTypeOut::Broadcast(&packet), &options);
         rmp_serde::to_vec(&request).expect("it can be written")
     };
     group.bench_function("socketioxide-redis/encode", |bencher| {

@@ -34,7 +34,7 @@ use delivery::{deliver, handles};
 use namespaces::Namespaces;
 use wire::{Broadcast, Format, Message};
 
-pub use cluster::{Answered, ClientAnswers, ClusterError, PodRecord, Pods, ServerSide};
+pub use cluster::{Answered, ClientAnswers, ClusterError, Pod, PodRecord, Pods, ServerSide};
 pub(crate) use delivery::count_dropped;
 pub use emit::{Emit, Joined, Source, Target};
 pub use local::Adapter;
@@ -84,9 +84,14 @@ impl Backplane {
         Ok(Self { namespaces, format, cluster: cluster.map(Arc::new) })
     }
 
-    /// Joins the cluster, for as long as the answer lives. `record` is asked what this pod is like.
-    pub fn start(&self, record: impl Fn() -> PodRecord + Send + 'static) -> JoinSet<()> {
-        self.cluster().map_or_else(JoinSet::new, |cluster| cluster.start(record))
+    /// Joins the cluster, for as long as the answer lives. `pod` is asked what this pod is like.
+    pub fn start(&self, pod: Arc<dyn Pod>) -> JoinSet<()> {
+        self.cluster().map_or_else(JoinSet::new, |cluster| cluster.start(pod))
+    }
+
+    /// Another pod of the cluster, by its id.
+    pub async fn pod(&self, id: &str) -> Option<PodRecord> {
+        self.cluster()?.pod(id).await
     }
 
     /// Leaves it.

@@ -11,6 +11,8 @@ use super::{AuthPolicy, BackplaneKind, Config, Problem, Secret};
 const KEEPALIVE: std::ops::RangeInclusive<u64> = 1..=32767;
 /// Shortest API key that is not warned of.
 const API_KEY_LENGTH: usize = 16;
+/// Shortest secret for session ids.
+const SESSION_SECRET_LENGTH: usize = 32;
 /// Shortest secret for HS256 that is not warned of: as long as its hash.
 const JWT_SECRET_LENGTH: usize = 32;
 
@@ -47,7 +49,9 @@ fn read_secret_files(config: &mut Config, problems: &mut Vec<Problem>) {
     let jwt = read("auth.jwt.secret_file", &config.auth.jwt.secret_file);
     let url = read("backplane.url_file", &config.backplane.url_file);
     let password = read("backplane.password_file", &config.backplane.password_file);
+    let sessions = read("sessions.secret_file", &config.sessions.secret_file);
     for (key, secret, file, text) in [
+        ("sessions.secret", &mut config.sessions.secret, &config.sessions.secret_file, sessions),
         ("auth.jwt.secret", &mut config.auth.jwt.secret, &config.auth.jwt.secret_file, jwt),
         ("backplane.url", &mut config.backplane.url, &config.backplane.url_file, url),
         (
@@ -121,13 +125,14 @@ fn is_origin(text: &str) -> bool {
 }
 
 fn check_engine(config: &Config, problems: &mut Vec<Problem>) {
-    let positive: [(&str, Duration); 9] = [
+    let positive: [(&str, Duration); 10] = [
         ("engine.ping_interval", config.engine.ping_interval),
         ("engine.ping_timeout", config.engine.ping_timeout),
         ("engine.upgrade_timeout", config.engine.upgrade_timeout),
         ("engine.connect_timeout", config.engine.connect_timeout),
         ("public.request_timeout", config.public.request_timeout),
         ("limits.write_timeout", config.limits.write_timeout),
+        ("sessions.forward_timeout", config.sessions.forward_timeout),
         ("backplane.request_timeout", config.backplane.request_timeout),
         ("backplane.timeout", config.backplane.timeout),
         ("backplane.heartbeat", config.backplane.heartbeat),
@@ -169,6 +174,14 @@ fn check_secrets(config: &Config, problems: &mut Vec<Problem>) {
     if config.api.keys.iter().any(|key| key.is_empty() || !sendable(key)) {
         let remedy = "a key is visible ASCII without spaces; `openssl rand -hex 24` makes one";
         problems.push(Problem::hidden("api.keys", remedy));
+    }
+    let secret = config.sessions.secret.expose();
+    if !secret.is_empty() && secret.len() < SESSION_SECRET_LENGTH {
+        let remedy = format!(
+            "less than {SESSION_SECRET_LENGTH} bytes can be guessed; `openssl rand -hex 32` makes enough, \
+             and without one the pods agree on one"
+        );
+        problems.push(Problem::hidden("sessions.secret", remedy));
     }
 }
 

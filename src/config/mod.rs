@@ -27,6 +27,8 @@ pub struct Config {
     pub internal: Internal,
     /// Engine.IO.
     pub engine: Engine,
+    /// How requests find the pod that has their session.
+    pub sessions: Sessions,
     /// What a client can send at most.
     pub limits: Limits,
     /// The HTTP API.
@@ -138,6 +140,19 @@ pub enum Parser {
     Json,
     /// `socket.io-msgpack-parser`.
     Msgpack,
+}
+
+/// How requests find the pod that has their session.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sessions {
+    /// Seals session ids; that of `secret_file` is put here when loaded. Empty for one that the pods agree on.
+    pub secret: Secret,
+    /// A file with the secret; empty for none.
+    pub secret_file: String,
+    /// Longest wait for another pod to take a request.
+    #[serde(deserialize_with = "values::duration")]
+    pub forward_timeout: Duration,
 }
 
 /// What a client can send at most.

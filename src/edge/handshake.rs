@@ -7,7 +7,7 @@ use axum::{
     Json,
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use metrics::counter;
 use serde_json::json;
 use socketioxide_core::Sid;
@@ -19,12 +19,12 @@ use crate::{
 
 /// A request that makes sense so far.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Handshake {
+pub(super) struct Handshake<'a> {
     pub transport: Transport,
     /// Whether it speaks Engine.IO v3.
     pub eio3: bool,
-    /// The session that the request belongs to; none opens a new one.
-    pub sid: Option<Sid>,
+    /// The id of the session that the request belongs to, as the client knows it; none opens a new one.
+    pub session: Option<&'a str>,
 }
 
 /// Why a request is not served.
@@ -41,6 +41,8 @@ pub(super) enum Refusal {
     PayloadTooLarge,
     /// The body of a request did not come in time.
     RequestTimeout,
+    /// Who forwards a request is no pod of this cluster.
+    PodUnauthenticated,
 }
 
 impl Refusal {
@@ -55,6 +57,7 @@ impl Refusal {
             Self::Draining => "draining",
             Self::PayloadTooLarge => "payload_too_large",
             Self::RequestTimeout => "request_timeout",
+            Self::PodUnauthenticated => "pod_unauthenticated",
         }
     }
 
@@ -66,7 +69,10 @@ impl Refusal {
             Self::BadHandshakeMethod => Some((2, "Bad handshake method")),
             Self::BadRequest => Some((3, "Bad request")),
             Self::UnsupportedProtocol => Some((5, "Unsupported protocol version")),
-            Self::Draining | Self::PayloadTooLarge | Self::RequestTimeout => None,
+            Self::Draining
+            | Self::PayloadTooLarge
+            | Self::RequestTimeout
+            | Self::PodUnauthenticated => None,
         }
     }
 }
@@ -85,6 +91,9 @@ impl IntoResponse for Refusal {
             Self::RequestTimeout => {
                 (StatusCode::REQUEST_TIMEOUT, "the body did not come within public.request_timeout")
             }
+            Self::PodUnauthenticated => {
+                (StatusCode::FORBIDDEN, "only pods of this cluster may forward requests")
+            }
             _ => (StatusCode::SERVICE_UNAVAILABLE, "this pod is about to end; try again"),
         };
         let body = Json(crate::error_body(self.label(), message));
@@ -102,11 +111,12 @@ pub(super) fn count_refused(code: &'static str) {
     counter!(REQUESTS_REFUSED.name, "code" => code).increment(1);
 }
 
-impl Handshake {
-    /// Reads a request, in the order of checks of the `engine.io` package.
+impl<'a> Handshake<'a> {
+    /// Reads a request, in the order of checks of the `engine.io` package, but for the session: whether
+    /// it is known is not known here.
     pub fn parse(
         method: &Method,
-        query: &str,
+        query: &'a str,
         upgrade: bool,
         engine: &Engine,
     ) -> Result<Self, Refusal> {
@@ -118,11 +128,8 @@ impl Handshake {
         if !engine.transports.contains(&transport) {
             return Err(Refusal::TransportUnknown);
         }
-        let sid = match parameter(query, "sid") {
-            Some(sid) => Some(sid.parse().map_err(|_| Refusal::SessionUnknown)?),
-            None => None,
-        };
-        if sid.is_none() && method != Method::GET {
+        let session = parameter(query, "sid");
+        if session.is_none() && method != Method::GET {
             return Err(Refusal::BadHandshakeMethod);
         }
         let eio3 = match parameter(query, "EIO") {
@@ -137,13 +144,33 @@ impl Handshake {
         if !allowed {
             return Err(Refusal::BadRequest);
         }
-        Ok(Self { transport, eio3, sid })
+        Ok(Self { transport, eio3, session })
     }
 }
 
 /// The first value of a query parameter, as it is written: Engine.IO's need no decoding.
 fn parameter<'a>(query: &'a str, name: &str) -> Option<&'a str> {
     query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+}
+
+/// The address of a request as socketioxide knows it, in memory of its own: with its own id of the session
+/// in place of the client's.
+pub(super) fn local_uri(path: &str, query: &str, sid: Option<Sid>) -> Result<Uri, Refusal> {
+    let mut uri = format!("{path}/?");
+    for pair in query.split('&').filter(|pair| !pair.starts_with("sid=")) {
+        uri.push_str(pair);
+        uri.push('&');
+    }
+    match sid {
+        Some(sid) => {
+            uri.push_str("sid=");
+            uri.push_str(sid.as_str());
+        }
+        None => {
+            uri.pop();
+        }
+    }
+    uri.parse().map_err(|_| Refusal::BadRequest)
 }
 
 /// The key of a WebSocket handshake (RFC 6455, section 4.2.1); `None` if this is no such request.
@@ -165,10 +192,12 @@ pub(super) fn websocket_key(headers: &HeaderMap) -> Option<&HeaderValue> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
     use crate::config::Config;
 
-    fn parse(method: &Method, query: &str, upgrade: bool) -> Result<Handshake, Refusal> {
+    fn parse<'a>(method: &Method, query: &'a str, upgrade: bool) -> Result<Handshake<'a>, Refusal> {
         Handshake::parse(method, query, upgrade, &Config::defaults().engine)
     }
 
@@ -177,13 +206,25 @@ mod tests {
         let polling = parse(&Method::GET, "EIO=4&transport=polling&t=abc", false);
         assert_eq!(
             polling,
-            Ok(Handshake { transport: Transport::Polling, eio3: false, sid: None })
+            Ok(Handshake { transport: Transport::Polling, eio3: false, session: None })
         );
         let websocket = parse(&Method::GET, "transport=websocket&EIO=4", true);
         assert_eq!(
             websocket,
-            Ok(Handshake { transport: Transport::Websocket, eio3: false, sid: None })
+            Ok(Handshake { transport: Transport::Websocket, eio3: false, session: None })
         );
+    }
+
+    #[test]
+    fn a_session_is_known_by_its_id_to_the_server_alone() {
+        let query = "EIO=4&transport=polling&t=x&sid=sealed";
+        assert_eq!(parse(&Method::GET, query, false).unwrap().session, Some("sealed"));
+        let sid = "AAAAAAAAAAAAAAAA".parse().unwrap();
+        assert_eq!(
+            local_uri("/socket.io", query, Some(sid)).unwrap(),
+            "/socket.io/?EIO=4&transport=polling&t=x&sid=AAAAAAAAAAAAAAAA"
+        );
+        assert_eq!(local_uri("/socket.io", "EIO=4&sid=x", None).unwrap(), "/socket.io/?EIO=4");
     }
 
     #[test]
@@ -191,8 +232,6 @@ mod tests {
         for (method, query, upgrade, refusal) in [
             (Method::GET, "", false, Refusal::TransportUnknown),
             (Method::GET, "EIO=4&transport=webtransport", false, Refusal::TransportUnknown),
-            (Method::GET, "EIO=4&transport=polling&sid=short", false, Refusal::SessionUnknown),
-            (Method::GET, "EIO=4&transport=polling&sid=", false, Refusal::SessionUnknown),
             (Method::POST, "EIO=4&transport=polling", false, Refusal::BadHandshakeMethod),
             (Method::GET, "EIO=3&transport=polling", false, Refusal::UnsupportedProtocol),
             (Method::GET, "EIO=44&transport=polling", false, Refusal::UnsupportedProtocol),

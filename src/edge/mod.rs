@@ -4,6 +4,8 @@
 //! - `listener`: sockets, accepted and served
 //! - `handshake`: what a request wants, and Engine.IO's answers when it cannot have it
 //! - `sessions`: the connections that are open, and how each of them ended
+//! - `seal`: session ids as clients see them; `open`: the packet that tells them
+//! - `forward`: requests of a session that another pod has
 //! - `requests`: polling, and the way to `upgrade`
 //! - `service`: the ways to call socketioxide; `eio3`: what it leaves out for old clients
 //! - `upgrade`: takes a WebSocket stream over from HTTP
@@ -13,12 +15,15 @@
 
 mod attachments;
 mod eio3;
+mod forward;
 mod frames;
 mod handshake;
 mod listener;
 mod memory;
+mod open;
 mod patience;
 mod requests;
+mod seal;
 mod service;
 mod sessions;
 mod stream;
@@ -26,6 +31,7 @@ mod upgrade;
 
 pub use listener::{Bound, ListenError, Options, bind, serve};
 pub use memory::give_back;
-pub use requests::{Edge, router};
+pub use requests::{Edge, pods, router};
+pub use seal::Seal;
 pub use service::NoPage;
 pub use sessions::{CloseReason, Connection, InNamespace, Sessions};

@@ -13,7 +13,7 @@ use axum::{
     response::Response,
     routing::any,
 };
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, Uri, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use socketioxide::service::SocketIoService;
 use socketioxide_core::Sid;
@@ -25,15 +25,18 @@ use tower_http::{
 
 use super::{
     eio3,
-    handshake::{Handshake, Refusal, websocket_key},
+    forward::{self, Forwarder},
+    handshake::{Handshake, Refusal, local_uri, websocket_key},
+    open::Open,
+    seal::Seal,
     service::{NoPage, Service, whole},
     sessions::{CloseReason, Connection, Sessions},
     stream::Limits,
     upgrade::{self, Slot},
 };
 use crate::{
-    backplane::Adapter,
-    config::{Config, Cors, Engine},
+    backplane::{Adapter, Backplane},
+    config::{Config, Cors, Engine, Transport},
     drain::Lifecycle,
 };
 
@@ -50,6 +53,10 @@ pub struct Edge {
     service: Service,
     limits: Limits,
     max_payload: usize,
+    /// The path of Socket.IO, without the slash behind it.
+    path: String,
+    seal: Arc<Seal>,
+    forwarder: Forwarder,
 }
 
 impl Edge {
@@ -59,9 +66,15 @@ impl Edge {
         socketio: SocketIoService<NoPage, Adapter>,
         sessions: Arc<Sessions>,
         lifecycle: Lifecycle,
+        seal: Arc<Seal>,
+        backplane: Backplane,
     ) -> Arc<Self> {
         let service = Service::new(socketio, config.public.base_path());
+        let forwarder = Forwarder::new(config, backplane, seal.clone(), sessions.clone());
         Arc::new(Self {
+            path: config.public.base_path().to_owned(),
+            seal,
+            forwarder,
             engine: config.engine.clone(),
             sessions,
             lifecycle,
@@ -85,6 +98,9 @@ impl Edge {
                 tokio::time::sleep_until(begun + due).await;
             }
             self.close(connection).await;
+        }
+        for relayed in self.sessions.relayed().iter().filter_map(Weak::upgrade) {
+            relayed.notify_one();
         }
         // Some may have been in the middle of their handshake, or of an upgrade.
         while !self.all_gone_within(CLOSE_AGAIN).await {
@@ -112,49 +128,117 @@ impl Edge {
         }
     }
 
+    /// Answers a request of a client.
     async fn handle(self: Arc<Self>, peer: Peer, request: Request) -> Result<Response, Refusal> {
+        let (handshake, key) = self.read(&request)?;
+        let Some(session) = handshake.session else {
+            return self.open(handshake.transport, key.as_ref(), &peer, request).await;
+        };
+        let place = self.seal.open(session).ok_or(Refusal::SessionUnknown)?;
+        if self.seal.is_here(place) {
+            let eio3 = handshake.eio3;
+            self.go_on(place.sid, eio3, key.as_ref(), &peer, request).await
+        } else {
+            self.forwarder.forward(place, key.is_some(), &peer, request).await
+        }
+    }
+
+    /// Answers a request that another pod forwards, which must be of a session of this one.
+    async fn handle_forwarded(
+        self: Arc<Self>,
+        peer: Peer,
+        request: Request,
+    ) -> Result<Response, Refusal> {
+        let address = forward::introduced(request.headers(), &self.seal)
+            .ok_or(Refusal::PodUnauthenticated)?;
+        let (handshake, key) = self.read(&request)?;
+        let place = handshake.session.and_then(|session| self.seal.open(session));
+        let place = place.filter(|place| self.seal.is_here(*place));
+        let (sid, eio3) = (place.ok_or(Refusal::SessionUnknown)?.sid, handshake.eio3);
+        let peer = Peer { address, ..peer };
+        self.go_on(sid, eio3, key.as_ref(), &peer, request).await
+    }
+
+    fn read<'a>(
+        &self,
+        request: &'a Request,
+    ) -> Result<(Handshake<'a>, Option<HeaderValue>), Refusal> {
         let key = websocket_key(request.headers()).cloned();
         let query = request.uri().query().unwrap_or_default();
         let handshake = Handshake::parse(request.method(), query, key.is_some(), &self.engine)?;
+        Ok((handshake, key))
+    }
 
-        let accept = |key, connection| {
-            let service = self.service.clone();
-            upgrade::accept(&request, key, connection, service, self.limits, &peer.upgrade)
-        };
-        match (handshake.sid, &key) {
-            (None, _) if !self.lifecycle.accepts_sessions() => Err(Refusal::Draining),
-            (None, key) => {
-                let connection = self.sessions.begin(peer.address, handshake.transport);
-                match key {
-                    Some(key) => accept(key, connection),
-                    None => self.open_polling(connection, request).await,
-                }
-            }
-            (Some(sid), key) => {
-                let connection = self.sessions.find(sid).ok_or(Refusal::SessionUnknown)?;
-                match key {
-                    // It has its WebSocket, or is about to.
-                    Some(_) if !connection.claim_upgrade() => Err(Refusal::BadRequest),
-                    Some(key) => accept(key, connection),
-                    None => self.poll(connection, sid, handshake.eio3, request).await,
-                }
+    /// Opens a session.
+    async fn open(
+        &self,
+        transport: Transport,
+        key: Option<&HeaderValue>,
+        peer: &Peer,
+        request: Request,
+    ) -> Result<Response, Refusal> {
+        if !self.lifecycle.accepts_sessions() {
+            return Err(Refusal::Draining);
+        }
+        let connection = self.sessions.begin(peer.address, transport);
+        let uri = self.local_uri(&request, None)?;
+        match key {
+            Some(key) => self.accept(uri, key, connection, peer),
+            None => self.open_polling(uri, connection, request).await,
+        }
+    }
+
+    /// Goes on with a session of this pod.
+    async fn go_on(
+        self: Arc<Self>,
+        sid: Sid,
+        eio3: bool,
+        key: Option<&HeaderValue>,
+        peer: &Peer,
+        mut request: Request,
+    ) -> Result<Response, Refusal> {
+        let connection = self.sessions.find(sid).ok_or(Refusal::SessionUnknown)?;
+        let uri = self.local_uri(&request, Some(sid))?;
+        match key {
+            // It has its WebSocket, or is about to.
+            Some(_) if !connection.claim_upgrade() => Err(Refusal::BadRequest),
+            Some(key) => self.accept(uri, key, connection, peer),
+            None => {
+                *request.uri_mut() = uri;
+                self.poll(connection, sid, eio3, request).await
             }
         }
     }
 
+    fn local_uri(&self, request: &Request, sid: Option<Sid>) -> Result<Uri, Refusal> {
+        local_uri(&self.path, request.uri().query().unwrap_or_default(), sid)
+    }
+
+    fn accept(
+        &self,
+        uri: Uri,
+        key: &HeaderValue,
+        connection: Arc<Connection>,
+        peer: &Peer,
+    ) -> Result<Response, Refusal> {
+        upgrade::accept(uri, key, connection, self.service.clone(), self.limits, &peer.upgrade)
+    }
+
     async fn open_polling(
         &self,
+        uri: Uri,
         connection: Arc<Connection>,
         request: Request,
     ) -> Result<Response, Refusal> {
-        let (parts, body) = request.into_parts();
-        let request = upgrade::bare_request(&parts.uri, &connection, body)?;
-        let response = self.service.http(request).await;
-        let (response, sid) = read_session_id(response).await;
-        if let Some(sid) = sid {
-            self.sessions.register(sid, &connection);
-        }
-        Ok(response)
+        let request = upgrade::bare_request(uri, &connection, request.into_body())?;
+        let (mut parts, body) = whole(self.service.http(request).await).await;
+        let Some(open) = Open::find(&body) else {
+            return Ok(Response::from_parts(parts, Body::from(body)));
+        };
+        self.sessions.register(open.sid, &connection);
+        let body = open.with_id(&self.seal.seal(open.sid));
+        parts.headers.insert(header::CONTENT_LENGTH, body.len().into());
+        Ok(Response::from_parts(parts, Body::from(body)))
     }
 
     /// A request of a polling session: GET for what waits for the client, POST with what it sends.
@@ -212,20 +296,6 @@ impl Edge {
     }
 }
 
-/// The session id in the answer to a polling handshake: `0{"sid":"…`, before Engine.IO v4 with its
-/// length in front (`97:0{"sid":"…`).
-async fn read_session_id(response: Response) -> (Response, Option<Sid>) {
-    #[derive(serde::Deserialize)]
-    struct Open {
-        sid: Sid,
-    }
-
-    let (parts, body) = whole(response).await;
-    let json = body.iter().position(|byte| *byte == b'{').map(|start| &body[start..]);
-    let sid = json.and_then(|json| serde_json::from_slice::<Open>(json).ok()).map(|open| open.sid);
-    (Response::from_parts(parts, Body::from(body)), sid)
-}
-
 /// The answer to a poll of Engine.IO v3, with what [`eio3`] adds.
 async fn poll_eio3(response: Response) -> Response {
     let (mut parts, body) = whole(response).await;
@@ -258,6 +328,16 @@ pub fn router(edge: Arc<Edge>, config: &Config, pages: Router) -> Router {
         })
         .layer(RequestBodyTimeoutLayer::new(config.public.request_timeout))
         .layer(cors(&config.public.cors))
+}
+
+/// The internal route where other pods forward requests of this pod's sessions.
+pub fn pods(edge: Arc<Edge>) -> Router {
+    let forwarded = any(
+        |State(edge): State<Arc<Edge>>, Extension(peer): Extension<Peer>, request: Request| async move {
+            edge.handle_forwarded(peer, request).await
+        },
+    );
+    Router::new().route(forward::PATH, forwarded).with_state(edge)
 }
 
 /// Where a request came from, put into it by the listener.

@@ -23,6 +23,7 @@ use metrics::{counter, gauge};
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use socketioxide::socket::DisconnectReason;
 use socketioxide_core::Sid;
+use tokio::sync::Notify;
 
 use super::attachments::Attachments;
 use crate::{
@@ -40,6 +41,8 @@ pub struct Sessions {
     closing: AtomicBool,
     /// Sessions that began with polling, by id: only those can be asked for by another request.
     polling: RwLock<HashMap<Sid, Weak<Connection>>>,
+    /// WebSockets of other pods' sessions that pass through this one.
+    relayed: RwLock<HashMap<u64, Weak<Notify>>>,
 }
 
 impl Sessions {
@@ -86,6 +89,19 @@ impl Sessions {
         connection
     }
 
+    /// Begins to pass the WebSocket of another pod's session through.
+    pub(super) fn relay(self: &Arc<Self>) -> Relayed {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let end = Arc::new(Notify::new());
+        self.relayed.write().insert(number, Arc::downgrade(&end));
+        Relayed { sessions: self.clone(), number, end }
+    }
+
+    /// Those that pass through now: each ends when it is notified.
+    pub(super) fn relayed(&self) -> Vec<Weak<Notify>> {
+        self.relayed.read().values().cloned().collect()
+    }
+
     /// Makes a connection findable by its session id.
     pub(super) fn register(&self, sid: Sid, connection: &Arc<Connection>) {
         // A session has one id for life.
@@ -96,6 +112,26 @@ impl Sessions {
     /// The connection of a session that began with polling.
     pub(super) fn find(&self, sid: Sid) -> Option<Arc<Connection>> {
         self.polling.read().get(&sid)?.upgrade()
+    }
+}
+
+/// A WebSocket of another pod's session passes through this one.
+pub(super) struct Relayed {
+    sessions: Arc<Sessions>,
+    number: u64,
+    end: Arc<Notify>,
+}
+
+impl Relayed {
+    /// Waits until this pod ends it.
+    pub async fn ended(&self) {
+        self.end.notified().await;
+    }
+}
+
+impl Drop for Relayed {
+    fn drop(&mut self) {
+        self.sessions.relayed.write().remove(&self.number);
     }
 }
 
@@ -335,7 +371,7 @@ impl From<DisconnectReason> for CloseReason {
 }
 
 /// A transport's name in metrics and in Engine.IO.
-fn name(transport: Transport) -> &'static str {
+pub(super) fn name(transport: Transport) -> &'static str {
     match transport {
         Transport::Polling => "polling",
         Transport::Websocket => "websocket",

@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use axum::{body::Body, extract::Request, response::Response};
+use axum::{body::Body, response::Response};
 use http::{HeaderValue, StatusCode, Uri, header};
 use parking_lot::Mutex;
 use socketioxide_core::Sid;
@@ -17,6 +17,7 @@ use tokio::{net::TcpStream, runtime::Handle};
 use tungstenite::handshake::derive_accept_key;
 
 use super::{
+    forward::Relay,
     handshake::Refusal,
     service::Service,
     sessions::Connection,
@@ -28,7 +29,15 @@ use super::{
 pub(super) struct Slot(Arc<Mutex<Option<Upgrade>>>);
 
 /// An upgrade that has been accepted, and waits for the stream.
-pub(super) struct Upgrade {
+pub(super) enum Upgrade {
+    /// Of a session of this pod.
+    Here(Accepted),
+    /// Of another pod's.
+    There(Relay),
+}
+
+/// What socketioxide gets with the stream.
+pub(super) struct Accepted {
     request: http::Request<()>,
     connection: Arc<Connection>,
     session: Option<Box<PollingSession>>,
@@ -42,17 +51,22 @@ impl Slot {
         self.0.lock().take()
     }
 
-    fn put(&self, upgrade: Upgrade) {
-        *self.0.lock() = Some(upgrade);
+    fn put(&self, upgrade: Accepted) {
+        *self.0.lock() = Some(Upgrade::Here(upgrade));
+    }
+
+    /// The stream shall be joined to that of another pod.
+    pub fn put_relay(&self, relay: Relay) {
+        *self.0.lock() = Some(Upgrade::There(relay));
     }
 }
 
 /// Answers a WebSocket handshake, and leaves the rest in the slot until HTTP lets go of the stream.
 ///
-/// `connection` is a new one, or that of the polling session which `request` upgrades, which the
-/// caller has claimed for it.
+/// `connection` is a new one, or that of the polling session which is upgraded, which the caller has
+/// claimed for it.
 pub(super) fn accept(
-    request: &Request,
+    uri: Uri,
     key: &HeaderValue,
     connection: Arc<Connection>,
     service: Service,
@@ -69,14 +83,24 @@ pub(super) fn accept(
         .header(header::SEC_WEBSOCKET_ACCEPT, derive_accept_key(key.as_bytes()))
         .body(Body::empty())
         .map_err(|_| Refusal::BadRequest)?;
-    let request = bare_request(request.uri(), &connection, ())?;
-    slot.put(Upgrade { request, connection, session, service, limits });
+    let request = bare_request(uri, &connection, ())?;
+    slot.put(Accepted { request, connection, session, service, limits });
     Ok(response)
 }
 
 impl Upgrade {
-    /// Gives the stream to socketioxide. `early` is what the client sent right behind its handshake.
+    /// Gives the stream to where its session is. `early` is what the client sent right behind its
+    /// handshake.
     pub async fn take_over(self, tcp: TcpStream, early: &[u8]) {
+        match self {
+            Self::Here(accepted) => accepted.take_over(tcp, early).await,
+            Self::There(relay) => relay.join(tcp, early).await,
+        }
+    }
+}
+
+impl Accepted {
+    async fn take_over(self, tcp: TcpStream, early: &[u8]) {
         let Self { request, connection, session, service, limits } = self;
         let stream = ClientStream::new(tcp, early, connection, limits, session);
         if let Err(error) = service.websocket(stream, request).await {
@@ -85,14 +109,13 @@ impl Upgrade {
     }
 }
 
-/// What socketioxide needs of a handshake request, in memory of its own. It keeps it for life, and
-/// the connection in it.
+/// What socketioxide needs of a handshake request. It keeps it for life, and the connection in it: `uri`
+/// must have memory of its own.
 pub(super) fn bare_request<B>(
-    uri: &Uri,
+    uri: Uri,
     connection: &Arc<Connection>,
     body: B,
 ) -> Result<http::Request<B>, Refusal> {
-    let uri: Uri = uri.to_string().parse().map_err(|_| Refusal::BadRequest)?;
     let bare = http::Request::builder().uri(uri).extension(connection.clone());
     bare.body(body).map_err(|_| Refusal::BadRequest)
 }

@@ -60,6 +60,10 @@ table! {
         "Connections closed, by Socket.IO's disconnect reason, or `no namespace` for one that never joined any.";
     REQUESTS_REFUSED = Counter "roomcast_requests_refused_total" ["code"]
         "Requests of clients that were answered with an error before or by Engine.IO.";
+    FORWARDED = Counter "roomcast_forwarded_requests_total" ["transport", "result"]
+        "Requests of other pods' sessions that came here and were forwarded: `ok`, or `failed` when that pod did not take them.";
+    RELAYED_WEBSOCKETS = Gauge "roomcast_relayed_websockets" []
+        "WebSockets of other pods' sessions that pass through this pod now.";
     SOCKETS = Gauge "roomcast_sockets" ["namespace"]
         "Sockets connected now.";
     CONNECTS_REFUSED = Counter "roomcast_connects_refused_total" ["namespace", "code"]

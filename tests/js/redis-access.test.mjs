@@ -41,7 +41,7 @@ describe("Redis with TLS, client certificates and ACL", () => {
       ],
     });
     // What docs/cluster.md says that a pod needs.
-    const commands = ["+@connection", "+@pubsub", "+set", "+del", "+mget", "+sadd", "+srem", "+smembers", "+info"];
+    const commands = ["+@connection", "+@pubsub", "+get", "+set", "+del", "+mget", "+sadd", "+srem", "+smembers", "+info"];
     // Redis takes a pattern only if it is named to the letter.
     const channels = ["&socket.io*", "&socket.io#/#*", "&socket.io#/second#*", "&roomcast-pulse#*"];
     const allow = (user, channels) =>

@@ -42,6 +42,10 @@ pub struct Args {
     /// Seconds for which costs are taken of each cluster; 0 leaves it out.
     #[arg(long, default_value_t = 30)]
     seconds: u32,
+    /// Takes them from servers and an emitter that have just started: what runs from source has not been
+    /// compiled by then.
+    #[arg(long)]
+    cold: bool,
     /// Messages a second where the search for the highest rate begins.
     #[arg(long, default_value_t = 500)]
     climb_from: u32,

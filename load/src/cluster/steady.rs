@@ -35,8 +35,9 @@ pub fn measure(args: &Args) -> io::Result<Vec<Cost>> {
         let mut trials = Vec::new();
         for &kind in &args.kinds {
             eprintln!("{} ({mode}): {} connections", kind.name(), args.connections);
-            let mut trial = Trial::start(kind, mode, args, REHEARSAL)?;
-            trial.run(Publisher::Emitter, f64::from(args.rate) * WARM_UP_PACE, WARM_UP)?;
+            let (rehearsal, pace) = if args.cold { (0, 1.0) } else { (REHEARSAL, WARM_UP_PACE) };
+            let mut trial = Trial::start(kind, mode, args, rehearsal)?;
+            trial.run(Publisher::Emitter, f64::from(args.rate) * pace, WARM_UP)?;
             trials.push((trial, None));
         }
         for round in 1..=ROUNDS {

@@ -17,6 +17,7 @@ use std::{
 use fred::interfaces::{ClusterInterface, PubsubInterface};
 use futures_util::{StreamExt, future::join_all};
 use metrics::counter;
+use parking_lot::RwLock;
 use serde_json::Value as Json;
 use tokio::task::JoinSet;
 
@@ -35,8 +36,8 @@ use crate::{config, telemetry::metrics::BACKPLANE_DROPPED};
 pub use arrivals::ServerSide;
 pub(super) use arrivals::describe;
 use arrivals::{Arrivals, now};
-pub use pods::PodRecord;
 use pods::Registry;
+pub use pods::{Pod, PodRecord};
 pub use questions::Pods;
 use questions::{Question, Questions, Tally};
 use wishes::ClusterWishes;
@@ -65,6 +66,8 @@ pub struct Cluster {
     namespaces: Arc<Namespaces>,
     questions: Questions,
     registry: Registry,
+    /// The pods when they were last listed, by id.
+    known: RwLock<HashMap<String, PodRecord>>,
     /// Servers of a namespace when they were last counted, for when they cannot be.
     servers: AtomicUsize,
 }
@@ -111,30 +114,52 @@ impl Cluster {
             wire,
             namespaces,
             questions: Questions::default(),
+            known: RwLock::default(),
             servers: AtomicUsize::new(1),
         }))
     }
 
-    /// Connects to Redis and joins the cluster, for as long as the answer lives. `record` is asked
-    /// what this pod is like now.
-    pub fn start(self: &Arc<Self>, record: impl Fn() -> PodRecord + Send + 'static) -> JoinSet<()> {
+    /// Connects to Redis and joins the cluster, for as long as the answer lives.
+    pub fn start(self: &Arc<Self>, pod: Arc<dyn Pod>) -> JoinSet<()> {
         let listener = Arrivals::new(self.clone());
         let mut tasks = self.redis.start(&self.pod, ClusterWishes(self.clone()), listener);
-        tasks.spawn(self.clone().stay_known(record));
+        tasks.spawn(self.clone().stay_known(pod));
         tasks
     }
 
-    /// Renews the record of this pod, for as long as it is connected.
-    async fn stay_known(self: Arc<Self>, record: impl Fn() -> PodRecord + Send) {
+    /// Renews the record of this pod and looks who else is there, for as long as it is connected.
+    async fn stay_known(self: Arc<Self>, pod: Arc<dyn Pod>) {
         let mut link = self.redis.health.follow();
         loop {
             // The health lives as long as this task.
             let _ = link.wait_for(|link| *link == Link::Up).await;
-            if let Err(error) = self.registry.renew(&record()).await {
+            if let Err(error) = self.meet(&*pod).await {
                 tracing::debug!(%error, "the record of this pod cannot be renewed");
             }
             tokio::time::sleep(self.settings.heartbeat).await;
         }
+    }
+
+    async fn meet(&self, pod: &dyn Pod) -> Result<(), fred::error::Error> {
+        if let Some(secret) = pod.secret() {
+            pod.agreed(&self.registry.agree_on(secret).await?);
+        }
+        self.registry.renew(&pod.record()).await?;
+        let pods = self.registry.list().await?;
+        *self.known.write() = pods.into_iter().map(|pod| (pod.id.clone(), pod)).collect();
+        Ok(())
+    }
+
+    /// A pod of the cluster. One that was there a moment ago is known while Redis is away, too.
+    pub async fn pod(&self, id: &str) -> Option<PodRecord> {
+        let known = self.known.read().get(id).cloned();
+        if known.is_some() || self.redis.health.link() != Link::Up {
+            return known;
+        }
+        // It may have come since.
+        let pod = self.registry.get(id).await.ok().flatten()?;
+        self.known.write().insert(pod.id.clone(), pod.clone());
+        Some(pod)
     }
 
     /// Longest wait for Redis.

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use fred::{
     error::Error,
     interfaces::{KeysInterface, SetsInterface},
-    types::Expiration,
+    types::{Expiration, SetOptions},
 };
 use serde::{Deserialize, Serialize};
 
@@ -32,11 +32,22 @@ pub struct PodRecord {
     pub since: String,
 }
 
+/// A pod, as it is asked about itself for as long as it is in the cluster.
+pub trait Pod: Send + Sync {
+    /// What it is like now.
+    fn record(&self) -> PodRecord;
+    /// The secret that it would share with the others; none if they have one from elsewhere.
+    fn secret(&self) -> Option<String>;
+    /// The others and it share this secret.
+    fn agreed(&self, secret: &str);
+}
+
 /// Where the records are. One hash tag, so that a cluster keeps them together.
 pub struct Registry {
     redis: Arc<Redis>,
     index: String,
     record: String,
+    secret: String,
     lifetime: Duration,
 }
 
@@ -47,6 +58,7 @@ impl Registry {
             redis,
             index: format!("{{{prefix}}}:pods"),
             record: format!("{{{prefix}}}:pod:"),
+            secret: format!("{{{prefix}}}:session-secret"),
             lifetime: settings.timeout + settings.heartbeat * MISSED,
         }
     }
@@ -65,6 +77,21 @@ impl Registry {
         let client = self.redis.commands();
         let () = client.del(self.key(id)).await?;
         client.srem(self.index.as_str(), id).await
+    }
+
+    /// One pod, if it renewed its record.
+    pub async fn get(&self, id: &str) -> Result<Option<PodRecord>, Error> {
+        let record: Option<String> = self.redis.commands().get(self.key(id)).await?;
+        Ok(record.and_then(|record| serde_json::from_str(&record).ok()))
+    }
+
+    /// The secret of the cluster: this one, if there is none yet.
+    pub async fn agree_on(&self, secret: String) -> Result<String, Error> {
+        let client = self.redis.commands();
+        let absent = Some(SetOptions::NX);
+        let _: Option<String> =
+            client.set(self.secret.as_str(), secret, None, absent, false).await?;
+        client.get(self.secret.as_str()).await
     }
 
     /// All pods that renewed their records, by id.

@@ -1,0 +1,270 @@
+//! Requests of a session that another pod has: they go to that pod's internal listener, and its answer
+//! goes back as it is. A poll is one hop, its body passed on piece by piece; a WebSocket is joined to one of
+//! that pod for as long as it lives.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{body::Body, extract::Request, response::Response};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::{TokioExecutor, TokioIo},
+};
+use metrics::{counter, gauge};
+use tokio::{
+    io::{AsyncWriteExt, copy_bidirectional_with_sizes},
+    net::TcpStream,
+    time::timeout,
+};
+
+use super::{
+    handshake::Refusal,
+    requests::Peer,
+    seal::{Place, Seal},
+    sessions::{Relayed, Sessions, name},
+};
+use crate::{
+    backplane::Backplane,
+    config::{Config, Transport},
+    telemetry::metrics::{FORWARDED, RELAYED_WEBSOCKETS},
+};
+
+/// Where pods take requests of each other, on the internal listener.
+pub(super) const PATH: &str = "/forward";
+/// What shows that it is a pod of the cluster that forwards.
+const PASS: HeaderName = HeaderName::from_static("roomcast-pod");
+/// The address of the client.
+const CLIENT: HeaderName = HeaderName::from_static("roomcast-client");
+/// Bytes of each buffer of a joined WebSocket: of all of them, and empty most of the time.
+const BUFFER: usize = 4096;
+/// Idle connections to a pod are kept for less time than it keeps them.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// The way to the other pods.
+pub(super) struct Forwarder {
+    backplane: Backplane,
+    seal: Arc<Seal>,
+    sessions: Arc<Sessions>,
+    client: Client<HttpConnector, Body>,
+    /// Longest wait for another pod to take a request.
+    patience: Duration,
+    /// Longest time that a poll is held.
+    poll: Duration,
+}
+
+/// Another pod does not serve a request.
+#[derive(Debug, thiserror::Error)]
+enum ForwardError {
+    #[error("it has gone")]
+    Gone,
+    #[error("it does not take this pod for one of its cluster; sessions.secret must be the same")]
+    Stranger,
+    #[error("it does not answer in time")]
+    Late,
+    #[error(transparent)]
+    Request(#[from] hyper_util::client::legacy::Error),
+    #[error(transparent)]
+    Upgrade(#[from] hyper::Error),
+    #[error(transparent)]
+    Connect(#[from] std::io::Error),
+    #[error(transparent)]
+    Http(#[from] http::Error),
+}
+
+impl Forwarder {
+    pub fn new(
+        config: &Config,
+        backplane: Backplane,
+        seal: Arc<Seal>,
+        sessions: Arc<Sessions>,
+    ) -> Self {
+        let patience = config.sessions.forward_timeout;
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        connector.set_connect_timeout(Some(patience));
+        let idle = IDLE.min(config.public.request_timeout / 2);
+        let client = Client::builder(TokioExecutor::new()).pool_idle_timeout(idle).build(connector);
+        let poll = config.engine.ping_interval + config.engine.ping_timeout;
+        Self { backplane, seal, sessions, client, patience, poll }
+    }
+
+    /// Has the pod of a session answer a request. If it cannot, the session is as good as unknown: the
+    /// client begins a new one.
+    pub async fn forward(
+        &self,
+        place: Place,
+        websocket: bool,
+        peer: &Peer,
+        request: Request,
+    ) -> Result<Response, Refusal> {
+        let transport = if websocket { Transport::Websocket } else { Transport::Polling };
+        let answer = if websocket {
+            self.websocket(place, peer, request).await
+        } else {
+            self.http(place, peer.address, request).await
+        };
+        let answer = answer.and_then(|answer| match answer.status() {
+            StatusCode::FORBIDDEN => Err(ForwardError::Stranger),
+            _ => Ok(answer),
+        });
+        let result = if answer.is_ok() { "ok" } else { "failed" };
+        counter!(FORWARDED.name, "transport" => name(transport), "result" => result).increment(1);
+        answer.map_err(|error| {
+            match error {
+                ForwardError::Stranger => {
+                    tracing::warn!(pod = %place.pod, %error, "cannot forward")
+                }
+                _ => tracing::debug!(pod = %place.pod, %error, "cannot forward"),
+            }
+            Refusal::SessionUnknown
+        })
+    }
+
+    async fn http(
+        &self,
+        place: Place,
+        client: SocketAddr,
+        request: Request,
+    ) -> Result<Response, ForwardError> {
+        let address = self.address(place).await?;
+        let (mut parts, body) = request.into_parts();
+        parts.uri = forwarded_uri(&address, &parts.uri)?;
+        without_hop_by_hop(&mut parts.headers);
+        self.introduce(&mut parts.headers, place, client)?;
+        // Of the extensions, some are for this pod only.
+        parts.extensions.clear();
+        let answer = self.client.request(http::Request::from_parts(parts, body));
+        let answer = timeout(self.poll, answer).await.map_err(|_| ForwardError::Late)??;
+        let (mut parts, body) = answer.into_parts();
+        without_hop_by_hop(&mut parts.headers);
+        Ok(Response::from_parts(parts, Body::new(body)))
+    }
+
+    async fn websocket(
+        &self,
+        place: Place,
+        peer: &Peer,
+        request: Request,
+    ) -> Result<Response, ForwardError> {
+        let address = self.address(place).await?;
+        let mut forwarded = http::Request::get(forwarded_uri(&address, request.uri())?);
+        if let Some(headers) = forwarded.headers_mut() {
+            *headers = request.headers().clone();
+            headers
+                .insert(header::HOST, HeaderValue::from_str(&address).map_err(http::Error::from)?);
+            self.introduce(headers, place, peer.address)?;
+        }
+        let forwarded = forwarded.body(Body::empty())?;
+        let mut answer = timeout(self.patience, self.ask(&address, forwarded))
+            .await
+            .map_err(|_| ForwardError::Late)??;
+        if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+            let upgraded = hyper::upgrade::on(&mut answer).await?;
+            let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else {
+                return Err(ForwardError::Gone);
+            };
+            let relay = Relay {
+                pod: parts.io.into_inner(),
+                early: parts.read_buf,
+                relayed: self.sessions.relay(),
+            };
+            peer.upgrade.put_relay(relay);
+        }
+        let (parts, body) = answer.into_parts();
+        Ok(Response::from_parts(parts, Body::new(body)))
+    }
+
+    /// Sends a request on a connection of its own, which can be taken back from HTTP.
+    async fn ask(
+        &self,
+        address: &str,
+        request: http::Request<Body>,
+    ) -> Result<http::Response<hyper::body::Incoming>, ForwardError> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        tokio::spawn(connection.with_upgrades());
+        Ok(sender.send_request(request).await?)
+    }
+
+    /// Where a pod takes requests of others.
+    async fn address(&self, place: Place) -> Result<String, ForwardError> {
+        let pod = self.backplane.pod(place.pod.as_str()).await;
+        pod.map(|pod| pod.address).ok_or(ForwardError::Gone)
+    }
+
+    fn introduce(
+        &self,
+        headers: &mut HeaderMap,
+        place: Place,
+        client: SocketAddr,
+    ) -> Result<(), http::Error> {
+        let mut pass = HeaderValue::from_str(&self.seal.pass_for(place.pod))?;
+        pass.set_sensitive(true);
+        headers.insert(PASS, pass);
+        headers.insert(CLIENT, HeaderValue::from_str(&client.to_string())?);
+        Ok(())
+    }
+}
+
+/// The client that another pod forwards a request of; nothing if it is no pod of the cluster.
+pub(super) fn introduced(headers: &HeaderMap, seal: &Seal) -> Option<SocketAddr> {
+    let text = |name| headers.get(name)?.to_str().ok();
+    seal.admits(text(PASS)?).then(|| text(CLIENT)?.parse().ok())?
+}
+
+fn forwarded_uri(address: &str, uri: &Uri) -> Result<Uri, http::Error> {
+    let query = uri.query().unwrap_or_default();
+    Uri::builder()
+        .scheme("http")
+        .authority(address)
+        .path_and_query(format!("{PATH}?{query}"))
+        .build()
+}
+
+/// RFC 9110, section 7.6.1: these say something of one connection, not of what is sent over it.
+fn without_hop_by_hop(headers: &mut HeaderMap) {
+    for name in [
+        header::CONNECTION,
+        header::HOST,
+        header::TE,
+        header::TRAILER,
+        header::TRANSFER_ENCODING,
+        header::UPGRADE,
+        HeaderName::from_static("keep-alive"),
+    ] {
+        headers.remove(name);
+    }
+}
+
+/// A WebSocket of another pod, waiting to be joined to that of the client.
+pub(super) struct Relay {
+    pod: TcpStream,
+    /// What it sent right behind its answer.
+    early: Bytes,
+    relayed: Relayed,
+}
+
+impl Relay {
+    /// Joins both until one ends, or this pod does.
+    pub async fn join(self, mut client: TcpStream, early: &[u8]) {
+        let Self { mut pod, early: answer, relayed } = self;
+        gauge!(RELAYED_WEBSOCKETS.name).increment(1);
+        let joined = async {
+            client.write_all(&answer).await?;
+            pod.write_all(early).await?;
+            copy_bidirectional_with_sizes(&mut client, &mut pod, BUFFER, BUFFER).await
+        };
+        tokio::select! {
+            joined = joined => {
+                if let Err(error) = joined {
+                    tracing::debug!(%error, "a forwarded WebSocket broke");
+                }
+            }
+            () = relayed.ended() => {}
+        }
+        gauge!(RELAYED_WEBSOCKETS.name).decrement(1);
+    }
+}

@@ -1,0 +1,84 @@
+// Many stock clients in one room, each of which writes down what it missed and every error that it saw.
+
+import { io } from "socket.io-client";
+
+import { ask } from "../clients.mjs";
+import { until } from "../pod.mjs";
+
+export class Crowd {
+  clients = [];
+  /** What went wrong, by its name. */
+  errors = new Map();
+
+  constructor(url, room) {
+    Object.assign(this, { url, room });
+  }
+
+  #note(error) {
+    this.errors.set(error, (this.errors.get(error) ?? 0) + 1);
+  }
+
+  /** Connects so many more, with these options, and waits until all are in the room. */
+  async join(count, options) {
+    const joining = Array.from({ length: count }, async () => {
+      const socket = io(this.url, { forceNew: true, reconnectionDelay: 100, reconnectionDelayMax: 1000, ...options });
+      const client = { socket, seen: [], connects: 0, away: 0, longestAway: 0 };
+      this.clients.push(client);
+      socket.on("connect_error", (error) => this.#note(`connect_error: ${error.description?.message ?? error.message}`));
+      socket.on("disconnect", (reason) => {
+        this.#note(`disconnect: ${reason}`);
+        client.left = Date.now();
+      });
+      socket.on("news", (number) => client.seen.push(number));
+      // Joins again by itself whenever it comes back.
+      await new Promise((resolve) => {
+        socket.on("connect", async () => {
+          client.connects += 1;
+          try {
+            await ask(socket, "join", { rooms: [this.room] });
+          } catch {
+            // It was disconnected meanwhile, and joins with its next connect.
+            return;
+          }
+          if (client.left) client.longestAway = Math.max(client.longestAway, Date.now() - client.left);
+          client.left = undefined;
+          resolve();
+        });
+      });
+    });
+    await Promise.all(joining);
+  }
+
+  /** Publishes numbered messages through each of the pods in turn. */
+  async publish(pods, { seconds, rate }) {
+    const begun = Date.now();
+    let sent = 0;
+    while (Date.now() - begun < seconds * 1000) {
+      const pod = pods()[sent % pods().length];
+      const { status, body } = await pod.publish({ rooms: [this.room], event: "news", args: [sent] });
+      if (status !== 200 && status !== 202) throw new Error(`publish: ${status} ${JSON.stringify(body)}`);
+      sent += 1;
+      const due = begun + (sent * 1000) / rate;
+      await new Promise((resolve) => setTimeout(resolve, Math.max(0, due - Date.now())));
+    }
+    return sent;
+  }
+
+  /** Waits until all have the last message, and says how many of all deliveries are missing, doubled, or out of order. */
+  async reckon(sent) {
+    const last = (client) => client.seen.at(-1) === sent - 1;
+    await until("all have the last message", () => this.clients.every(last), 20_000).catch(() => {});
+    const sum = { due: this.clients.length * sent, missing: 0, doubled: 0, disordered: 0 };
+    for (const { seen } of this.clients) {
+      const unique = new Set(seen);
+      sum.missing += sent - unique.size;
+      sum.doubled += seen.length - unique.size;
+      sum.disordered += seen.filter((number, index) => index > 0 && number < seen[index - 1]).length;
+    }
+    return sum;
+  }
+
+  close() {
+    for (const { socket } of this.clients) socket.removeAllListeners("disconnect").disconnect();
+  }
+}
