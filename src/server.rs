@@ -19,11 +19,11 @@ use tokio::time::timeout;
 use crate::{
     backplane::{self, Adapter, Backplane, Io, PodRecord, SetupError},
     config::{BackplaneKind, Config, Parser, Transport},
-    drain::{self, Lifecycle, Outcome},
+    drain::{self, Drainable, Lifecycle, Outcome},
     edge::{self, Edge, ListenError, Options, Seal, Sessions},
     gateway::{self, JwtKey, Namespace},
     internal::{self, Readiness},
-    publish,
+    publish::{self, Operations},
     telemetry::metrics::Metrics,
 };
 
@@ -202,8 +202,10 @@ impl Builder {
             lifecycle: lifecycle.clone(),
         });
         let record = me.clone();
-        let api =
-            publish::router(backplane.clone(), &config, move || backplane::Pod::record(&*record));
+        let operations = Operations { lifecycle: lifecycle.clone(), shedder: edge.shedder() };
+        let api = publish::router(backplane.clone(), &config, operations, move || {
+            backplane::Pod::record(&*record)
+        });
         let agreed = me.clone();
         let readiness = Readiness {
             agreed: Arc::new(move || agreed.agreed.load(Ordering::Acquire)),
@@ -307,6 +309,7 @@ impl Listening {
         let _ = pod.me.address.set(address);
         // They end with the pod.
         let mut chores = pod.backplane.start(pod.me.clone());
+        chores.spawn(tell_phases(pod.lifecycle.clone(), pod.backplane.clone()));
         chores.spawn(pod.metrics.clone().upkeep());
         chores.spawn(edge::give_back(pod.sessions.clone()));
         // Both listen to the end: the one to say 503, the other to tell how the drain goes.
@@ -315,16 +318,37 @@ impl Listening {
         let internal =
             tokio::spawn(edge::serve(internal, probes, internal_router, pod.lifecycle.clone()));
 
-        stop.await;
-        let close_all = async |window| pod.edge.close_all(window).await;
-        let open = || pod.sessions.open();
-        let finish = async {
-            // The namespaces are empty now. What hangs in them does not hang the pod.
-            let _ = timeout(GRACE, pod.io.close()).await;
-            pod.backplane.close(GRACE).await;
-            // Answers that are under way, such as the last poll of a client, are finished.
-            let _ = timeout(GRACE, async { tokio::join!(public, internal) }).await;
-        };
-        drain::run(&pod.lifecycle, &config.drain, hurry, open, close_all, finish).await
+        let outcome = drain::run(&pod.lifecycle, &config.drain, stop, hurry, &pod).await;
+        // Answers that are under way, such as the last poll of a client, are finished.
+        let _ = timeout(GRACE, async { tokio::join!(public, internal) }).await;
+        outcome
+    }
+}
+
+impl Drainable for Pod {
+    fn connections(&self) -> usize {
+        self.sessions.open()
+    }
+
+    async fn close_all(&self, window: Duration) {
+        self.edge.close_all(window).await;
+    }
+
+    async fn gone(&self) {
+        self.edge.gone().await;
+    }
+
+    async fn leave(&self) {
+        // The namespaces are empty now. What hangs in them does not hang the pod.
+        let _ = timeout(GRACE, self.io.close()).await;
+        self.backplane.close(GRACE).await;
+    }
+}
+
+/// Tells the other pods of each new phase at once.
+async fn tell_phases(lifecycle: Lifecycle, backplane: Backplane) {
+    loop {
+        lifecycle.left(lifecycle.phase()).await;
+        backplane.renew();
     }
 }

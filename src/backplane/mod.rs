@@ -89,6 +89,13 @@ impl Backplane {
         self.cluster().map_or_else(JoinSet::new, |cluster| cluster.start(pod))
     }
 
+    /// Tells the other pods now what this one is like.
+    pub fn renew(&self) {
+        if let Some(cluster) = self.cluster() {
+            cluster.renew();
+        }
+    }
+
     /// Another pod of the cluster, by its id.
     pub async fn pod(&self, id: &str) -> Option<PodRecord> {
         self.cluster()?.pod(id).await

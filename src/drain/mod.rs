@@ -3,9 +3,8 @@
 //! The order never changes: say so first, refuse new sessions, then close what is there. A client
 //! that is closed comes back at once, and must not meet a pod that still lets it in but has closed
 //! its namespaces: it would be told "Invalid namespace", and the stock client then stays away.
-//!
-//! This version closes connections evenly over `drain.window`, in no order. A drain that looks at
-//! what each of them is doing goes where `close_all` is called.
+
+mod lifecycle;
 
 use std::{
     future::Future,
@@ -13,81 +12,25 @@ use std::{
 };
 
 use metrics::gauge;
-use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use crate::{config::Drain, telemetry::metrics::PHASE};
+use crate::{config::Drain, telemetry::metrics::DRAIN_REMAINING};
 
-/// Where a pod is in its life. It only moves down this list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Phase {
-    /// Ready; new sessions are welcome.
-    Serving,
-    /// Not ready, new sessions get 503, and those that are here are served as before.
-    Announced,
-    /// Connections are being closed.
-    Closing,
-    /// Nothing is left.
-    Stopped,
-}
+pub use lifecycle::{Lifecycle, Phase};
 
-impl Phase {
-    const ALL: [Self; 4] = [Self::Serving, Self::Announced, Self::Closing, Self::Stopped];
+/// How often the log says how far a drain has come.
+const PROGRESS: Duration = Duration::from_secs(1);
 
-    /// Its name in metrics, logs and `/readyz`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Serving => "serving",
-            Self::Announced => "announced",
-            Self::Closing => "closing",
-            Self::Stopped => "stopped",
-        }
-    }
-}
-
-/// The phase of a pod, shared by all that depend on it.
-#[derive(Debug, Clone)]
-pub struct Lifecycle(watch::Sender<Phase>);
-
-impl Default for Lifecycle {
-    fn default() -> Self {
-        let lifecycle = Self(watch::Sender::new(Phase::Serving));
-        lifecycle.report(Phase::Serving);
-        lifecycle
-    }
-}
-
-impl Lifecycle {
-    /// The phase now.
-    pub fn phase(&self) -> Phase {
-        *self.0.borrow()
-    }
-
-    /// Whether new sessions are welcome.
-    pub fn accepts_sessions(&self) -> bool {
-        self.phase() == Phase::Serving
-    }
-
-    /// Waits for a phase, or a later one.
-    pub async fn reached(&self, phase: Phase) {
-        // The sender lives in `self`, so the channel is open.
-        let _ = self.0.subscribe().wait_for(|now| *now >= phase).await;
-    }
-
-    /// Moves on to a phase; never back.
-    pub fn advance(&self, phase: Phase) {
-        self.0.send_if_modified(|now| {
-            let forward = phase > *now;
-            *now = phase.max(*now);
-            forward
-        });
-        self.report(self.phase());
-    }
-
-    fn report(&self, now: Phase) {
-        for phase in Phase::ALL {
-            gauge!(PHASE.name, "phase" => phase.name()).set(f64::from(u8::from(phase == now)));
-        }
-    }
+/// What a drain does to its pod.
+pub trait Drainable {
+    /// Connections that are open.
+    fn connections(&self) -> usize;
+    /// Tells each connection to close, over this time.
+    fn close_all(&self, window: Duration) -> impl Future<Output = ()>;
+    /// Waits until all have gone.
+    fn gone(&self) -> impl Future<Output = ()>;
+    /// Leaves the cluster.
+    fn leave(&self) -> impl Future<Output = ()>;
 }
 
 /// How a drain went.
@@ -97,107 +40,201 @@ pub struct Outcome {
     pub connections: usize,
     /// Those that were still there at `drain.timeout` and were cut.
     pub cut: usize,
-    /// From the signal to the end.
+    /// From the announcement to the end.
     pub took: Duration,
 }
 
-/// Ends the work of a pod: announces, waits `delay`, closes every connection, and gives up waiting
-/// for them at `timeout`. `hurry` ends the waiting early.
-///
-/// `connections` counts those that are open; `close_all` closes them over a time, and is done when none
-/// is left; `finish` does what remains to be done once the pod is stopped.
+/// Waits until the pod is to end, by `stop` or by an announcement, and ends its work: waits `delay`, closes
+/// every connection over `window`, gives up waiting for them at `timeout`. `hurry` ends all waiting.
 pub async fn run(
     lifecycle: &Lifecycle,
     config: &Drain,
+    stop: impl Future<Output = ()>,
     hurry: impl Future<Output = ()>,
-    connections: impl Fn() -> usize,
-    close_all: impl AsyncFnOnce(Duration),
-    finish: impl Future<Output = ()>,
+    pod: &impl Drainable,
 ) -> Outcome {
-    let begun = Instant::now();
     tokio::pin!(hurry);
-    lifecycle.advance(Phase::Announced);
-    tracing::info!(delay = ?config.delay, connections = connections(), "stopping: new sessions are refused");
-    let in_no_hurry = tokio::select! {
-        () = tokio::time::sleep(config.delay) => true,
-        () = &mut hurry => false,
-    };
-
-    lifecycle.advance(Phase::Closing);
-    let open = connections();
-    tracing::info!(connections = open, timeout = ?config.timeout, "closing connections");
+    let (begun, in_no_hurry) = announced(lifecycle, config.delay, stop, &mut hurry, pod).await;
+    let open = pod.connections();
+    tracing::info!(connections = open, window = ?config.window, timeout = ?config.timeout, "closing connections");
     let (window, patience) = if in_no_hurry {
         (config.window, config.timeout)
     } else {
         (Duration::ZERO, Duration::ZERO)
     };
+    let closed = async {
+        pod.close_all(window).await;
+        lifecycle.advance(Phase::Flushing);
+        pod.gone().await;
+    };
     tokio::select! {
         biased; // even in a hurry, each connection is asked to close once
-        () = close_all(window) => {}
+        () = closed => {}
         () = &mut hurry, if in_no_hurry => {}
-        () = tokio::time::sleep(patience) => {}
+        () = sleep(patience) => {}
+        never = tell_progress(lifecycle, pod) => match never {},
     }
+    let cut = pod.connections();
+    gauge!(DRAIN_REMAINING.name).set(cut as f64);
+    lifecycle.advance(Phase::Flushing);
+    pod.leave().await;
     lifecycle.advance(Phase::Stopped);
-    let cut = connections();
-    finish.await;
     Outcome { connections: open, cut, took: begun.elapsed() }
+}
+
+/// Serves until an announcement has stood for `delay`, or there is a hurry. Says when it was made, and
+/// whether there is no hurry.
+async fn announced(
+    lifecycle: &Lifecycle,
+    delay: Duration,
+    stop: impl Future<Output = ()>,
+    mut hurry: impl Future<Output = ()> + Unpin,
+    pod: &impl Drainable,
+) -> (Instant, bool) {
+    tokio::pin!(stop);
+    let mut told = false;
+    loop {
+        tokio::select! {
+            () = &mut stop, if !told => {
+                told = true;
+                lifecycle.announce(true);
+            }
+            () = lifecycle.reached(Phase::Announced) => {}
+        }
+        let begun = Instant::now();
+        tracing::info!(
+            ?delay,
+            connections = pod.connections(),
+            "stopping: new sessions are refused"
+        );
+        let over = sleep(delay);
+        tokio::pin!(over);
+        let in_no_hurry = loop {
+            tokio::select! {
+                () = &mut stop, if !told => {
+                    told = true;
+                    lifecycle.announce(true);
+                }
+                () = &mut over => break true,
+                () = &mut hurry => break false,
+                () = lifecycle.resumed() => break true,
+            }
+        };
+        if lifecycle.begin_closing() {
+            return (begun, in_no_hurry);
+        }
+        tracing::info!("serving again: the drain was taken back");
+    }
+}
+
+async fn tell_progress(lifecycle: &Lifecycle, pod: &impl Drainable) -> std::convert::Infallible {
+    let mut tick = interval(PROGRESS / 10);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let mut last = Instant::now();
+    loop {
+        tick.tick().await;
+        let remaining = pod.connections();
+        gauge!(DRAIN_REMAINING.name).set(remaining as f64);
+        if last.elapsed() >= PROGRESS {
+            last = Instant::now();
+            tracing::info!(remaining, phase = lifecycle.phase().name(), "draining");
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::{
+        future::{pending, ready},
+        sync::atomic::{AtomicUsize, Ordering},
+    };
 
     use super::*;
 
-    fn config(delay: Duration, timeout: Duration) -> Drain {
+    struct Pod {
+        lifecycle: Lifecycle,
+        open: AtomicUsize,
+        /// Connections that do not go.
+        stuck: usize,
+    }
+
+    impl Pod {
+        fn new(open: usize, stuck: usize) -> Self {
+            Self { lifecycle: Lifecycle::default(), open: AtomicUsize::new(open), stuck }
+        }
+    }
+
+    impl Drainable for Pod {
+        fn connections(&self) -> usize {
+            self.open.load(Ordering::SeqCst)
+        }
+
+        async fn close_all(&self, _: Duration) {
+            assert_eq!(self.lifecycle.phase(), Phase::Closing);
+            self.open.store(self.stuck, Ordering::SeqCst);
+        }
+
+        async fn gone(&self) {
+            assert_eq!(self.lifecycle.phase(), Phase::Flushing);
+            if self.stuck > 0 {
+                pending().await
+            }
+        }
+
+        async fn leave(&self) {
+            assert_eq!(self.lifecycle.phase(), Phase::Flushing);
+        }
+    }
+
+    fn config(delay: u64, timeout: u64) -> Drain {
+        let [delay, timeout] = [delay, timeout].map(Duration::from_secs);
         Drain { delay, window: Duration::ZERO, timeout }
     }
 
     #[tokio::test]
     async fn connections_are_closed_and_counted() {
-        let lifecycle = Lifecycle::default();
-        let open = AtomicUsize::new(3);
-        let outcome = run(
-            &lifecycle,
-            &config(Duration::ZERO, Duration::from_secs(5)),
-            std::future::pending(),
-            || open.load(Ordering::SeqCst),
-            async |window| {
-                assert_eq!(window, Duration::ZERO);
-                assert_eq!(lifecycle.phase(), Phase::Closing);
-                open.store(0, Ordering::SeqCst);
-            },
-            async { assert_eq!(lifecycle.phase(), Phase::Stopped) },
-        )
-        .await;
+        let pod = Pod::new(3, 0);
+        let outcome = run(&pod.lifecycle, &config(0, 5), ready(()), pending(), &pod).await;
         assert_eq!((outcome.connections, outcome.cut), (3, 0));
-        assert_eq!(lifecycle.phase(), Phase::Stopped);
+        assert_eq!(pod.lifecycle.phase(), Phase::Stopped);
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_does_not_close_is_cut_at_the_timeout() {
-        let lifecycle = Lifecycle::default();
+        let pod = Pod::new(2, 2);
         let begun = tokio::time::Instant::now();
-        let config = config(Duration::from_secs(2), Duration::from_secs(3));
-        let outcome = run(
-            &lifecycle,
-            &config,
-            std::future::pending(),
-            || 2,
-            async |_| std::future::pending().await,
-            std::future::ready(()),
-        )
-        .await;
+        let outcome = run(&pod.lifecycle, &config(2, 3), ready(()), pending(), &pod).await;
         assert_eq!((outcome.connections, outcome.cut), (2, 2));
         assert_eq!(begun.elapsed(), Duration::from_secs(5));
     }
 
-    #[tokio::test]
-    async fn phases_only_move_forward() {
-        let lifecycle = Lifecycle::default();
-        lifecycle.advance(Phase::Closing);
-        lifecycle.advance(Phase::Announced);
-        assert_eq!(lifecycle.phase(), Phase::Closing);
-        assert!(!lifecycle.accepts_sessions());
+    #[tokio::test(start_paused = true)]
+    async fn a_drain_that_was_taken_back_can_begin_again() {
+        let pod = Pod::new(1, 0);
+        let stop = async {
+            pod.lifecycle.announce(false);
+            sleep(Duration::from_secs(5)).await;
+            assert!(pod.lifecycle.resume());
+            sleep(Duration::from_secs(60)).await;
+            assert_eq!(pod.lifecycle.phase(), Phase::Serving);
+        };
+        let begun = tokio::time::Instant::now();
+        run(&pod.lifecycle, &config(10, 3), stop, pending(), &pod).await;
+        assert_eq!(begun.elapsed(), Duration::from_secs(75));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_signal_makes_an_announced_drain_final() {
+        let pod = Pod::new(1, 0);
+        let stop = async {
+            pod.lifecycle.announce(false);
+            sleep(Duration::from_secs(5)).await;
+        };
+        let (begun, config) = (tokio::time::Instant::now(), config(10, 3));
+        tokio::join!(run(&pod.lifecycle, &config, stop, pending(), &pod), async {
+            sleep(Duration::from_secs(6)).await;
+            assert!(!pod.lifecycle.resume());
+        });
+        assert_eq!(begun.elapsed(), Duration::from_secs(10), "the delay is not begun anew");
     }
 }

@@ -11,9 +11,11 @@
 //! - `upgrade`: takes a WebSocket stream over from HTTP
 //! - `stream`: that stream, until it ends; `patience`: how long it waits
 //! - `frames`, `attachments`: whether a client has finished what it began to send
+//! - `closing`: ends connections at a pace
 //! - `memory`: that of closed connections, given back
 
 mod attachments;
+mod closing;
 mod eio3;
 mod forward;
 mod frames;
@@ -29,6 +31,7 @@ mod sessions;
 mod stream;
 mod upgrade;
 
+pub use closing::Shedder;
 pub use listener::{Bound, ListenError, Options, bind, serve};
 pub use memory::give_back;
 pub use requests::{Edge, pods, router};

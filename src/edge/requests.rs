@@ -1,10 +1,6 @@
 //! Requests under the path of Socket.IO: polling, and the way to a WebSocket.
 
-use std::{
-    net::SocketAddr,
-    sync::{Arc, Weak},
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Extension, Json, Router,
@@ -17,13 +13,14 @@ use http::{HeaderValue, Method, StatusCode, Uri, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use socketioxide::service::SocketIoService;
 use socketioxide_core::Sid;
-use tokio::time::Instant;
+use tokio::runtime::Handle;
 use tower_http::{
     cors::{AllowOrigin, CorsLayer},
     timeout::RequestBodyTimeoutLayer,
 };
 
 use super::{
+    closing::{Closer, Shedder},
     eio3,
     forward::{self, Forwarder},
     handshake::{Handshake, Refusal, local_uri, websocket_key},
@@ -40,11 +37,6 @@ use crate::{
     drain::Lifecycle,
 };
 
-/// How often connections that are still there are asked to close once more.
-const CLOSE_AGAIN: Duration = Duration::from_millis(250);
-/// How often it is looked whether they are gone.
-const LOOK_AGAIN: Duration = Duration::from_millis(5);
-
 /// What requests of clients meet.
 pub struct Edge {
     engine: Engine,
@@ -57,6 +49,7 @@ pub struct Edge {
     path: String,
     seal: Arc<Seal>,
     forwarder: Forwarder,
+    closer: Closer,
 }
 
 impl Edge {
@@ -72,6 +65,7 @@ impl Edge {
         let service = Service::new(socketio, config.public.base_path());
         let forwarder = Forwarder::new(config, backplane, seal.clone(), sessions.clone());
         Arc::new(Self {
+            closer: Closer::new(sessions.clone(), service.clone()),
             path: config.public.base_path().to_owned(),
             seal,
             forwarder,
@@ -87,45 +81,19 @@ impl Edge {
         })
     }
 
-    /// Closes all connections at the transport, evenly over a time, and returns when all are gone.
+    /// Tells all connections to close, evenly over a time.
     pub async fn close_all(&self, window: Duration) {
-        self.sessions.closing();
-        let connections = self.sessions.all();
-        let begun = Instant::now();
-        for (index, connection) in connections.iter().enumerate() {
-            let due = window.mul_f64(index as f64 / connections.len() as f64);
-            if due > begun.elapsed() {
-                tokio::time::sleep_until(begun + due).await;
-            }
-            self.close(connection).await;
-        }
-        for relayed in self.sessions.relayed().iter().filter_map(Weak::upgrade) {
-            relayed.notify_one();
-        }
-        // Some may have been in the middle of their handshake, or of an upgrade.
-        while !self.all_gone_within(CLOSE_AGAIN).await {
-            for connection in self.sessions.all() {
-                self.close(&connection).await;
-            }
-        }
+        self.closer.close_all(window).await;
     }
 
-    async fn all_gone_within(&self, patience: Duration) -> bool {
-        let begun = Instant::now();
-        while self.sessions.open() > 0 && begun.elapsed() < patience {
-            tokio::time::sleep(LOOK_AGAIN).await;
-        }
-        self.sessions.open() == 0
+    /// Waits until all have gone.
+    pub async fn gone(&self) {
+        self.closer.gone().await;
     }
 
-    /// Closes one connection at the transport, so that the stock client comes back by itself.
-    async fn close(&self, connection: &Weak<Connection>) {
-        let Some(connection) = connection.upgrade() else { return };
-        connection.end_stream(CloseReason::ServerShuttingDown);
-        // During an upgrade it has both.
-        if let Some(sid) = connection.polling_sid() {
-            self.service.end_polling(&connection, sid).await;
-        }
+    /// What gives connections away to other pods.
+    pub fn shedder(&self) -> Shedder {
+        Shedder::new(self.closer.clone())
     }
 
     /// Answers a request of a client.
@@ -263,7 +231,12 @@ impl Edge {
             }
             self.service.http(Request::from_parts(parts, Body::from(body))).await
         } else {
-            self.service.http(request).await
+            let abandoned = Abandoned::new(&self.service, &connection, sid);
+            let polled = connection.begin_poll();
+            let response = self.service.http(request).await;
+            drop(polled);
+            abandoned.not();
+            response
         };
         if response.status().is_client_error() && !connection.is_websocket() {
             // As on Node, a request that makes no sense is the last of its session.
@@ -292,6 +265,33 @@ impl Edge {
         if connection.attachments().stuck_since(request) {
             connection.verdict(CloseReason::MessageTimeout);
             self.service.end_polling(&connection, sid).await;
+        }
+    }
+}
+
+/// Ends the session of a poll that its client gave up, as Node does. Gap: socketioxide keeps the session,
+/// and what is queued for it.
+struct Abandoned(Option<(Service, Arc<Connection>, Sid)>);
+
+impl Abandoned {
+    fn new(service: &Service, connection: &Arc<Connection>, sid: Sid) -> Self {
+        Self(Some((service.clone(), connection.clone(), sid)))
+    }
+
+    /// It has been answered.
+    fn not(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Abandoned {
+    fn drop(&mut self) {
+        if let Some((service, connection, sid)) = self.0.take()
+            && !connection.is_websocket()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            connection.verdict(CloseReason::TransportError);
+            runtime.spawn(async move { service.end_polling(&connection, sid).await });
         }
     }
 }

@@ -11,7 +11,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, OnceLock, Weak,
-        atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -30,6 +30,9 @@ use crate::{
     config::Transport,
     telemetry::metrics::{CONNECTIONS, CONNECTIONS_CLOSED, CONNECTIONS_OPENED},
 };
+
+/// A poll that is not answered for so long has nothing to be answered with.
+const HELD: Duration = Duration::from_millis(20);
 
 /// All connections of a pod.
 #[derive(Debug, Default)]
@@ -80,6 +83,11 @@ impl Sessions {
             reason: AtomicU8::new(CloseReason::NoNamespace as u8),
             verdict: AtomicU8::new(CloseReason::NoNamespace as u8),
             namespaces: AtomicUsize::new(0),
+            acks: AtomicUsize::new(0),
+            backlog: AtomicBool::new(false),
+            leaving: AtomicBool::new(false),
+            polls: AtomicU32::new(0),
+            polled: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             polling_sid: OnceLock::new(),
             stream: StreamControl::default(),
@@ -152,6 +160,15 @@ pub struct Connection {
     verdict: AtomicU8,
     /// How many namespaces it is in.
     namespaces: AtomicUsize,
+    /// Acks that it waits for, or is waited for.
+    acks: AtomicUsize,
+    /// It has not taken all that was written to it.
+    backlog: AtomicBool,
+    /// It is being closed.
+    leaving: AtomicBool,
+    /// Polls that have begun, and whether the last one waits for its answer.
+    polls: AtomicU32,
+    polled: AtomicBool,
     /// Whether it has been counted as closed.
     ended: AtomicBool,
     /// Its session id, if it began with polling.
@@ -205,6 +222,43 @@ impl Connection {
         tracing::debug!(remote = %self.remote, reason = reason.name(), "connection closed");
     }
 
+    /// Whether something is under way for it: an ack, or what was sent and has not been taken.
+    pub(super) fn is_busy(&self) -> bool {
+        self.acks.load(Ordering::Relaxed) > 0 || self.backlog.load(Ordering::Relaxed)
+    }
+
+    /// Notes whether it has not taken all that was written to it.
+    pub(super) fn set_backlog(&self, backlog: bool) {
+        self.backlog.store(backlog, Ordering::Relaxed);
+    }
+
+    /// It is being closed. Says whether it was not already.
+    pub(super) fn begin_leaving(&self) -> bool {
+        !self.leaving.swap(true, Ordering::Relaxed)
+    }
+
+    /// A poll begins, until the answer is dropped.
+    pub(super) fn begin_poll(&self) -> Polled<'_> {
+        self.polls.fetch_add(1, Ordering::Relaxed);
+        self.polled.store(true, Ordering::Relaxed);
+        Polled(self)
+    }
+
+    /// Waits until one poll has nothing to be answered with: the client has all that was queued.
+    pub(super) async fn has_all(&self, patience: Duration) {
+        let held = async {
+            loop {
+                let poll = self.polls.load(Ordering::Relaxed);
+                tokio::time::sleep(HELD).await;
+                if self.polled.load(Ordering::Relaxed) && self.polls.load(Ordering::Relaxed) == poll
+                {
+                    return;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(patience, held).await;
+    }
+
     /// Whether it uses a WebSocket now.
     pub(super) fn is_websocket(&self) -> bool {
         self.websocket.load(Ordering::Relaxed)
@@ -249,6 +303,25 @@ impl Drop for Connection {
     }
 }
 
+/// A poll waits for its answer.
+pub(super) struct Polled<'a>(&'a Connection);
+
+impl Drop for Polled<'_> {
+    fn drop(&mut self) {
+        self.0.polled.store(false, Ordering::Relaxed);
+    }
+}
+
+/// An ack is waited for.
+#[derive(Debug)]
+pub struct PendingAck(Arc<Connection>);
+
+impl Drop for PendingAck {
+    fn drop(&mut self) {
+        self.0.acks.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// A connection is in a namespace.
 #[derive(Debug)]
 pub struct InNamespace(Arc<Connection>);
@@ -278,6 +351,12 @@ impl InNamespace {
         if self.0.is_websocket() {
             self.0.end_stream(CloseReason::ServerNamespaceDisconnect);
         }
+    }
+
+    /// Notes that an ack is waited for, by the client or from it, for as long as the answer lives.
+    pub fn await_ack(&self) -> PendingAck {
+        self.0.acks.fetch_add(1, Ordering::Relaxed);
+        PendingAck(self.0.clone())
     }
 
     /// Notes why the socket ended; the last one tells why the connection did.
@@ -316,10 +395,12 @@ pub enum CloseReason {
     MessageTimeout,
     /// The client took nothing of what was sent to it. Ours: on Node it runs into the ping timeout.
     WriteTimeout,
+    /// The pod gave it away, for another pod to take it. Ours.
+    Rebalanced,
 }
 
 impl CloseReason {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::NoNamespace,
         Self::TransportClose,
         Self::TransportError,
@@ -330,6 +411,7 @@ impl CloseReason {
         Self::ServerShuttingDown,
         Self::MessageTimeout,
         Self::WriteTimeout,
+        Self::Rebalanced,
     ];
 
     fn from_index(index: u8) -> Self {
@@ -349,6 +431,7 @@ impl CloseReason {
             Self::ServerShuttingDown => "server shutting down",
             Self::MessageTimeout => "message timeout",
             Self::WriteTimeout => "write timeout",
+            Self::Rebalanced => "rebalanced",
         }
     }
 }

@@ -86,10 +86,13 @@ impl ClientStream {
         written: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         if written.is_ready() {
-            self.unread.stop();
+            if self.unread.stop() {
+                self.connection.set_backlog(false);
+            }
             return written;
         }
         self.unread.start();
+        self.connection.set_backlog(true);
         ready!(self.unread.poll_over(context));
         self.connection.end_stream(CloseReason::WriteTimeout);
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))

@@ -44,7 +44,7 @@ pub(super) struct Runtime {
 pub(super) struct Member {
     pub(super) runtime: Arc<Runtime>,
     pub(super) claims: Option<Claims>,
-    connection: InNamespace,
+    pub(super) connection: InNamespace,
     id: Sid,
     /// The socket that this belongs to.
     socket: Weak<IoSocket<Adapter>>,

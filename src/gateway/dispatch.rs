@@ -91,7 +91,11 @@ fn finish(
         Ok(Reply(When::Now(value))) => answer(member, sender, Ok(value)),
         Ok(reply) => {
             let member = member.clone();
-            tokio::spawn(async move { answer(&member, sender, reply.value().await) });
+            let pending = sender.is_some().then(|| member.connection.await_ack());
+            tokio::spawn(async move {
+                answer(&member, sender, reply.value().await);
+                drop(pending);
+            });
         }
         Err(refusal) => answer(member, sender, Err(refusal)),
     }

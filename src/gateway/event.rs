@@ -139,10 +139,17 @@ impl Socket<'_> {
         T: Serialize + ?Sized,
         A: DeserializeOwned + Send + 'static,
     {
-        self.socket
+        let answer = self
+            .socket
             .timeout(timeout)
             .emit_with_ack::<T, A>(event, arguments)
-            .inspect_err(count_unsent)
+            .inspect_err(count_unsent)?;
+        let pending = self.member.connection.await_ack();
+        Ok(async move {
+            let answer = answer.await;
+            drop(pending);
+            answer
+        })
     }
 
     /// The other sockets of a room.

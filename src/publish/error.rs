@@ -45,6 +45,12 @@ pub enum ApiError {
     /// Too much waits for the other pods.
     #[error("{0}; publish less, or raise it")]
     PublishQueueFull(String),
+    /// The pod drains, and that cannot be taken back.
+    #[error("the pod is {0}; it ends")]
+    DrainFinal(&'static str),
+    /// Connections are being given away already.
+    #[error("the last rebalance has not ended; its pace is per_second")]
+    RebalanceRunning,
 }
 
 impl ApiError {
@@ -62,6 +68,8 @@ impl ApiError {
             Self::BackplaneUnavailable(_) => "backplane_unavailable",
             Self::BackplaneUnconfirmed(_) => "backplane_unconfirmed",
             Self::PublishQueueFull(_) => "publish_queue_full",
+            Self::DrainFinal(_) => "drain_final",
+            Self::RebalanceRunning => "rebalance_running",
         }
     }
 
@@ -76,6 +84,7 @@ impl ApiError {
             | Self::BackplaneUnconfirmed(_)
             | Self::PublishQueueFull(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::DrainFinal(_) | Self::RebalanceRunning => StatusCode::CONFLICT,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::InvalidRequest(_) => StatusCode::BAD_REQUEST,
         }

@@ -6,6 +6,7 @@ mod emit;
 mod error;
 mod keys;
 mod limits;
+mod operations;
 
 use std::sync::Arc;
 
@@ -27,6 +28,7 @@ use crate::{
 pub use emit::EmitRequest;
 pub use error::ApiError;
 use keys::Keys;
+pub use operations::Operations;
 
 /// What requests to the API meet.
 struct Publish {
@@ -43,6 +45,7 @@ struct Publish {
 pub fn router(
     backplane: Backplane,
     config: &Config,
+    operations: Operations,
     record: impl Fn() -> PodRecord + Send + Sync + 'static,
 ) -> Router {
     let limits = config.limits.clone();
@@ -62,11 +65,12 @@ pub fn router(
         .route("/rooms/join", post(cluster::join))
         .route("/rooms/leave", post(cluster::leave))
         .route("/cluster", get(cluster::cluster))
+        .with_state(publish.clone())
+        .merge(operations::router(operations))
         .method_not_allowed_fallback(|| std::future::ready(ApiError::MethodNotAllowed))
         .fallback(|| std::future::ready(ApiError::NotFound))
         .layer(DefaultBodyLimit::max(publish.limits.max_payload))
-        .layer(middleware::from_fn_with_state(publish.clone(), authorize))
-        .with_state(publish)
+        .layer(middleware::from_fn_with_state(publish, authorize))
 }
 
 /// Lets a request with a valid key through, and counts what became of it.

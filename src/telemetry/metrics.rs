@@ -51,7 +51,9 @@ table! {
     BUILD_INFO = Gauge "roomcast_build_info" ["version", "commit"]
         "Always 1; its labels say which build runs.";
     PHASE = Gauge "roomcast_phase" ["phase"]
-        "1 for the phase of its life that the pod is in (serving, announced, closing, stopped), 0 for the others.";
+        "1 for the phase of its life that the pod is in (serving, announced, closing, flushing, stopped), 0 for the others.";
+    DRAIN_REMAINING = Gauge "roomcast_drain_remaining" []
+        "Connections that a drain has not closed yet.";
     CONNECTIONS = Gauge "roomcast_connections" ["transport"]
         "Connections open now (Engine.IO sessions).";
     CONNECTIONS_OPENED = Counter "roomcast_connections_opened_total" ["transport"]

@@ -19,7 +19,7 @@ use futures_util::{StreamExt, future::join_all};
 use metrics::counter;
 use parking_lot::RwLock;
 use serde_json::Value as Json;
-use tokio::task::JoinSet;
+use tokio::{sync::Notify, task::JoinSet};
 
 use super::{
     Target,
@@ -68,6 +68,8 @@ pub struct Cluster {
     registry: Registry,
     /// The pods when they were last listed, by id.
     known: RwLock<HashMap<String, PodRecord>>,
+    /// The record of this pod is out of date.
+    renewal: Notify,
     /// Servers of a namespace when they were last counted, for when they cannot be.
     servers: AtomicUsize,
 }
@@ -115,6 +117,7 @@ impl Cluster {
             namespaces,
             questions: Questions::default(),
             known: RwLock::default(),
+            renewal: Notify::new(),
             servers: AtomicUsize::new(1),
         }))
     }
@@ -136,8 +139,16 @@ impl Cluster {
             if let Err(error) = self.meet(&*pod).await {
                 tracing::debug!(%error, "the record of this pod cannot be renewed");
             }
-            tokio::time::sleep(self.settings.heartbeat).await;
+            tokio::select! {
+                () = tokio::time::sleep(self.settings.heartbeat) => {}
+                () = self.renewal.notified() => {}
+            }
         }
+    }
+
+    /// Tells the other pods now what this one is like.
+    pub fn renew(&self) {
+        self.renewal.notify_one();
     }
 
     async fn meet(&self, pod: &dyn Pod) -> Result<(), fred::error::Error> {
