@@ -59,15 +59,15 @@ export async function next(emitter, event, timeout = 30_000) {
   ]);
 }
 
-/** Starts a pod with a configuration; `port` asks for one that an earlier pod had. */
-export async function startPod(config = OPEN, { binary = "roomcast", args = [], port = 0 } = {}) {
+/** Starts a pod with a configuration; `port` and `internalPort` ask for those that an earlier pod had. */
+export async function startPod(config = OPEN, { binary = "roomcast", args = [], port = 0, internalPort = 0 } = {}) {
   const folder = mkdtempSync(join(tmpdir(), "roomcast-"));
   const file = join(folder, "roomcast.toml");
   writeFileSync(file, config);
   const flags = [
     ...args,
     ...["--config", file],
-    ...["--listen", `127.0.0.1:${port}`, "--internal-listen", "127.0.0.1:0"],
+    ...["--listen", `127.0.0.1:${port}`, "--internal-listen", `127.0.0.1:${internalPort}`],
     ...["--set", "log.format=json"],
   ];
   const child = spawn(join(BIN, binary), flags, { cwd: ROOT, stdio: ["ignore", "inherit", "pipe"] });

@@ -49,13 +49,13 @@ export class Crowd {
     await Promise.all(joining);
   }
 
-  /** Publishes numbered messages through each of the pods in turn. */
-  async publish(pods, { seconds, rate }) {
+  /** Publishes messages, numbered from `first`, through each of the pods in turn. */
+  async publish(pods, { seconds, rate, first = 0 }) {
     const begun = Date.now();
     let sent = 0;
     while (Date.now() - begun < seconds * 1000) {
       const pod = pods()[sent % pods().length];
-      const { status, body } = await pod.publish({ rooms: [this.room], event: "news", args: [sent] });
+      const { status, body } = await pod.publish({ rooms: [this.room], event: "news", args: [first + sent] });
       if (status !== 200 && status !== 202) throw new Error(`publish: ${status} ${JSON.stringify(body)}`);
       sent += 1;
       const due = begun + (sent * 1000) / rate;

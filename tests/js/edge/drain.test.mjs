@@ -1,0 +1,226 @@
+// A drain that nobody notices: rolling restarts under load, drains of thousands, and giving connections away.
+
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { connect } from "node:net";
+import { after, before, describe, test } from "node:test";
+
+import { io } from "socket.io-client";
+
+import { OPEN, next, startPod, until } from "../pod.mjs";
+import { freePort, startRedis } from "../redis.mjs";
+import { startBalancer } from "./balancers.mjs";
+import { Crowd } from "./crowd.mjs";
+import { plot } from "./plot.mjs";
+import { watch } from "./watch.mjs";
+
+const ready = (pod) => until("the pod is ready", async () => (await fetch(`${pod.internal}/readyz`)).ok);
+const phase = async (pod) => (await (await fetch(`${pod.internal}/readyz`)).text()).trim();
+const most = (points, from = 0) => Math.max(0, ...points.filter(([at]) => at >= from).map(([, value]) => value));
+
+describe("three pods behind haproxy", () => {
+  let redis;
+  before(async () => {
+    redis = await startRedis();
+  });
+  after(() => redis?.stop());
+
+  test("a rolling restart under load: every client is back, at the pace of the drain", async (t) => {
+    const [CLIENTS, WINDOW] = [200, 6];
+    const drain = `[drain]\ndelay = "1s"\nwindow = "${WINDOW}s"\ntimeout = "20s"`;
+    const config = `${OPEN}\n[backplane]\nkind = "pubsub"\nurl = "${redis.url}"\n${drain}`;
+    const ports = await Promise.all(Array.from({ length: 3 }, async () => ({ port: await freePort(), internalPort: await freePort() })));
+    const pods = await Promise.all(ports.map((port) => startPod(config, port)));
+    await Promise.all(pods.map(ready));
+    const balancer = await startBalancer("haproxy", pods);
+    const crowd = new Crowd(balancer.url, "public-rolling");
+    const serving = new Set(pods);
+    const watching = watch(() => Object.fromEntries(pods.map((pod, index) => [`pod ${index}`, pod])));
+    try {
+      await crowd.join(CLIENTS / 2, { transports: ["polling"] });
+      await crowd.join(CLIENTS / 2, { transports: ["polling", "websocket"] });
+      const begun = watching.seconds();
+      let rolled = false;
+      const publishing = (async () => {
+        let sent = 0;
+        while (!rolled) sent += await crowd.publish(() => [...serving], { seconds: 1, rate: 5, first: sent });
+        return sent;
+      })();
+      const lines = [];
+      for (const index of pods.keys()) {
+        const old = pods[index];
+        serving.delete(old);
+        assert.equal(await old.stop(), 0);
+        lines.push(old.logs.at(-1));
+        pods[index] = await startPod(config, ports[index]);
+        await ready(pods[index]);
+        serving.add(pods[index]);
+      }
+      await until("all are back", () => crowd.clients.every(({ socket, left }) => socket.connected && !left));
+      rolled = true;
+      const sent = await publishing;
+      const { due, missing, doubled } = await crowd.reckon(sent);
+      await watching.stop();
+
+      // Two pods have all connections while the third restarts, so one closes at most all of them.
+      const pace = CLIENTS / WINDOW;
+      const fastest = most(watching.rates(), begun + 1);
+      const reconnects = crowd.clients.reduce((sum, { connects }) => sum + connects - 1, 0);
+      const longest = Math.max(...crowd.clients.map((client) => client.longestAway));
+      t.diagnostic(`${reconnects} reconnects, at most ${fastest} in a second; away for ${longest} ms at most; ${missing} of ${due} deliveries missed while away`);
+      t.diagnostic(plot("rolling-restart.svg", { "connections": watching.connections, "new connections in a second": { all: watching.rates() } }));
+      for (const line of lines) {
+        assert.equal(line.message, "stopped");
+        assert.equal(line.cut, 0, JSON.stringify(line));
+      }
+      assert.equal(doubled, 0);
+      assert.ok(fastest <= pace, `${fastest} new connections in a second; the drain closes ${pace} at most`);
+      assert.deepEqual([...crowd.errors.keys()].filter((error) => !error.startsWith("disconnect: transport ")), []);
+    } finally {
+      crowd.close();
+      await watching.stop();
+      await balancer.stop();
+      await Promise.all(pods.map((pod) => pod.stop()));
+    }
+  });
+
+  test("connections are given away to a pod that is new", async (t) => {
+    const config = `${OPEN}\n[backplane]\nkind = "pubsub"\nurl = "${redis.url}"\nkey_prefix = "rebalance"`;
+    const pods = await Promise.all([startPod(config), startPod(config)]);
+    await Promise.all(pods.map(ready));
+    const [old] = pods;
+    const crowd = new Crowd(old.url, "public-given");
+    const balancer = await startBalancer("haproxy", pods);
+    const count = (pod) => pod.metric("roomcast_connections");
+    try {
+      await crowd.join(40, { transports: ["websocket"] });
+      // The load balancer is found by those that come back.
+      for (const { socket } of crowd.clients) socket.io.uri = balancer.url;
+      const { status, body } = await old.api("POST", "rebalance", { share: 0.5, per_second: 10 });
+      assert.deepEqual({ status, body }, { status: 202, body: { closing: 20, seconds: 2 } });
+      assert.equal((await old.api("POST", "rebalance", { share: 0.5, per_second: 10 })).body.error.code, "rebalance_running");
+      const begun = Date.now();
+      await until("twenty have gone", async () => (await old.metric("roomcast_connections_closed_total", 'reason="rebalanced"')) === 20);
+      const took = Date.now() - begun;
+      await until("all are back", async () => (await count(pods[0])) + (await count(pods[1])) === 40);
+      t.diagnostic(`in ${took} ms; now ${await count(pods[0])} and ${await count(pods[1])} connections`);
+      assert.ok(took > 1000 && took < 6000, `${took} ms`);
+      assert.equal(await phase(old), "serving");
+      for (const wrong of [{ share: 0, per_second: 1 }, { share: 1.1, per_second: 1 }, { share: 0.5, per_second: 0 }, { share: 0.5 }]) {
+        assert.equal((await old.api("POST", "rebalance", wrong)).body.error.code, "invalid_request", JSON.stringify(wrong));
+      }
+    } finally {
+      crowd.close();
+      await balancer.stop();
+      await Promise.all(pods.map((pod) => pod.stop()));
+    }
+  });
+});
+
+describe("one pod", () => {
+  test("a drain that is asked for by hand is taken back while it is announced", async () => {
+    const pod = await startPod(`${OPEN}\n[drain]\ndelay = "1500ms"`);
+    const socket = io(pod.url, { transports: ["websocket"], forceNew: true, reconnection: false });
+    try {
+      await next(socket, "connect");
+      assert.deepEqual(await pod.api("DELETE", "drain"), { status: 200, body: { phase: "serving" } });
+      assert.deepEqual(await pod.api("POST", "drain"), { status: 202, body: { phase: "announced" } });
+      assert.equal(await phase(pod), "announced");
+      assert.equal((await fetch(`${pod.url}/socket.io/?EIO=4&transport=polling`)).status, 503);
+      assert.deepEqual(await pod.api("DELETE", "drain"), { status: 200, body: { phase: "serving" } });
+      assert.equal((await fetch(`${pod.url}/socket.io/?EIO=4&transport=polling`)).status, 200);
+      assert.equal(await phase(pod), "serving");
+
+      await pod.api("POST", "drain");
+      pod.signal("SIGTERM");
+      await until("the signal was seen", () => pod.logs.some((line) => line.message === "signal received"));
+      const { status, body } = await pod.api("DELETE", "drain");
+      assert.deepEqual([status, body.error.code], [409, "drain_final"]);
+      assert.deepEqual(await next(socket, "disconnect").then(([reason]) => reason), "transport close");
+    } finally {
+      assert.equal(await pod.stop(), 0);
+    }
+  });
+
+  test("what is queued for a polling client reaches it before the end", async () => {
+    const pod = await startPod(OPEN);
+    const url = `${pod.url}/socket.io/?EIO=4&transport=polling`;
+    const { sid } = JSON.parse((await (await fetch(url)).text()).slice(1));
+    const post = (body) => fetch(`${url}&sid=${sid}`, { method: "POST", body });
+    await post("40");
+    await until("it is connected", async () => (await (await fetch(`${url}&sid=${sid}`)).text()).includes("40{"));
+    await pod.publish({ event: "news", args: ["the last"] });
+    pod.signal("SIGTERM");
+    await until("it closes", () => pod.logs.some((line) => line.message === "closing connections"));
+    assert.match(await (await fetch(`${url}&sid=${sid}`)).text(), /42\["news","the last"\]/);
+    await until("the pod has ended", () => !pod.isAlive());
+    assert.equal(await pod.stop(), 0);
+    assert.equal(pod.logs.at(-1).cut, 0);
+  });
+
+  test("idle connections go first, those with an ack pending last", async () => {
+    const pod = await startPod(`[api]\nkeys = ["a-key-for-the-tests-only"]\n[drain]\nwindow = "1s"`, { binary: "examples/handlers" });
+    const order = [];
+    const sockets = [];
+    try {
+      for (let index = 0; index < 20; index += 1) {
+        const socket = io(`${pod.url}/handlers`, { transports: ["websocket"], forceNew: true, reconnection: false });
+        sockets.push(socket);
+        await next(socket, "connect");
+        socket.on("disconnect", () => order.push(index));
+      }
+      // The example asks the first three for an answer, which they do not give.
+      const asked = sockets.slice(0, 3);
+      for (const socket of asked) socket.emit("ask-me", "who are you?");
+      await Promise.all(asked.map((socket) => next(socket, "question")));
+      assert.equal(await pod.stop(), 0);
+      await until("all are closed", () => order.length === 20);
+      // Two that are closed one right after the other may be seen the other way round.
+      assert.deepEqual(order.slice(0, 15).filter((index) => index < 3), [], `closed in this order: ${order}`);
+    } finally {
+      for (const socket of sockets) socket.disconnect();
+      await pod.stop();
+    }
+  });
+
+  test("5000 idle connections glide away", async (t) => {
+    const [COUNT, WINDOW] = [5000, 10];
+    const pod = await startPod(`${OPEN}\n[drain]\nwindow = "${WINDOW}s"\ntimeout = "20s"`);
+    const watching = watch(() => ({ pod }));
+    const sockets = [];
+    let closed = 0;
+    const open = async () => {
+      const socket = connect(pod.port, "127.0.0.1");
+      sockets.push(socket);
+      await once(socket, "connect");
+      socket.on("error", () => {}).on("close", () => closed++);
+      const key = "dGhlIHNhbXBsZSBub25jZQ==";
+      socket.write(`GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${key}\r\n\r\n`);
+      // Engine.IO has opened, then Socket.IO's CONNECT: a masked text frame of "40".
+      await until("it is open", () => socket.read()?.includes("pingInterval"));
+      socket.write(Buffer.from([0x81, 0x82, 0, 0, 0, 0, 0x34, 0x30]));
+      socket.resume();
+    };
+    try {
+      for (let index = 0; index < COUNT; index += 100) await Promise.all(Array.from({ length: 100 }, open));
+      await until("all are connected", async () => (await pod.metric("roomcast_sockets")) === COUNT);
+      const from = watching.seconds();
+      assert.equal(await pod.stop(), 0);
+      await until("all are closed", () => closed === COUNT);
+      await watching.stop();
+      const line = pod.logs.at(-1);
+      const left = watching.connections.pod.filter(([at]) => at > from).map(([at, count]) => [at - from, count]);
+      const steps = left.slice(1).map(([at, count], index) => (left[index][1] - count) / (at - left[index][0]));
+      t.diagnostic(`${line.seconds.toFixed(1)} s, ${line.cut} cut; at most ${Math.max(...steps.slice(0, -1)).toFixed(0)} closed a second`);
+      t.diagnostic(plot("drain-5000.svg", { "connections": { pod: watching.connections.pod } }));
+      assert.deepEqual([line.message, line.connections, line.closed, line.cut], ["stopped", COUNT, COUNT, 0]);
+      // Even: at the half of the window there is half of them.
+      const [, half] = left.find(([at]) => at >= WINDOW / 2);
+      assert.ok(Math.abs(half - COUNT / 2) < COUNT / 10, `${half} after half of the window`);
+    } finally {
+      for (const socket of sockets) socket.destroy();
+      await watching.stop();
+      await pod.stop();
+    }
+  });
+});
