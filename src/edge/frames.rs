@@ -27,6 +27,8 @@ pub(super) struct Frames {
     head_length: u8,
     /// Attachments that were announced and have not come.
     missing: Missing,
+    /// Messages that have been completed.
+    messages: u32,
 }
 
 impl Frames {
@@ -38,6 +40,11 @@ impl Frames {
     /// Whether all that was begun is complete, attachments too.
     pub fn is_complete(&self) -> bool {
         self.at_boundary() && self.missing.none()
+    }
+
+    /// Messages that have been completed since it was asked.
+    pub fn take_messages(&mut self) -> u64 {
+        std::mem::take(&mut self.messages).into()
     }
 
     /// Follows the next bytes. Says whether they bring what was begun nearer to its end: while
@@ -103,6 +110,7 @@ impl Frames {
         if self.fragmented {
             return;
         }
+        self.messages += 1;
         if std::mem::take(&mut self.binary) {
             self.missing.binary();
         } else {

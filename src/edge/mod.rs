@@ -10,6 +10,7 @@
 //! - `service`: the ways to call socketioxide; `eio3`: what it leaves out for old clients
 //! - `upgrade`: takes a WebSocket stream over from HTTP
 //! - `stream`: that stream, until it ends; `patience`: how long it waits
+//! - `outgoing`: what is changed on the way to a client; `traffic`: bytes and packets
 //! - `frames`, `attachments`: whether a client has finished what it began to send
 //! - `closing`: ends connections at a pace
 //! - `memory`: that of closed connections, given back
@@ -23,12 +24,14 @@ mod handshake;
 mod listener;
 mod memory;
 mod open;
+mod outgoing;
 mod patience;
 mod requests;
 mod seal;
 mod service;
 mod sessions;
 mod stream;
+mod traffic;
 mod upgrade;
 
 pub use closing::Shedder;

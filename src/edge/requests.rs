@@ -25,10 +25,12 @@ use super::{
     forward::{self, Forwarder},
     handshake::{Handshake, Refusal, local_uri, websocket_key},
     open::Open,
+    outgoing::Change,
     seal::Seal,
     service::{NoPage, Service, whole},
     sessions::{CloseReason, Connection, Sessions},
-    stream::Limits,
+    stream::{Limits, Opening},
+    traffic,
     upgrade::{self, Slot},
 };
 use crate::{
@@ -100,7 +102,8 @@ impl Edge {
     async fn handle(self: Arc<Self>, peer: Peer, request: Request) -> Result<Response, Refusal> {
         let (handshake, key) = self.read(&request)?;
         let Some(session) = handshake.session else {
-            return self.open(handshake.transport, key.as_ref(), &peer, request).await;
+            let (transport, eio3) = (handshake.transport, handshake.eio3);
+            return self.open(transport, eio3, key.as_ref(), &peer, request).await;
         };
         let place = self.seal.open(session).ok_or(Refusal::SessionUnknown)?;
         if self.seal.is_here(place) {
@@ -141,6 +144,7 @@ impl Edge {
     async fn open(
         &self,
         transport: Transport,
+        eio3: bool,
         key: Option<&HeaderValue>,
         peer: &Peer,
         request: Request,
@@ -151,7 +155,7 @@ impl Edge {
         let connection = self.sessions.begin(peer.address, transport);
         let uri = self.local_uri(&request, None)?;
         match key {
-            Some(key) => self.accept(uri, key, connection, peer),
+            Some(key) => self.accept(uri, key, connection, Change::Opening { pings: !eio3 }, peer),
             None => self.open_polling(uri, connection, request).await,
         }
     }
@@ -170,7 +174,11 @@ impl Edge {
         match key {
             // It has its WebSocket, or is about to.
             Some(_) if !connection.claim_upgrade() => Err(Refusal::BadRequest),
-            Some(key) => self.accept(uri, key, connection, peer),
+            Some(key) => {
+                let pinged = eio3 || connection.ping_is_withheld();
+                let change = if pinged { Change::Nothing } else { Change::Ping };
+                self.accept(uri, key, connection, change, peer)
+            }
             None => {
                 *request.uri_mut() = uri;
                 self.poll(connection, sid, eio3, request).await
@@ -187,9 +195,11 @@ impl Edge {
         uri: Uri,
         key: &HeaderValue,
         connection: Arc<Connection>,
+        change: Change,
         peer: &Peer,
     ) -> Result<Response, Refusal> {
-        upgrade::accept(uri, key, connection, self.service.clone(), self.limits, &peer.upgrade)
+        let (service, opening) = (self.service.clone(), Opening::new(&self.seal, change));
+        upgrade::accept(uri, key, connection, service, self.limits, opening, &peer.upgrade)
     }
 
     async fn open_polling(
@@ -226,6 +236,7 @@ impl Edge {
                     return Err(refusal);
                 }
             };
+            traffic::polling().received.count_body(&body);
             if !eio3 && let Some(request) = connection.attachments().follow(&body) {
                 tokio::spawn(self.clone().await_attachments(connection.clone(), sid, request));
             }
@@ -233,7 +244,7 @@ impl Edge {
         } else {
             let abandoned = Abandoned::new(&self.service, &connection, sid);
             let polled = connection.begin_poll();
-            let response = self.service.http(request).await;
+            let response = self.service.poll(request, &connection, eio3).await;
             drop(polled);
             abandoned.not();
             response

@@ -12,13 +12,18 @@ use axum::{
     extract::Request,
     response::{IntoResponse, Response},
 };
-use http::StatusCode;
+use http::{Method, StatusCode, Uri, header};
 use http_body_util::BodyExt;
 use socketioxide::service::SocketIoService;
 use socketioxide_core::Sid;
 use tower::{Service as _, ServiceExt};
 
-use super::{handshake::count_refused, sessions::Connection, stream::ClientStream};
+use super::{
+    handshake::count_refused,
+    sessions::Connection,
+    stream::ClientStream,
+    traffic::{self, SEPARATOR},
+};
 use crate::backplane::Adapter;
 
 /// An answer of socketioxide: its body is there already, as one piece.
@@ -53,6 +58,29 @@ impl Service {
         response
     }
 
+    /// Answers a poll. Gap: the first ping of a session goes out at once, where the protocol has it after
+    /// one ping interval. So it is taken out of the first answer that has it, and answered for the client.
+    pub async fn poll(&self, request: Request, connection: &Connection, eio3: bool) -> Response {
+        let uri = request.uri().clone();
+        let (mut parts, mut body) = whole(self.http(request).await).await;
+        if !eio3
+            && let Some(rest) = without_ping(&body)
+            && connection.withhold_ping()
+        {
+            let _ = self.socketio.clone().oneshot(pong(&uri)).await;
+            if rest.is_empty() {
+                let mut again = Request::new(Body::empty());
+                *again.uri_mut() = uri;
+                (parts, body) = whole(self.http(again).await).await;
+            } else {
+                parts.headers.insert(header::CONTENT_LENGTH, rest.len().into());
+                body = rest.into();
+            }
+        }
+        traffic::polling().sent.count_body(&body);
+        Response::from_parts(parts, Body::from(body))
+    }
+
     /// Ends a polling session as its client would: there is no other way to end just one. Does
     /// nothing to a session that has ended, or has its WebSocket.
     pub async fn end_polling(&self, connection: &Connection, sid: Sid) {
@@ -76,6 +104,23 @@ impl Service {
     }
 }
 
+/// What is left of the packets of a body without the first ping; nothing if there is none.
+fn without_ping(body: &[u8]) -> Option<Vec<u8>> {
+    let packets = || body.split(|byte| *byte == SEPARATOR);
+    let ping = packets().position(|packet| packet == b"2")?;
+    let others =
+        packets().enumerate().filter(|(index, _)| *index != ping).map(|(_, packet)| packet);
+    Some(others.collect::<Vec<_>>().join(&SEPARATOR))
+}
+
+/// What a client answers a ping with.
+fn pong(uri: &Uri) -> Request {
+    let mut pong = Request::new(Body::from("3"));
+    *pong.method_mut() = Method::POST;
+    *pong.uri_mut() = uri.clone();
+    pong
+}
+
 /// What socketioxide calls for requests that are not its own: none are, the router sees to that.
 #[derive(Clone)]
 pub struct NoPage;
@@ -91,5 +136,23 @@ impl tower::Service<Request> for NoPage {
 
     fn call(&mut self, _: Request) -> Self::Future {
         ready(Ok(StatusCode::NOT_FOUND.into_response()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_ping_is_taken_out() {
+        for (body, rest) in [
+            ("2", Some("")),
+            ("2\x1e40{}", Some("40{}")),
+            ("40{}\x1e2\x1e42[\"2\"]\x1e2", Some("40{}\x1e42[\"2\"]\x1e2")),
+            ("42[2]", None),
+            ("", None),
+        ] {
+            assert_eq!(without_ping(body.as_bytes()).as_deref(), rest.map(str::as_bytes), "{body}");
+        }
     }
 }

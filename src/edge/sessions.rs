@@ -86,6 +86,7 @@ impl Sessions {
             acks: AtomicUsize::new(0),
             backlog: AtomicBool::new(false),
             leaving: AtomicBool::new(false),
+            ping_withheld: AtomicBool::new(false),
             polls: AtomicU32::new(0),
             polled: AtomicBool::new(false),
             ended: AtomicBool::new(false),
@@ -166,6 +167,8 @@ pub struct Connection {
     backlog: AtomicBool,
     /// It is being closed.
     leaving: AtomicBool,
+    /// Its first ping has been withheld.
+    ping_withheld: AtomicBool,
     /// Polls that have begun, and whether the last one waits for its answer.
     polls: AtomicU32,
     polled: AtomicBool,
@@ -235,6 +238,16 @@ impl Connection {
     /// It is being closed. Says whether it was not already.
     pub(super) fn begin_leaving(&self) -> bool {
         !self.leaving.swap(true, Ordering::Relaxed)
+    }
+
+    /// Whether its first ping is to be withheld, which is once.
+    pub(super) fn withhold_ping(&self) -> bool {
+        !self.ping_withheld.swap(true, Ordering::Relaxed)
+    }
+
+    /// Whether it has been.
+    pub(super) fn ping_is_withheld(&self) -> bool {
+        self.ping_withheld.load(Ordering::Relaxed)
     }
 
     /// A poll begins, until the answer is dropped.

@@ -24,13 +24,18 @@ use tokio::{
 
 use super::{
     frames::Frames,
+    outgoing::{Change, Counted},
     patience::Patience,
+    seal::Seal,
     sessions::{CloseReason, Connection},
+    traffic,
     upgrade::PollingSession,
 };
 
 /// A client's text frame with the Engine.IO packet `1` (close), masked with zeros.
 const GOODBYE: &[u8] = &[0x81, 0x81, 0, 0, 0, 0, b'1'];
+/// The same with `3` (pong).
+const PONG: &[u8] = &[0x81, 0x81, 0, 0, 0, 0, b'3'];
 
 pub(super) struct ClientStream {
     tcp: TcpStream,
@@ -45,6 +50,27 @@ pub(super) struct ClientStream {
     /// The polling session that this stream upgrades; dropping it ends it.
     session: Option<Box<PollingSession>>,
     said_goodbye: bool,
+    /// While something of what is written is to be changed.
+    opening: Option<Box<Opening>>,
+    /// The first ping was withheld and is to be answered.
+    owes_pong: bool,
+    written: Counted,
+}
+
+/// The beginning of a session, as the client sees it.
+pub(super) struct Opening {
+    change: Change,
+    seal: Arc<Seal>,
+    /// What was changed and is not yet written.
+    frames: Vec<u8>,
+}
+
+impl Opening {
+    /// What is to be changed of a session that is new, or was begun by polling.
+    pub fn new(seal: &Arc<Seal>, change: Change) -> Option<Box<Self>> {
+        let opening = Self { change, seal: seal.clone(), frames: Vec::new() };
+        (change != Change::Nothing).then(|| Box::new(opening))
+    }
 }
 
 /// How long a client may keep the stream waiting.
@@ -64,6 +90,7 @@ impl ClientStream {
         connection: Arc<Connection>,
         limits: Limits,
         session: Option<Box<PollingSession>>,
+        opening: Option<Box<Opening>>,
     ) -> Self {
         Self {
             tcp,
@@ -75,6 +102,9 @@ impl ClientStream {
             connection,
             session,
             said_goodbye: false,
+            opening,
+            owes_pong: false,
+            written: Counted::default(),
         }
     }
 
@@ -96,6 +126,43 @@ impl ClientStream {
         ready!(self.unread.poll_over(context));
         self.connection.end_stream(CloseReason::WriteTimeout);
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// Writes frames of the beginning, changed; all of them are taken, and written before any other.
+    fn write_opening(
+        &mut self,
+        context: &mut Context<'_>,
+        frames: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let Some(opening) = &mut self.opening else { return Poll::Ready(Ok(0)) };
+        let first = || self.connection.withhold_ping();
+        let changed = opening.change.apply(frames, &opening.seal, first);
+        if changed.ping {
+            self.owes_pong = true;
+            self.connection.stream.reader.wake();
+        }
+        traffic::websocket().sent.count(changed.frames.len(), self.written.count(&changed.frames));
+        opening.frames = changed.frames;
+        match self.flush_opening(context) {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            _ => Poll::Ready(Ok(frames.len())),
+        }
+    }
+
+    /// Writes what is left of the beginning.
+    fn flush_opening(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Some(opening) = self.opening.as_ref().filter(|opening| !opening.frames.is_empty())
+        {
+            let written = Pin::new(&mut self.tcp).poll_write(context, &opening.frames);
+            let written = ready!(self.in_time(context, written))?;
+            if let Some(opening) = &mut self.opening {
+                opening.frames.drain(..written);
+            }
+        }
+        if self.opening.as_ref().is_some_and(|opening| opening.change == Change::Nothing) {
+            self.opening = None;
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Ends the stream for socketioxide: with a goodbye, or at once in the middle of a frame.
@@ -129,6 +196,11 @@ impl AsyncRead for ClientStream {
             self.end(buffer);
             return Poll::Ready(Ok(()));
         }
+        if self.owes_pong && self.frames.at_boundary() && buffer.remaining() >= PONG.len() {
+            self.owes_pong = false;
+            buffer.put_slice(PONG);
+            return Poll::Ready(Ok(()));
+        }
         let before = buffer.filled().len();
         if self.early.has_remaining() {
             let length = self.early.len().min(buffer.remaining());
@@ -145,7 +217,9 @@ impl AsyncRead for ClientStream {
             }
         }
         let Self { frames, unfinished, .. } = &mut *self;
-        let progress = frames.follow(&buffer.filled()[before..]);
+        let received = &buffer.filled()[before..];
+        let progress = frames.follow(received);
+        traffic::websocket().received.count(received.len(), frames.take_messages());
         if frames.is_complete() {
             unfinished.stop();
         } else if progress {
@@ -163,28 +237,23 @@ impl AsyncWrite for ClientStream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        ready!(self.flush_opening(context))?;
+        if self.opening.is_some() {
+            return self.write_opening(context, bytes);
+        }
         let written = Pin::new(&mut self.tcp).poll_write(context, bytes);
+        if let Poll::Ready(Ok(length)) = written {
+            traffic::websocket().sent.count(length, self.written.count(&bytes[..length]));
+        }
         self.in_time(context, written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.flush_opening(context))?;
         Pin::new(&mut self.tcp).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.tcp).poll_shutdown(context)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.tcp).poll_write_vectored(context, slices);
-        self.in_time(context, written)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.tcp.is_write_vectored()
     }
 }

@@ -21,7 +21,7 @@ use super::{
     handshake::Refusal,
     service::Service,
     sessions::Connection,
-    stream::{ClientStream, Limits},
+    stream::{ClientStream, Limits, Opening},
 };
 
 /// Where a request that is upgraded leaves word for the listener that its TCP connection came from.
@@ -31,7 +31,7 @@ pub(super) struct Slot(Arc<Mutex<Option<Upgrade>>>);
 /// An upgrade that has been accepted, and waits for the stream.
 pub(super) enum Upgrade {
     /// Of a session of this pod.
-    Here(Accepted),
+    Here(Box<Accepted>),
     /// Of another pod's.
     There(Relay),
 }
@@ -43,6 +43,8 @@ pub(super) struct Accepted {
     session: Option<Box<PollingSession>>,
     service: Service,
     limits: Limits,
+    /// For a new session.
+    opening: Option<Box<Opening>>,
 }
 
 impl Slot {
@@ -52,7 +54,7 @@ impl Slot {
     }
 
     fn put(&self, upgrade: Accepted) {
-        *self.0.lock() = Some(Upgrade::Here(upgrade));
+        *self.0.lock() = Some(Upgrade::Here(Box::new(upgrade)));
     }
 
     /// The stream shall be joined to that of another pod.
@@ -71,6 +73,7 @@ pub(super) fn accept(
     connection: Arc<Connection>,
     service: Service,
     limits: Limits,
+    opening: Option<Box<Opening>>,
     slot: &Slot,
 ) -> Result<Response, Refusal> {
     let session = connection.polling_sid().map(|sid| {
@@ -84,7 +87,7 @@ pub(super) fn accept(
         .body(Body::empty())
         .map_err(|_| Refusal::BadRequest)?;
     let request = bare_request(uri, &connection, ())?;
-    slot.put(Accepted { request, connection, session, service, limits });
+    slot.put(Accepted { request, connection, session, service, limits, opening });
     Ok(response)
 }
 
@@ -101,8 +104,8 @@ impl Upgrade {
 
 impl Accepted {
     async fn take_over(self, tcp: TcpStream, early: &[u8]) {
-        let Self { request, connection, session, service, limits } = self;
-        let stream = ClientStream::new(tcp, early, connection, limits, session);
+        let Self { request, connection, session, service, limits, opening } = self;
+        let stream = ClientStream::new(tcp, early, connection, limits, session, opening);
         if let Err(error) = service.websocket(stream, request).await {
             tracing::debug!(%error, "WebSocket refused");
         }

@@ -60,6 +60,10 @@ table! {
         "Connections opened, by the transport they began with.";
     CONNECTIONS_CLOSED = Counter "roomcast_connections_closed_total" ["reason"]
         "Connections closed, by Socket.IO's disconnect reason, or `no namespace` for one that never joined any.";
+    BYTES = Counter "roomcast_bytes_total" ["transport", "direction"]
+        "Bytes `received` from and `sent` to clients: bodies of polling, WebSocket frames with their headers.";
+    PACKETS = Counter "roomcast_packets_total" ["transport", "direction"]
+        "Engine.IO packets `received` from and `sent` to clients, control frames of WebSocket sent among them.";
     REQUESTS_REFUSED = Counter "roomcast_requests_refused_total" ["code"]
         "Requests of clients that were answered with an error before or by Engine.IO.";
     FORWARDED = Counter "roomcast_forwarded_requests_total" ["transport", "result"]

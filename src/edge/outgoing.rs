@@ -1,0 +1,197 @@
+//! What socketioxide writes to a WebSocket: counted, and in two places changed.
+//!
+//! Gaps: the session id in the opening packet is the `socket.id` (see `seal`); and the first heartbeat ping
+//! goes out at once, where the protocol has it after one ping interval (Engine.IO, "Heartbeat"). So the
+//! first packet gets another id, and the first ping is withheld and answered for the client.
+
+use super::{open::Open, seal::Seal};
+
+/// Engine.IO's ping, as socketioxide frames it.
+const PING: &[u8] = &[0x81, 1, b'2'];
+/// The longest header of a frame that is not masked.
+const LONGEST_HEADER: usize = 10;
+
+/// What is still to be changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Change {
+    /// The opening packet, and then the first ping if the server pings: in Engine.IO v3 the client does.
+    Opening { pings: bool },
+    /// The first ping.
+    Ping,
+    /// Nothing.
+    Nothing,
+}
+
+/// What frames became.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Changed {
+    pub frames: Vec<u8>,
+    /// The first ping was among them.
+    pub ping: bool,
+}
+
+impl Change {
+    /// What is to be written in place of these frames, which are whole. `first` says whether a ping is the
+    /// first of its session.
+    pub fn apply(&mut self, frames: &[u8], seal: &Seal, first: impl Fn() -> bool) -> Changed {
+        let mut changed = Changed { frames: Vec::with_capacity(frames.len() + 64), ping: false };
+        let mut rest = frames;
+        while let Some((header, length)) = first_frame(rest) {
+            let (frame, others) = rest.split_at(header + length);
+            rest = others;
+            match self {
+                Self::Opening { pings } => {
+                    *self = if *pings { Self::Ping } else { Self::Nothing };
+                    match Open::find(&frame[header..]) {
+                        Some(open) => {
+                            text(&open.with_id(&seal.seal(open.sid)), &mut changed.frames)
+                        }
+                        None => changed.frames.extend_from_slice(frame),
+                    }
+                }
+                Self::Ping if frame == PING => {
+                    *self = Self::Nothing;
+                    changed.ping = first();
+                    if !changed.ping {
+                        changed.frames.extend_from_slice(frame);
+                    }
+                }
+                _ => changed.frames.extend_from_slice(frame),
+            }
+        }
+        changed.frames.extend_from_slice(rest);
+        changed
+    }
+}
+
+/// The lengths of the header and of the payload of the first frame, if all of it is there.
+fn first_frame(bytes: &[u8]) -> Option<(usize, usize)> {
+    let (header, length) = match *bytes.get(1)? & 0x7f {
+        126 => (4, usize::from(u16::from_be_bytes(bytes.get(2..4)?.try_into().ok()?))),
+        127 => {
+            let length = u64::from_be_bytes(bytes.get(2..10)?.try_into().ok()?);
+            (LONGEST_HEADER, usize::try_from(length).ok()?)
+        }
+        short => (2, usize::from(short)),
+    };
+    (bytes.len() - header >= length).then_some((header, length))
+}
+
+/// A text frame.
+fn text(payload: &[u8], frames: &mut Vec<u8>) {
+    frames.push(0x81);
+    match u8::try_from(payload.len()) {
+        Ok(length) if length < 126 => frames.push(length),
+        _ => {
+            frames.push(126);
+            // An opening packet has some hundred bytes.
+            frames.extend_from_slice(&(payload.len() as u16).to_be_bytes());
+        }
+    }
+    frames.extend_from_slice(payload);
+}
+
+/// Counts the frames in what has been written, wherever writes begin and end.
+#[derive(Debug, Default)]
+pub(super) struct Counted {
+    header: [u8; LONGEST_HEADER],
+    /// Bytes of the header that have been seen.
+    seen: u8,
+    /// Bytes of the payload that are left.
+    left: u64,
+}
+
+impl Counted {
+    /// How many frames begin in the next bytes.
+    pub fn count(&mut self, mut bytes: &[u8]) -> u64 {
+        let mut frames = 0;
+        while !bytes.is_empty() {
+            if self.left > 0 {
+                let taken =
+                    usize::try_from(self.left).map_or(bytes.len(), |left| left.min(bytes.len()));
+                self.left -= taken as u64;
+                bytes = &bytes[taken..];
+                continue;
+            }
+            self.header[usize::from(self.seen)] = bytes[0];
+            self.seen += 1;
+            bytes = &bytes[1..];
+            if let Some(length) = self.length() {
+                (self.seen, self.left) = (0, length);
+                frames += 1;
+            }
+        }
+        frames
+    }
+
+    /// The length of the payload, once the header is there.
+    fn length(&self) -> Option<u64> {
+        let [_, short, long @ ..] = self.header;
+        match (self.seen, short & 0x7f) {
+            (2, length @ 0..126) => Some(length.into()),
+            (4, 126) => Some(u16::from_be_bytes([long[0], long[1]]).into()),
+            (10, 127) => Some(u64::from_be_bytes(long)),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use socketioxide_core::Sid;
+
+    use super::*;
+
+    fn frame(payload: &[u8]) -> Vec<u8> {
+        let mut frame = Vec::new();
+        text(payload, &mut frame);
+        frame
+    }
+
+    #[test]
+    fn the_opening_packet_gets_another_id_and_the_first_ping_is_withheld() {
+        let seal = Seal::new(Sid::new(), "").unwrap();
+        let sid = Sid::new();
+        let open = |sid: &str| frame(format!(r#"0{{"sid":"{sid}","upgrades":[]}}"#).as_bytes());
+        let mut change = Change::Opening { pings: true };
+
+        let changed = change.apply(&open(sid.as_str()), &seal, || true);
+        assert_eq!(changed, Changed { frames: open(&seal.seal(sid)), ping: false });
+        let connected = frame(br#"40{"sid":"x"}"#);
+        let changed = change.apply(&[&connected[..], PING, &connected].concat(), &seal, || true);
+        assert_eq!(changed, Changed { frames: [&connected[..], &connected].concat(), ping: true });
+        assert_eq!(change, Change::Nothing);
+    }
+
+    #[test]
+    fn a_ping_that_is_not_the_first_passes() {
+        let seal = Seal::new(Sid::new(), "").unwrap();
+        let mut change = Change::Ping;
+        let changed = change.apply(PING, &seal, || false);
+        assert_eq!(changed, Changed { frames: PING.to_vec(), ping: false });
+        assert_eq!(change, Change::Nothing);
+    }
+
+    #[test]
+    fn frames_are_counted_wherever_writes_end() {
+        let lengths = [0, 1, 125, 126, 300, 65_535, 65_536];
+        let mut bytes = Vec::new();
+        for length in lengths {
+            match length {
+                65_536 => {
+                    bytes.extend([0x82, 127]);
+                    bytes.extend(65_536_u64.to_be_bytes());
+                    bytes.extend(vec![7; length]);
+                }
+                _ => text(&vec![b'x'; length], &mut bytes),
+            }
+        }
+        for piece in [1, 2, 3, 1000, bytes.len()] {
+            let mut counted = Counted::default();
+            let frames: u64 = bytes.chunks(piece).map(|piece| counted.count(piece)).sum();
+            assert_eq!(frames, lengths.len() as u64, "in pieces of {piece}");
+        }
+    }
+}
