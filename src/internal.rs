@@ -8,6 +8,7 @@ use http::{StatusCode, header};
 use crate::{
     backplane::{Backplane, Link},
     drain::{Lifecycle, Phase},
+    edge::Admission,
     telemetry::metrics::Metrics,
 };
 
@@ -27,6 +28,7 @@ pub struct Readiness {
     pub backplane: Backplane,
     /// Whether a pod that is cut off from the others is ready.
     pub when_away: bool,
+    pub admission: Arc<Admission>,
     /// Whether the pods of the cluster can open each other's session ids.
     pub agreed: Arc<dyn Fn() -> bool + Send + Sync>,
 }
@@ -35,6 +37,9 @@ impl Readiness {
     /// Whether the pod is ready, and in what state it is.
     fn now(&self) -> (bool, String) {
         let phase = self.lifecycle.phase();
+        if self.admission.is_full() {
+            return (false, format!("{}, full\n", phase.name()));
+        }
         let (linked, link) = match self.backplane.link() {
             Some(Link::Up) if !(self.agreed)() => (false, ", meeting the other pods"),
             None | Some(Link::Up) => (true, ""),

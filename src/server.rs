@@ -20,7 +20,7 @@ use crate::{
     backplane::{self, Adapter, Backplane, Io, PodRecord, SetupError},
     config::{BackplaneKind, Config, Parser, Transport},
     drain::{self, Drainable, Lifecycle, Outcome},
-    edge::{self, Edge, ListenError, Options, Seal, Sessions},
+    edge::{self, Admission, Edge, ListenError, Options, Seal, Sessions},
     gateway::{self, JwtKey, Namespace},
     internal::{self, Readiness},
     publish::{self, Operations},
@@ -182,13 +182,16 @@ impl Builder {
             gateway::attach(&io, namespace, backplane.clone(), config.limits.clone(), key.clone());
         }
 
+        let admission =
+            Arc::new(Admission::new(&config.admission, lifecycle.clone(), sessions.clone()));
         let edge = Edge::new(
             &config,
             socketio,
             sessions.clone(),
-            lifecycle.clone(),
+            admission.clone(),
             seal.clone(),
             backplane.clone(),
+            pod,
         );
         let agrees = secret.is_empty() && config.backplane.kind != BackplaneKind::None;
         let me = Arc::new(Identity {
@@ -208,6 +211,7 @@ impl Builder {
         });
         let agreed = me.clone();
         let readiness = Readiness {
+            admission,
             agreed: Arc::new(move || agreed.agreed.load(Ordering::Acquire)),
             lifecycle: lifecycle.clone(),
             backplane: backplane.clone(),
@@ -299,8 +303,9 @@ impl Listening {
             request_timeout: config.public.request_timeout,
             tcp_keepalive: config.public.tcp_keepalive,
             clients: true,
+            proxies: Some(config.public.proxies.clone()),
         };
-        let probes = Options { clients: false, ..options };
+        let probes = Options { clients: false, proxies: None, ..options };
         let address = match &config.internal.advertise[..] {
             "" => internal.addresses().first().map(ToString::to_string).unwrap_or_default(),
             advertised => advertised.to_owned(),

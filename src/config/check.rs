@@ -2,17 +2,14 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use http::HeaderValue;
 use tracing_subscriber::EnvFilter;
 
-use super::{AuthPolicy, BackplaneKind, Config, Problem, Secret};
+use super::{AuthPolicy, BackplaneKind, Config, Problem, Secret, values};
 
 /// Seconds that Linux takes for TCP_KEEPIDLE.
 const KEEPALIVE: std::ops::RangeInclusive<u64> = 1..=32767;
 /// Shortest API key that is not warned of.
 const API_KEY_LENGTH: usize = 16;
-/// Shortest secret for session ids.
-const SESSION_SECRET_LENGTH: usize = 32;
 /// Shortest secret for HS256 that is not warned of: as long as its hash.
 const JWT_SECRET_LENGTH: usize = 32;
 
@@ -21,6 +18,8 @@ pub(super) fn complete(config: &mut Config) -> Vec<Problem> {
     let mut problems = Vec::new();
     read_secret_files(config, &mut problems);
     check_listeners(config, &mut problems);
+    config.admission.check(&mut problems);
+    config.public.proxies.check(&mut problems);
     check_engine(config, &mut problems);
     check_limits(config, &mut problems);
     check_drain(config, &mut problems);
@@ -104,24 +103,11 @@ fn check_listeners(config: &Config, problems: &mut Vec<Problem>) {
                 let remedy = "browsers refuse credentials for any origin; name the origins";
                 problems.push(Problem::new("public.cors.origins", origin, remedy));
             }
-        } else if !is_origin(origin) {
+        } else if !values::is_origin(origin) {
             let remedy = "expected scheme and host, such as \"https://app.example.com\", or \"*\"";
             problems.push(Problem::new("public.cors.origins", origin, remedy));
         }
     }
-}
-
-/// `https://host[:port]`, nothing behind it: what a browser puts in `Origin`.
-fn is_origin(text: &str) -> bool {
-    let Ok(uri) = text.parse::<http::Uri>() else {
-        return false;
-    };
-    HeaderValue::from_str(text).is_ok()
-        && uri.scheme().is_some()
-        && uri.authority().is_some()
-        && !text.ends_with('/')
-        && matches!(uri.path(), "" | "/")
-        && uri.query().is_none()
 }
 
 fn check_engine(config: &Config, problems: &mut Vec<Problem>) {
@@ -175,14 +161,7 @@ fn check_secrets(config: &Config, problems: &mut Vec<Problem>) {
         let remedy = "a key is visible ASCII without spaces; `openssl rand -hex 24` makes one";
         problems.push(Problem::hidden("api.keys", remedy));
     }
-    let secret = config.sessions.secret.expose();
-    if !secret.is_empty() && secret.len() < SESSION_SECRET_LENGTH {
-        let remedy = format!(
-            "less than {SESSION_SECRET_LENGTH} bytes can be guessed; `openssl rand -hex 32` makes enough, \
-             and without one the pods agree on one"
-        );
-        problems.push(Problem::hidden("sessions.secret", remedy));
-    }
+    config.sessions.check(problems);
 }
 
 fn check_backplane(config: &Config, problems: &mut Vec<Problem>) {

@@ -2,19 +2,23 @@
 //!
 //! `defaults.toml` in this folder is the reference; each field here has its name and meaning there.
 
+mod admission;
 mod backplane;
 mod check;
 mod load;
 mod problem;
+mod sessions;
 mod values;
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use serde::Deserialize;
 
+pub use admission::{Admission, Network, Proxies};
 pub use backplane::{Backplane, BackplaneKind, BackplaneTls, SubscriptionMode, WhenAway};
 pub use load::{DEFAULTS, Sources};
 pub use problem::{ConfigError, Problem};
+pub use sessions::{AffinityCookie, SameSite, Sessions};
 pub use values::Secret;
 
 /// All settings of a pod.
@@ -25,6 +29,8 @@ pub struct Config {
     pub public: Public,
     /// The listener for probes, metrics and the API.
     pub internal: Internal,
+    /// Which new sessions the pod takes.
+    pub admission: Admission,
     /// Engine.IO.
     pub engine: Engine,
     /// How requests find the pod that has their session.
@@ -66,6 +72,8 @@ pub struct Public {
     pub tcp_keepalive: Duration,
     /// Which pages of other origins may connect.
     pub cors: Cors,
+    /// Load balancers between clients and pods.
+    pub proxies: Proxies,
 }
 
 impl Public {
@@ -140,19 +148,6 @@ pub enum Parser {
     Json,
     /// `socket.io-msgpack-parser`.
     Msgpack,
-}
-
-/// How requests find the pod that has their session.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Sessions {
-    /// Seals session ids; that of `secret_file` is put here when loaded. Empty for one that the pods agree on.
-    pub secret: Secret,
-    /// A file with the secret; empty for none.
-    pub secret_file: String,
-    /// Longest wait for another pod to take a request.
-    #[serde(deserialize_with = "values::duration")]
-    pub forward_timeout: Duration,
 }
 
 /// What a client can send at most.

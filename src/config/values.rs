@@ -110,3 +110,16 @@ fn parsed<'de, D: Deserializer<'de>, T>(
     let text = String::deserialize(deserializer).map_err(|_| error())?;
     parse(&text).ok_or_else(error)
 }
+
+/// `https://host[:port]`, nothing behind it: what a browser puts in `Origin`.
+pub(super) fn is_origin(text: &str) -> bool {
+    let Ok(uri) = text.parse::<http::Uri>() else {
+        return false;
+    };
+    http::HeaderValue::from_str(text).is_ok()
+        && uri.scheme().is_some()
+        && uri.authority().is_some()
+        && !text.ends_with('/')
+        && matches!(uri.path(), "" | "/")
+        && uri.query().is_none()
+}

@@ -37,6 +37,14 @@ pub(super) enum Refusal {
     UnsupportedProtocol,
     /// The pod is about to end; another one will take the client.
     Draining,
+    /// The pod has as many connections as it may.
+    ConnectionLimit,
+    /// Too many new sessions in this second.
+    RateLimited,
+    /// Its address has as many connections as it may.
+    AddressLimit,
+    /// Its page comes from elsewhere.
+    OriginDenied,
     /// The body of a request is larger than a message may be.
     PayloadTooLarge,
     /// The body of a request did not come in time.
@@ -55,9 +63,39 @@ impl Refusal {
             Self::BadRequest => "bad_request",
             Self::UnsupportedProtocol => "unsupported_protocol",
             Self::Draining => "draining",
+            Self::ConnectionLimit => "connection_limit",
+            Self::RateLimited => "rate_limited",
+            Self::AddressLimit => "address_limit",
+            Self::OriginDenied => "origin_denied",
             Self::PayloadTooLarge => "payload_too_large",
             Self::RequestTimeout => "request_timeout",
             Self::PodUnauthenticated => "pod_unauthenticated",
+        }
+    }
+
+    /// The answer that is not Engine.IO's.
+    fn answer(self) -> (StatusCode, &'static str) {
+        match self {
+            Self::PayloadTooLarge => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than limits.max_payload")
+            }
+            Self::RequestTimeout => {
+                (StatusCode::REQUEST_TIMEOUT, "the body did not come within public.request_timeout")
+            }
+            Self::PodUnauthenticated => {
+                (StatusCode::FORBIDDEN, "only pods of this cluster may forward requests")
+            }
+            Self::OriginDenied => (StatusCode::FORBIDDEN, "no page of this origin may connect"),
+            Self::RateLimited => {
+                (StatusCode::TOO_MANY_REQUESTS, "too many new sessions at once; try again")
+            }
+            Self::AddressLimit => {
+                (StatusCode::TOO_MANY_REQUESTS, "too many connections from this address")
+            }
+            Self::ConnectionLimit => {
+                (StatusCode::SERVICE_UNAVAILABLE, "this pod is full; try again")
+            }
+            _ => (StatusCode::SERVICE_UNAVAILABLE, "this pod is about to end; try again"),
         }
     }
 
@@ -69,10 +107,7 @@ impl Refusal {
             Self::BadHandshakeMethod => Some((2, "Bad handshake method")),
             Self::BadRequest => Some((3, "Bad request")),
             Self::UnsupportedProtocol => Some((5, "Unsupported protocol version")),
-            Self::Draining
-            | Self::PayloadTooLarge
-            | Self::RequestTimeout
-            | Self::PodUnauthenticated => None,
+            _ => None,
         }
     }
 }
@@ -84,21 +119,10 @@ impl IntoResponse for Refusal {
             let body = Json(json!({"code": code, "message": message}));
             return (StatusCode::BAD_REQUEST, body).into_response();
         }
-        let (status, message) = match self {
-            Self::PayloadTooLarge => {
-                (StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than limits.max_payload")
-            }
-            Self::RequestTimeout => {
-                (StatusCode::REQUEST_TIMEOUT, "the body did not come within public.request_timeout")
-            }
-            Self::PodUnauthenticated => {
-                (StatusCode::FORBIDDEN, "only pods of this cluster may forward requests")
-            }
-            _ => (StatusCode::SERVICE_UNAVAILABLE, "this pod is about to end; try again"),
-        };
+        let (status, message) = self.answer();
         let body = Json(crate::error_body(self.label(), message));
         let mut response = (status, body).into_response();
-        if status == StatusCode::SERVICE_UNAVAILABLE {
+        if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
             // The client comes back by itself, and finds another pod.
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }

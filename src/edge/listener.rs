@@ -12,8 +12,11 @@ use tokio::{
 };
 use tower::ServiceExt;
 
-use super::{handshake::count_refused, requests::Peer, upgrade::Slot};
-use crate::drain::{Lifecycle, Phase};
+use super::{handshake::count_refused, origin::proxied_address, requests::Peer, upgrade::Slot};
+use crate::{
+    config::Proxies,
+    drain::{Lifecycle, Phase},
+};
 
 /// A client can send a head of this many bytes; cookies and tokens fit.
 const MAX_HEAD: usize = 64 * 1024;
@@ -30,7 +33,7 @@ pub struct ListenError {
 }
 
 /// How accepted connections are served.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Options {
     /// Longest wait for the head of a request.
     pub request_timeout: Duration,
@@ -38,6 +41,8 @@ pub struct Options {
     pub tcp_keepalive: Duration,
     /// Whether it is clients that connect: what they send broken is counted.
     pub clients: bool,
+    /// Load balancers, and how they say where clients are.
+    pub proxies: Option<Proxies>,
 }
 
 /// Sockets that listen, each on the address that it really has.
@@ -97,7 +102,7 @@ pub async fn serve(bound: Bound, options: Options, router: Router, lifecycle: Li
     let accepting = bound
         .0
         .into_iter()
-        .map(|listener| accept(listener, options, router.clone(), lifecycle.clone()));
+        .map(|listener| accept(listener, options.clone(), router.clone(), lifecycle.clone()));
     futures_util::future::join_all(accepting).await;
 }
 
@@ -108,7 +113,7 @@ async fn accept(listener: TcpListener, options: Options, router: Router, lifecyc
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, remote)) => {
-                    let connection = serve_connection(stream, remote, options, router.clone(), lifecycle.clone());
+                    let connection = serve_connection(stream, remote, options.clone(), router.clone(), lifecycle.clone());
                     let busy = busy.clone();
                     tokio::spawn(async move {
                         connection.await;
@@ -129,14 +134,23 @@ async fn accept(listener: TcpListener, options: Options, router: Router, lifecyc
 }
 
 async fn serve_connection(
-    stream: TcpStream,
-    remote: SocketAddr,
+    mut stream: TcpStream,
+    mut remote: SocketAddr,
     options: Options,
     router: Router,
     lifecycle: Lifecycle,
 ) {
     if let Err(error) = set_options(&stream, &options) {
         return tracing::debug!(%remote, %error, "the client left before it was served");
+    }
+    if let Some(proxies) = &options.proxies {
+        match proxied_address(&mut stream, remote, proxies, options.request_timeout).await {
+            Ok(client) => remote = client,
+            Err(error) => {
+                count_refused("bad_proxy_header");
+                return tracing::debug!(%remote, %error, "no header of the PROXY protocol");
+            }
+        }
     }
     let upgrade = Slot::default();
     let peer = Peer { address: remote, upgrade: upgrade.clone() };

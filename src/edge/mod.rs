@@ -4,6 +4,7 @@
 //! - `listener`: sockets, accepted and served
 //! - `handshake`: what a request wants, and Engine.IO's answers when it cannot have it
 //! - `sessions`: the connections that are open, and how each of them ended
+//! - `admission`: which new sessions the pod takes; `origin`: where clients are
 //! - `seal`: session ids as clients see them; `open`: the packet that tells them
 //! - `forward`: requests of a session that another pod has
 //! - `requests`: polling, and the way to `upgrade`
@@ -15,6 +16,7 @@
 //! - `closing`: ends connections at a pace
 //! - `memory`: that of closed connections, given back
 
+mod admission;
 mod attachments;
 mod closing;
 mod eio3;
@@ -24,6 +26,7 @@ mod handshake;
 mod listener;
 mod memory;
 mod open;
+mod origin;
 mod outgoing;
 mod patience;
 mod requests;
@@ -34,6 +37,7 @@ mod stream;
 mod traffic;
 mod upgrade;
 
+pub use admission::Admission;
 pub use closing::Shedder;
 pub use listener::{Bound, ListenError, Options, bind, serve};
 pub use memory::give_back;

@@ -20,11 +20,13 @@ use tower_http::{
 };
 
 use super::{
+    admission::Admission,
     closing::{Closer, Shedder},
     eio3,
     forward::{self, Forwarder},
     handshake::{Handshake, Refusal, local_uri, websocket_key},
     open::Open,
+    origin::client_address,
     outgoing::Change,
     seal::Seal,
     service::{NoPage, Service, whole},
@@ -35,15 +37,15 @@ use super::{
 };
 use crate::{
     backplane::{Adapter, Backplane},
-    config::{Config, Cors, Engine, Transport},
-    drain::Lifecycle,
+    config::{AffinityCookie, Config, Cors, Engine, Proxies, Transport},
 };
 
 /// What requests of clients meet.
 pub struct Edge {
     engine: Engine,
     sessions: Arc<Sessions>,
-    lifecycle: Lifecycle,
+    admission: Arc<Admission>,
+    proxies: Proxies,
     service: Service,
     limits: Limits,
     max_payload: usize,
@@ -52,6 +54,8 @@ pub struct Edge {
     seal: Arc<Seal>,
     forwarder: Forwarder,
     closer: Closer,
+    /// Names this pod to load balancers.
+    cookie: Option<HeaderValue>,
 }
 
 impl Edge {
@@ -60,20 +64,23 @@ impl Edge {
         config: &Config,
         socketio: SocketIoService<NoPage, Adapter>,
         sessions: Arc<Sessions>,
-        lifecycle: Lifecycle,
+        admission: Arc<Admission>,
         seal: Arc<Seal>,
         backplane: Backplane,
+        pod: Sid,
     ) -> Arc<Self> {
         let service = Service::new(socketio, config.public.base_path());
         let forwarder = Forwarder::new(config, backplane, seal.clone(), sessions.clone());
         Arc::new(Self {
+            cookie: cookie(&config.sessions.affinity_cookie, config.public.base_path(), pod),
             closer: Closer::new(sessions.clone(), service.clone()),
             path: config.public.base_path().to_owned(),
             seal,
             forwarder,
             engine: config.engine.clone(),
             sessions,
-            lifecycle,
+            admission,
+            proxies: config.public.proxies.clone(),
             service,
             limits: Limits {
                 message_timeout: config.public.request_timeout,
@@ -99,7 +106,12 @@ impl Edge {
     }
 
     /// Answers a request of a client.
-    async fn handle(self: Arc<Self>, peer: Peer, request: Request) -> Result<Response, Refusal> {
+    async fn handle(
+        self: Arc<Self>,
+        mut peer: Peer,
+        request: Request,
+    ) -> Result<Response, Refusal> {
+        peer.address = client_address(peer.address, request.headers(), &self.proxies);
         let (handshake, key) = self.read(&request)?;
         let Some(session) = handshake.session else {
             let (transport, eio3) = (handshake.transport, handshake.eio3);
@@ -149,15 +161,17 @@ impl Edge {
         peer: &Peer,
         request: Request,
     ) -> Result<Response, Refusal> {
-        if !self.lifecycle.accepts_sessions() {
-            return Err(Refusal::Draining);
-        }
-        let connection = self.sessions.begin(peer.address, transport);
+        let place = self.admission.admit(peer.address, request.headers())?;
+        let connection = self.sessions.begin(peer.address, transport, place);
         let uri = self.local_uri(&request, None)?;
-        match key {
+        let mut response = match key {
             Some(key) => self.accept(uri, key, connection, Change::Opening { pings: !eio3 }, peer),
             None => self.open_polling(uri, connection, request).await,
+        }?;
+        if let Some(cookie) = &self.cookie {
+            response.headers_mut().append(header::SET_COOKIE, cookie.clone());
         }
+        Ok(response)
     }
 
     /// Goes on with a session of this pod.
@@ -356,6 +370,14 @@ pub fn pods(edge: Arc<Edge>) -> Router {
 pub(super) struct Peer {
     pub address: SocketAddr,
     pub upgrade: Slot,
+}
+
+/// The cookie that names a pod (RFC 6265), for as long as the page is open.
+fn cookie(settings: &AffinityCookie, path: &str, pod: Sid) -> Option<HeaderValue> {
+    let AffinityCookie { name, same_site, secure } = settings;
+    let (same_site, secure) = (same_site.name(), if *secure { "; Secure" } else { "" });
+    let cookie = format!("{name}={pod}; Path={path}; HttpOnly; SameSite={same_site}{secure}");
+    (!name.is_empty()).then(|| HeaderValue::try_from(cookie).ok())?
 }
 
 fn cors(config: &Cors) -> CorsLayer {

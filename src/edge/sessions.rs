@@ -25,7 +25,7 @@ use socketioxide::socket::DisconnectReason;
 use socketioxide_core::Sid;
 use tokio::sync::Notify;
 
-use super::attachments::Attachments;
+use super::{admission::Place, attachments::Attachments};
 use crate::{
     config::Transport,
     telemetry::metrics::{CONNECTIONS, CONNECTIONS_CLOSED, CONNECTIONS_OPENED},
@@ -69,6 +69,7 @@ impl Sessions {
         self: &Arc<Self>,
         remote: SocketAddr,
         transport: Transport,
+        place: Option<Place>,
     ) -> Arc<Connection> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         counter!(CONNECTIONS_OPENED.name, "transport" => name(transport)).increment(1);
@@ -78,6 +79,7 @@ impl Sessions {
             sessions: self.clone(),
             number,
             remote,
+            place: Mutex::new(place),
             began: u64::try_from(now.as_millis()).unwrap_or_default(),
             websocket: AtomicBool::new(transport == Transport::Websocket),
             reason: AtomicU8::new(CloseReason::NoNamespace as u8),
@@ -151,6 +153,8 @@ pub struct Connection {
     /// Its key in [`Sessions::open`].
     number: u64,
     remote: SocketAddr,
+    /// What it has of the limit of its address, until it ends.
+    place: Mutex<Option<Place>>,
     /// When it began, in milliseconds since 1970.
     began: u64,
     /// Whether it uses a WebSocket now, else polling.
@@ -220,6 +224,7 @@ impl Connection {
             self.sessions.polling.write().remove(sid);
         }
         self.sessions.open.write().remove(&self.number);
+        drop(self.place.lock().take());
         gauge!(CONNECTIONS.name, "transport" => name(transport)).decrement(1);
         counter!(CONNECTIONS_CLOSED.name, "reason" => reason.name()).increment(1);
         tracing::debug!(remote = %self.remote, reason = reason.name(), "connection closed");
@@ -482,7 +487,7 @@ mod tests {
     fn a_connection_counts_and_is_found_while_it_lives() {
         let sessions = Arc::new(Sessions::default());
         let sid = Sid::new();
-        let connection = sessions.begin(([127, 0, 0, 1], 1).into(), Transport::Polling);
+        let connection = sessions.begin(([127, 0, 0, 1], 1).into(), Transport::Polling, None);
         sessions.register(sid, &connection);
         assert_eq!(sessions.open(), 1);
         assert!(sessions.find(sid).is_some());

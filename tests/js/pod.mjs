@@ -94,6 +94,7 @@ export async function startPod(config = OPEN, { binary = "roomcast", args = [], 
     port: Number(publicAddress.split(":").pop()),
     internal: `http://${internal}`,
     logs,
+    pid: child.pid,
     isAlive: () => child.exitCode === null && child.signalCode === null,
     signal: (signal) => child.kill(signal),
     /** Sends a signal and waits for the end. */

@@ -11,7 +11,7 @@ import { until } from "../pod.mjs";
 import { freePort } from "../redis.mjs";
 
 /** Pods are taken out and in by `/readyz`, as a Service of Kubernetes does. */
-const haproxy = (port, pods, { cookie }) => `
+const haproxy = (port, pods, { cookie, proxyProtocol }) => `
 global
   maxconn 4000
 defaults
@@ -31,7 +31,7 @@ backend pods
   option httpchk GET /readyz
   default-server inter 100ms fall 1 rise 1 observe layer4 error-limit 1 on-error mark-down
   ${cookie ? `stick-table type string len 64 size 10k expire 10m\n  stick store-response res.cook(${cookie})\n  stick match req.cook(${cookie})` : ""}
-${pods.map((pod, index) => `  server pod${index} 127.0.0.1:${pod.port} check port ${new URL(pod.internal).port}`).join("\n")}
+${pods.map((pod, index) => `  server pod${index} 127.0.0.1:${pod.port} check port ${new URL(pod.internal).port}${proxyProtocol ? " send-proxy-v2" : ""}`).join("\n")}
 `;
 
 const nginx = (port, pods, { folder }) => `

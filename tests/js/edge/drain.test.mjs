@@ -1,8 +1,6 @@
 // A drain that nobody notices: rolling restarts under load, drains of thousands, and giving connections away.
 
 import assert from "node:assert/strict";
-import { once } from "node:events";
-import { connect } from "node:net";
 import { after, before, describe, test } from "node:test";
 
 import { io } from "socket.io-client";
@@ -12,6 +10,7 @@ import { freePort, startRedis } from "../redis.mjs";
 import { startBalancer } from "./balancers.mjs";
 import { Crowd } from "./crowd.mjs";
 import { plot } from "./plot.mjs";
+import { openRaw } from "./raw.mjs";
 import { watch } from "./watch.mjs";
 
 const ready = (pod) => until("the pod is ready", async () => (await fetch(`${pod.internal}/readyz`)).ok);
@@ -190,15 +189,9 @@ describe("one pod", () => {
     const sockets = [];
     let closed = 0;
     const open = async () => {
-      const socket = connect(pod.port, "127.0.0.1");
+      const { socket } = await openRaw(pod);
       sockets.push(socket);
-      await once(socket, "connect");
-      socket.on("error", () => {}).on("close", () => closed++);
-      const key = "dGhlIHNhbXBsZSBub25jZQ==";
-      socket.write(`GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${key}\r\n\r\n`);
-      // Engine.IO has opened, then Socket.IO's CONNECT: a masked text frame of "40".
-      await until("it is open", () => socket.read()?.includes("pingInterval"));
-      socket.write(Buffer.from([0x81, 0x82, 0, 0, 0, 0, 0x34, 0x30]));
+      socket.on("close", () => closed++);
       socket.resume();
     };
     try {

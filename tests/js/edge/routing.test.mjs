@@ -125,6 +125,31 @@ describe("three pods", () => {
   });
 });
 
+test("with an affinity cookie that haproxy learns, nothing is forwarded", async () => {
+  const redis = await startRedis();
+  const cookie = '[sessions.affinity_cookie]\nname = "pod"\nsame_site = "none"\nsecure = true';
+  const pods = await startPods(3, cluster(redis, cookie));
+  const balancer = await startBalancer("haproxy", pods, { cookie: "pod" });
+  const crowd = new Crowd(balancer.url, "public-cookie");
+  try {
+    assert.match((await poll(pods[0])).headers.get("set-cookie"), /^pod=[\w-]{16}; Path=\/socket.io; HttpOnly; SameSite=None; Secure$/);
+    await crowd.join(20, { transports: ["polling"], withCredentials: true });
+    await crowd.join(20, { transports: ["polling", "websocket"], withCredentials: true });
+    const sent = await crowd.publish(() => pods, { seconds: 3, rate: 10 });
+    const { missing, doubled } = await crowd.reckon(sent);
+    assert.deepEqual({ missing, doubled, errors: crowd.errors.size }, { missing: 0, doubled: 0, errors: 0 });
+    for (const pod of pods) {
+      assert.equal(await pod.metric("roomcast_forwarded_requests_total"), 0);
+      assert.ok((await pod.metric("roomcast_connections")) > 0, "each pod has some");
+    }
+  } finally {
+    crowd.close();
+    await balancer.stop();
+    await Promise.all(pods.map((pod) => pod.stop("SIGKILL")));
+    await redis.stop();
+  }
+});
+
 describe("pods that go", () => {
   let redis;
   before(async () => {

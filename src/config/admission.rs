@@ -1,0 +1,87 @@
+//! Whom a pod lets in, and where clients come from.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde::Deserialize;
+
+use super::{Problem, values};
+
+/// Which new sessions a pod takes.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Admission {
+    /// Connections of the pod; 0 for no limit.
+    pub max_connections: usize,
+    /// Share of them at which the pod calls itself not ready; 0 for never.
+    pub ready_share: f64,
+    /// New sessions a second; 0 for no limit.
+    pub rate: u32,
+    /// How many at once, after a quiet second; 0 for `rate`.
+    pub burst: u32,
+    /// Connections of one client address; 0 for no limit.
+    pub max_per_address: u32,
+    /// Origins that pages may come from; empty for any.
+    #[serde(deserialize_with = "values::one_or_many")]
+    pub origins: Vec<String>,
+}
+
+/// Load balancers between clients and pods.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Proxies {
+    /// Those that are believed where clients are.
+    #[serde(deserialize_with = "values::one_or_many")]
+    pub trusted: Vec<Network>,
+    /// Whether they begin each connection with the PROXY protocol, version 2.
+    pub proxy_protocol: bool,
+}
+
+/// Addresses: one, or all of a prefix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Network(IpNet);
+
+impl Network {
+    /// Whether an address is one of them.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        self.0.contains(&address.to_canonical())
+    }
+}
+
+impl TryFrom<String> for Network {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let network = text.parse::<IpNet>().ok();
+        network.or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from)).map(Self).ok_or_else(
+            || format!("expected an address or a network such as \"10.0.0.0/8\", not {text:?}"),
+        )
+    }
+}
+
+impl Admission {
+    pub(super) fn check(&self, problems: &mut Vec<Problem>) {
+        if !(0.0..=1.0).contains(&self.ready_share) {
+            let remedy = "expected a share of max_connections from 0 to 1";
+            problems.push(Problem::new("admission.ready_share", self.ready_share, remedy));
+        }
+        if self.burst > 0 && self.rate == 0 {
+            let remedy = "needs admission.rate, of which it is the burst";
+            problems.push(Problem::new("admission.burst", self.burst, remedy));
+        }
+        for origin in self.origins.iter().filter(|origin| !values::is_origin(origin)) {
+            let remedy = "expected scheme and host, such as \"https://app.example.com\"";
+            problems.push(Problem::new("admission.origins", origin, remedy));
+        }
+    }
+}
+
+impl Proxies {
+    pub(super) fn check(&self, problems: &mut Vec<Problem>) {
+        if self.proxy_protocol && self.trusted.is_empty() {
+            let remedy = "needs public.proxies.trusted: only those are believed";
+            problems.push(Problem::new("public.proxies.proxy_protocol", true, remedy));
+        }
+    }
+}

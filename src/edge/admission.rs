@@ -1,0 +1,152 @@
+//! Which new sessions a pod takes. The checks come in the order of the refusals below, each with a code and
+//! a counter of its own; a session that is there already is never asked again.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    num::NonZeroU32,
+    sync::Arc,
+};
+
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use http::{HeaderMap, header};
+use parking_lot::Mutex;
+
+use super::{handshake::Refusal, sessions::Sessions};
+use crate::{config, drain::Lifecycle};
+
+/// What is asked before a session begins.
+pub struct Admission {
+    lifecycle: Lifecycle,
+    sessions: Arc<Sessions>,
+    settings: config::Admission,
+    rate: Option<DefaultDirectRateLimiter>,
+    addresses: Arc<Addresses>,
+}
+
+impl Admission {
+    /// That of a pod.
+    pub fn new(
+        settings: &config::Admission,
+        lifecycle: Lifecycle,
+        sessions: Arc<Sessions>,
+    ) -> Self {
+        let rate = NonZeroU32::new(settings.rate).map(|rate| {
+            let burst = NonZeroU32::new(settings.burst).unwrap_or(rate);
+            RateLimiter::direct(Quota::per_second(rate).allow_burst(burst))
+        });
+        let settings = settings.clone();
+        Self { lifecycle, sessions, settings, rate, addresses: Arc::default() }
+    }
+
+    /// Lets a new session in, or says why not. What it gives is kept as long as the session.
+    pub(super) fn admit(
+        &self,
+        client: SocketAddr,
+        headers: &HeaderMap,
+    ) -> Result<Option<Place>, Refusal> {
+        if !self.lifecycle.accepts_sessions() {
+            return Err(Refusal::Draining);
+        }
+        let most = self.settings.max_connections;
+        if most > 0 && self.sessions.open() >= most {
+            return Err(Refusal::ConnectionLimit);
+        }
+        if self.rate.as_ref().is_some_and(|rate| rate.check().is_err()) {
+            return Err(Refusal::RateLimited);
+        }
+        let place = self.addresses.enter(client.ip(), self.settings.max_per_address)?;
+        if !self.allows(headers) {
+            return Err(Refusal::OriginDenied);
+        }
+        Ok(place)
+    }
+
+    /// A client that is no browser sends no origin.
+    fn allows(&self, headers: &HeaderMap) -> bool {
+        let allowed = &self.settings.origins;
+        let origin = headers.get(header::ORIGIN);
+        allowed.is_empty()
+            || origin.is_none_or(|origin| allowed.iter().any(|allowed| origin == allowed.as_str()))
+    }
+
+    /// Whether the pod has so many connections that others should get the next ones.
+    pub fn is_full(&self) -> bool {
+        let most = self.settings.max_connections as f64 * self.settings.ready_share;
+        most > 0.0 && self.sessions.open() as f64 >= most
+    }
+}
+
+/// Connections by client address.
+#[derive(Debug, Default)]
+struct Addresses(Mutex<HashMap<IpAddr, u32>>);
+
+/// One of the connections that an address may have.
+#[derive(Debug)]
+pub(super) struct Place {
+    addresses: Arc<Addresses>,
+    address: IpAddr,
+}
+
+impl Addresses {
+    fn enter(self: &Arc<Self>, address: IpAddr, most: u32) -> Result<Option<Place>, Refusal> {
+        if most == 0 {
+            return Ok(None);
+        }
+        let address = subscriber(address);
+        let mut counts = self.0.lock();
+        let count = counts.entry(address).or_default();
+        if *count >= most {
+            return Err(Refusal::AddressLimit);
+        }
+        *count += 1;
+        Ok(Some(Place { addresses: self.clone(), address }))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut counts = self.addresses.0.lock();
+        if let Some(count) = counts.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.address);
+            }
+        }
+    }
+}
+
+/// Who has IPv6 has a network of it: its first 64 bits say who it is.
+fn subscriber(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+        address @ IpAddr::V4(_) => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn an_address_has_so_many_places_and_gets_them_back() {
+        let addresses = Arc::<Addresses>::default();
+        let [one, same, other]: [IpAddr; 3] =
+            ["2001:db8::1", "2001:db8::2", "2001:db8:0:1::1"].map(|text| text.parse().unwrap());
+        let first = addresses.enter(one, 2).unwrap();
+        let _second = addresses.enter(same, 2).unwrap();
+        assert_eq!(addresses.enter(one, 2).unwrap_err(), Refusal::AddressLimit);
+        assert!(addresses.enter(other, 2).is_ok());
+        drop(first);
+        assert!(addresses.enter(same, 2).is_ok());
+    }
+
+    #[test]
+    fn nothing_is_kept_of_addresses_that_have_left() {
+        let addresses = Arc::<Addresses>::default();
+        drop(addresses.enter([10, 0, 0, 1].into(), 1).unwrap());
+        assert!(addresses.0.lock().is_empty());
+    }
+}
