@@ -166,11 +166,11 @@ impl Builder {
         let Self { config, namespaces, pages } = self;
         let metrics = Metrics::install()?;
         let lifecycle = Lifecycle::default();
-        let sessions = Arc::new(Sessions::default());
         let pod = Sid::new();
         let secret = config.sessions.secret.expose();
         let seal = Arc::new(Seal::new(pod, secret).map_err(|_| BuildError::NoRandomNumbers)?);
         let backplane = Backplane::new(&config.backplane, pod.as_str(), config.engine.parser)?;
+        let sessions = Arc::new(Sessions::new(backplane.slow()));
         let (socketio, io) =
             socketio(&config, backplane.clone()).build_with_inner_svc(edge::NoPage);
 
@@ -314,6 +314,7 @@ impl Listening {
         let _ = pod.me.address.set(address);
         // They end with the pod.
         let mut chores = pod.backplane.start(pod.me.clone());
+        chores.spawn(pod.edge.clone().close_overflowed());
         chores.spawn(tell_phases(pod.lifecycle.clone(), pod.backplane.clone()));
         chores.spawn(pod.metrics.clone().upkeep());
         chores.spawn(edge::give_back(pod.sessions.clone()));

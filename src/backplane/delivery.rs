@@ -50,8 +50,7 @@ pub(super) fn deliver(
     duration.record(begun.elapsed());
 }
 
-/// Gap: a broadcast says how many sockets it could not reach, not which (no upstream issue was found).
-/// So they are counted here, and end by `limits.write_timeout`.
+/// A client whose queue is full has been told to go; here it is counted what it misses.
 fn report_dropped(namespace: &str, errors: &[SocketError]) {
     errors.iter().for_each(count_dropped);
     let full =

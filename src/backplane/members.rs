@@ -21,7 +21,7 @@ use socketioxide_core::{
     packet::Packet,
 };
 
-use super::{ServerSide, Target};
+use super::{ServerSide, Slow, Target};
 
 /// socketioxide's part of it: who gets a packet.
 pub(super) type Local = Arc<CoreLocalAdapter<Emitter>>;
@@ -37,6 +37,8 @@ pub trait Occupant: Send + Sync {
     fn data(&self) -> serde_json::Value;
     /// Closes its connection, with all its sockets.
     fn close_connection(&self);
+    /// Closes its connection, for it does not take what it is sent.
+    fn overflowed(&self);
 }
 
 /// The sockets of this pod in one namespace.
@@ -45,6 +47,7 @@ pub(super) struct Members {
     index: RwLock<Index>,
     /// Handles events of other servers.
     server_side: OnceLock<Box<dyn ServerSide>>,
+    slow: Arc<Slow>,
 }
 
 #[derive(Default)]
@@ -69,8 +72,8 @@ pub(super) struct Described {
 }
 
 impl Members {
-    pub fn new(local: Local) -> Self {
-        Self { local, index: RwLock::default(), server_side: OnceLock::new() }
+    pub fn new(local: Local, slow: Arc<Slow>) -> Self {
+        Self { local, index: RwLock::default(), server_side: OnceLock::new(), slow }
     }
 
     /// Adds a socket, in the room of its own id.
@@ -195,7 +198,35 @@ impl Members {
             return Ok(());
         }
         let packet = Packet::event(self.local.path().clone(), payload);
-        self.local.broadcast(packet, target.options(from, volatile))
+        let emitted = self.local.broadcast(packet, target.options(from, volatile));
+        let gets = |socket| Some(socket) != from && self.is_for(socket, target);
+        if !volatile {
+            self.slow.note(gets);
+        }
+        emitted.inspect_err(|errors| {
+            let full = |error: &&SocketError| matches!(error, SocketError::InternalChannelFull);
+            let full = errors.iter().filter(full).count();
+            for socket in self.slow.furthest(full, gets) {
+                let index = self.index.read();
+                let occupant =
+                    index.sockets.get(&socket).and_then(|entry| entry.occupant.upgrade());
+                drop(index);
+                if let Some(occupant) = occupant {
+                    occupant.overflowed();
+                }
+            }
+        })
+    }
+
+    /// Whether a socket is one of a target.
+    fn is_for(&self, socket: Sid, target: &Target) -> bool {
+        let own = |room: &String| room == socket.as_str();
+        let index = self.index.read();
+        let Some(entry) = index.sockets.get(&socket) else { return false };
+        let is_in =
+            |room: &String| own(room) || entry.rooms.iter().any(|joined| **joined == **room);
+        (target.rooms.is_empty() || target.rooms.iter().any(is_in))
+            && !target.except.iter().any(is_in)
     }
 
     /// The same, and each client is asked for an answer. Says how many were asked.

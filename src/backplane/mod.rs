@@ -13,6 +13,7 @@ mod members;
 mod namespaces;
 mod payload;
 mod redis;
+mod slow;
 mod transcode;
 mod wire;
 
@@ -41,6 +42,7 @@ pub use local::Adapter;
 pub use members::Occupant;
 pub use payload::EncodeError;
 pub use redis::{Link, PublishError, SetupError};
+pub use slow::Slow;
 pub use wire::{Argument, RemoteSocket, is_reserved};
 
 /// The Socket.IO server that a pod runs.
@@ -94,6 +96,11 @@ impl Backplane {
         if let Some(cluster) = self.cluster() {
             cluster.renew();
         }
+    }
+
+    /// The sockets that are behind with what they are sent; the edge knows which.
+    pub fn slow(&self) -> Arc<Slow> {
+        self.namespaces.slow()
     }
 
     /// Another pod of the cluster, by its id.

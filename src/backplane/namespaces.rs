@@ -9,7 +9,7 @@ use parking_lot::RwLock;
 use socketioxide_core::Sid;
 
 use super::{
-    Target, UnknownNamespace,
+    Slow, Target, UnknownNamespace,
     members::{Local, Members},
     redis::{Changes, Subscribed},
 };
@@ -20,12 +20,18 @@ pub(super) struct Namespaces {
     all: RwLock<HashMap<String, Arc<Members>>>,
     /// Where changes of rooms are noted, if anyone follows them.
     changes: OnceLock<Arc<Changes>>,
+    slow: Arc<Slow>,
 }
 
 impl Namespaces {
     pub fn register(&self, local: Local) {
         let path = local.path().to_string();
-        self.all.write().insert(path, Arc::new(Members::new(local)));
+        self.all.write().insert(path, Arc::new(Members::new(local, self.slow.clone())));
+    }
+
+    /// The sockets that are behind.
+    pub fn slow(&self) -> Arc<Slow> {
+        self.slow.clone()
     }
 
     /// From now on, changes of rooms are noted there.

@@ -67,6 +67,15 @@ impl Closer {
         self.close(relayed.chain(here).collect(), window, CloseReason::ServerShuttingDown).await;
     }
 
+    /// Closes polling sessions whose queues are full, for as long as the pod lives.
+    pub async fn close_overflowed(&self) {
+        loop {
+            for connection in self.sessions.overflowed().await {
+                self.end(Open::Here(connection), CloseReason::QueueFull);
+            }
+        }
+    }
+
     /// Waits until all have gone.
     pub async fn gone(&self) {
         // Some may have been in the middle of their handshake, or of an upgrade.

@@ -36,9 +36,9 @@ impl Patience {
         }
     }
 
-    /// Waits no more. Says whether it did.
-    pub fn stop(&mut self) -> bool {
-        self.timer.take().is_some()
+    /// Waits no more.
+    pub fn stop(&mut self) {
+        self.timer = None;
     }
 
     /// Ready when the limit is reached.

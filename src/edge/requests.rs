@@ -95,6 +95,11 @@ impl Edge {
         self.closer.close_all(window).await;
     }
 
+    /// Closes polling sessions whose queues are full, for as long as the pod lives.
+    pub async fn close_overflowed(self: Arc<Self>) {
+        self.closer.close_overflowed().await;
+    }
+
     /// Waits until all have gone.
     pub async fn gone(&self) {
         self.closer.gone().await;

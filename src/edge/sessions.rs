@@ -27,6 +27,7 @@ use tokio::sync::Notify;
 
 use super::{admission::Place, attachments::Attachments};
 use crate::{
+    backplane::Slow,
     config::Transport,
     telemetry::metrics::{CONNECTIONS, CONNECTIONS_CLOSED, CONNECTIONS_OPENED},
 };
@@ -46,9 +47,30 @@ pub struct Sessions {
     polling: RwLock<HashMap<Sid, Weak<Connection>>>,
     /// WebSockets of other pods' sessions that pass through this one.
     relayed: RwLock<HashMap<u64, Weak<Notify>>>,
+    /// Sockets of clients that have not taken all that they were sent.
+    slow: Arc<Slow>,
+    /// Polling sessions whose queues are full, to be closed.
+    overflowed: Mutex<Vec<Weak<Connection>>>,
+    overflow: Notify,
 }
 
 impl Sessions {
+    /// None yet. Clients that are behind are noted there.
+    pub fn new(slow: Arc<Slow>) -> Self {
+        Self { slow, ..Self::default() }
+    }
+
+    /// Waits for polling sessions whose queues are full.
+    pub(super) async fn overflowed(&self) -> Vec<Weak<Connection>> {
+        loop {
+            let overflowed = std::mem::take(&mut *self.overflowed.lock());
+            if !overflowed.is_empty() {
+                return overflowed;
+            }
+            self.overflow.notified().await;
+        }
+    }
+
     /// How many connections are open.
     pub fn open(&self) -> usize {
         self.open.read().len()
@@ -93,6 +115,7 @@ impl Sessions {
             polled: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             polling_sid: OnceLock::new(),
+            socket: OnceLock::new(),
             stream: StreamControl::default(),
             attachments: Mutex::default(),
         });
@@ -180,6 +203,8 @@ pub struct Connection {
     ended: AtomicBool,
     /// Its session id, if it began with polling.
     polling_sid: OnceLock<Sid>,
+    /// The id of its sockets, once it is in a namespace.
+    socket: OnceLock<Sid>,
     pub(super) stream: StreamControl,
     attachments: Mutex<Attachments>,
 }
@@ -190,11 +215,17 @@ pub(super) struct StreamControl {
     pub ended: AtomicBool,
     /// The task that reads the stream.
     pub reader: AtomicWaker,
+    /// What is queued is not to be written any more.
+    pub cut: AtomicBool,
+    /// The task that writes it, while the client takes nothing.
+    pub writer: AtomicWaker,
 }
 
 impl Connection {
     /// Notes that it is in a namespace, for as long as the answer lives.
-    pub fn enter_namespace(self: &Arc<Self>) -> InNamespace {
+    pub fn enter_namespace(self: &Arc<Self>, socket: Sid) -> InNamespace {
+        // It is the same in all namespaces.
+        let _ = self.socket.set(socket);
         self.namespaces.fetch_add(1, Ordering::Relaxed);
         InNamespace(self.clone())
     }
@@ -225,6 +256,7 @@ impl Connection {
         }
         self.sessions.open.write().remove(&self.number);
         drop(self.place.lock().take());
+        self.set_slow(false);
         gauge!(CONNECTIONS.name, "transport" => name(transport)).decrement(1);
         counter!(CONNECTIONS_CLOSED.name, "reason" => reason.name()).increment(1);
         tracing::debug!(remote = %self.remote, reason = reason.name(), "connection closed");
@@ -238,6 +270,15 @@ impl Connection {
     /// Notes whether it has not taken all that was written to it.
     pub(super) fn set_backlog(&self, backlog: bool) {
         self.backlog.store(backlog, Ordering::Relaxed);
+        self.set_slow(backlog);
+    }
+
+    fn set_slow(&self, slow: bool) {
+        match self.socket.get() {
+            Some(socket) if slow => self.sessions.slow.begins(*socket),
+            Some(socket) => self.sessions.slow.ends(*socket),
+            None => {}
+        }
     }
 
     /// It is being closed. Says whether it was not already.
@@ -259,6 +300,8 @@ impl Connection {
     pub(super) fn begin_poll(&self) -> Polled<'_> {
         self.polls.fetch_add(1, Ordering::Relaxed);
         self.polled.store(true, Ordering::Relaxed);
+        // It takes all that waits for it.
+        self.set_slow(false);
         Polled(self)
     }
 
@@ -327,6 +370,9 @@ pub(super) struct Polled<'a>(&'a Connection);
 impl Drop for Polled<'_> {
     fn drop(&mut self) {
         self.0.polled.store(false, Ordering::Relaxed);
+        if !self.0.is_websocket() && !self.0.ended.load(Ordering::Relaxed) {
+            self.0.set_slow(true);
+        }
     }
 }
 
@@ -368,6 +414,20 @@ impl InNamespace {
     pub fn close(&self) {
         if self.0.is_websocket() {
             self.0.end_stream(CloseReason::ServerNamespaceDisconnect);
+        }
+    }
+
+    /// Closes the connection at once: its queue is full.
+    pub fn overflowed(&self) {
+        let (connection, sessions) = (&self.0, &self.0.sessions);
+        if connection.is_websocket() {
+            connection.stream.cut.store(true, Ordering::Release);
+            connection.end_stream(CloseReason::QueueFull);
+            connection.stream.writer.wake();
+        } else if !connection.leaving.load(Ordering::Relaxed) {
+            connection.verdict(CloseReason::QueueFull);
+            sessions.overflowed.lock().push(Arc::downgrade(connection));
+            sessions.overflow.notify_one();
         }
     }
 
@@ -415,10 +475,12 @@ pub enum CloseReason {
     WriteTimeout,
     /// The pod gave it away, for another pod to take it. Ours.
     Rebalanced,
+    /// More was sent to the client than may wait for it. Ours: Node keeps it all.
+    QueueFull,
 }
 
 impl CloseReason {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::NoNamespace,
         Self::TransportClose,
         Self::TransportError,
@@ -430,6 +492,7 @@ impl CloseReason {
         Self::MessageTimeout,
         Self::WriteTimeout,
         Self::Rebalanced,
+        Self::QueueFull,
     ];
 
     fn from_index(index: u8) -> Self {
@@ -450,6 +513,7 @@ impl CloseReason {
             Self::MessageTimeout => "message timeout",
             Self::WriteTimeout => "write timeout",
             Self::Rebalanced => "rebalanced",
+            Self::QueueFull => "queue full",
         }
     }
 }

@@ -54,6 +54,8 @@ pub(super) struct ClientStream {
     opening: Option<Box<Opening>>,
     /// The first ping was withheld and is to be answered.
     owes_pong: bool,
+    /// The client has not taken all that was written.
+    behind: bool,
     written: Counted,
 }
 
@@ -104,6 +106,7 @@ impl ClientStream {
             said_goodbye: false,
             opening,
             owes_pong: false,
+            behind: false,
             written: Counted::default(),
         }
     }
@@ -116,13 +119,19 @@ impl ClientStream {
         written: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         if written.is_ready() {
-            if self.unread.stop() {
-                self.connection.set_backlog(false);
-            }
+            self.unread.stop();
             return written;
         }
         self.unread.start();
-        self.connection.set_backlog(true);
+        let control = &self.connection.stream;
+        control.writer.register(context.waker());
+        if control.cut.load(Ordering::Acquire) {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        if !self.behind {
+            self.behind = true;
+            self.connection.set_backlog(true);
+        }
         ready!(self.unread.poll_over(context));
         self.connection.end_stream(CloseReason::WriteTimeout);
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
@@ -250,6 +259,11 @@ impl AsyncWrite for ClientStream {
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.flush_opening(context))?;
+        // socketioxide flushes when its queue is empty.
+        if self.behind {
+            self.behind = false;
+            self.connection.set_backlog(false);
+        }
         Pin::new(&mut self.tcp).poll_flush(context)
     }
 

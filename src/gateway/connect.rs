@@ -85,6 +85,10 @@ impl Occupant for Member {
     fn close_connection(&self) {
         self.connection.close();
     }
+
+    fn overflowed(&self) {
+        self.connection.overflowed();
+    }
 }
 
 impl Drop for Member {
@@ -165,7 +169,7 @@ fn enter(
         tracing::error!(socket = %socket.id, "bug: a socket whose request did not pass the edge");
         return Err(Refusal::new(codes::BAD_REQUEST, "this connection cannot be served"));
     };
-    let connection = connection.enter_namespace();
+    let connection = connection.enter_namespace(socket.id);
     gauge!(SOCKETS.name, "namespace" => runtime.namespace.path.clone()).increment(1);
     let member = Arc::new_cyclic(|occupant| Member {
         runtime: runtime.clone(),

@@ -15,7 +15,7 @@ use socketioxide_core::Value;
 use super::{
     Refusal, Reply, codes,
     connect::Member,
-    event::{Event, Socket, count_unsent},
+    event::{Event, Socket, unsent},
     payload::{Malformed, inspect},
     reply::When,
 };
@@ -119,7 +119,7 @@ fn answer(
         }
     };
     if let Some(sender) = sender
-        && let Err(error) = sender.send(&reply).inspect_err(count_unsent)
+        && let Err(error) = sender.send(&reply).inspect_err(|error| unsent(member, error))
     {
         tracing::debug!(%error, "the ack cannot be sent");
     }

@@ -6,7 +6,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use socketioxide::{
     AckError, SendError, extract::Data, handler::FromMessageParts, socket::Socket as IoSocket,
 };
-use socketioxide_core::{Sid, Value};
+use socketioxide_core::{Sid, Value, adapter::errors::SocketError};
 
 use super::{Cluster, Refusal, auth::Claims, codes, connect::Member, payload::Head, reply::Reply};
 use crate::backplane::{
@@ -122,7 +122,7 @@ impl Socket<'_> {
     /// # Errors
     /// If the arguments cannot be written, if its queue is full, or if it is gone.
     pub fn emit<T: Serialize + ?Sized>(&self, event: &str, arguments: &T) -> Result<(), SendError> {
-        self.socket.emit(event, arguments).inspect_err(count_unsent)
+        self.socket.emit(event, arguments).inspect_err(|error| unsent(self.member, error))
     }
 
     /// Sends it an event, and gives its answer: the first argument of the ack.
@@ -143,7 +143,7 @@ impl Socket<'_> {
             .socket
             .timeout(timeout)
             .emit_with_ack::<T, A>(event, arguments)
-            .inspect_err(count_unsent)?;
+            .inspect_err(|error| unsent(self.member, error))?;
         let pending = self.member.connection.await_ack();
         Ok(async move {
             let answer = answer.await;
@@ -219,10 +219,14 @@ impl Socket<'_> {
     }
 }
 
-/// Counts a packet that could not be put in the queue of a client.
-pub(super) fn count_unsent(error: &SendError) {
+/// A packet could not be put in the queue of a client: it is counted, and a client whose queue is full
+/// goes.
+pub(super) fn unsent(member: &Member, error: &SendError) {
     if let SendError::Socket(error) = error {
         count_dropped(error);
+        if matches!(error, SocketError::InternalChannelFull) {
+            member.connection.overflowed();
+        }
     }
 }
 

@@ -1,0 +1,145 @@
+// Clients that do not read: they go, in the set time, with a reason; the others see no delay.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+
+import { io } from "socket.io-client";
+
+import { ask } from "../clients.mjs";
+import { OPEN, next, startPod, until } from "../pod.mjs";
+import { openRaw } from "./raw.mjs";
+
+const rss = (pod) => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pod.pid}/status`, "utf8"))[1]) / 1024;
+const closed = (pod, reason) => pod.metric("roomcast_connections_closed_total", `reason="${reason}"`);
+
+/** A masked text frame of a client. */
+const text = (words) => {
+  const body = Buffer.from(words);
+  return Buffer.concat([Buffer.from([0x81, 0x80 | body.length, 0, 0, 0, 0]), body]);
+};
+
+/** A client in the room that reads nothing any more, or a byte a second. */
+async function member(pod, { trickle = false } = {}) {
+  const { socket } = await openRaw(pod);
+  let seen = "";
+  const saw = (words) =>
+    until(words, () => {
+      seen += socket.read()?.toString("latin1") ?? "";
+      return seen.includes(words);
+    });
+  await saw("40{");
+  socket.write(text('420["join",{"rooms":["public-busy"]}]'));
+  await saw("430[");
+  const timer = trickle ? setInterval(() => socket.read(1), 1000) : undefined;
+  socket.on("close", () => clearInterval(timer));
+  return socket;
+}
+
+/** A stock client in the room, and how late it gets what is published with the time. */
+async function witness(pod) {
+  const socket = io(pod.url, { transports: ["websocket"], forceNew: true });
+  await next(socket, "connect");
+  await ask(socket, "join", { rooms: ["public-busy"] });
+  const delays = [];
+  socket.on("news", (sent) => delays.push(Date.now() - sent));
+  return { socket, delays };
+}
+
+const publish = (pod, size) => pod.publish({ rooms: ["public-busy"], event: "news", args: [Date.now(), "x".repeat(size)] });
+
+for (const [name, options] of [
+  ["frozen", {}],
+  ["reading a byte a second", { trickle: true }],
+]) {
+  test(`a client that is ${name} goes when its queue is full, and its room does not wait`, async (t) => {
+    const pod = await startPod(`${OPEN}\n[limits]\nsend_queue = 64\nwrite_timeout = "60s"`);
+    const { socket, delays } = await witness(pod);
+    const slow = await member(pod, options);
+    try {
+      let sent = 0;
+      await until("it is gone", async () => {
+        await publish(pod, 20_000);
+        sent += 1;
+        return (await closed(pod, "queue full")) === 1;
+      });
+      await until("the witness has all", () => delays.length === sent);
+      await until("its socket is gone", async () => (await pod.metric("roomcast_sockets")) === 1);
+      assert.equal((await pod.api("GET", "sockets")).body.sockets.length, 1, "it is in no room");
+      assert.equal(await closed(pod, "write timeout"), 0);
+      t.diagnostic(`after ${sent} messages of 20 kB; the witness waited ${Math.max(...delays)} ms at most`);
+      assert.ok(Math.max(...delays) < 1000);
+      assert.ok(socket.connected);
+    } finally {
+      slow.destroy();
+      socket.disconnect();
+      await pod.stop();
+    }
+  });
+}
+
+test("a client that takes nothing goes after write_timeout, though its queue has room", async () => {
+  const pod = await startPod(`${OPEN}\n[limits]\nsend_queue = 10000\nwrite_timeout = "1s"`);
+  const slow = await member(pod);
+  try {
+    const begun = Date.now();
+    for (let sent = 0; sent < 20; sent += 1) await publish(pod, 900_000);
+    await until("it is gone", async () => (await closed(pod, "write timeout")) === 1);
+    assert.ok(Date.now() - begun >= 1000);
+    assert.equal(await closed(pod, "queue full"), 0);
+    assert.equal(await pod.metric("roomcast_sockets"), 0);
+  } finally {
+    slow.destroy();
+    await pod.stop();
+  }
+});
+
+test("a polling client that does not poll goes when its queue is full", async () => {
+  const pod = await startPod(`${OPEN}\n[limits]\nsend_queue = 64`);
+  const url = `${pod.url}/socket.io/?EIO=4&transport=polling`;
+  const { sid } = JSON.parse((await (await fetch(url)).text()).slice(1));
+  try {
+    await fetch(`${url}&sid=${sid}`, { method: "POST", body: '40' });
+    await until("it is connected", async () => (await (await fetch(`${url}&sid=${sid}`)).text()).includes("40{"));
+    await fetch(`${url}&sid=${sid}`, { method: "POST", body: '420["join",{"rooms":["public-busy"]}]' });
+    assert.match(await (await fetch(`${url}&sid=${sid}`)).text(), /430/);
+    for (let sent = 0; sent < 70; sent += 1) await publish(pod, 10);
+    await until("it is gone", async () => (await closed(pod, "queue full")) === 1);
+    assert.equal((await fetch(`${url}&sid=${sid}`)).status, 400);
+  } finally {
+    await pod.stop();
+  }
+});
+
+test("500 of them: all go, memory comes back, and the others see no delay", async (t) => {
+  const COUNT = 500;
+  const pod = await startPod(`${OPEN}\n[limits]\nsend_queue = 64\nwrite_timeout = "60s"`);
+  const { socket, delays } = await witness(pod);
+  const slow = [];
+  try {
+    for (let index = 0; index < COUNT; index += 50) slow.push(...(await Promise.all(Array.from({ length: 50 }, () => member(pod)))));
+    const before = rss(pod);
+    let [sent, most] = [0, 0];
+    await until("all are gone", async () => {
+      await publish(pod, 20_000);
+      sent += 1;
+      most = Math.max(most, rss(pod));
+      return (await closed(pod, "queue full")) === COUNT;
+    }, 60_000);
+    await until("the witness has all", () => delays.length === sent);
+    await until("their sockets are gone", async () => (await pod.metric("roomcast_sockets")) === 1);
+    const after = rss(pod);
+    delays.sort((a, b) => a - b);
+    const p99 = delays[Math.floor(delays.length * 0.99)];
+    t.diagnostic(`${sent} messages of 20 kB; ${before.toFixed(0)} MiB before, ${most.toFixed(0)} at most, ${after.toFixed(0)} after; the witness waited ${delays.at(-1)} ms at most, p99 ${p99} ms`);
+    // What waits for all: a queue, and what the writer holds, for each.
+    const bound = (COUNT * (64 * 20_000 + 256 * 1024)) / 2 ** 20;
+    assert.ok(most - before < bound, `${most - before} MiB; bounded by ${bound}`);
+    assert.ok(socket.connected);
+    assert.ok(delays.at(-1) < 5000);
+  } finally {
+    for (const each of slow) each.destroy();
+    socket.disconnect();
+    await pod.stop();
+  }
+});
