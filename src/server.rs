@@ -29,7 +29,7 @@ use crate::{
 
 /// Bytes of the buffer that each WebSocket reads into: most packets of a client are smaller, and
 /// an idle connection costs this much.
-const READ_BUFFER: usize = 512;
+const READ_BUFFER: usize = 256;
 
 /// How long each step of the end may take once the connections are gone.
 const GRACE: Duration = Duration::from_secs(1);
@@ -305,7 +305,7 @@ impl Listening {
             clients: true,
             proxies: Some(config.public.proxies.clone()),
         };
-        let probes = Options { clients: false, proxies: None, ..options };
+        let probes = options.internal();
         let address = match &config.internal.advertise[..] {
             "" => internal.addresses().first().map(ToString::to_string).unwrap_or_default(),
             advertised => advertised.to_owned(),

@@ -249,12 +249,12 @@ pub(super) struct Relay {
 
 impl Relay {
     /// Joins both until one ends, or this pod does.
-    pub async fn join(self, mut client: TcpStream, early: &[u8]) {
+    pub async fn join(self, mut client: TcpStream, early: Bytes) {
         let Self { mut pod, early: answer, relayed } = self;
         gauge!(RELAYED_WEBSOCKETS.name).increment(1);
         let joined = async {
             client.write_all(&answer).await?;
-            pod.write_all(early).await?;
+            pod.write_all(&early).await?;
             copy_bidirectional_with_sizes(&mut client, &mut pod, BUFFER, BUFFER).await
         };
         tokio::select! {

@@ -1,8 +1,8 @@
 //! Listening sockets, and the connections that they accept.
 
-use std::{future::poll_fn, io, net::SocketAddr, pin::Pin, time::Duration};
+use std::{future::poll_fn, io, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
-use axum::Router;
+use axum::{Router, body::Bytes};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
@@ -12,7 +12,12 @@ use tokio::{
 };
 use tower::ServiceExt;
 
-use super::{handshake::count_refused, origin::proxied_address, requests::Peer, upgrade::Slot};
+use super::{
+    handshake::count_refused,
+    origin::proxied_address,
+    requests::Peer,
+    upgrade::{Slot, Upgrade},
+};
 use crate::{
     config::Proxies,
     drain::{Lifecycle, Phase},
@@ -33,7 +38,7 @@ pub struct ListenError {
 }
 
 /// How accepted connections are served.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Options {
     /// Longest wait for the head of a request.
     pub request_timeout: Duration,
@@ -43,6 +48,13 @@ pub struct Options {
     pub clients: bool,
     /// Load balancers, and how they say where clients are.
     pub proxies: Option<Proxies>,
+}
+
+impl Options {
+    /// Of the internal listener, where pods and people connect.
+    pub fn internal(&self) -> Self {
+        Self { clients: false, proxies: None, ..*self }
+    }
 }
 
 /// Sockets that listen, each on the address that it really has.
@@ -99,6 +111,7 @@ fn listen(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
 /// Serves HTTP/1.1 on all sockets until the pod is stopped, then lets requests under way finish.
 /// WebSockets are not waited for: they belong to the edge by then.
 pub async fn serve(bound: Bound, options: Options, router: Router, lifecycle: Lifecycle) {
+    let options = Arc::new(options);
     let accepting = bound
         .0
         .into_iter()
@@ -106,7 +119,12 @@ pub async fn serve(bound: Bound, options: Options, router: Router, lifecycle: Li
     futures_util::future::join_all(accepting).await;
 }
 
-async fn accept(listener: TcpListener, options: Options, router: Router, lifecycle: Lifecycle) {
+async fn accept(
+    listener: TcpListener,
+    options: Arc<Options>,
+    router: Router,
+    lifecycle: Lifecycle,
+) {
     // Each connection holds a sender: once all are gone, so are the connections.
     let (busy, mut all_done) = mpsc::channel::<()>(1);
     loop {
@@ -133,22 +151,41 @@ async fn accept(listener: TcpListener, options: Options, router: Router, lifecyc
     all_done.recv().await;
 }
 
+/// Serves a connection for as long as it lives. What it needs for HTTP has memory of its own, which is
+/// given back when it becomes a WebSocket.
 async fn serve_connection(
-    mut stream: TcpStream,
-    mut remote: SocketAddr,
-    options: Options,
+    stream: TcpStream,
+    remote: SocketAddr,
+    options: Arc<Options>,
     router: Router,
     lifecycle: Lifecycle,
 ) {
+    let upgraded = Box::pin(serve_http(stream, remote, options, router, lifecycle)).await;
+    if let Some((upgrade, stream, early)) = upgraded {
+        upgrade.take_over(stream, early).await;
+    }
+}
+
+/// Serves HTTP until the connection ends, or is to be a WebSocket: then gives its stream, and what the client
+/// sent right behind the handshake.
+async fn serve_http(
+    mut stream: TcpStream,
+    mut remote: SocketAddr,
+    options: Arc<Options>,
+    router: Router,
+    lifecycle: Lifecycle,
+) -> Option<(Upgrade, TcpStream, Bytes)> {
     if let Err(error) = set_options(&stream, &options) {
-        return tracing::debug!(%remote, %error, "the client left before it was served");
+        tracing::debug!(%remote, %error, "the client left before it was served");
+        return None;
     }
     if let Some(proxies) = &options.proxies {
         match proxied_address(&mut stream, remote, proxies, options.request_timeout).await {
             Ok(client) => remote = client,
             Err(error) => {
                 count_refused("bad_proxy_header");
-                return tracing::debug!(%remote, %error, "no header of the PROXY protocol");
+                tracing::debug!(%remote, %error, "no header of the PROXY protocol");
+                return None;
             }
         }
     }
@@ -174,12 +211,6 @@ async fn serve_connection(
         stopping = true;
         Pin::new(&mut connection).graceful_shutdown();
     };
-    if served.is_ok()
-        && let Some(upgrade) = upgrade.take()
-    {
-        let parts = connection.into_parts();
-        return upgrade.take_over(parts.io.into_inner(), &parts.read_buf).await;
-    }
     if let Err(error) = served {
         if options.clients && error.is_timeout() {
             count_refused("head_timeout");
@@ -187,7 +218,11 @@ async fn serve_connection(
             count_refused("bad_http");
         }
         tracing::debug!(%remote, %error, "connection broken");
+        return None;
     }
+    let upgrade = upgrade.take()?;
+    let parts = connection.into_parts();
+    Some((upgrade, parts.io.into_inner(), parts.read_buf))
 }
 
 /// Such an error says nothing about the next connection.

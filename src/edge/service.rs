@@ -2,7 +2,7 @@
 
 use std::{
     convert::Infallible,
-    future::{Ready, ready},
+    future::{Future, Ready, ready},
     sync::Arc,
     task::{Context, Poll},
 };
@@ -95,12 +95,12 @@ impl Service {
     }
 
     /// Serves a WebSocket that has been accepted.
-    pub async fn websocket(
+    pub fn websocket(
         mut self,
-        stream: ClientStream,
+        stream: Box<ClientStream>,
         request: http::Request<()>,
-    ) -> Result<(), impl std::error::Error> {
-        self.socketio.call((stream, request)).await
+    ) -> impl Future<Output = Result<(), impl std::error::Error + use<>>> + use<> {
+        self.socketio.call((stream, request))
     }
 }
 

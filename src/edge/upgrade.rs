@@ -7,9 +7,13 @@
 //! request that owns its few bytes. When upstream keeps a smaller request by itself, the copying
 //! can go; owning the stream stays, for the drain and for time-outs.
 
-use std::sync::Arc;
+use std::{future::Future, sync::Arc};
 
-use axum::{body::Body, response::Response};
+use axum::{
+    body::{Body, Bytes},
+    response::Response,
+};
+use futures_util::FutureExt;
 use http::{HeaderValue, StatusCode, Uri, header};
 use parking_lot::Mutex;
 use socketioxide_core::Sid;
@@ -94,21 +98,30 @@ pub(super) fn accept(
 impl Upgrade {
     /// Gives the stream to where its session is. `early` is what the client sent right behind its
     /// handshake.
-    pub async fn take_over(self, tcp: TcpStream, early: &[u8]) {
+    pub async fn take_over(self, tcp: TcpStream, early: Bytes) {
+        // Each in memory of its own size.
         match self {
-            Self::Here(accepted) => accepted.take_over(tcp, early).await,
-            Self::There(relay) => relay.join(tcp, early).await,
+            Self::Here(accepted) => {
+                let served = Box::pin(accepted.take_over(tcp, &early));
+                drop(early);
+                served.await;
+            }
+            Self::There(relay) => Box::pin(relay.join(tcp, early)).await,
         }
     }
 }
 
 impl Accepted {
-    async fn take_over(self, tcp: TcpStream, early: &[u8]) {
+    /// No `async fn`: that would keep room for all of this as long as the stream lives.
+    fn take_over(self, tcp: TcpStream, early: &[u8]) -> impl Future<Output = ()> + use<> {
         let Self { request, connection, session, service, limits, opening } = self;
-        let stream = ClientStream::new(tcp, early, connection, limits, session, opening);
-        if let Err(error) = service.websocket(stream, request).await {
-            tracing::debug!(%error, "WebSocket refused");
-        }
+        // socketioxide moves it through several of its futures, each of which has room for it.
+        let stream = Box::new(ClientStream::new(tcp, early, connection, limits, session, opening));
+        service.websocket(stream, request).map(|served| {
+            if let Err(error) = served {
+                tracing::debug!(%error, "WebSocket refused");
+            }
+        })
     }
 }
 
