@@ -1,10 +1,14 @@
-//! Idle memory and connect time, with plain socketioxide in the same run.
+//! Idle memory beside plain socketioxide, Node and Bun; connect time beside plain socketioxide.
 
 use std::{io, time::Duration};
 
 use tokio::task::JoinSet;
 
-use crate::{client::Client, peer::Peer};
+use crate::{
+    client::Client,
+    cluster::{Kind, Mode, Redis},
+    peer::Peer,
+};
 
 /// Connections that are being opened at the same time.
 const OPENING: usize = 50;
@@ -33,7 +37,14 @@ pub async fn run(args: Args) -> io::Result<()> {
     );
     println!("| server | at start | at the end | per connection | after all have left |");
     println!("|---|---|---|---|---|");
-    let starts: [fn() -> io::Result<Peer>; 2] = [|| Peer::roomcast(&[]), Peer::plain];
+    // Servers of Node and Bun have their adapter, as in the other benchmarks.
+    let redis = Redis::start()?;
+    let starts: [&dyn Fn() -> io::Result<Peer>; 4] = [
+        &|| Peer::roomcast(&[]),
+        &Peer::plain,
+        &|| Kind::Node.start(Mode::Pubsub, &redis),
+        &|| Kind::Bun.start(Mode::Pubsub, &redis),
+    ];
     for start in starts {
         idle_memory(&start()?, args.connections).await?;
     }

@@ -20,7 +20,8 @@ mod trial;
 
 use std::{io, time::Duration};
 
-use kind::{Kind, Mode};
+pub use kind::{Kind, Mode};
+pub use redis::Redis;
 
 #[derive(clap::Args)]
 pub struct Args {
