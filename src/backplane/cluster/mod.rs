@@ -70,6 +70,9 @@ pub struct Cluster {
     known: RwLock<HashMap<String, PodRecord>>,
     /// The record of this pod is out of date.
     renewal: Notify,
+    /// It is to be taken out, and it has been.
+    leaving: Notify,
+    left: Notify,
     /// Servers of a namespace when they were last counted, for when they cannot be.
     servers: AtomicUsize,
 }
@@ -118,6 +121,8 @@ impl Cluster {
             questions: Questions::default(),
             known: RwLock::default(),
             renewal: Notify::new(),
+            leaving: Notify::new(),
+            left: Notify::new(),
             servers: AtomicUsize::new(1),
         }))
     }
@@ -130,13 +135,26 @@ impl Cluster {
         tasks
     }
 
-    /// Renews the record of this pod and looks who else is there, for as long as it is connected.
+    /// Keeps the record of this pod until it leaves. One task writes the record and takes it out, so that
+    /// a renewal never comes after.
     async fn stay_known(self: Arc<Self>, pod: Arc<dyn Pod>) {
+        tokio::select! {
+            never = self.keep_record(&*pod) => match never {},
+            () = self.leaving.notified() => {}
+        }
+        if let Err(error) = self.registry.remove(&self.pod).await {
+            tracing::debug!(%error, "the record of this pod is left to end by itself");
+        }
+        self.left.notify_one();
+    }
+
+    /// Renews the record of this pod and looks who else is there, whenever it is connected.
+    async fn keep_record(&self, pod: &dyn Pod) -> std::convert::Infallible {
         let mut link = self.redis.health.follow();
         loop {
             // The health lives as long as this task.
             let _ = link.wait_for(|link| *link == Link::Up).await;
-            if let Err(error) = self.meet(&*pod).await {
+            if let Err(error) = self.meet(pod).await {
                 tracing::debug!(%error, "the record of this pod cannot be renewed");
             }
             tokio::select! {
@@ -185,7 +203,8 @@ impl Cluster {
 
     /// Leaves the cluster and ends the connections to Redis.
     pub async fn close(&self, patience: Duration) {
-        let _ = tokio::time::timeout(patience, self.registry.remove(&self.pod)).await;
+        self.leaving.notify_one();
+        let _ = tokio::time::timeout(patience, self.left.notified()).await;
         self.redis.close(patience).await;
     }
 
