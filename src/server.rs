@@ -27,9 +27,9 @@ use crate::{
     telemetry::metrics::Metrics,
 };
 
-/// Bytes of the buffer that each WebSocket reads into: most packets of a client are smaller, and
-/// an idle connection costs this much.
-const READ_BUFFER: usize = 256;
+/// Bytes of the buffer that each WebSocket reads into, which an idle connection costs. `edge/ahead.rs` reads more
+/// at once.
+const READ_BUFFER: usize = 64;
 
 /// How long each step of the end may take once the connections are gone.
 const GRACE: Duration = Duration::from_secs(1);
@@ -179,7 +179,14 @@ impl Builder {
             if namespace.needs_key() && key.is_none() {
                 return Err(BuildError::NoKey(namespace.path().to_owned()));
             }
-            gateway::attach(&io, namespace, backplane.clone(), config.limits.clone(), key.clone());
+            gateway::attach(
+                &io,
+                namespace,
+                backplane.clone(),
+                sessions.clone(),
+                config.limits.clone(),
+                key.clone(),
+            );
         }
 
         let admission =

@@ -62,6 +62,16 @@ struct Entry {
     occupant: Weak<dyn Occupant>,
     /// Without the room of its own id.
     rooms: Vec<Arc<str>>,
+    own: OwnRoom,
+}
+
+/// Where a socket stands with the room of its own id, which each is in as on Node. To socketioxide that is a
+/// room like others, half a kilobyte for each socket, so it hears of it when it is first used.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum OwnRoom {
+    Unused,
+    Joined,
+    Left,
 }
 
 /// A socket of this pod, as it is now.
@@ -78,9 +88,8 @@ impl Members {
 
     /// Adds a socket, in the room of its own id.
     pub fn enter(&self, socket: Sid, occupant: Weak<dyn Occupant>) {
-        let entry = Entry { occupant, rooms: Vec::new() };
+        let entry = Entry { occupant, rooms: Vec::new(), own: OwnRoom::Unused };
         self.index.write().sockets.insert(socket, entry);
-        self.local.add_all(socket, socket.to_string());
     }
 
     /// Forgets a socket that is gone. Gives the rooms it was in; none if it was forgotten before, or
@@ -91,6 +100,8 @@ impl Members {
         let Some(entry) = ours.then(|| index.sockets.remove(&socket)).flatten() else {
             return Vec::new();
         };
+        // Under the lock: nothing joins it to a room any more.
+        self.local.del_all(socket);
         let own = socket.to_string();
         entry.rooms.iter().for_each(|room| index.one_less(room));
         entry.rooms.iter().map(|room| room.to_string()).chain([own]).collect()
@@ -113,8 +124,12 @@ impl Members {
                 entry.rooms.push(name);
             }
         }
+        if entry.own == OwnRoom::Left && rooms.contains(&own) {
+            entry.own = OwnRoom::Unused;
+        }
+        let others: Vec<String> = rooms.iter().filter(|room| **room != own).cloned().collect();
         // Under the lock, so that two that do this at once agree on the outcome.
-        self.local.add_all(socket, rooms.to_vec());
+        self.local.add_all(socket, others);
     }
 
     /// Takes a socket out of rooms.
@@ -124,7 +139,9 @@ impl Members {
             let Some(entry) = index.sockets.get_mut(&socket) else {
                 return;
             };
-            if let Some(at) = entry.rooms.iter().position(|joined| **joined == **room) {
+            if room == socket.as_str() {
+                entry.own = OwnRoom::Left;
+            } else if let Some(at) = entry.rooms.iter().position(|joined| **joined == **room) {
                 entry.rooms.swap_remove(at);
                 index.one_less(room);
             }
@@ -170,7 +187,7 @@ impl Members {
         if self.nobody(target) {
             return Vec::new();
         }
-        self.local.sockets(target.options(None, false))
+        self.local.sockets(self.options(target, None, false))
     }
 
     /// The same, with what is known of them.
@@ -198,7 +215,7 @@ impl Members {
             return Ok(());
         }
         let packet = Packet::event(self.local.path().clone(), payload);
-        let emitted = self.local.broadcast(packet, target.options(from, volatile));
+        let emitted = self.local.broadcast(packet, self.options(target, from, volatile));
         let gets = |socket| Some(socket) != from && self.is_for(socket, target);
         if !volatile {
             self.slow.note(gets);
@@ -237,14 +254,14 @@ impl Members {
         timeout: std::time::Duration,
     ) -> (Acks, u32) {
         let packet = Packet::event(self.local.path().clone(), payload);
-        self.local.broadcast_with_ack(packet, target.options(None, false), Some(timeout))
+        self.local.broadcast_with_ack(packet, self.options(target, None, false), Some(timeout))
     }
 
     /// Disconnects sockets from the namespace.
     pub fn disconnect(&self, target: &Target) {
         if !self.nobody(target) {
             // Who cannot be told is gone already.
-            let _ = self.local.disconnect_socket(target.options(None, false));
+            let _ = self.local.disconnect_socket(self.options(target, None, false));
         }
     }
 
@@ -268,6 +285,35 @@ impl Members {
     fn nobody(&self, target: &Target) -> bool {
         !target.rooms.is_empty() && !target.rooms.iter().any(|room| self.has(room))
     }
+
+    /// A target as socketioxide takes it: `from` does not get it.
+    fn options(&self, target: &Target, from: Option<Sid>, volatile: bool) -> BroadcastOptions {
+        let rooms = || target.rooms.iter().chain(&target.except);
+        rooms().for_each(|room| self.use_own_room(room));
+        let mut options = BroadcastOptions::default();
+        options.add_flag(BroadcastFlags::Broadcast);
+        if volatile {
+            options.add_flag(BroadcastFlags::Volatile);
+        }
+        options.sid = from;
+        options.rooms.extend(target.rooms.iter().cloned().map(Room::Owned));
+        options.except.extend(target.except.iter().cloned().map(Room::Owned));
+        options
+    }
+
+    /// If this is the room of a socket's own id, it is one for socketioxide from now on.
+    fn use_own_room(&self, room: &str) {
+        let Ok(id) = room.parse::<Sid>() else { return };
+        let unused = |entry: &Entry| entry.own == OwnRoom::Unused;
+        if !self.index.read().sockets.get(&id).is_some_and(unused) {
+            return;
+        }
+        let mut index = self.index.write();
+        if let Some(entry) = index.sockets.get_mut(&id).filter(|entry| unused(entry)) {
+            entry.own = OwnRoom::Joined;
+            self.local.add_all(id, room.to_owned());
+        }
+    }
 }
 
 impl Index {
@@ -278,20 +324,5 @@ impl Index {
                 self.rooms.remove(room);
             }
         }
-    }
-}
-
-impl Target {
-    /// As socketioxide takes it: `from` does not get it.
-    fn options(&self, from: Option<Sid>, volatile: bool) -> BroadcastOptions {
-        let mut options = BroadcastOptions::default();
-        options.add_flag(BroadcastFlags::Broadcast);
-        if volatile {
-            options.add_flag(BroadcastFlags::Volatile);
-        }
-        options.sid = from;
-        options.rooms.extend(self.rooms.iter().cloned().map(Room::Owned));
-        options.except.extend(self.except.iter().cloned().map(Room::Owned));
-        options
     }
 }

@@ -16,10 +16,7 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 
-use super::{
-    service::Service,
-    sessions::{CloseReason, Connection, Sessions},
-};
+use super::{connection::Connection, reason::CloseReason, service::Service, sessions::Sessions};
 
 /// How often connections that are still there are asked to close once more.
 const CLOSE_AGAIN: Duration = Duration::from_millis(250);

@@ -131,11 +131,12 @@ async fn accept(
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, remote)) => {
-                    let connection = serve_connection(stream, remote, options.clone(), router.clone(), lifecycle.clone());
+                    let http = serve_http(stream, remote, options.clone(), router.clone(), lifecycle.clone());
                     let busy = busy.clone();
                     tokio::spawn(async move {
-                        connection.await;
-                        drop(busy);
+                        if let Some((upgrade, stream, early)) = http.await {
+                            upgrade.take_over(stream, early, busy);
+                        }
                     });
                 }
                 Err(error) if is_of_one_connection(&error) => {}
@@ -149,21 +150,6 @@ async fn accept(
     }
     drop((listener, busy));
     all_done.recv().await;
-}
-
-/// Serves a connection for as long as it lives. What it needs for HTTP has memory of its own, which is
-/// given back when it becomes a WebSocket.
-async fn serve_connection(
-    stream: TcpStream,
-    remote: SocketAddr,
-    options: Arc<Options>,
-    router: Router,
-    lifecycle: Lifecycle,
-) {
-    let upgraded = Box::pin(serve_http(stream, remote, options, router, lifecycle)).await;
-    if let Some((upgrade, stream, early)) = upgraded {
-        upgrade.take_over(stream, early).await;
-    }
 }
 
 /// Serves HTTP until the connection ends, or is to be a WebSocket: then gives its stream, and what the client

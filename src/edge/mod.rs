@@ -17,8 +17,10 @@
 //! - `memory`: that of closed connections, given back
 
 mod admission;
+mod ahead;
 mod attachments;
 mod closing;
+mod connection;
 mod eio3;
 mod forward;
 mod frames;
@@ -29,6 +31,7 @@ mod open;
 mod origin;
 mod outgoing;
 mod patience;
+mod reason;
 mod requests;
 mod seal;
 mod service;
@@ -39,9 +42,11 @@ mod upgrade;
 
 pub use admission::Admission;
 pub use closing::Shedder;
+pub use connection::InNamespace;
 pub use listener::{Bound, ListenError, Options, bind, serve};
 pub use memory::give_back;
+pub use reason::CloseReason;
 pub use requests::{Edge, pods, router};
 pub use seal::Seal;
 pub use service::NoPage;
-pub use sessions::{CloseReason, Connection, InNamespace, Sessions};
+pub use sessions::Sessions;

@@ -4,6 +4,8 @@
 //! goes out at once, where the protocol has it after one ping interval (Engine.IO, "Heartbeat"). So the
 //! first packet gets another id, and the first ping is withheld and answered for the client.
 
+use socketioxide_core::Sid;
+
 use super::{open::Open, seal::Seal};
 
 /// Engine.IO's ping, as socketioxide frames it.
@@ -28,13 +30,16 @@ pub(super) struct Changed {
     pub frames: Vec<u8>,
     /// The first ping was among them.
     pub ping: bool,
+    /// The id of the session, if its opening packet was.
+    pub sid: Option<Sid>,
 }
 
 impl Change {
     /// What is to be written in place of these frames, which are whole. `first` says whether a ping is the
     /// first of its session.
     pub fn apply(&mut self, frames: &[u8], seal: &Seal, first: impl Fn() -> bool) -> Changed {
-        let mut changed = Changed { frames: Vec::with_capacity(frames.len() + 64), ping: false };
+        let mut changed =
+            Changed { frames: Vec::with_capacity(frames.len() + 64), ping: false, sid: None };
         let mut rest = frames;
         while let Some((header, length)) = first_frame(rest) {
             let (frame, others) = rest.split_at(header + length);
@@ -44,7 +49,8 @@ impl Change {
                     *self = if *pings { Self::Ping } else { Self::Nothing };
                     match Open::find(&frame[header..]) {
                         Some(open) => {
-                            text(&open.with_id(&seal.seal(open.sid)), &mut changed.frames)
+                            changed.sid = Some(open.sid);
+                            text(&open.with_id(&seal.seal(open.sid)), &mut changed.frames);
                         }
                         None => changed.frames.extend_from_slice(frame),
                     }
@@ -140,8 +146,6 @@ impl Counted {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use socketioxide_core::Sid;
-
     use super::*;
 
     fn frame(payload: &[u8]) -> Vec<u8> {
@@ -158,10 +162,13 @@ mod tests {
         let mut change = Change::Opening { pings: true };
 
         let changed = change.apply(&open(sid.as_str()), &seal, || true);
-        assert_eq!(changed, Changed { frames: open(&seal.seal(sid)), ping: false });
+        assert_eq!(changed, Changed { frames: open(&seal.seal(sid)), ping: false, sid: Some(sid) });
         let connected = frame(br#"40{"sid":"x"}"#);
         let changed = change.apply(&[&connected[..], PING, &connected].concat(), &seal, || true);
-        assert_eq!(changed, Changed { frames: [&connected[..], &connected].concat(), ping: true });
+        assert_eq!(
+            changed,
+            Changed { frames: [&connected[..], &connected].concat(), ping: true, sid: None }
+        );
         assert_eq!(change, Change::Nothing);
     }
 
@@ -170,7 +177,7 @@ mod tests {
         let seal = Seal::new(Sid::new(), "").unwrap();
         let mut change = Change::Ping;
         let changed = change.apply(PING, &seal, || false);
-        assert_eq!(changed, Changed { frames: PING.to_vec(), ping: false });
+        assert_eq!(changed, Changed { frames: PING.to_vec(), ping: false, sid: None });
         assert_eq!(change, Change::Nothing);
     }
 

@@ -22,15 +22,17 @@ use tower_http::{
 use super::{
     admission::Admission,
     closing::{Closer, Shedder},
+    connection::Connection,
     eio3,
     forward::{self, Forwarder},
     handshake::{Handshake, Refusal, local_uri, websocket_key},
     open::Open,
     origin::client_address,
     outgoing::Change,
+    reason::CloseReason,
     seal::Seal,
     service::{NoPage, Service, whole},
-    sessions::{CloseReason, Connection, Sessions},
+    sessions::Sessions,
     stream::{Limits, Opening},
     traffic,
     upgrade::{self, Slot},
@@ -188,7 +190,10 @@ impl Edge {
         peer: &Peer,
         mut request: Request,
     ) -> Result<Response, Refusal> {
-        let connection = self.sessions.find(sid).ok_or(Refusal::SessionUnknown)?;
+        // Only sessions that began with polling are asked for by another request.
+        let connection = self.sessions.find(sid);
+        let connection = connection.filter(|connection| connection.polling_sid().is_some());
+        let connection = connection.ok_or(Refusal::SessionUnknown)?;
         let uri = self.local_uri(&request, Some(sid))?;
         match key {
             // It has its WebSocket, or is about to.
@@ -227,12 +232,12 @@ impl Edge {
         connection: Arc<Connection>,
         request: Request,
     ) -> Result<Response, Refusal> {
-        let request = upgrade::bare_request(uri, &connection, request.into_body())?;
+        let request = open_request(uri, &connection, request.into_body())?;
         let (mut parts, body) = whole(self.service.http(request).await).await;
         let Some(open) = Open::find(&body) else {
             return Ok(Response::from_parts(parts, Body::from(body)));
         };
-        self.sessions.register(open.sid, &connection);
+        connection.has_id(open.sid);
         let body = open.with_id(&self.seal.seal(open.sid));
         parts.headers.insert(header::CONTENT_LENGTH, body.len().into());
         Ok(Response::from_parts(parts, Body::from(body)))
@@ -256,7 +261,7 @@ impl Edge {
                 }
             };
             traffic::polling().received.count_body(&body);
-            if !eio3 && let Some(request) = connection.attachments().follow(&body) {
+            if !eio3 && let Some(request) = connection.follow_attachments(&body) {
                 tokio::spawn(self.clone().await_attachments(connection.clone(), sid, request));
             }
             self.service.http(Request::from_parts(parts, Body::from(body))).await
@@ -292,11 +297,18 @@ impl Edge {
         request: u64,
     ) {
         tokio::time::sleep(self.limits.message_timeout).await;
-        if connection.attachments().stuck_since(request) {
+        if connection.is_stuck_since(request) {
             connection.verdict(CloseReason::MessageTimeout);
             self.service.end_polling(&connection, sid).await;
         }
     }
+}
+
+/// The handshake of a polling session, as socketioxide gets it. It keeps it for life, and the connection in it: `uri`
+/// must have memory of its own.
+fn open_request(uri: Uri, connection: &Arc<Connection>, body: Body) -> Result<Request, Refusal> {
+    let request = http::Request::builder().uri(uri).extension(connection.clone());
+    request.body(body).map_err(|_| Refusal::BadRequest)
 }
 
 /// Ends the session of a poll that its client gave up, as Node does. Gap: socketioxide keeps the session,

@@ -2,7 +2,7 @@
 
 use std::{
     convert::Infallible,
-    future::{Future, Ready, ready},
+    future::{Ready, ready},
     sync::Arc,
     task::{Context, Poll},
 };
@@ -19,8 +19,8 @@ use socketioxide_core::Sid;
 use tower::{Service as _, ServiceExt};
 
 use super::{
+    connection::Connection,
     handshake::count_refused,
-    sessions::Connection,
     stream::ClientStream,
     traffic::{self, SEPARATOR},
 };
@@ -94,13 +94,14 @@ impl Service {
         }
     }
 
-    /// Serves a WebSocket that has been accepted.
+    /// Serves a WebSocket that has been accepted, in tasks of socketioxide.
     pub fn websocket(
         mut self,
         stream: Box<ClientStream>,
         request: http::Request<()>,
-    ) -> impl Future<Output = Result<(), impl std::error::Error + use<>>> + use<> {
-        self.socketio.call((stream, request))
+    ) -> Result<(), impl std::error::Error + use<>> {
+        // It never waits: the answer is there at once.
+        self.socketio.call((stream, request)).into_inner()
     }
 }
 

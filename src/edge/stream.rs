@@ -16,18 +16,19 @@ use std::{
     time::Duration,
 };
 
-use bytes::{Buf, Bytes};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
 
 use super::{
+    ahead::Ahead,
+    connection::Connection,
     frames::Frames,
     outgoing::{Change, Counted},
     patience::Patience,
+    reason::CloseReason,
     seal::Seal,
-    sessions::{CloseReason, Connection},
     traffic,
     upgrade::PollingSession,
 };
@@ -39,8 +40,7 @@ const PONG: &[u8] = &[0x81, 0x81, 0, 0, 0, 0, b'3'];
 
 pub(super) struct ClientStream {
     tcp: TcpStream,
-    /// What is read before the rest: bytes that the client sent right behind its handshake.
-    early: Bytes,
+    ahead: Ahead,
     frames: Frames,
     /// Runs while a message of the client is unfinished.
     unfinished: Patience,
@@ -85,7 +85,8 @@ pub(super) struct Limits {
 }
 
 impl ClientStream {
-    /// The stream of a connection, and of the polling session that it upgrades, if it does.
+    /// The stream of a connection, and of the polling session that it upgrades, if it does. `early` is what the
+    /// client sent right behind its handshake.
     pub fn new(
         tcp: TcpStream,
         early: &[u8],
@@ -96,8 +97,7 @@ impl ClientStream {
     ) -> Self {
         Self {
             tcp,
-            // A copy: a slice of hyper's buffer would keep all of that.
-            early: Bytes::copy_from_slice(early),
+            ahead: Ahead::new(early),
             frames: Frames::default(),
             unfinished: Patience::new(limits.message_timeout),
             unread: Patience::new(limits.write_timeout),
@@ -146,6 +146,9 @@ impl ClientStream {
         let Some(opening) = &mut self.opening else { return Poll::Ready(Ok(0)) };
         let first = || self.connection.withhold_ping();
         let changed = opening.change.apply(frames, &opening.seal, first);
+        if let Some(sid) = changed.sid {
+            self.connection.has_id(sid);
+        }
         if changed.ping {
             self.owes_pong = true;
             self.connection.stream.reader.wake();
@@ -211,21 +214,16 @@ impl AsyncRead for ClientStream {
             return Poll::Ready(Ok(()));
         }
         let before = buffer.filled().len();
-        if self.early.has_remaining() {
-            let length = self.early.len().min(buffer.remaining());
-            buffer.put_slice(&self.early.split_to(length));
-        } else {
-            match Pin::new(&mut self.tcp).poll_read(context, buffer) {
-                Poll::Ready(read) => read?,
-                Poll::Pending => {
-                    ready!(self.unfinished.poll_over(context));
-                    self.connection.end_stream(CloseReason::MessageTimeout);
-                    self.end(buffer);
-                    return Poll::Ready(Ok(()));
-                }
+        let Self { ahead, tcp, frames, unfinished, .. } = &mut *self;
+        match ahead.poll_read(tcp, context, buffer) {
+            Poll::Ready(read) => read?,
+            Poll::Pending => {
+                ready!(unfinished.poll_over(context));
+                self.connection.end_stream(CloseReason::MessageTimeout);
+                self.end(buffer);
+                return Poll::Ready(Ok(()));
             }
         }
-        let Self { frames, unfinished, .. } = &mut *self;
         let received = &buffer.filled()[before..];
         let progress = frames.follow(received);
         traffic::websocket().received.count(received.len(), frames.take_messages());

@@ -26,7 +26,7 @@ use super::{
 use crate::{
     backplane::{Adapter, Backplane, Io, Joined, Occupant},
     config::{AuthPolicy, Limits},
-    edge::{CloseReason, Connection, InNamespace},
+    edge::{CloseReason, InNamespace, Sessions},
     telemetry::metrics::{CONNECTS_REFUSED, EVENTS, SOCKETS},
 };
 
@@ -35,6 +35,8 @@ pub(super) struct Runtime {
     pub namespace: Namespace,
     pub backplane: Backplane,
     pub limits: Limits,
+    /// Where the connections of sockets are.
+    sessions: Arc<Sessions>,
     /// Events that were handled, looked up once: it is on the way of every message.
     pub handled: Counter,
     key: Option<JwtKey>,
@@ -109,6 +111,7 @@ pub fn attach(
     io: &Io,
     namespace: Namespace,
     backplane: Backplane,
+    sessions: Arc<Sessions>,
     limits: Limits,
     key: Option<JwtKey>,
 ) {
@@ -116,8 +119,14 @@ pub fn attach(
     let mut namespace = namespace;
     let server_side = namespace.server_side.take();
     let handled = counter!(EVENTS.name, "namespace" => path.clone(), "result" => "ok");
-    let runtime =
-        Arc::new(Runtime { handled, namespace, backplane: backplane.clone(), limits, key });
+    let runtime = Arc::new(Runtime {
+        handled,
+        namespace,
+        backplane: backplane.clone(),
+        sessions,
+        limits,
+        key,
+    });
     let middleware = move |Entering(socket): Entering, auth: TryData<Auth>| {
         let entered = enter(&runtime, &socket, auth.0.ok()).inspect_err(|refusal| {
             let path = runtime.namespace.path.clone();
@@ -165,11 +174,11 @@ fn enter(
     auth: Option<Auth>,
 ) -> Result<Joined, Refusal> {
     let claims = authenticate(runtime, auth.unwrap_or_default())?;
-    let Some(connection) = socket.req_parts().extensions.get::<Arc<Connection>>() else {
-        tracing::error!(socket = %socket.id, "bug: a socket whose request did not pass the edge");
+    let Some(connection) = runtime.sessions.find(socket.id) else {
+        tracing::error!(socket = %socket.id, "bug: a socket whose connection the edge does not know");
         return Err(Refusal::new(codes::BAD_REQUEST, "this connection cannot be served"));
     };
-    let connection = connection.enter_namespace(socket.id);
+    let connection = connection.enter_namespace();
     gauge!(SOCKETS.name, "namespace" => runtime.namespace.path.clone()).increment(1);
     let member = Arc::new_cyclic(|occupant| Member {
         runtime: runtime.clone(),

@@ -1,0 +1,361 @@
+//! One client's Engine.IO session, and how it is told to end.
+
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use axum::extract::Query;
+use futures_util::task::AtomicWaker;
+use http::Uri;
+use metrics::gauge;
+use parking_lot::Mutex;
+use socketioxide_core::Sid;
+
+use super::{
+    admission::Place,
+    attachments::Attachments,
+    reason::CloseReason,
+    sessions::{Sessions, name},
+};
+use crate::{config::Transport, telemetry::metrics::CONNECTIONS};
+
+/// A poll that is not answered for so long has nothing to be answered with.
+const HELD: Duration = Duration::from_millis(20);
+
+/// One client's Engine.IO session.
+#[derive(Debug)]
+pub struct Connection {
+    sessions: Arc<Sessions>,
+    /// Its key in [`Sessions`].
+    number: u64,
+    remote: SocketAddr,
+    /// What it has of the limit of its address, until it ends.
+    place: Mutex<Option<Box<Place>>>,
+    /// When it began, in milliseconds since 1970.
+    began: u64,
+    /// Whether it uses a WebSocket now, else polling.
+    websocket: AtomicBool,
+    /// The [`CloseReason`] that socketioxide gives for its last socket.
+    reason: AtomicU8,
+    /// The [`CloseReason`] of the edge, if it ended the stream itself.
+    verdict: AtomicU8,
+    /// How many namespaces it is in.
+    namespaces: AtomicU32,
+    /// Acks that it waits for, or is waited for.
+    acks: AtomicU32,
+    /// It has not taken all that was written to it.
+    backlog: AtomicBool,
+    /// It is being closed.
+    leaving: AtomicBool,
+    /// Its first ping has been withheld.
+    ping_withheld: AtomicBool,
+    /// Whether it has been counted as closed.
+    ended: AtomicBool,
+    /// The id of its session, and of its sockets in all namespaces, once socketioxide has chosen it.
+    sid: OnceLock<Sid>,
+    /// If it began with polling.
+    polling: OnceLock<Box<Polling>>,
+    pub(super) stream: StreamControl,
+}
+
+/// What only sessions have that began with polling.
+#[derive(Debug, Default)]
+struct Polling {
+    /// Polls that have begun, and whether the last one waits for its answer.
+    polls: AtomicU32,
+    polled: AtomicBool,
+    attachments: Mutex<Attachments>,
+}
+
+/// How a WebSocket stream is told to end, from any task.
+#[derive(Debug, Default)]
+pub(super) struct StreamControl {
+    pub ended: AtomicBool,
+    /// The task that reads the stream.
+    pub reader: AtomicWaker,
+    /// What is queued is not to be written any more.
+    pub cut: AtomicBool,
+    /// The task that writes it, while the client takes nothing.
+    pub writer: AtomicWaker,
+}
+
+impl Connection {
+    /// A connection that begins now.
+    pub(super) fn new(
+        sessions: Arc<Sessions>,
+        number: u64,
+        remote: SocketAddr,
+        transport: Transport,
+        place: Option<Place>,
+    ) -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let polling = OnceLock::new();
+        if transport == Transport::Polling {
+            // It is set once.
+            let _ = polling.set(Box::default());
+        }
+        Self {
+            sessions,
+            number,
+            remote,
+            place: Mutex::new(place.map(Box::new)),
+            began: u64::try_from(now.as_millis()).unwrap_or_default(),
+            websocket: AtomicBool::new(transport == Transport::Websocket),
+            reason: AtomicU8::new(CloseReason::NoNamespace as u8),
+            verdict: AtomicU8::new(CloseReason::NoNamespace as u8),
+            namespaces: AtomicU32::new(0),
+            acks: AtomicU32::new(0),
+            backlog: AtomicBool::new(false),
+            leaving: AtomicBool::new(false),
+            ping_withheld: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
+            sid: OnceLock::new(),
+            polling,
+            stream: StreamControl::default(),
+        }
+    }
+
+    /// Notes the id of its session, by which it is found from now on.
+    pub(super) fn has_id(self: &Arc<Self>, sid: Sid) {
+        // A session has one id for life.
+        let _ = self.sid.set(sid);
+        self.sessions.found_by(sid, self);
+    }
+
+    /// Notes that it is in a namespace, for as long as the answer lives.
+    pub fn enter_namespace(self: &Arc<Self>) -> InNamespace {
+        self.namespaces.fetch_add(1, Ordering::Relaxed);
+        InNamespace(self.clone())
+    }
+
+    /// Whether it is in a namespace now.
+    pub(super) fn is_in_namespace(&self) -> bool {
+        self.namespaces.load(Ordering::Relaxed) > 0
+    }
+
+    /// The connection is over: counts it, once.
+    pub(super) fn end(&self) {
+        if self.ended.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let reason = if self.sessions.is_closing() {
+            CloseReason::ServerShuttingDown
+        } else {
+            match CloseReason::from_index(self.verdict.load(Ordering::Relaxed)) {
+                CloseReason::NoNamespace => {
+                    CloseReason::from_index(self.reason.load(Ordering::Relaxed))
+                }
+                verdict => verdict,
+            }
+        };
+        let sid = self.sid.get().copied();
+        let transport = if self.is_websocket() { Transport::Websocket } else { Transport::Polling };
+        self.sessions.ended(self.number, sid, transport, reason);
+        drop(self.place.lock().take());
+        self.set_slow(false);
+        tracing::debug!(remote = %self.remote, reason = reason.name(), "connection closed");
+    }
+
+    /// Whether something is under way for it: an ack, or what was sent and has not been taken.
+    pub(super) fn is_busy(&self) -> bool {
+        self.acks.load(Ordering::Relaxed) > 0 || self.backlog.load(Ordering::Relaxed)
+    }
+
+    /// Notes whether it has not taken all that was written to it.
+    pub(super) fn set_backlog(&self, backlog: bool) {
+        self.backlog.store(backlog, Ordering::Relaxed);
+        self.set_slow(backlog);
+    }
+
+    fn set_slow(&self, slow: bool) {
+        match self.sid.get() {
+            Some(socket) if slow => self.sessions.slow().begins(*socket),
+            Some(socket) => self.sessions.slow().ends(*socket),
+            None => {}
+        }
+    }
+
+    /// It is being closed. Says whether it was not already.
+    pub(super) fn begin_leaving(&self) -> bool {
+        !self.leaving.swap(true, Ordering::Relaxed)
+    }
+
+    /// Whether its first ping is to be withheld, which is once.
+    pub(super) fn withhold_ping(&self) -> bool {
+        !self.ping_withheld.swap(true, Ordering::Relaxed)
+    }
+
+    /// Whether it has been.
+    pub(super) fn ping_is_withheld(&self) -> bool {
+        self.ping_withheld.load(Ordering::Relaxed)
+    }
+
+    /// A poll begins, until the answer is dropped.
+    pub(super) fn begin_poll(&self) -> Polled<'_> {
+        if let Some(polling) = self.polling.get() {
+            polling.polls.fetch_add(1, Ordering::Relaxed);
+            polling.polled.store(true, Ordering::Relaxed);
+        }
+        // It takes all that waits for it.
+        self.set_slow(false);
+        Polled(self)
+    }
+
+    /// Waits until one poll has nothing to be answered with: the client has all that was queued.
+    pub(super) async fn has_all(&self, patience: Duration) {
+        let Some(Polling { polls, polled, .. }) = self.polling.get().map(|polling| &**polling)
+        else {
+            return;
+        };
+        let held = async {
+            loop {
+                let poll = polls.load(Ordering::Relaxed);
+                tokio::time::sleep(HELD).await;
+                if polled.load(Ordering::Relaxed) && polls.load(Ordering::Relaxed) == poll {
+                    return;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(patience, held).await;
+    }
+
+    /// Whether it uses a WebSocket now.
+    pub(super) fn is_websocket(&self) -> bool {
+        self.websocket.load(Ordering::Relaxed)
+    }
+
+    /// Its session id, if it began with polling.
+    pub(super) fn polling_sid(&self) -> Option<Sid> {
+        self.polling.get().and(self.sid.get()).copied()
+    }
+
+    /// Follows the attachments in the body of a request, as [`Attachments::follow`].
+    pub(super) fn follow_attachments(&self, body: &[u8]) -> Option<u64> {
+        self.polling.get()?.attachments.lock().follow(body)
+    }
+
+    /// As [`Attachments::stuck_since`].
+    pub(super) fn is_stuck_since(&self, request: u64) -> bool {
+        self.polling.get().is_some_and(|polling| polling.attachments.lock().stuck_since(request))
+    }
+
+    /// Notes why the edge ends it.
+    pub(super) fn verdict(&self, reason: CloseReason) {
+        self.verdict.store(reason as u8, Ordering::Relaxed);
+    }
+
+    /// Ends its WebSocket stream, as if the client had, for a reason of the edge's own.
+    pub(super) fn end_stream(&self, reason: CloseReason) {
+        self.verdict(reason);
+        self.stream.ended.store(true, Ordering::Release);
+        self.stream.reader.wake();
+    }
+
+    /// Moves a polling connection to a WebSocket. Says whether it was this call that did.
+    pub(super) fn claim_upgrade(&self) -> bool {
+        let claimed = !self.websocket.swap(true, Ordering::Relaxed);
+        if claimed && !self.ended.load(Ordering::Relaxed) {
+            gauge!(CONNECTIONS.name, "transport" => name(Transport::Polling)).decrement(1);
+            gauge!(CONNECTIONS.name, "transport" => name(Transport::Websocket)).increment(1);
+        }
+        claimed
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// A poll waits for its answer.
+pub(super) struct Polled<'a>(&'a Connection);
+
+impl Drop for Polled<'_> {
+    fn drop(&mut self) {
+        if let Some(polling) = self.0.polling.get() {
+            polling.polled.store(false, Ordering::Relaxed);
+        }
+        if !self.0.is_websocket() && !self.0.ended.load(Ordering::Relaxed) {
+            self.0.set_slow(true);
+        }
+    }
+}
+
+/// An ack is waited for.
+#[derive(Debug)]
+pub struct PendingAck(Arc<Connection>);
+
+impl Drop for PendingAck {
+    fn drop(&mut self) {
+        self.0.acks.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A connection is in a namespace.
+#[derive(Debug)]
+pub struct InNamespace(Arc<Connection>);
+
+impl InNamespace {
+    /// What the connection began with, as Node's `socket.handshake`; without headers, which are not
+    /// kept, and without `auth`, which may hold a secret.
+    pub fn handshake(&self, uri: Option<&Uri>) -> serde_json::Value {
+        let issued = UNIX_EPOCH + Duration::from_millis(self.0.began);
+        let query = uri.and_then(|uri| Query::<HashMap<String, String>>::try_from_uri(uri).ok());
+        serde_json::json!({
+            "headers": {},
+            "time": humantime::format_rfc3339_seconds(issued).to_string(),
+            "address": self.0.remote.ip().to_string(),
+            "xdomain": false,
+            "secure": false,
+            "issued": self.0.began,
+            "url": uri.map(ToString::to_string),
+            "query": query.map(|Query(query)| query).unwrap_or_default(),
+            "auth": {},
+        })
+    }
+
+    /// Closes the connection, once what is queued is written. A polling client that has been
+    /// disconnected from all its namespaces leaves by itself.
+    pub fn close(&self) {
+        if self.0.is_websocket() {
+            self.0.end_stream(CloseReason::ServerNamespaceDisconnect);
+        }
+    }
+
+    /// Closes the connection at once: its queue is full.
+    pub fn overflowed(&self) {
+        let (connection, sessions) = (&self.0, &self.0.sessions);
+        if connection.is_websocket() {
+            connection.stream.cut.store(true, Ordering::Release);
+            connection.end_stream(CloseReason::QueueFull);
+            connection.stream.writer.wake();
+        } else if !connection.leaving.load(Ordering::Relaxed) {
+            connection.verdict(CloseReason::QueueFull);
+            sessions.overflows(connection);
+        }
+    }
+
+    /// Notes that an ack is waited for, by the client or from it, for as long as the answer lives.
+    pub fn await_ack(&self) -> PendingAck {
+        self.0.acks.fetch_add(1, Ordering::Relaxed);
+        PendingAck(self.0.clone())
+    }
+
+    /// Notes why the socket ended; the last one tells why the connection did.
+    pub fn ended(&self, reason: CloseReason) {
+        self.0.reason.store(reason as u8, Ordering::Relaxed);
+    }
+}
+
+impl Drop for InNamespace {
+    fn drop(&mut self) {
+        self.0.namespaces.fetch_sub(1, Ordering::Relaxed);
+    }
+}
