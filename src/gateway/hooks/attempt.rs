@@ -45,7 +45,7 @@ impl Failed {
         };
         matches!(
             failure.down,
-            Down::Unreachable | Down::Timeout | Down::Lost | Down::Status(429 | 502..=504)
+            Down::Unreachable | Down::Timeout | Down::Lost | Down::Status(502..=504)
         )
     }
 }
@@ -104,7 +104,11 @@ impl Hook {
         let response = builder.send().await.map_err(|error| self.down(error))?;
         let status = response.status();
         match status {
-            StatusCode::TOO_MANY_REQUESTS => return Err(unanswered(&response)),
+            // As the answer to a question it is a refusal: clients that ask too often must not get what
+            // `on_failure` allows.
+            StatusCode::TOO_MANY_REQUESTS if request.kind == Kind::Disconnect => {
+                return Err(unanswered(&response));
+            }
             _ if status.is_redirection() => return Err(Down::Redirect.into()),
             _ if !status.is_success() && !status.is_client_error() => {
                 return Err(unanswered(&response));

@@ -58,7 +58,7 @@ pub enum Down {
     /// The connection broke before the answer was there.
     #[error("the connection broke")]
     Lost,
-    /// 5xx or 429.
+    /// 5xx; for `disconnect` also 429.
     #[error("it answered with status {0}")]
     Status(u16),
     /// 3xx: a hook is called where the configuration says, or not at all.

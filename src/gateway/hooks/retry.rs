@@ -16,9 +16,7 @@ pub fn is_safe(failure: &Failure, kind: Kind) -> bool {
     match failure.down {
         // Nothing was sent.
         Down::Unreachable => true,
-        // The hook says that it did nothing (RFC 6585, section 4).
-        Down::Status(429) => true,
-        // With a time to come back, it is the hook that says so. Without one, a proxy may have lost it half-way.
+        // The hook puts it off. Without a time to come back, a proxy may have lost it half-way.
         Down::Status(503) if failure.retry_after.is_some() => true,
         // It may have been handled.
         Down::Status(_) | Down::Timeout | Down::Lost => kind != Kind::Event,
@@ -50,7 +48,6 @@ mod tests {
     fn an_event_is_sent_again_only_if_it_was_not_handled() {
         for (down, retry_after, question, event) in [
             (Down::Unreachable, None, true, true),
-            (Down::Status(429), None, true, true),
             (Down::Status(503), Some(1), true, true),
             (Down::Status(503), None, true, false),
             (Down::Status(500), Some(1), true, false),
@@ -65,7 +62,9 @@ mod tests {
             assert_eq!(is_safe(&failure, Kind::Join), question, "{down}");
             assert_eq!(is_safe(&failure, Kind::Event), event, "{down}");
         }
-        assert!(is_safe(&failure(Down::BreakerOpen, None), Kind::Disconnect));
+        for down in [Down::BreakerOpen, Down::InFlightLimit, Down::Status(429)] {
+            assert!(is_safe(&failure(down, None), Kind::Disconnect), "{down}");
+        }
     }
 
     #[test]

@@ -32,13 +32,15 @@ const OLD: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const NEW: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 const LONG: Duration = Duration::from_secs(30);
 
-/// Settings for hooks that fail fast.
+/// Settings for hooks that have all the time that a busy machine may need, and come back soon.
 fn settings() -> config::Hooks {
     Metrics::install().unwrap();
     config::Hooks {
         secrets: [OLD, NEW].map(Secret::new).to_vec(),
-        timeout: Duration::from_millis(250),
-        total_timeout: Duration::from_secs(5),
+        connect_timeout: LONG,
+        timeout: LONG,
+        total_timeout: LONG,
+        in_flight_wait: LONG,
         backoff: Duration::from_millis(5),
         max_answer: 1024,
         breaker_failures: 100,
@@ -227,6 +229,7 @@ async fn a_refusal_is_final_and_quoted() {
         (403, answer, "banned"),
         (200, r#"{"allow": false, "code": "banned"}"#, "banned"),
         (404, "<html>", "hook_denied"),
+        (429, "", "hook_denied"),
     ] {
         let service = Service::says(status, answer).await;
         let hook = service.hook(settings());

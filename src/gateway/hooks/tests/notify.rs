@@ -5,7 +5,8 @@ use super::*;
 #[tokio::test]
 async fn a_disconnect_is_told_until_it_is_heard() {
     let service = Service::start(|before| match before {
-        0..=3 => reply(500, "oops"),
+        0..=2 => reply(500, "oops"),
+        3 => reply(429, ""),
         _ => reply(204, ""),
     })
     .await;
@@ -58,7 +59,7 @@ async fn a_crowd_that_goes_leaves_room_for_questions_and_waits_for_the_breaker()
     let settings = config::Hooks {
         in_flight: 2,
         breaker_failures: 2,
-        breaker_open: Duration::from_millis(100),
+        breaker_open: Duration::from_secs(1),
         ..settings()
     };
     let hooks = Hooks::new(&settings);

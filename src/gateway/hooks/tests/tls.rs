@@ -47,12 +47,7 @@ async fn a_certificate_is_checked() {
     let file = |name: &str, text: &str| {
         let path = folder.path().join(name);
         std::fs::write(&path, text).unwrap();
-        config::Hooks {
-            ca_file: path.to_str().unwrap().to_owned(),
-            timeout: LONG,
-            total_timeout: LONG,
-            ..settings()
-        }
+        config::Hooks { ca_file: path.to_str().unwrap().to_owned(), ..settings() }
     };
     let at = |settings: &config::Hooks, host: &str| {
         Hooks::new(settings).at(&HookUrl::new(&format!("https://{host}:{port}/")).unwrap())
