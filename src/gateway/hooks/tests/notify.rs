@@ -77,3 +77,24 @@ async fn a_crowd_that_goes_leaves_room_for_questions_and_waits_for_the_breaker()
     // Two failed, one question.
     assert_eq!(service.received().len(), 50 + 2 + 1);
 }
+
+#[tokio::test]
+async fn notifications_take_a_quarter_of_the_calls_in_flight() {
+    let service = Service::start(|before| match before {
+        0 => Box::pin(pending()),
+        _ => reply(200, r#"{"allow":true}"#),
+    })
+    .await;
+    let hook = service.hook(config::Hooks { in_flight: 4, ..settings() });
+    for _ in 0..10 {
+        hook.disconnect(&caller(), "transport close");
+    }
+    until("one is told", || service.received().len() == 1).await;
+    for _ in 0..20 {
+        join(&hook).await.unwrap();
+    }
+    let told = service.received().into_iter();
+    let told = told.filter(|request| request.body["type"] == "socket.disconnect");
+    assert_eq!(told.count(), 1);
+    assert_eq!(metric("roomcast_hook_queue", &hook, ""), 10.0);
+}
