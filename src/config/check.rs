@@ -20,6 +20,7 @@ pub(super) fn complete(config: &mut Config) -> Vec<Problem> {
     check_listeners(config, &mut problems);
     config.admission.check(&mut problems);
     config.public.proxies.check(&mut problems);
+    config.hooks.check(&mut problems);
     check_engine(config, &mut problems);
     check_limits(config, &mut problems);
     check_drain(config, &mut problems);
@@ -44,6 +45,10 @@ fn read_secret_files(config: &mut Config, problems: &mut Vec<Problem>) {
     if let Some(text) = read("api.keys_file", &config.api.keys_file) {
         let keys = text.lines().map(str::trim).filter(|line| !line.is_empty());
         config.api.keys.extend(keys.map(Secret::new));
+    }
+    if let Some(text) = read("hooks.secrets_file", &config.hooks.secrets_file) {
+        let secrets = text.lines().map(str::trim).filter(|line| !line.is_empty());
+        config.hooks.secrets.extend(secrets.map(Secret::new));
     }
     let jwt = read("auth.jwt.secret_file", &config.auth.jwt.secret_file);
     let url = read("backplane.url_file", &config.backplane.url_file);

@@ -5,6 +5,7 @@
 mod admission;
 mod backplane;
 mod check;
+mod hooks;
 mod load;
 mod problem;
 mod sessions;
@@ -16,6 +17,8 @@ use serde::Deserialize;
 
 pub use admission::{Admission, Network, Proxies};
 pub use backplane::{Backplane, BackplaneKind, BackplaneTls, SubscriptionMode, WhenAway};
+pub(crate) use hooks::signing_key;
+pub use hooks::{HookUrl, Hooks, OnFailure};
 pub use load::{DEFAULTS, Sources};
 pub use problem::{ConfigError, Problem};
 pub use sessions::{AffinityCookie, SameSite, Sessions};
@@ -41,6 +44,8 @@ pub struct Config {
     pub api: Api,
     /// Who a client is.
     pub auth: Auth,
+    /// HTTP services that decide what clients may do.
+    pub hooks: Hooks,
     /// What carries emits between pods.
     pub backplane: Backplane,
     /// How the pod ends.

@@ -95,13 +95,35 @@ const PLAIN: [&str; 12] = [
     "username",
 ];
 
+/// Settings of hooks that are no secrets.
+const PLAIN_OF_HOOKS: [&str; 15] = [
+    "on_failure",
+    "connect_timeout",
+    "timeout",
+    "total_timeout",
+    "retries",
+    "backoff",
+    "in_flight",
+    "in_flight_wait",
+    "max_answer",
+    "idle_timeout",
+    "breaker_failures",
+    "breaker_open",
+    "disconnect_queue",
+    "disconnect_timeout",
+    "ca_file",
+];
+
 /// Whether the value of a key must not be printed: all that is near a secret, so that one under a
 /// misspelt key is not printed either.
 pub(super) fn is_secret(key: &str) -> bool {
     let (section, rest) = key.split_once('.').unwrap_or((key, ""));
     let names_a_file = key.ends_with("_file");
-    let plain = section == "backplane" && PLAIN.contains(&rest);
-    ["api", "auth", "backplane"].contains(&section) && !names_a_file && !plain
+    let plain = section == "backplane" && PLAIN.contains(&rest)
+        || section == "hooks" && PLAIN_OF_HOOKS.contains(&rest);
+    // The address of a hook may hold a password.
+    let is_hook = section == "namespaces" && (rest.contains(".hooks.") || rest.ends_with(".hook"));
+    ["api", "auth", "backplane", "hooks"].contains(&section) && !names_a_file && !plain || is_hook
 }
 
 /// The known name that `unknown` was most likely meant to be.

@@ -101,7 +101,7 @@ where
 }
 
 /// Reads text and turns it into a value, or says what was expected.
-fn parsed<'de, D: Deserializer<'de>, T>(
+pub(super) fn parsed<'de, D: Deserializer<'de>, T>(
     deserializer: D,
     expected: &'static str,
     parse: impl FnOnce(&str) -> Option<T>,

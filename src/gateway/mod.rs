@@ -9,6 +9,8 @@ mod configured;
 mod connect;
 mod dispatch;
 mod event;
+#[allow(dead_code)] // until namespaces name hooks
+mod hooks;
 mod namespace;
 mod payload;
 mod refusal;

@@ -26,6 +26,10 @@ pub mod codes {
     pub const ROOM_LIMIT: &str = "room_limit";
     /// The room of a socket's own id can be neither joined by others nor left.
     pub const ROOM_RESERVED: &str = "room_reserved";
+    /// A hook refused it, without a code of its own.
+    pub const HOOK_DENIED: &str = "hook_denied";
+    /// The hook that decides is down.
+    pub const HOOK_UNAVAILABLE: &str = "hook_unavailable";
 
     /// All of them.
     pub const ALL: &[&str] = &[
@@ -39,6 +43,8 @@ pub mod codes {
         BAD_ROOM_NAME,
         ROOM_LIMIT,
         ROOM_RESERVED,
+        HOOK_DENIED,
+        HOOK_UNAVAILABLE,
     ];
 }
 

@@ -1,9 +1,10 @@
 //! Every metric, in one table: `docs/metrics.md` is its text for operators and a test compares them.
 
-use std::{sync::OnceLock, time::Duration};
+use std::time::Duration;
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use metrics_process::Collector;
+use parking_lot::Mutex;
 
 /// One metric and what it means.
 #[derive(Debug)]
@@ -96,6 +97,20 @@ table! {
         "Time from a publish on another pod of ours until it is in the queues of the sockets here, by the clocks of both machines.";
     API_REQUESTS = Counter "roomcast_api_requests_total" ["path", "result"]
         "Requests to the HTTP API: `ok`, or the error code of the answer.";
+    HOOK_CALLS = Counter "roomcast_hook_calls_total" ["hook", "kind", "result"]
+        "Calls of hooks: `ok`, `refused`, or why the hook counts as down: `unreachable`, `timeout`, `lost`, `status`, `redirect`, `unreadable`, `too large`, `breaker open`, `in flight limit`.";
+    HOOK_RETRIES = Counter "roomcast_hook_retries_total" ["hook", "kind"]
+        "Attempts after the first of a call.";
+    HOOK_DURATION = Histogram "roomcast_hook_duration_seconds" ["hook", "kind"]
+        "Time of a call with all its attempts, until the answer is read.";
+    HOOK_IN_FLIGHT = Gauge "roomcast_hook_in_flight" ["hook"]
+        "Attempts under way now.";
+    HOOK_BREAKER = Gauge "roomcast_hook_breaker" ["hook", "state"]
+        "1 for the state that the circuit breaker of the hook is in (closed, open, half-open), 0 for the others.";
+    HOOK_QUEUE = Gauge "roomcast_hook_queue" ["hook"]
+        "Disconnects that the hook has not been told yet.";
+    HOOK_DROPPED = Counter "roomcast_hook_notifications_dropped_total" ["hook", "reason"]
+        "Disconnects that the hook was not told: `queue full` (hooks.disconnect_queue), or `failed` when it refused or hooks.disconnect_timeout was over.";
 }
 
 /// Buckets of durations: from a small room on an idle pod to a stall worth a page.
@@ -103,6 +118,9 @@ const SECONDS: &[f64] = &[
     0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.0025, 0.005, 0.01, 0.025,
     0.05, 0.1, 0.25, 0.5, 1.0,
 ];
+/// Buckets of calls to other services: from a service beside the pod to one that lets it wait.
+const SERVICE_SECONDS: &[f64] =
+    &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 /// How often histograms fold what they collected, so that their memory stays bounded.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -120,13 +138,16 @@ impl Metrics {
     /// # Errors
     /// If the program has installed a recorder of its own already.
     pub fn install() -> Result<Self, BuildError> {
-        static INSTALLED: OnceLock<Metrics> = OnceLock::new();
-        if let Some(metrics) = INSTALLED.get() {
+        // Held meanwhile: pods of one process may start at the same time.
+        static INSTALLED: Mutex<Option<Metrics>> = Mutex::new(None);
+        let mut installed = INSTALLED.lock();
+        if let Some(metrics) = &*installed {
             return Ok(metrics.clone());
         }
         let prometheus = PrometheusBuilder::new()
             .set_buckets_for_metric(Matcher::Full(EMIT_DURATION.name.into()), SECONDS)?
             .set_buckets_for_metric(Matcher::Full(BACKPLANE_LATENCY.name.into()), SECONDS)?
+            .set_buckets_for_metric(Matcher::Full(HOOK_DURATION.name.into()), SERVICE_SECONDS)?
             .install_recorder()?;
         let process = Collector::default();
         process.describe();
@@ -143,7 +164,7 @@ impl Metrics {
             "commit" => env!("VERGEN_GIT_SHA")
         )
         .set(1.0);
-        Ok(INSTALLED.get_or_init(|| Self { prometheus, process }).clone())
+        Ok(installed.insert(Self { prometheus, process }).clone())
     }
 
     /// The page that Prometheus scrapes.
