@@ -19,6 +19,7 @@
 mod admission;
 mod attachments;
 mod closing;
+mod credential;
 mod eio3;
 mod forward;
 mod frames;

@@ -22,6 +22,7 @@ use tower_http::{
 use super::{
     admission::Admission,
     closing::{Closer, Shedder},
+    credential::Credential,
     eio3,
     forward::{self, Forwarder},
     handshake::{Handshake, Refusal, local_uri, websocket_key},
@@ -46,6 +47,8 @@ pub struct Edge {
     sessions: Arc<Sessions>,
     admission: Arc<Admission>,
     proxies: Proxies,
+    /// Where a new session has its token.
+    credential: Credential,
     service: Service,
     limits: Limits,
     max_payload: usize,
@@ -81,6 +84,7 @@ impl Edge {
             sessions,
             admission,
             proxies: config.public.proxies.clone(),
+            credential: Credential::new(&config.auth),
             service,
             limits: Limits {
                 message_timeout: config.public.request_timeout,
@@ -167,7 +171,8 @@ impl Edge {
         request: Request,
     ) -> Result<Response, Refusal> {
         let place = self.admission.admit(peer.address, request.headers())?;
-        let connection = self.sessions.begin(peer.address, transport, place);
+        let credential = self.credential.find(request.headers());
+        let connection = self.sessions.begin(peer.address, transport, place, credential);
         let uri = self.local_uri(&request, None)?;
         let mut response = match key {
             Some(key) => self.accept(uri, key, connection, Change::Opening { pings: !eio3 }, peer),

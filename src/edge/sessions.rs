@@ -28,7 +28,7 @@ use tokio::sync::Notify;
 use super::{admission::Place, attachments::Attachments};
 use crate::{
     backplane::Slow,
-    config::Transport,
+    config::{Secret, Transport},
     telemetry::metrics::{CONNECTIONS, CONNECTIONS_CLOSED, CONNECTIONS_OPENED},
 };
 
@@ -92,6 +92,7 @@ impl Sessions {
         remote: SocketAddr,
         transport: Transport,
         place: Option<Place>,
+        credential: Option<Secret>,
     ) -> Arc<Connection> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         counter!(CONNECTIONS_OPENED.name, "transport" => name(transport)).increment(1);
@@ -102,6 +103,7 @@ impl Sessions {
             number,
             remote,
             place: Mutex::new(place),
+            credential,
             began: u64::try_from(now.as_millis()).unwrap_or_default(),
             websocket: AtomicBool::new(transport == Transport::Websocket),
             reason: AtomicU8::new(CloseReason::NoNamespace as u8),
@@ -178,6 +180,8 @@ pub struct Connection {
     remote: SocketAddr,
     /// What it has of the limit of its address, until it ends.
     place: Mutex<Option<Place>>,
+    /// The token of the request that opened it: each of its namespaces looks at it.
+    credential: Option<Secret>,
     /// When it began, in milliseconds since 1970.
     began: u64,
     /// Whether it uses a WebSocket now, else polling.
@@ -228,6 +232,11 @@ impl Connection {
         let _ = self.socket.set(socket);
         self.namespaces.fetch_add(1, Ordering::Relaxed);
         InNamespace(self.clone())
+    }
+
+    /// The token that it was opened with, in a header or a cookie.
+    pub fn credential(&self) -> Option<&str> {
+        self.credential.as_ref().map(Secret::expose)
     }
 
     /// Whether it is in a namespace now.
@@ -551,7 +560,7 @@ mod tests {
     fn a_connection_counts_and_is_found_while_it_lives() {
         let sessions = Arc::new(Sessions::default());
         let sid = Sid::new();
-        let connection = sessions.begin(([127, 0, 0, 1], 1).into(), Transport::Polling, None);
+        let connection = sessions.begin(([127, 0, 0, 1], 1).into(), Transport::Polling, None, None);
         sessions.register(sid, &connection);
         assert_eq!(sessions.open(), 1);
         assert!(sessions.find(sid).is_some());

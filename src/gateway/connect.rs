@@ -19,7 +19,7 @@ use socketioxide_core::{Sid, Value};
 
 use super::{
     Namespace, Refusal,
-    auth::{Claims, JwtKey},
+    auth::{self, Claims, Tokens},
     codes,
     dispatch::Dispatched,
 };
@@ -37,7 +37,7 @@ pub(super) struct Runtime {
     pub limits: Limits,
     /// Events that were handled, looked up once: it is on the way of every message.
     pub handled: Counter,
-    key: Option<JwtKey>,
+    tokens: Option<Tokens>,
 }
 
 /// What the gateway knows of a socket. It lives in the socket's extensions, and dies with it.
@@ -110,22 +110,23 @@ pub fn attach(
     namespace: Namespace,
     backplane: Backplane,
     limits: Limits,
-    key: Option<JwtKey>,
+    tokens: Option<Tokens>,
 ) {
     let path = namespace.path.clone();
     let mut namespace = namespace;
     let server_side = namespace.server_side.take();
     let handled = counter!(EVENTS.name, "namespace" => path.clone(), "result" => "ok");
     let runtime =
-        Arc::new(Runtime { handled, namespace, backplane: backplane.clone(), limits, key });
+        Arc::new(Runtime { handled, namespace, backplane: backplane.clone(), limits, tokens });
     let middleware = move |Entering(socket): Entering, auth: TryData<Auth>| {
-        let entered = enter(&runtime, &socket, auth.0.ok()).inspect_err(|refusal| {
-            let path = runtime.namespace.path.clone();
-            counter!(CONNECTS_REFUSED.name, "namespace" => path, "code" => refusal.code)
-                .increment(1);
-            tracing::debug!(socket = %socket.id, code = refusal.code, "connect refused");
-        });
-        async {
+        let runtime = runtime.clone();
+        async move {
+            let entered = enter(&runtime, &socket, auth.0.ok()).await.inspect_err(|refusal| {
+                let path = runtime.namespace.path.clone();
+                counter!(CONNECTS_REFUSED.name, "namespace" => path, "code" => refusal.code)
+                    .increment(1);
+                tracing::debug!(socket = %socket.id, code = refusal.code, "connect refused");
+            });
             // A client that is told it is connected is reached from all pods.
             entered.map_err(|refusal| refusal.message)?.settled().await;
             Ok::<_, std::borrow::Cow<'static, str>>(())
@@ -159,16 +160,18 @@ struct Auth {
     token: Option<String>,
 }
 
-fn enter(
+async fn enter(
     runtime: &Arc<Runtime>,
     socket: &Arc<IoSocket<Adapter>>,
     auth: Option<Auth>,
 ) -> Result<Joined, Refusal> {
-    let claims = authenticate(runtime, auth.unwrap_or_default())?;
     let Some(connection) = socket.req_parts().extensions.get::<Arc<Connection>>() else {
         tracing::error!(socket = %socket.id, "bug: a socket whose request did not pass the edge");
         return Err(Refusal::new(codes::BAD_REQUEST, "this connection cannot be served"));
     };
+    let auth = auth.unwrap_or_default();
+    let token = auth::find(auth.token.as_deref(), connection.credential());
+    let claims = authenticate(runtime, token).await?;
     let connection = connection.enter_namespace(socket.id);
     gauge!(SOCKETS.name, "namespace" => runtime.namespace.path.clone()).increment(1);
     let member = Arc::new_cyclic(|occupant| Member {
@@ -197,8 +200,8 @@ fn enter(
     Ok(joined)
 }
 
-fn authenticate(runtime: &Runtime, auth: Auth) -> Result<Option<Claims>, Refusal> {
-    let token = match (runtime.namespace.auth, auth.token) {
+async fn authenticate(runtime: &Runtime, token: Option<&str>) -> Result<Option<Claims>, Refusal> {
+    let token = match (runtime.namespace.auth, token) {
         (AuthPolicy::None, _) | (AuthPolicy::Optional, None) => return Ok(None),
         (AuthPolicy::Required, None) => {
             let message = "authentication required: send a token in `auth.token`";
@@ -206,11 +209,12 @@ fn authenticate(runtime: &Runtime, auth: Auth) -> Result<Option<Claims>, Refusal
         }
         (_, Some(token)) => token,
     };
-    // Without a key no token is valid.
-    let claims = runtime.key.as_ref().and_then(|key| {
-        key.check(&token).inspect_err(|error| tracing::debug!(%error, "token refused")).ok()
-    });
-    match claims {
+    let checked = match &runtime.tokens {
+        Some(tokens) => tokens.check(token).await.ok(),
+        // Without a key no token is valid.
+        None => None,
+    };
+    match checked {
         Some(claims) => Ok(Some(claims)),
         None => Err(Refusal::new(codes::TOKEN_INVALID, "the token is invalid or has expired")),
     }
