@@ -302,6 +302,38 @@ test("without its first key set a pod is not ready; with it, it is", async () =>
   await clients.connect(io, started.url, bySocket(key.token()));
 });
 
+test("clients that leave while they wait for a key leave nothing behind", async () => {
+  const first = new Key("first");
+  const issuer = await issuerOf([first]);
+  // Until then, a connection without a namespace is kept.
+  const args = ["--set", "engine.connect_timeout=8s"];
+  const started = await pod(`jwks_url = "${issuer.url}"\njwks_min_interval = "1s"\njwks_timeout = "10s"`, { args });
+  await ready(started);
+  let release;
+  const held = new Promise((resolve) => (release = resolve));
+  const second = new Key("second");
+  let asked = 0;
+  issuer.behave = async (response) => {
+    asked += 1;
+    await held;
+    response.end(JSON.stringify({ keys: [first.jwk, second.jwk] }));
+  };
+  const waiting = Object.values(WAYS).flatMap((way) =>
+    [1, 2, 3, 4].map(() => clients.open(io, started.url, { ...way, ...bySocket(second.token()), reconnection: false })),
+  );
+  const connections = () => started.metric("roomcast_connections");
+  await until("all are there", async () => asked > 0 && (await connections()) === waiting.length);
+  for (const socket of waiting.slice(0, 10)) socket.io.engine.close();
+  // Those over WebSocket are seen to go; the pod still waits with their tokens in hand.
+  await until("some have gone", async () => (await started.metric("roomcast_connections_closed_total")) >= 4);
+  release();
+  const checked = () => started.metric("roomcast_token_checks_total", 'result="ok"');
+  await until("all tokens are checked", async () => (await checked()) === waiting.length);
+  await until("the others are in", () => waiting.slice(10).every((socket) => socket.connected));
+  await until("only those are in", async () => (await started.metric("roomcast_sockets")) === 2);
+  await until("and connected", async () => (await connections()) === 2);
+});
+
 test("over https the server of the set is verified", async () => {
   const at = (name) => join(folder, name);
   const subject = ["-subj", "/CN=roomcast test", "-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=CA:FALSE"];
