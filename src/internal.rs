@@ -9,6 +9,7 @@ use crate::{
     backplane::{Backplane, Link},
     drain::{Lifecycle, Phase},
     edge::Admission,
+    gateway::Tokens,
     telemetry::metrics::Metrics,
 };
 
@@ -29,6 +30,8 @@ pub struct Readiness {
     /// Whether a pod that is cut off from the others is ready.
     pub when_away: bool,
     pub admission: Arc<Admission>,
+    /// The tokens that it accepts.
+    pub tokens: Option<Tokens>,
     /// Whether the pods of the cluster can open each other's session ids.
     pub agreed: Arc<dyn Fn() -> bool + Send + Sync>,
 }
@@ -39,6 +42,9 @@ impl Readiness {
         let phase = self.lifecycle.phase();
         if self.admission.is_full() {
             return (false, format!("{}, full\n", phase.name()));
+        }
+        if self.tokens.as_ref().is_some_and(|tokens| !tokens.ready()) {
+            return (false, format!("{}, waiting for auth.jwt.jwks_url\n", phase.name()));
         }
         let (linked, link) = match self.backplane.link() {
             Some(Link::Up) if !(self.agreed)() => (false, ", meeting the other pods"),

@@ -41,7 +41,8 @@ pub use backplane::{
 pub use drain::Outcome;
 pub use edge::ListenError;
 pub use gateway::{
-    Broadcast, Claims, Cluster, Event, Handler, Namespace, Refusal, Reply, Socket, codes,
+    Broadcast, Claims, Cluster, Event, Handler, MintError, Namespace, Refusal, Reply, Socket,
+    TokenError, Tokens, TokensError, codes,
 };
 pub use server::{BuildError, Builder, Listening, Server};
 pub use socketioxide::{AckError, SendError};

@@ -21,7 +21,7 @@ use crate::{
     config::{BackplaneKind, Config, Parser, Transport},
     drain::{self, Drainable, Lifecycle, Outcome},
     edge::{self, Admission, Edge, ListenError, Options, Seal, Sessions},
-    gateway::{self, JwtKey, Namespace},
+    gateway::{self, Namespace, Tokens, TokensError},
     internal::{self, Readiness},
     publish::{self, Operations},
     telemetry::metrics::Metrics,
@@ -41,8 +41,13 @@ pub enum BuildError {
     #[error("namespace {0:?} is claimed twice; each namespace has one owner")]
     NamespaceClaimedTwice(String),
     /// Tokens are to be checked, and there is no key.
-    #[error("namespace {0:?} asks for tokens, and auth.jwt.secret is not set")]
+    #[error(
+        "namespace {0:?} asks for tokens, and auth.jwt has no secret, public_key_file or jwks_url"
+    )]
     NoKey(String),
+    /// The keys that tokens are checked with cannot be used.
+    #[error(transparent)]
+    Tokens(#[from] TokensError),
     /// The connections to the other pods cannot be set up.
     #[error(transparent)]
     Backplane(#[from] SetupError),
@@ -84,6 +89,7 @@ struct Pod {
     lifecycle: Lifecycle,
     metrics: Metrics,
     backplane: Backplane,
+    tokens: Option<Tokens>,
     me: Arc<Identity>,
 }
 
@@ -174,9 +180,9 @@ impl Builder {
         let (socketio, io) =
             socketio(&config, backplane.clone()).build_with_inner_svc(edge::NoPage);
 
-        let key = JwtKey::new(&config.auth.jwt.secret);
+        let tokens = Tokens::new(&config.auth.jwt)?;
         for namespace in all_namespaces(&config, namespaces)? {
-            if namespace.needs_key() && key.is_none() {
+            if namespace.needs_key() && tokens.is_none() {
                 return Err(BuildError::NoKey(namespace.path().to_owned()));
             }
             gateway::attach(
@@ -185,7 +191,7 @@ impl Builder {
                 backplane.clone(),
                 sessions.clone(),
                 config.limits.clone(),
-                key.clone(),
+                tokens.clone(),
             );
         }
 
@@ -223,12 +229,13 @@ impl Builder {
             lifecycle: lifecycle.clone(),
             backplane: backplane.clone(),
             when_away: config.backplane.ready_when_away,
+            tokens: tokens.clone(),
         };
         Ok(Server {
             public: edge::router(edge.clone(), &config, pages),
             internal: internal::router(readiness, metrics.clone(), api)
                 .merge(edge::pods(edge.clone())),
-            pod: Pod { io, edge, sessions, lifecycle, metrics, backplane, me },
+            pod: Pod { io, edge, sessions, lifecycle, metrics, backplane, tokens, me },
             config,
         })
     }
@@ -325,6 +332,9 @@ impl Listening {
         chores.spawn(tell_phases(pod.lifecycle.clone(), pod.backplane.clone()));
         chores.spawn(pod.metrics.clone().upkeep());
         chores.spawn(edge::give_back(pod.sessions.clone()));
+        if let Some(tokens) = pod.tokens.clone() {
+            chores.spawn(async { match tokens.stay_fresh().await {} });
+        }
         // Both listen to the end: the one to say 503, the other to tell how the drain goes.
         let public =
             tokio::spawn(edge::serve(public, options, public_router, pod.lifecycle.clone()));

@@ -3,6 +3,7 @@
 use std::{fs, path::PathBuf, time::Duration};
 
 use clap::Args;
+use reqwest::Certificate;
 use serde_json::{Value, value::RawValue};
 
 use super::Failure;
@@ -57,7 +58,11 @@ pub(super) async fn emit(args: &EmitArgs) -> Result<(), Failure> {
         ack_timeout: args.ack_timeout.clone(),
     };
     let url = format!("{}/api/v1/emit", args.url.trim_end_matches('/'));
-    let client = reqwest::Client::builder().timeout(TIMEOUT).build().map_err(Failure::runtime)?;
+    // Those of the system, which may have none: http needs none.
+    let authorities = rustls_native_certs::load_native_certs().certs;
+    let authorities = authorities.iter().filter_map(|der| Certificate::from_der(der).ok());
+    let client = reqwest::Client::builder().timeout(TIMEOUT).tls_certs_only(authorities);
+    let client = client.build().map_err(Failure::runtime)?;
     let unreachable = |error: reqwest::Error| {
         Failure::runtime(format!(
             "{url} cannot be reached: {error}; is the pod running, and this its internal listener?"

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{Failure, key_value};
 use crate::{
     config::Config,
-    gateway::{Claims, JwtKey},
+    gateway::{Claims, Tokens},
 };
 
 /// Options of `roomcast token`.
@@ -26,7 +26,7 @@ pub(super) struct TokenArgs {
 }
 
 pub(super) fn token(config: &Config, args: &TokenArgs) -> Result<(), Failure> {
-    let key = JwtKey::new(&config.auth.jwt.secret).ok_or_else(|| {
+    let tokens = Tokens::new(&config.auth.jwt).map_err(Failure::runtime)?.ok_or_else(|| {
         Failure::Usage(
             "auth.jwt.secret is not set; use the configuration of the pod that the token is for (--config)".into(),
         )
@@ -35,8 +35,9 @@ pub(super) fn token(config: &Config, args: &TokenArgs) -> Result<(), Failure> {
         let json = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value.as_str()));
         (name.clone(), json)
     });
-    let token =
-        key.mint(&args.sub, Claims::from_iter(claims), args.ttl).map_err(Failure::runtime)?;
+    let token = tokens
+        .mint(&args.sub, Claims::from_iter(claims), args.ttl)
+        .map_err(|error| Failure::Usage(error.to_string()))?;
     println!("{token}");
     Ok(())
 }

@@ -10,8 +10,6 @@ use super::{AuthPolicy, BackplaneKind, Config, Problem, Secret, values};
 const KEEPALIVE: std::ops::RangeInclusive<u64> = 1..=32767;
 /// Shortest API key that is not warned of.
 const API_KEY_LENGTH: usize = 16;
-/// Shortest secret for HS256 that is not warned of: as long as its hash.
-const JWT_SECRET_LENGTH: usize = 32;
 
 /// Fills in what comes from files, and names what makes no sense.
 pub(super) fn complete(config: &mut Config) -> Vec<Problem> {
@@ -25,6 +23,7 @@ pub(super) fn complete(config: &mut Config) -> Vec<Problem> {
     check_limits(config, &mut problems);
     check_drain(config, &mut problems);
     check_secrets(config, &mut problems);
+    config.auth.check(&mut problems);
     check_backplane(config, &mut problems);
     check_namespaces(config, &mut problems);
     check_log(config, &mut problems);
@@ -50,13 +49,11 @@ fn read_secret_files(config: &mut Config, problems: &mut Vec<Problem>) {
         let secrets = text.lines().map(str::trim).filter(|line| !line.is_empty());
         config.hooks.secrets.extend(secrets.map(Secret::new));
     }
-    let jwt = read("auth.jwt.secret_file", &config.auth.jwt.secret_file);
     let url = read("backplane.url_file", &config.backplane.url_file);
     let password = read("backplane.password_file", &config.backplane.password_file);
     let sessions = read("sessions.secret_file", &config.sessions.secret_file);
     for (key, secret, file, text) in [
         ("sessions.secret", &mut config.sessions.secret, &config.sessions.secret_file, sessions),
-        ("auth.jwt.secret", &mut config.auth.jwt.secret, &config.auth.jwt.secret_file, jwt),
         ("backplane.url", &mut config.backplane.url, &config.backplane.url_file, url),
         (
             "backplane.password",
@@ -190,14 +187,7 @@ impl Config {
             );
             warnings.push(Problem::hidden("api.keys", remedy));
         }
-        let secret = self.auth.jwt.secret.expose();
-        if !secret.is_empty() && secret.len() < JWT_SECRET_LENGTH {
-            let remedy = format!(
-                "less than {JWT_SECRET_LENGTH} bytes are too few for HS256 (RFC 7518, section 3.2); \
-                 `openssl rand -hex 32` makes enough"
-            );
-            warnings.push(Problem::hidden("auth.jwt.secret", remedy));
-        }
+        self.auth.warn(&self.admission.origins, &mut warnings);
         if self.engine.allow_eio3
             && !self.namespaces.is_empty()
             && !self.namespaces.contains_key("/")
@@ -228,8 +218,8 @@ fn check_namespaces(config: &Config, problems: &mut Vec<Problem>) {
             let remedy = "the name of a namespace starts with \"/\", without \",\", \"?\" or \"*\"";
             problems.push(Problem::new(key(""), name, remedy));
         }
-        if namespace.auth != AuthPolicy::None && config.auth.jwt.secret.is_empty() {
-            let remedy = "needs auth.jwt.secret (or secret_file) to check tokens with; \
+        if namespace.auth != AuthPolicy::None && !config.auth.jwt.is_set() {
+            let remedy = "needs auth.jwt.secret, public_key_file or jwks_url to check tokens with; \
                           or set this to \"none\" to let any client in";
             problems.push(Problem::new(key(".auth"), namespace.auth.name(), remedy));
         }

@@ -3,11 +3,13 @@
 //! `defaults.toml` in this folder is the reference; each field here has its name and meaning there.
 
 mod admission;
+mod auth;
 mod backplane;
 mod check;
 mod hooks;
 mod load;
 mod problem;
+mod public_key;
 mod sessions;
 mod values;
 
@@ -16,11 +18,13 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 use serde::Deserialize;
 
 pub use admission::{Admission, Network, Proxies};
+pub use auth::{Auth, Jwt, JwtAlgorithm};
 pub use backplane::{Backplane, BackplaneKind, BackplaneTls, SubscriptionMode, WhenAway};
 pub(crate) use hooks::signing_key;
 pub use hooks::{HookUrl, Hooks, OnFailure};
 pub use load::{DEFAULTS, Sources};
 pub use problem::{ConfigError, Problem};
+pub(crate) use public_key::{KeyKind, PublicKey, RSA_BITS};
 pub use sessions::{AffinityCookie, SameSite, Sessions};
 pub use values::Secret;
 
@@ -184,24 +188,6 @@ pub struct Api {
     pub keys: Vec<Secret>,
     /// A file with one key a line; empty for none.
     pub keys_file: String,
-}
-
-/// Who a client is.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Auth {
-    /// JSON Web Tokens.
-    pub jwt: Jwt,
-}
-
-/// JSON Web Tokens.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Jwt {
-    /// Secret of the HS algorithms; that of `secret_file` is put here when loaded. Empty for none.
-    pub secret: Secret,
-    /// A file with the secret; empty for none.
-    pub secret_file: String,
 }
 
 /// How the pod ends.

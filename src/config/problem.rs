@@ -113,13 +113,29 @@ const PLAIN_OF_HOOKS: [&str; 15] = [
     "disconnect_timeout",
     "ca_file",
 ];
+/// The same in `auth`: all that is neither the secret nor an address.
+const PLAIN_AUTH: [&str; 10] = [
+    "cookie",
+    "jwt.jwks_refresh",
+    "jwt.jwks_min_interval",
+    "jwt.jwks_timeout",
+    "jwt.algorithms",
+    "jwt.issuer",
+    "jwt.audience",
+    "jwt.leeway",
+    "jwt.require_exp",
+    "jwt.max_token",
+];
 
 /// Whether the value of a key must not be printed: all that is near a secret, so that one under a
 /// misspelt key is not printed either.
 pub(super) fn is_secret(key: &str) -> bool {
     let (section, rest) = key.split_once('.').unwrap_or((key, ""));
     let names_a_file = key.ends_with("_file");
+    // An entry of a list is as plain as the list.
+    let list = rest.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches('.');
     let plain = section == "backplane" && PLAIN.contains(&rest)
+        || section == "auth" && PLAIN_AUTH.contains(&list)
         || section == "hooks" && PLAIN_OF_HOOKS.contains(&rest);
     // The address of a hook may hold a password.
     let is_hook = section == "namespaces" && (rest.contains(".hooks.") || rest.ends_with(".hook"));

@@ -23,7 +23,10 @@ use super::{
     reason::CloseReason,
     sessions::{Sessions, name},
 };
-use crate::{config::Transport, telemetry::metrics::CONNECTIONS};
+use crate::{
+    config::{Secret, Transport},
+    telemetry::metrics::CONNECTIONS,
+};
 
 /// A poll that is not answered for so long has nothing to be answered with.
 const HELD: Duration = Duration::from_millis(20);
@@ -37,6 +40,8 @@ pub struct Connection {
     remote: SocketAddr,
     /// What it has of the limit of its address, until it ends.
     place: Mutex<Option<Box<Place>>>,
+    /// The token of the request that opened it: each of its namespaces looks at it.
+    credential: Option<Box<Secret>>,
     /// When it began, in milliseconds since 1970.
     began: u64,
     /// Whether it uses a WebSocket now, else polling.
@@ -93,6 +98,7 @@ impl Connection {
         remote: SocketAddr,
         transport: Transport,
         place: Option<Place>,
+        credential: Option<Secret>,
     ) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let polling = OnceLock::new();
@@ -105,6 +111,7 @@ impl Connection {
             number,
             remote,
             place: Mutex::new(place.map(Box::new)),
+            credential: credential.map(Box::new),
             began: u64::try_from(now.as_millis()).unwrap_or_default(),
             websocket: AtomicBool::new(transport == Transport::Websocket),
             reason: AtomicU8::new(CloseReason::NoNamespace as u8),
@@ -132,6 +139,11 @@ impl Connection {
     pub fn enter_namespace(self: &Arc<Self>) -> InNamespace {
         self.namespaces.fetch_add(1, Ordering::Relaxed);
         InNamespace(self.clone())
+    }
+
+    /// The token that it was opened with, in a header or a cookie.
+    pub fn credential(&self) -> Option<&str> {
+        self.credential.as_ref().map(|token| token.expose())
     }
 
     /// Whether it is in a namespace now.

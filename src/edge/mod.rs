@@ -21,6 +21,7 @@ mod ahead;
 mod attachments;
 mod closing;
 mod connection;
+mod credential;
 mod eio3;
 mod forward;
 mod frames;

@@ -23,6 +23,7 @@ use super::{
     admission::Admission,
     closing::{Closer, Shedder},
     connection::Connection,
+    credential::Credential,
     eio3,
     forward::{self, Forwarder},
     handshake::{Handshake, Refusal, local_uri, websocket_key},
@@ -48,6 +49,8 @@ pub struct Edge {
     sessions: Arc<Sessions>,
     admission: Arc<Admission>,
     proxies: Proxies,
+    /// Where a new session has its token.
+    credential: Credential,
     service: Service,
     limits: Limits,
     max_payload: usize,
@@ -83,6 +86,7 @@ impl Edge {
             sessions,
             admission,
             proxies: config.public.proxies.clone(),
+            credential: Credential::new(&config.auth),
             service,
             limits: Limits {
                 message_timeout: config.public.request_timeout,
@@ -169,7 +173,8 @@ impl Edge {
         request: Request,
     ) -> Result<Response, Refusal> {
         let place = self.admission.admit(peer.address, request.headers())?;
-        let connection = self.sessions.begin(peer.address, transport, place);
+        let credential = self.credential.find(request.headers());
+        let connection = self.sessions.begin(peer.address, transport, place, credential);
         let uri = self.local_uri(&request, None)?;
         let mut response = match key {
             Some(key) => self.accept(uri, key, connection, Change::Opening { pings: !eio3 }, peer),

@@ -23,7 +23,7 @@ use tokio::sync::Notify;
 use super::{admission::Place, connection::Connection, reason::CloseReason};
 use crate::{
     backplane::Slow,
-    config::Transport,
+    config::{Secret, Transport},
     telemetry::metrics::{CONNECTIONS, CONNECTIONS_CLOSED, CONNECTIONS_OPENED},
 };
 
@@ -84,12 +84,13 @@ impl Sessions {
         remote: SocketAddr,
         transport: Transport,
         place: Option<Place>,
+        credential: Option<Secret>,
     ) -> Arc<Connection> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         counter!(CONNECTIONS_OPENED.name, "transport" => name(transport)).increment(1);
         gauge!(CONNECTIONS.name, "transport" => name(transport)).increment(1);
-        let connection = Connection::new(self.clone(), number, remote, transport, place);
-        let connection = Arc::new(connection);
+        let connection =
+            Arc::new(Connection::new(self.clone(), number, remote, transport, place, credential));
         self.open.write().insert(number, Arc::downgrade(&connection));
         connection
     }
@@ -186,7 +187,7 @@ mod tests {
     fn a_connection_counts_and_is_found_while_it_lives() {
         let sessions = Arc::new(Sessions::default());
         let sid = Sid::new();
-        let connection = sessions.begin(([127, 0, 0, 1], 1).into(), Transport::Polling, None);
+        let connection = sessions.begin(([127, 0, 0, 1], 1).into(), Transport::Polling, None, None);
         connection.has_id(sid);
         assert_eq!(sessions.open(), 1);
         assert!(sessions.find(sid).is_some());

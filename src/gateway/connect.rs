@@ -19,7 +19,7 @@ use socketioxide_core::{Sid, Value};
 
 use super::{
     Namespace, Refusal,
-    auth::{Claims, JwtKey},
+    auth::{self, Claims, Tokens},
     codes,
     dispatch::Dispatched,
 };
@@ -39,7 +39,7 @@ pub(super) struct Runtime {
     sessions: Arc<Sessions>,
     /// Events that were handled, looked up once: it is on the way of every message.
     pub handled: Counter,
-    key: Option<JwtKey>,
+    tokens: Option<Tokens>,
 }
 
 /// What the gateway knows of a socket. It lives in the socket's extensions, and dies with it.
@@ -113,7 +113,7 @@ pub fn attach(
     backplane: Backplane,
     sessions: Arc<Sessions>,
     limits: Limits,
-    key: Option<JwtKey>,
+    tokens: Option<Tokens>,
 ) {
     let path = namespace.path.clone();
     let mut namespace = namespace;
@@ -125,16 +125,17 @@ pub fn attach(
         backplane: backplane.clone(),
         sessions,
         limits,
-        key,
+        tokens,
     });
     let middleware = move |Entering(socket): Entering, auth: TryData<Auth>| {
-        let entered = enter(&runtime, &socket, auth.0.ok()).inspect_err(|refusal| {
-            let path = runtime.namespace.path.clone();
-            counter!(CONNECTS_REFUSED.name, "namespace" => path, "code" => refusal.code)
-                .increment(1);
-            tracing::debug!(socket = %socket.id, code = refusal.code, "connect refused");
-        });
-        async {
+        let runtime = runtime.clone();
+        async move {
+            let entered = enter(&runtime, &socket, auth.0.ok()).await.inspect_err(|refusal| {
+                let path = runtime.namespace.path.clone();
+                counter!(CONNECTS_REFUSED.name, "namespace" => path, "code" => refusal.code)
+                    .increment(1);
+                tracing::debug!(socket = %socket.id, code = refusal.code, "connect refused");
+            });
             // A client that is told it is connected is reached from all pods.
             entered.map_err(|refusal| refusal.message)?.settled().await;
             Ok::<_, std::borrow::Cow<'static, str>>(())
@@ -168,16 +169,18 @@ struct Auth {
     token: Option<String>,
 }
 
-fn enter(
+async fn enter(
     runtime: &Arc<Runtime>,
     socket: &Arc<IoSocket<Adapter>>,
     auth: Option<Auth>,
 ) -> Result<Joined, Refusal> {
-    let claims = authenticate(runtime, auth.unwrap_or_default())?;
     let Some(connection) = runtime.sessions.find(socket.id) else {
         tracing::error!(socket = %socket.id, "bug: a socket whose connection the edge does not know");
         return Err(Refusal::new(codes::BAD_REQUEST, "this connection cannot be served"));
     };
+    let auth = auth.unwrap_or_default();
+    let token = auth::find(auth.token.as_deref(), connection.credential());
+    let claims = authenticate(runtime, token).await?;
     let connection = connection.enter_namespace();
     gauge!(SOCKETS.name, "namespace" => runtime.namespace.path.clone()).increment(1);
     let member = Arc::new_cyclic(|occupant| Member {
@@ -206,8 +209,8 @@ fn enter(
     Ok(joined)
 }
 
-fn authenticate(runtime: &Runtime, auth: Auth) -> Result<Option<Claims>, Refusal> {
-    let token = match (runtime.namespace.auth, auth.token) {
+async fn authenticate(runtime: &Runtime, token: Option<&str>) -> Result<Option<Claims>, Refusal> {
+    let token = match (runtime.namespace.auth, token) {
         (AuthPolicy::None, _) | (AuthPolicy::Optional, None) => return Ok(None),
         (AuthPolicy::Required, None) => {
             let message = "authentication required: send a token in `auth.token`";
@@ -215,11 +218,12 @@ fn authenticate(runtime: &Runtime, auth: Auth) -> Result<Option<Claims>, Refusal
         }
         (_, Some(token)) => token,
     };
-    // Without a key no token is valid.
-    let claims = runtime.key.as_ref().and_then(|key| {
-        key.check(&token).inspect_err(|error| tracing::debug!(%error, "token refused")).ok()
-    });
-    match claims {
+    let checked = match &runtime.tokens {
+        Some(tokens) => tokens.check(token).await.ok(),
+        // Without a key no token is valid.
+        None => None,
+    };
+    match checked {
         Some(claims) => Ok(Some(claims)),
         None => Err(Refusal::new(codes::TOKEN_INVALID, "the token is invalid or has expired")),
     }

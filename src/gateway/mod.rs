@@ -17,7 +17,7 @@ mod refusal;
 mod reply;
 mod rooms;
 
-pub use auth::{Claims, JwtKey};
+pub use auth::{Claims, MintError, TokenError, Tokens, TokensError};
 pub use cluster::Cluster;
 pub use configured::configured;
 pub use connect::{attach, open};

@@ -75,6 +75,12 @@ table! {
         "Sockets connected now.";
     CONNECTS_REFUSED = Counter "roomcast_connects_refused_total" ["namespace", "code"]
         "Sockets refused at CONNECT, by error code.";
+    TOKEN_CHECKS = Counter "roomcast_token_checks_total" ["result"]
+        "Tokens checked: `ok`, or the reason why one was refused.";
+    JWKS_REFRESHES = Counter "roomcast_jwks_refreshes_total" ["result"]
+        "Times that the key set of `auth.jwt.jwks_url` was fetched: `ok`, or why that failed (`timeout`, `unreachable`, `status`, `too_large`, `malformed`, `empty`).";
+    JWKS_AGE = Gauge "roomcast_jwks_age_seconds" []
+        "Time since the key set in use was fetched.";
     EVENTS = Counter "roomcast_events_total" ["namespace", "result"]
         "Events received from clients: `ok`, or the error code they were refused with.";
     EMITS = Counter "roomcast_emits_total" ["source"]
