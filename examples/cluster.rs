@@ -21,7 +21,7 @@ fn cluster() -> Namespace {
     let seen = Arc::new(Mutex::new(Vec::<Value>::new()));
     let heard = seen.clone();
     Namespace::new("/cluster")
-        .auth(AuthPolicy::None)
+        .authentication(AuthPolicy::None)
         .on_server_side(move |event, arguments| {
             let mut seen = heard.lock().unwrap_or_else(PoisonError::into_inner);
             seen.push([json!(event)].into_iter().chain(arguments.iter().cloned()).collect());

@@ -14,7 +14,7 @@ fn main() -> ExitCode {
 
 fn handlers() -> Namespace {
     Namespace::new("/handlers")
-        .auth(AuthPolicy::None)
+        .authentication(AuthPolicy::None)
         .default_rooms(["all"])
         .on("echo", |event: &Event<'_>| Reply::json(event.arguments::<serde_json::Value>()?))
         .on("add", |event: &Event<'_>| {

@@ -8,7 +8,7 @@
 //!
 //! # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let echo = Namespace::new("/echo")
-//!     .auth(AuthPolicy::None)
+//!     .authentication(AuthPolicy::None)
 //!     .on("echo", |event: &Event<'_>| Reply::json(event.arguments::<String>()?));
 //!
 //! let pod = Server::builder(Config::defaults()).namespace(echo).build()?.bind()?;
@@ -41,8 +41,9 @@ pub use backplane::{
 pub use drain::Outcome;
 pub use edge::ListenError;
 pub use gateway::{
-    Broadcast, Claims, Cluster, Event, Handler, MintError, Namespace, Refusal, Reply, Socket,
-    TokenError, Tokens, TokensError, codes,
+    Ack, Args, Bearer, Broadcast, Claims, Cluster, Event, FromEvent, Grant, Handler, Handshake,
+    HookSetupError, IntoReply, MintError, Name, Namespace, Refusal, Reply, Socket, TokenError,
+    Tokens, TokensError, codes,
 };
 pub use server::{BuildError, Builder, Listening, Server};
 pub use socketioxide::{AckError, SendError};

@@ -1,8 +1,10 @@
 //! A pod: built from settings and namespaces, bound to its addresses, run until it is told to stop.
 
 use std::{
+    convert::Infallible,
     future::Future,
     net::SocketAddr,
+    pin::Pin,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
@@ -21,7 +23,7 @@ use crate::{
     config::{BackplaneKind, Config, Parser, Transport},
     drain::{self, Drainable, Lifecycle, Outcome},
     edge::{self, Admission, Edge, ListenError, Options, Seal, Sessions},
-    gateway::{self, Namespace, Tokens, TokensError},
+    gateway::{self, HookSetupError, Hooks, Namespace, Tokens, TokensError},
     internal::{self, Readiness},
     publish::{self, Operations},
     telemetry::metrics::Metrics,
@@ -45,6 +47,9 @@ pub enum BuildError {
         "namespace {0:?} asks for tokens, and auth.jwt has no secret, public_key_file or jwks_url"
     )]
     NoKey(String),
+    /// A hook cannot be called.
+    #[error(transparent)]
+    Hooks(#[from] HookSetupError),
     /// The keys that tokens are checked with cannot be used.
     #[error(transparent)]
     Tokens(#[from] TokensError),
@@ -81,6 +86,9 @@ pub struct Listening {
     internal: edge::Bound,
 }
 
+/// Something that goes on as long as the pod.
+type Chore = Pin<Box<dyn Future<Output = Infallible> + Send + Sync>>;
+
 /// What the end of a pod has to do with.
 struct Pod {
     io: Io,
@@ -90,6 +98,8 @@ struct Pod {
     metrics: Metrics,
     backplane: Backplane,
     tokens: Option<Tokens>,
+    hooks: Hooks,
+    keeping_time: Vec<Chore>,
     me: Arc<Identity>,
 }
 
@@ -181,18 +191,19 @@ impl Builder {
             socketio(&config, backplane.clone()).build_with_inner_svc(edge::NoPage);
 
         let tokens = Tokens::new(&config.auth.jwt)?;
-        for namespace in all_namespaces(&config, namespaces)? {
+        let hooks = Hooks::new(&config.hooks);
+        let shared = gateway::Shared {
+            backplane: backplane.clone(),
+            sessions: sessions.clone(),
+            limits: config.limits.clone(),
+            tokens: tokens.clone(),
+        };
+        let mut keeping_time: Vec<Chore> = Vec::new();
+        for namespace in all_namespaces(&config, &hooks, namespaces)? {
             if namespace.needs_key() && tokens.is_none() {
                 return Err(BuildError::NoKey(namespace.path().to_owned()));
             }
-            gateway::attach(
-                &io,
-                namespace,
-                backplane.clone(),
-                sessions.clone(),
-                config.limits.clone(),
-                tokens.clone(),
-            );
+            keeping_time.push(Box::pin(gateway::attach(&io, namespace, shared.clone())));
         }
 
         let admission =
@@ -235,19 +246,35 @@ impl Builder {
             public: edge::router(edge.clone(), &config, pages),
             internal: internal::router(readiness, metrics.clone(), api)
                 .merge(edge::pods(edge.clone())),
-            pod: Pod { io, edge, sessions, lifecycle, metrics, backplane, tokens, me },
+            pod: Pod {
+                io,
+                edge,
+                sessions,
+                lifecycle,
+                metrics,
+                backplane,
+                tokens,
+                hooks,
+                keeping_time,
+                me,
+            },
             config,
         })
     }
 }
 
 /// Those of the configuration and those of the program; `/` if there are none.
-fn all_namespaces(config: &Config, own: Vec<Namespace>) -> Result<Vec<Namespace>, BuildError> {
-    let configured = config
-        .namespaces
-        .iter()
-        .map(|(path, namespace)| gateway::configured(path, namespace, &config.limits));
-    let mut all: Vec<_> = configured.chain(own).collect();
+fn all_namespaces(
+    config: &Config,
+    hooks: &Hooks,
+    own: Vec<Namespace>,
+) -> Result<Vec<Namespace>, BuildError> {
+    let (limits, on_failure) = (&config.limits, config.hooks.on_failure);
+    let mut all = Vec::new();
+    for (path, namespace) in &config.namespaces {
+        all.push(gateway::configured(path, namespace, limits, hooks, on_failure)?);
+    }
+    all.extend(own);
     if all.is_empty() {
         all.push(gateway::open());
     }
@@ -312,7 +339,7 @@ impl Listening {
         hurry: impl Future<Output = ()>,
     ) -> Outcome {
         let Self { server, public, internal } = self;
-        let Server { config, public: public_router, internal: internal_router, pod } = server;
+        let Server { config, public: public_router, internal: internal_router, mut pod } = server;
         let options = Options {
             request_timeout: config.public.request_timeout,
             tcp_keepalive: config.public.tcp_keepalive,
@@ -332,6 +359,9 @@ impl Listening {
         chores.spawn(tell_phases(pod.lifecycle.clone(), pod.backplane.clone()));
         chores.spawn(pod.metrics.clone().upkeep());
         chores.spawn(edge::give_back(pod.sessions.clone()));
+        for chore in std::mem::take(&mut pod.keeping_time) {
+            chores.spawn(async { match chore.await {} });
+        }
         if let Some(tokens) = pod.tokens.clone() {
             chores.spawn(async { match tokens.stay_fresh().await {} });
         }
@@ -362,6 +392,8 @@ impl Drainable for Pod {
     }
 
     async fn leave(&self) {
+        // Hooks hear of sockets that have gone.
+        let _ = timeout(GRACE, self.hooks.flushed()).await;
         // The namespaces are empty now. What hangs in them does not hang the pod.
         let _ = timeout(GRACE, self.io.close()).await;
         self.backplane.close(GRACE).await;

@@ -39,6 +39,8 @@ pub trait Occupant: Send + Sync {
     fn close_connection(&self);
     /// Closes its connection, for it does not take what it is sent.
     fn overflowed(&self);
+    /// Tells it the time, if it is one that is told.
+    fn heartbeat(&self, time: u64);
 }
 
 /// The sockets of this pod in one namespace.
@@ -188,6 +190,12 @@ impl Members {
             return Vec::new();
         }
         self.local.sockets(self.options(target, None, false))
+    }
+
+    /// All of them.
+    pub fn occupants(&self) -> Vec<Arc<dyn Occupant>> {
+        let index = self.index.read();
+        index.sockets.values().filter_map(|entry| entry.occupant.upgrade()).collect()
     }
 
     /// The same, with what is known of them.

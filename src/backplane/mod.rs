@@ -301,6 +301,12 @@ impl Backplane {
         }
     }
 
+    /// The sockets of this pod in a namespace.
+    pub fn occupants(&self, namespace: &str) -> Vec<Arc<dyn Occupant>> {
+        let members = self.namespaces.get(namespace);
+        members.map_or_else(|_| Vec::new(), |members| members.occupants())
+    }
+
     /// Forgets a socket that is gone. Twice does no harm.
     pub fn depart(&self, namespace: &str, socket: Sid, occupant: &Weak<dyn Occupant>) {
         if let Ok(members) = self.namespaces.get(namespace) {

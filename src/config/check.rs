@@ -4,7 +4,7 @@ use std::{fs, path::Path, time::Duration};
 
 use tracing_subscriber::EnvFilter;
 
-use super::{AuthPolicy, BackplaneKind, Config, Problem, Secret, values};
+use super::{BackplaneKind, Config, Problem, Secret, values};
 
 /// Seconds that Linux takes for TCP_KEEPIDLE.
 const KEEPALIVE: std::ops::RangeInclusive<u64> = 1..=32767;
@@ -195,6 +195,11 @@ impl Config {
             let remedy = "clients of Engine.IO v3 always connect to \"/\" first, and there is none";
             warnings.push(Problem::new("engine.allow_eio3", true, remedy));
         }
+        for (name, namespace) in &self.namespaces {
+            for (key, url) in namespace.hook_urls() {
+                self.hooks.warn_of(&format!("namespaces.{name}.{key}"), url, &mut warnings);
+            }
+        }
         if self.backplane.kind == BackplaneKind::None && !self.backplane.url.is_empty() {
             warnings
                 .push(Problem::hidden("backplane.url", "not used by backplane.kind = \"none\""));
@@ -212,32 +217,6 @@ fn check_log(config: &Config, problems: &mut Vec<Problem>) {
 
 fn check_namespaces(config: &Config, problems: &mut Vec<Problem>) {
     for (name, namespace) in &config.namespaces {
-        let key = |rest: &str| format!("namespaces.{name}{rest}");
-        // The separators of the wire format end a name.
-        if !name.starts_with('/') || name.contains([',', '?', '*']) {
-            let remedy = "the name of a namespace starts with \"/\", without \",\", \"?\" or \"*\"";
-            problems.push(Problem::new(key(""), name, remedy));
-        }
-        if namespace.auth != AuthPolicy::None && !config.auth.jwt.is_set() {
-            let remedy = "needs auth.jwt.secret, public_key_file or jwks_url to check tokens with; \
-                          or set this to \"none\" to let any client in";
-            problems.push(Problem::new(key(".auth"), namespace.auth.name(), remedy));
-        }
-        for (index, rule) in namespace.rooms.iter().enumerate() {
-            if rule.pattern.is_empty() {
-                let remedy = "expected the name of a room; \"*\" stands for any characters";
-                problems.push(Problem::new(key(&format!(".rooms.{index}.pattern")), "", remedy));
-            }
-        }
-        for (index, rule) in namespace.events.iter().enumerate() {
-            if rule.name.is_empty() {
-                let remedy = "expected the name of an event; \"*\" stands for any characters";
-                problems.push(Problem::new(key(&format!(".events.{index}.name")), "", remedy));
-            }
-        }
-        if namespace.default_rooms.iter().any(String::is_empty) {
-            let remedy = "a room needs a name";
-            problems.push(Problem::new(key(".default_rooms"), &namespace.default_rooms, remedy));
-        }
+        namespace.check(name, config, problems);
     }
 }

@@ -129,7 +129,6 @@ impl Hooks {
     }
 
     /// Names what is missing for a hook that a setting names.
-    #[allow(dead_code)] // for the settings of namespaces
     pub(super) fn check_use(&self, key: &str, url: &HookUrl, problems: &mut Vec<Problem>) {
         if self.secrets.is_empty() {
             let remedy = "needs hooks.secrets (or secrets_file): a hook that cannot tell who asks \
@@ -139,7 +138,6 @@ impl Hooks {
     }
 
     /// Names what should not stay so for a hook that a setting names.
-    #[allow(dead_code)] // for the settings of namespaces
     pub(super) fn warn_of(&self, key: &str, url: &HookUrl, warnings: &mut Vec<Problem>) {
         if url.is_readable_on_the_way() {
             let remedy = "claims and events go there in the clear, over what may be an open network; \
@@ -178,7 +176,6 @@ impl HookUrl {
     }
 
     /// Whether others may read what is sent there: no TLS, and no host of this machine or of a private network.
-    #[allow(dead_code)] // for the settings of namespaces
     fn is_readable_on_the_way(&self) -> bool {
         let private = match self.0.host() {
             Some(Host::Ipv4(ip)) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),

@@ -8,6 +8,7 @@ mod backplane;
 mod check;
 mod hooks;
 mod load;
+mod namespace;
 mod problem;
 mod public_key;
 mod sessions;
@@ -23,6 +24,10 @@ pub use backplane::{Backplane, BackplaneKind, BackplaneTls, SubscriptionMode, Wh
 pub(crate) use hooks::signing_key;
 pub use hooks::{HookUrl, Hooks, OnFailure};
 pub use load::{DEFAULTS, Sources};
+pub use namespace::{
+    AuthPolicy, EventAction, EventRule, JoinPolicy, Namespace, NamespaceHooks, NamespaceLimits,
+    OverLimit, RoomRule,
+};
 pub use problem::{ConfigError, Problem};
 pub(crate) use public_key::{KeyKind, PublicKey, RSA_BITS};
 pub use sessions::{AffinityCookie, SameSite, Sessions};
@@ -177,6 +182,14 @@ pub struct Limits {
     pub rooms_per_socket: usize,
     /// Bytes of the name of a room or event.
     pub name_length: usize,
+    /// Events that one socket may send in a second; 0: no limit.
+    pub events_per_second: u32,
+    /// How many of them at once, after a quiet second; 0: as many as `events_per_second`.
+    pub events_burst: u32,
+    /// Events of one socket that may wait for their answers.
+    pub acks_pending: u32,
+    /// What happens to a socket that goes over the limits of its events.
+    pub over: OverLimit,
 }
 
 /// The HTTP API.
@@ -233,89 +246,4 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
-}
-
-/// One namespace.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Namespace {
-    /// Who may connect.
-    #[serde(default)]
-    pub auth: AuthPolicy,
-    /// Rooms that each socket is put in.
-    #[serde(default, deserialize_with = "values::one_or_many")]
-    pub default_rooms: Vec<String>,
-    /// What `join` may do.
-    #[serde(default)]
-    pub rooms: Vec<RoomRule>,
-    /// What events without a rule of a room may do.
-    #[serde(default)]
-    pub events: Vec<EventRule>,
-}
-
-/// Who may connect to a namespace.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum AuthPolicy {
-    /// Clients with a valid token.
-    #[default]
-    Required,
-    /// Clients with a valid token or none.
-    Optional,
-    /// Any client; a token is not looked at.
-    None,
-}
-
-impl AuthPolicy {
-    /// As it is written in the configuration.
-    fn name(self) -> &'static str {
-        match self {
-            Self::Required => "required",
-            Self::Optional => "optional",
-            Self::None => "none",
-        }
-    }
-}
-
-/// Rooms that match a pattern, and what they allow.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RoomRule {
-    /// Name of the room; `*` stands for any characters.
-    pub pattern: String,
-    /// Who may join.
-    pub join: JoinPolicy,
-    /// Events (or patterns of them) that members may emit to the room.
-    #[serde(default, deserialize_with = "values::one_or_many")]
-    pub relay: Vec<String>,
-}
-
-/// Who may join a room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum JoinPolicy {
-    /// Any socket of the namespace.
-    Anyone,
-    /// Sockets that showed a valid token.
-    Authenticated,
-}
-
-/// Events that match a pattern, and what becomes of them.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EventRule {
-    /// Name of the event; `*` stands for any characters.
-    pub name: String,
-    /// What becomes of it.
-    pub action: EventAction,
-}
-
-/// What becomes of an event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum EventAction {
-    /// It goes to every other socket of the namespace.
-    Relay,
-    /// It is refused, whatever rules follow.
-    Deny,
 }

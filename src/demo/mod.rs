@@ -35,13 +35,15 @@ pub(crate) fn configure(config: &mut Config) {
     }
     config.namespaces.entry("/".into()).or_insert_with(|| Namespace {
         auth: AuthPolicy::None,
-        default_rooms: vec![],
         rooms: vec![RoomRule {
             pattern: "demo-*".into(),
             join: JoinPolicy::Anyone,
             relay: vec!["chat".into(), "presence".into()],
+            hook: None,
+            require: Default::default(),
+            presence: false,
         }],
-        events: vec![],
+        ..Namespace::default()
     });
 }
 

@@ -16,6 +16,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -65,12 +66,16 @@ pub(super) struct Opening {
     seal: Arc<Seal>,
     /// What was changed and is not yet written.
     frames: Vec<u8>,
+    /// The buffer of the HTTP connection that this was. While it is held, what socketioxide allocates for the life of
+    /// the session is not put where the buffer was, and the next connection finds that whole: 300 bytes less for each
+    /// (`make bench`).
+    pub http: Bytes,
 }
 
 impl Opening {
     /// What is to be changed of a session that is new, or was begun by polling.
     pub fn new(seal: &Arc<Seal>, change: Change) -> Option<Box<Self>> {
-        let opening = Self { change, seal: seal.clone(), frames: Vec::new() };
+        let opening = Self { change, seal: seal.clone(), frames: Vec::new(), http: Bytes::new() };
         (change != Change::Nothing).then(|| Box::new(opening))
     }
 }

@@ -100,12 +100,9 @@ pub(super) fn accept(
 impl Upgrade {
     /// Gives the stream to where its session is. `early` is what the client sent right behind its handshake; `busy` is
     /// kept by what this pod passes through for others.
-    ///
-    /// It is called while the task that served its HTTP has its memory yet: so what a WebSocket allocates for life is not
-    /// put where that was, and the next connection finds it whole (300 bytes a connection in `make bench`).
     pub fn take_over(self, tcp: TcpStream, early: Bytes, busy: mpsc::Sender<()>) {
         match self {
-            Self::Here(accepted) => accepted.serve(tcp, &early),
+            Self::Here(accepted) => accepted.serve(tcp, early),
             Self::There(relay) => {
                 tokio::spawn(relay.join(tcp, early).map(|()| drop(busy)));
             }
@@ -114,10 +111,13 @@ impl Upgrade {
 }
 
 impl Accepted {
-    fn serve(self, tcp: TcpStream, early: &[u8]) {
-        let Self { request, connection, session, service, limits, opening } = self;
+    fn serve(self, tcp: TcpStream, early: Bytes) {
+        let Self { request, connection, session, service, limits, mut opening } = self;
+        if let Some(opening) = &mut opening {
+            opening.http = early.clone();
+        }
         // socketioxide moves it through several of its futures, each of which has room for it.
-        let stream = Box::new(ClientStream::new(tcp, early, connection, limits, session, opening));
+        let stream = Box::new(ClientStream::new(tcp, &early, connection, limits, session, opening));
         if let Err(error) = service.websocket(stream, request) {
             tracing::debug!(%error, "WebSocket refused");
         }

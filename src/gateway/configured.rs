@@ -1,56 +1,132 @@
 //! The namespaces of the configuration, built with the calls that a Rust developer uses.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    Event, Namespace, Refusal, Reply, codes, dispatch::event_denied, namespace::Pattern,
-    rooms::Rules,
+    Event, Namespace, Refusal, Reply, Socket, codes,
+    dispatch::event_denied,
+    hooked,
+    hooks::{Hook, HookSetupError, Hooks},
+    presence,
+    rooms::{Rules, has},
 };
-use crate::config::{self, EventAction, EventRule, Limits};
+use crate::config::{self, EventAction, EventRule, HookUrl, JoinPolicy, Limits, OnFailure};
 
-/// A namespace as configured: `join`, `leave`, and what its rules relay.
-pub fn configured(path: &str, config: &config::Namespace, limits: &Limits) -> Namespace {
-    let rules = Arc::new(Rules::new(&config.rooms, limits));
+/// A namespace as configured: `join`, `leave`, `presence`, and what its rules relay or hand to hooks.
+///
+/// # Errors
+/// If a hook cannot be called: its keys or certificates cannot be used.
+pub fn configured(
+    path: &str,
+    config: &config::Namespace,
+    limits: &Limits,
+    hooks: &Hooks,
+    on_failure: OnFailure,
+) -> Result<Namespace, HookSetupError> {
+    let limits = config.limits.over(limits);
+    let at = |url: &Option<HookUrl>| url.as_ref().map(|url| hooks.at(url)).transpose();
+    let mut rules = Vec::new();
+    for rule in &config.rooms {
+        rules.push((rule, at(&rule.hook)?));
+    }
+    let rules = Rules::new(rules, &limits, on_failure);
+
+    let mut namespace = Namespace::new(path)
+        .authentication(config.auth)
+        .default_rooms(config.default_rooms.clone());
+    if let Some(timeout) = config.auth_timeout {
+        namespace = namespace.auth_timeout(timeout);
+    }
+    if let Some(interval) = config.heartbeat {
+        namespace = namespace.heartbeat(interval);
+    }
+    for rule in config.rooms.iter().filter(|rule| rule.join == JoinPolicy::Auto) {
+        namespace = namespace.own_room(&rule.pattern);
+    }
+    let NamespaceHooks { authenticate, connect, disconnect } = NamespaceHooks {
+        authenticate: at(&config.hooks.authenticate)?,
+        connect: at(&config.hooks.connect)?,
+        disconnect: at(&config.hooks.disconnect)?,
+    };
+    namespace = hooked::with_hooks(namespace, authenticate, connect, on_failure);
+    if rules.has_presence() || disconnect.is_some() {
+        let (coming, going) = (rules.clone(), rules.clone());
+        namespace = namespace.on_connect(move |socket: &Socket| coming.came(socket)).on_disconnect(
+            move |socket: &Socket, reason: &str| {
+                going.gone(socket);
+                if let Some(hook) = &disconnect {
+                    hooked::disconnect(hook, socket, reason);
+                }
+            },
+        );
+    }
+
     let (joins, leaves) = (rules.clone(), rules.clone());
-    let relay = Relay::new(rules, &config.events);
-    Namespace::new(path)
-        .auth(config.auth)
-        .default_rooms(config.default_rooms.clone())
+    namespace = namespace
         .on("join", move |event: &Event<'_>| joins.join(event))
-        .on("leave", move |event: &Event<'_>| leaves.leave(event))
-        .on("*", move |event: &Event<'_>| relay.handle(event))
+        .on("leave", move |event: &Event<'_>| leaves.leave(event));
+    if rules.has_presence() {
+        let asked = rules.clone();
+        namespace = namespace.on("presence", move |event: &Event<'_>| presence::ask(&asked, event));
+    }
+    // The rules in their order, and then those of rooms.
+    for rule in &config.events {
+        let handler = EventHandler::new(rule, at(&rule.hook)?);
+        let handle = move |event: &Event<'_>| handler.handle(event);
+        namespace = if rule.auth {
+            namespace.auth(&rule.name, handle)
+        } else {
+            namespace.on(&rule.name, handle)
+        };
+    }
+    Ok(namespace.on("*", move |event: &Event<'_>| relay(&rules, event)).limits(limits))
 }
 
-/// Sends events on that a rule allows.
-struct Relay {
-    rooms: Arc<Rules>,
-    /// The first that matches decides.
-    events: Vec<(Pattern, EventAction)>,
+/// The hooks of a namespace, ready to be called.
+struct NamespaceHooks {
+    authenticate: Option<Hook>,
+    connect: Option<Hook>,
+    disconnect: Option<Hook>,
 }
 
-impl Relay {
-    fn new(rooms: Arc<Rules>, events: &[EventRule]) -> Self {
-        let events = events.iter().map(|rule| (Pattern::new(&rule.name), rule.action)).collect();
-        Self { rooms, events }
+/// Does what a rule says of its events.
+struct EventHandler {
+    action: Option<EventAction>,
+    hook: Option<Hook>,
+    require: Arc<BTreeMap<String, String>>,
+}
+
+impl EventHandler {
+    fn new(rule: &EventRule, hook: Option<Hook>) -> Self {
+        Self { action: rule.action, hook, require: Arc::new(rule.require.clone()) }
     }
 
     fn handle(&self, event: &Event<'_>) -> Result<Reply, Refusal> {
-        let rule = self.events.iter().find(|(pattern, _)| pattern.matches(event.name()));
-        match rule {
-            Some((_, EventAction::Deny)) => return Err(event_denied()),
-            Some((_, EventAction::Relay)) => event.relay(None),
-            None => {
-                let room = event.first_text().ok_or_else(event_denied)?;
-                if !self.rooms.may_relay(event.name(), room) {
-                    return Err(event_denied());
-                }
-                if !event.socket().is_in(room) {
-                    let message = "only members may emit to this room; join it first";
-                    return Err(Refusal::new(codes::NOT_IN_ROOM, message));
-                }
-                event.relay(Some(room));
-            }
+        if !self.require.is_empty() && !has(event.socket().claims().as_ref(), &self.require) {
+            return Err(Refusal::new(codes::CLAIM_DENIED, "the token does not allow this event"));
         }
-        Ok(Reply::accepted())
+        match (&self.hook, self.action) {
+            (Some(hook), _) => hooked::event(hook, event),
+            (None, Some(EventAction::Relay)) => {
+                event.relay(None);
+                Ok(Reply::accepted())
+            }
+            (None, _) => Err(event_denied()),
+        }
     }
+}
+
+/// Sends an event on to a room whose rule allows it.
+fn relay(rules: &Rules, event: &Event<'_>) -> Result<Reply, Refusal> {
+    let room = event.first_text().ok_or_else(event_denied)?;
+    let claims = event.socket().claims();
+    if !rules.may_relay(event.name(), room, claims.as_ref()) {
+        return Err(event_denied());
+    }
+    if !event.socket().is_in(room) {
+        let message = "only members may emit to this room; join it first";
+        return Err(Refusal::new(codes::NOT_IN_ROOM, message));
+    }
+    event.relay(Some(room));
+    Ok(Reply::accepted())
 }

@@ -3,148 +3,113 @@
 //! All is done in a connect *middleware*, which runs before CONNECT is answered: socketioxide drops
 //! an event that comes before its handler is there, and runs connect handlers after the answer.
 
-use std::{
-    convert::Infallible,
-    sync::{Arc, Weak},
-};
+use std::{borrow::Cow, convert::Infallible, sync::Arc};
 
-use metrics::{Counter, counter, gauge};
-use serde::Deserialize;
+use metrics::counter;
+use serde_json::Value as Json;
 use socketioxide::{
     extract::{SocketRef, TryData},
     handler::{ConnectHandler, FromConnectParts},
     socket::{DisconnectReason, Socket as IoSocket},
 };
-use socketioxide_core::{Sid, Value};
+use socketioxide_core::Value;
 
 use super::{
-    Namespace, Refusal,
-    auth::{self, Claims, Tokens},
+    Claims, Namespace, Refusal, Socket, Tokens,
+    admission::Handshake,
+    auth,
+    authentication::{self, Admitted},
     codes,
+    deadlines::Deadlines,
     dispatch::Dispatched,
+    member::{Member, Runtime},
+    now_millis,
 };
 use crate::{
-    backplane::{Adapter, Backplane, Io, Joined, Occupant},
-    config::{AuthPolicy, Limits},
-    edge::{CloseReason, InNamespace, Sessions},
-    telemetry::metrics::{CONNECTS_REFUSED, EVENTS, SOCKETS},
+    backplane::{Adapter, Backplane, Io, Joined},
+    config::{AuthPolicy, Limits, Secret},
+    edge::{CloseReason, Sessions},
+    telemetry::metrics::{CONNECTS_REFUSED, EVENTS},
 };
 
-/// What is shared by the sockets of one namespace.
-pub(super) struct Runtime {
-    pub namespace: Namespace,
+/// What the sockets of all namespaces share.
+#[derive(Clone)]
+pub struct Shared {
+    /// What carries emits.
     pub backplane: Backplane,
+    /// Where connections are.
+    pub sessions: Arc<Sessions>,
+    /// What a client can send at most.
     pub limits: Limits,
-    /// Where the connections of sockets are.
-    sessions: Arc<Sessions>,
-    /// Events that were handled, looked up once: it is on the way of every message.
-    pub handled: Counter,
-    tokens: Option<Tokens>,
-}
-
-/// What the gateway knows of a socket. It lives in the socket's extensions, and dies with it.
-pub(super) struct Member {
-    pub(super) runtime: Arc<Runtime>,
-    pub(super) claims: Option<Claims>,
-    pub(super) connection: InNamespace,
-    id: Sid,
-    /// The socket that this belongs to.
-    socket: Weak<IoSocket<Adapter>>,
-    /// Itself, as the backplane knows it.
-    occupant: Weak<Member>,
-}
-
-impl std::ops::Deref for Member {
-    type Target = Runtime;
-
-    fn deref(&self) -> &Runtime {
-        &self.runtime
-    }
-}
-
-impl Member {
-    /// The backplane need not know it any longer.
-    fn depart(&self) {
-        let occupant: Weak<dyn Occupant> = self.occupant.clone();
-        self.backplane.depart(&self.namespace.path, self.id, &occupant);
-    }
-}
-
-impl Occupant for Member {
-    fn handshake(&self) -> serde_json::Value {
-        let socket = self.socket.upgrade();
-        let uri = socket.as_ref().map(|socket| &socket.req_parts().uri);
-        self.connection.handshake(uri)
-    }
-
-    fn data(&self) -> serde_json::Value {
-        match &self.claims {
-            Some(claims) => serde_json::json!({ "claims": claims }),
-            None => serde_json::json!({}),
-        }
-    }
-
-    fn close_connection(&self) {
-        self.connection.close();
-    }
-
-    fn overflowed(&self) {
-        self.connection.overflowed();
-    }
-}
-
-impl Drop for Member {
-    fn drop(&mut self) {
-        // Also for a socket whose connection ended before it was let in.
-        self.depart();
-        gauge!(SOCKETS.name, "namespace" => self.namespace.path.clone()).decrement(1);
-    }
+    /// What tokens are checked with.
+    pub tokens: Option<Tokens>,
 }
 
 /// The namespace that there is when nothing is configured: clients connect, and may do nothing.
 pub fn open() -> Namespace {
-    Namespace::new("/").auth(AuthPolicy::None)
+    Namespace::new("/").authentication(AuthPolicy::None)
 }
 
-/// Lets clients connect to a namespace.
+/// Lets clients connect to a namespace. What is given back keeps its time, and is to run as long as the pod.
 pub fn attach(
     io: &Io,
-    namespace: Namespace,
-    backplane: Backplane,
-    sessions: Arc<Sessions>,
-    limits: Limits,
-    tokens: Option<Tokens>,
-) {
+    mut namespace: Namespace,
+    shared: Shared,
+) -> impl Future<Output = Infallible> + Send + 'static {
+    let Shared { backplane, sessions, limits, tokens } = shared;
     let path = namespace.path.clone();
-    let mut namespace = namespace;
     let server_side = namespace.server_side.take();
-    let handled = counter!(EVENTS.name, "namespace" => path.clone(), "result" => "ok");
     let runtime = Arc::new(Runtime {
-        handled,
+        handled: counter!(EVENTS.name, "namespace" => path.clone(), "result" => "ok"),
+        limits: namespace.limits.clone().unwrap_or(limits),
         namespace,
         backplane: backplane.clone(),
         sessions,
-        limits,
         tokens,
+        deadlines: Deadlines::default(),
     });
-    let middleware = move |Entering(socket): Entering, auth: TryData<Auth>| {
-        let runtime = runtime.clone();
+    let entering = runtime.clone();
+    let middleware = move |Entering(socket): Entering, auth: TryData<Json>| {
+        let runtime = entering.clone();
         async move {
-            let entered = enter(&runtime, &socket, auth.0.ok()).await.inspect_err(|refusal| {
+            let entered = enter(&runtime, &socket, auth.0.unwrap_or_default()).await;
+            let joined = entered.map_err(|refusal| {
                 let path = runtime.namespace.path.clone();
-                counter!(CONNECTS_REFUSED.name, "namespace" => path, "code" => refusal.code)
-                    .increment(1);
-                tracing::debug!(socket = %socket.id, code = refusal.code, "connect refused");
-            });
+                let code = refusal.label();
+                counter!(CONNECTS_REFUSED.name, "namespace" => path, "code" => code).increment(1);
+                tracing::debug!(socket = %socket.id, code, "connect refused");
+                refusal.message
+            })?;
             // A client that is told it is connected is reached from all pods.
-            entered.map_err(|refusal| refusal.message)?.settled().await;
-            Ok::<_, std::borrow::Cow<'static, str>>(())
+            joined.settled().await;
+            Ok::<_, Cow<'static, str>>(())
         }
     };
-    io.ns(path.clone(), (async || {}).with(middleware));
+    // What a program is told of a socket, it is told once that is connected: then it can emit to it.
+    io.ns(path.clone(), (async |_: Announced| {}).with(middleware));
     if let Some(handler) = server_side {
         // The namespace exists now.
         let _ = backplane.on_server_side(&path, handler);
+    }
+    keep_time(runtime)
+}
+
+/// Watches the deadlines of a namespace, and sends its heartbeats.
+async fn keep_time(runtime: Arc<Runtime>) -> Infallible {
+    let beats = async {
+        let Some(interval) = runtime.namespace.heartbeat else {
+            return std::future::pending().await;
+        };
+        loop {
+            tokio::time::sleep(interval).await;
+            for occupant in runtime.backplane.occupants(&runtime.namespace.path) {
+                occupant.heartbeat(now_millis());
+            }
+        }
+    };
+    tokio::select! {
+        never = runtime.deadlines.watch(authentication::over) => never,
+        never = beats => never,
     }
 }
 
@@ -162,69 +127,126 @@ impl FromConnectParts<Adapter> for Entering {
     }
 }
 
-/// The `auth` of the stock client: `io(url, { auth: { token } })`.
-#[derive(Default, Deserialize)]
-struct Auth {
-    #[serde(default)]
-    token: Option<String>,
+/// A socket whose CONNECT has been answered. Extracted at once, where a handler would be a task of its own.
+struct Announced;
+
+impl FromConnectParts<Adapter> for Announced {
+    type Error = Infallible;
+
+    fn from_connect_parts(
+        socket: &Arc<IoSocket<Adapter>>,
+        _: &Option<Value>,
+    ) -> Result<Self, Infallible> {
+        if let Some(member) = socket.extensions.get::<Arc<Member>>() {
+            let socket = Socket { socket: socket.clone(), member };
+            connected(&socket);
+        }
+        Ok(Self)
+    }
 }
 
 async fn enter(
     runtime: &Arc<Runtime>,
     socket: &Arc<IoSocket<Adapter>>,
-    auth: Option<Auth>,
+    auth: Json,
 ) -> Result<Joined, Refusal> {
     let Some(connection) = runtime.sessions.find(socket.id) else {
         tracing::error!(socket = %socket.id, "bug: a socket whose connection the edge does not know");
         return Err(Refusal::new(codes::BAD_REQUEST, "this connection cannot be served"));
     };
-    let auth = auth.unwrap_or_default();
-    let token = auth::find(auth.token.as_deref(), connection.credential());
-    let claims = authenticate(runtime, token).await?;
-    let connection = connection.enter_namespace();
-    gauge!(SOCKETS.name, "namespace" => runtime.namespace.path.clone()).increment(1);
-    let member = Arc::new_cyclic(|occupant| Member {
-        runtime: runtime.clone(),
-        claims,
-        connection,
-        id: socket.id,
-        socket: Arc::downgrade(socket),
-        occupant: occupant.clone(),
-    });
-    let (path, occupant) = (&runtime.namespace.path, member.occupant.clone());
-    socket.extensions.insert(member);
+    // The `auth` of the stock client: `io(url, { auth: { token } })`.
+    let shown = auth.get("token").and_then(Json::as_str);
+    let token = auth::find(shown, connection.credential()).map(Secret::new);
+    let member = Member::new(runtime, socket, connection.enter_namespace());
+    let mut handshake = Handshake {
+        namespace: runtime.namespace.path.clone(),
+        id: socket.id.to_string(),
+        details: member.connection.handshake(Some(&socket.req_parts().uri)),
+        token,
+        auth,
+        claims: None,
+    };
+    let Admitted { identity, mut rooms } =
+        authentication::at_connect(runtime, &mut handshake).await?;
+    handshake.claims = identity.as_ref().map(|identity| identity.claims.clone());
+    let mut identity = identity;
+    for decide in &runtime.namespace.handshakes {
+        let grant = decide(handshake.clone()).await?;
+        rooms.extend(grant.rooms.unwrap_or_default());
+        if let Some(claims) = grant.claims {
+            handshake.claims = Some(claims.clone());
+            match &mut identity {
+                Some(identity) => identity.claims = claims,
+                None => identity = Some(by_program(claims)),
+            }
+        }
+    }
+
+    socket.extensions.insert(member.clone());
+    let path = &runtime.namespace.path;
+    runtime.backplane.enter(path, socket.id, member.occupant());
+    authentication::settle(&member, identity);
     // As on Node: the room of its own id is how a socket is addressed.
-    runtime.backplane.enter(path, socket.id, occupant);
     let own = socket.id.to_string();
-    let rooms = runtime.namespace.default_rooms.iter().cloned().chain([own]).collect();
+    let rooms = rooms_of(&member, rooms).into_iter().chain([own]).collect();
     let joined = runtime.backplane.join(path, socket.id, rooms);
 
     socket.on_fallback(async |_: Dispatched| {});
     socket.on_disconnect(async |socket: SocketRef<Adapter>, reason: DisconnectReason| {
         if let Some(member) = socket.extensions.get::<Arc<Member>>() {
-            member.connection.ended(CloseReason::from(reason));
-            member.depart();
+            left(&member, CloseReason::from(reason));
         }
     });
+    if runtime.namespace.on_reconnect.is_some()
+        && let Some(previous) = handshake.previous()
+    {
+        member.came_from(previous.to_owned());
+    }
     Ok(joined)
 }
 
-async fn authenticate(runtime: &Runtime, token: Option<&str>) -> Result<Option<Claims>, Refusal> {
-    let token = match (runtime.namespace.auth, token) {
-        (AuthPolicy::None, _) | (AuthPolicy::Optional, None) => return Ok(None),
-        (AuthPolicy::Required, None) => {
-            let message = "authentication required: send a token in `auth.token`";
-            return Err(Refusal::new(codes::AUTHENTICATION_REQUIRED, message));
-        }
-        (_, Some(token)) => token,
-    };
-    let checked = match &runtime.tokens {
-        Some(tokens) => tokens.check(token).await.ok(),
-        // Without a key no token is valid.
-        None => None,
-    };
-    match checked {
-        Some(claims) => Ok(Some(claims)),
-        None => Err(Refusal::new(codes::TOKEN_INVALID, "the token is invalid or has expired")),
+/// Somebody of whom a function of the program said who it is.
+fn by_program(claims: Claims) -> super::member::Identity {
+    super::member::Identity { claims, token: None, until: None }
+}
+
+/// Whether a socket is in, and has not to authenticate first.
+pub(super) fn may_act(member: &Member) -> bool {
+    member.namespace.policy != AuthPolicy::Required || member.identity().is_some()
+}
+
+/// The rooms that a socket is put in, with those that it was granted: none before it has authenticated, if it must.
+pub(super) fn rooms_of(member: &Member, granted: Vec<String>) -> Vec<String> {
+    if !may_act(member) {
+        return Vec::new();
     }
+    let namespace = &member.namespace;
+    let mut rooms = namespace.default_rooms.clone();
+    if let Some(identity) = member.identity() {
+        for template in &namespace.own_rooms {
+            rooms.extend(template.fill(&identity.claims));
+        }
+    }
+    rooms.extend(granted);
+    rooms.retain(|room| !room.is_empty() && room.len() <= member.limits.name_length);
+    rooms.truncate(member.limits.rooms_per_socket);
+    rooms
+}
+
+/// A socket is connected, or has authenticated: if it may act now, the program hears of it.
+pub(super) fn connected(socket: &Socket) {
+    if may_act(&socket.member) {
+        socket.member.announce(socket);
+    }
+}
+
+/// A socket has gone.
+fn left(member: &Arc<Member>, reason: CloseReason) {
+    member.connection.ended(reason);
+    if let Some(handler) = &member.namespace.on_disconnect
+        && let Some(socket) = member.socket()
+    {
+        handler(&socket, reason.name());
+    }
+    member.depart();
 }

@@ -13,13 +13,22 @@ use socketioxide::{extract::AckSender, handler::FromMessageParts, socket::Socket
 use socketioxide_core::Value;
 
 use super::{
-    Refusal, Reply, codes,
-    connect::Member,
-    event::{Event, Socket, unsent},
+    Event, Refusal, Reply, Socket,
+    authentication::{self, AUTHENTICATE},
+    codes,
+    connect::may_act,
+    limits,
+    member::Member,
+    namespace::Route,
     payload::{Malformed, inspect},
     reply::When,
+    socket::unsent,
 };
-use crate::{backplane::Adapter, telemetry::metrics::EVENTS};
+use crate::{
+    backplane::Adapter,
+    config::{AuthPolicy, OverLimit},
+    telemetry::metrics::EVENTS,
+};
 
 /// Handles an event while it is extracted.
 pub(super) struct Dispatched(std::convert::Infallible);
@@ -42,11 +51,8 @@ impl FromMessageParts<Adapter> for Dispatched {
             return Err(Handled);
         };
         let result = match inspect(payload) {
-            Ok(head) if head.name.len() > member.limits.name_length => {
-                Err(Refusal::new(codes::BAD_EVENT, "the name of the event is too long"))
-            }
             Ok(head) => {
-                let socket = Socket { socket: socket.clone(), member: &member };
+                let socket = Socket { socket: socket.clone(), member: member.clone() };
                 handle(&Event { socket, payload, head })
             }
             Err(malformed) => Err(refuse_malformed(socket, &malformed)),
@@ -56,12 +62,42 @@ impl FromMessageParts<Adapter> for Dispatched {
     }
 }
 
+/// The one order in which an event is looked at: limits, packet middleware, authentication, handler, ack.
 fn handle(event: &Event<'_>) -> Result<Reply, Refusal> {
-    let mut handlers = event.socket.member.namespace.handlers.iter();
-    match handlers.find(|(pattern, _)| pattern.matches(event.name())) {
-        Some((_, handler)) => handler.handle(event),
-        None => Err(event_denied()),
+    let member = &event.socket.member;
+    let namespace = &member.namespace;
+    if let Err(refusal) = limits::check(event) {
+        return Err(over_limit(&event.socket, refusal));
     }
+    for inspect in &namespace.packets {
+        inspect(event)?;
+    }
+    if event.name() == AUTHENTICATE && namespace.policy != AuthPolicy::None {
+        return authentication::authenticate(event);
+    }
+    if !may_act(member) {
+        return Err(Refusal::authentication_required());
+    }
+    member.announce(&event.socket);
+    let mut routes = namespace.handlers.iter();
+    let route = routes.find(|route| route.pattern.matches(event.name()));
+    let Some(Route { auth, handle, .. }) = route else { return Err(event_denied()) };
+    if *auth {
+        authentication::verify(&event.socket)?;
+    }
+    for listen in &namespace.listeners {
+        listen(event);
+    }
+    handle(event)
+}
+
+/// A socket is over a limit of its events: it may have to go.
+fn over_limit(socket: &Socket, refusal: Refusal) -> Refusal {
+    if socket.member.limits.over == OverLimit::Disconnect {
+        socket.member.tell("error", &refusal.body());
+        socket.disconnect(false);
+    }
+    refusal
 }
 
 /// No rule allows an event.
@@ -90,11 +126,18 @@ fn finish(
     match result {
         Ok(Reply(When::Now(value))) => answer(member, sender, Ok(value)),
         Ok(reply) => {
+            let Some(begun) = member.begin_pending() else {
+                let most = member.limits.acks_pending;
+                let message = format!("{most} events wait for their answers");
+                let refusal = Refusal::new(codes::TOO_MANY_PENDING, message);
+                let io = Socket { socket: socket.clone(), member: member.clone() };
+                return answer(member, sender, Err(over_limit(&io, refusal)));
+            };
             let member = member.clone();
             let pending = sender.is_some().then(|| member.connection.await_ack());
             tokio::spawn(async move {
                 answer(&member, sender, reply.value().await);
-                drop(pending);
+                drop((pending, begun));
             });
         }
         Err(refusal) => answer(member, sender, Err(refusal)),
@@ -111,11 +154,12 @@ fn answer(
             member.handled.increment(1);
             reply
         }
-        Err(Refusal { code, message }) => {
+        Err(refusal) => {
+            let code = refusal.label();
             tracing::debug!(namespace = member.namespace.path, code, "event refused");
             let path = member.namespace.path.clone();
             counter!(EVENTS.name, "namespace" => path, "result" => code).increment(1);
-            crate::error_body(code, &message)
+            refusal.body()
         }
     };
     if let Some(sender) = sender

@@ -1,27 +1,52 @@
 //! What a namespace allows: who may connect, which rooms may be joined, what becomes of an event.
 //!
-//! A [`Namespace`] is built with handlers. The configured service (`configured`) builds its own
-//! with the same calls that a Rust developer uses.
+//! A [`Namespace`] is built with handlers. The configured service (`configured`, `rooms`, `presence`, `hooked`)
+//! builds its own with the same calls that a Rust developer uses.
+//!
+//! - `connect`, `admission`, `authentication`, `auth`, `deadlines`: a client comes in, and shows who it is
+//! - `dispatch`, `limits`, `payload`, `event`, `handler`, `reply`, `refusal`: an event is handled and answered
+//! - `member`, `socket`, `cluster`: what is known of a socket, and what can be done with it
 
+mod admission;
 mod auth;
+mod authentication;
 mod cluster;
 mod configured;
 mod connect;
+mod deadlines;
 mod dispatch;
 mod event;
-#[allow(dead_code)] // until namespaces name hooks
+mod handler;
+mod hooked;
 mod hooks;
+mod limits;
+mod member;
 mod namespace;
 mod payload;
+mod presence;
 mod refusal;
 mod reply;
 mod rooms;
+mod socket;
+mod template;
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
+pub use admission::Handshake;
 pub use auth::{Claims, MintError, TokenError, Tokens, TokensError};
 pub use cluster::Cluster;
 pub use configured::configured;
-pub use connect::{attach, open};
-pub use event::{Broadcast, Event, Handler, Socket};
+pub use connect::{Shared, attach, open};
+pub use event::Event;
+pub use handler::{Ack, Args, Bearer, FromEvent, Handler, IntoReply, Name};
+pub use hooks::{Grant, HookSetupError, Hooks};
 pub use namespace::Namespace;
 pub use refusal::{Refusal, codes};
 pub use reply::Reply;
+pub use socket::{Broadcast, Socket};
+
+/// Milliseconds since 1970.
+fn now_millis() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or_default()
+}

@@ -1,11 +1,21 @@
 //! What a namespace is made of.
 
-use wildmatch::WildMatchPattern;
+use std::{future::Future, time::Duration};
 
 use serde_json::Value;
+use wildmatch::WildMatchPattern;
 
-use super::event::Handler;
-use crate::{backplane::ServerSide, config::AuthPolicy};
+use super::{
+    Event, Refusal, Socket,
+    admission::{Decide, Handshake, deciding},
+    handler::{Handle, Handler, boxed},
+    hooks::Grant,
+    template::Template,
+};
+use crate::{
+    backplane::ServerSide,
+    config::{AuthPolicy, Limits},
+};
 
 /// A pattern of names: `*` stands for any characters, everything else for itself.
 pub(super) type Pattern = WildMatchPattern<'*', '\0'>;
@@ -18,7 +28,7 @@ pub(super) type Pattern = WildMatchPattern<'*', '\0'>;
 /// use roomcast::{Namespace, Reply, config::AuthPolicy};
 ///
 /// let orders = Namespace::new("/orders")
-///     .auth(AuthPolicy::None)
+///     .authentication(AuthPolicy::None)
 ///     .default_rooms(["all"])
 ///     .on("order:*", |event: &roomcast::Event<'_>| {
 ///         let quantity: u32 = event.arguments()?;
@@ -29,13 +39,45 @@ pub(super) type Pattern = WildMatchPattern<'*', '\0'>;
 /// ```
 pub struct Namespace {
     pub(super) path: String,
-    pub(super) auth: AuthPolicy,
+    pub(super) policy: AuthPolicy,
+    pub(super) auth_timeout: Option<Duration>,
+    pub(super) heartbeat: Option<Duration>,
+    /// Its own, in the place of those of the pod.
+    pub(super) limits: Option<Limits>,
     pub(super) default_rooms: Vec<String>,
+    /// Rooms that claims put a socket in.
+    pub(super) own_rooms: Vec<Template>,
+    /// Says who a client is, in the place of tokens.
+    pub(super) authenticator: Option<Decide>,
+    /// Say whether it may come in.
+    pub(super) handshakes: Vec<Decide>,
+    pub(super) on_connect: Option<Hear>,
+    pub(super) on_reconnect: Option<HearWord>,
+    pub(super) on_disconnect: Option<HearWord>,
+    /// See each event, and may refuse it.
+    pub(super) packets: Vec<Inspect>,
+    /// Hear each event that was not refused.
+    pub(super) listeners: Vec<Listen>,
     /// The first that matches handles an event.
-    pub(super) handlers: Vec<(Pattern, Box<dyn Handler>)>,
+    pub(super) handlers: Vec<Route>,
+    /// Whether tokens are kept, for handlers that check them again.
+    pub(super) checks_tokens_again: bool,
     /// Handles the events of other servers.
     pub(super) server_side: Option<Box<dyn ServerSide>>,
 }
+
+/// A handler, and the events that it is for.
+pub(super) struct Route {
+    pub pattern: Pattern,
+    /// Whether the token is checked before each call.
+    pub auth: bool,
+    pub handle: Handle,
+}
+
+pub(super) type Hear = Box<dyn Fn(&Socket) + Send + Sync>;
+pub(super) type HearWord = Box<dyn Fn(&Socket, &str) + Send + Sync>;
+pub(super) type Inspect = Box<dyn Fn(&Event<'_>) -> Result<(), Refusal> + Send + Sync>;
+pub(super) type Listen = Box<dyn Fn(&Event<'_>) + Send + Sync>;
 
 impl<F> ServerSide for F
 where
@@ -51,28 +93,133 @@ impl Namespace {
     pub fn new(path: impl Into<String>) -> Self {
         Self {
             path: path.into(),
-            auth: AuthPolicy::Required,
+            policy: AuthPolicy::Required,
+            auth_timeout: None,
+            heartbeat: None,
+            limits: None,
             default_rooms: Vec::new(),
+            own_rooms: Vec::new(),
+            authenticator: None,
+            handshakes: Vec::new(),
+            on_connect: None,
+            on_reconnect: None,
+            on_disconnect: None,
+            packets: Vec::new(),
+            listeners: Vec::new(),
             handlers: Vec::new(),
+            checks_tokens_again: false,
             server_side: None,
         }
     }
 
     /// Says who may connect.
-    pub fn auth(mut self, policy: AuthPolicy) -> Self {
-        self.auth = policy;
+    pub fn authentication(mut self, policy: AuthPolicy) -> Self {
+        self.policy = policy;
         self
     }
 
-    /// Names rooms that each socket is put in when it connects.
+    /// Lets clients connect without a token, and emit `authenticate` with one within this time.
+    pub fn auth_timeout(mut self, timeout: Duration) -> Self {
+        self.auth_timeout = Some(timeout);
+        self
+    }
+
+    /// Says who a client is, in the place of the pod's tokens: the claims of the answer are what it is known by.
+    pub fn authenticator<F, D>(mut self, decide: F) -> Self
+    where
+        F: Fn(Handshake) -> D + Send + Sync + 'static,
+        D: Future<Output = Result<Grant, Refusal>> + Send + 'static,
+    {
+        self.authenticator = Some(deciding(decide));
+        self
+    }
+
+    /// Says whether a client may come in, which rooms it is put in, and with which claims. Several are asked in turn;
+    /// a client that authenticates later is asked for before it has.
+    pub fn handshake<F, D>(mut self, decide: F) -> Self
+    where
+        F: Fn(Handshake) -> D + Send + Sync + 'static,
+        D: Future<Output = Result<Grant, Refusal>> + Send + 'static,
+    {
+        self.handshakes.push(deciding(decide));
+        self
+    }
+
+    /// Calls this when a socket is in, and authenticated if it has to be; before the client's next event. It must
+    /// not block.
+    pub fn on_connect(mut self, hear: impl Fn(&Socket) + Send + Sync + 'static) -> Self {
+        self.on_connect = Some(Box::new(hear));
+        self
+    }
+
+    /// Calls this in the place of `on_connect` for a client that says which socket it had before: `auth: (cb) =>
+    /// cb({ previous })` in the stock client. That id is its word, not a fact.
+    pub fn on_reconnect(mut self, hear: impl Fn(&Socket, &str) + Send + Sync + 'static) -> Self {
+        self.on_reconnect = Some(Box::new(hear));
+        self
+    }
+
+    /// Calls this when a socket has gone, with the reason by [Socket.IO's name](
+    /// https://socket.io/docs/v4/server-socket-instance/#disconnect); its rooms are still known.
+    pub fn on_disconnect(mut self, hear: impl Fn(&Socket, &str) + Send + Sync + 'static) -> Self {
+        self.on_disconnect = Some(Box::new(hear));
+        self
+    }
+
+    /// Sees each event before authentication and handlers, and may refuse it. Several are asked in turn.
+    pub fn use_packet(
+        mut self,
+        inspect: impl Fn(&Event<'_>) -> Result<(), Refusal> + Send + Sync + 'static,
+    ) -> Self {
+        self.packets.push(Box::new(inspect));
+        self
+    }
+
+    /// Hears each event that is about to be handled.
+    pub fn on_any(mut self, listen: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Self {
+        self.listeners.push(Box::new(listen));
+        self
+    }
+
+    /// Names rooms that each socket is put in when it connects, or has authenticated if it must.
     pub fn default_rooms<R: Into<String>>(mut self, rooms: impl IntoIterator<Item = R>) -> Self {
         self.default_rooms.extend(rooms.into_iter().map(Into::into));
         self
     }
 
+    /// Names a room by what tokens say, such as `user:{sub}`: sockets are put in it when they have authenticated; in
+    /// several, if the claim is a list.
+    pub fn own_room(mut self, pattern: &str) -> Self {
+        self.own_rooms.push(Template::new(pattern));
+        self
+    }
+
+    /// Limits of its own, in the place of those of the configuration.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = Some(limits);
+        self
+    }
+
+    /// Sends authenticated sockets the event `heartbeat` with `{time}` in milliseconds, this often.
+    pub fn heartbeat(mut self, interval: Duration) -> Self {
+        self.heartbeat = Some(interval);
+        self
+    }
+
     /// Handles the events whose names match a pattern. The first pattern that matches wins.
-    pub fn on(mut self, pattern: &str, handler: impl Handler) -> Self {
-        self.handlers.push((Pattern::new(pattern), Box::new(handler)));
+    pub fn on<M>(self, pattern: &str, handler: impl Handler<M>) -> Self {
+        self.route(pattern, false, boxed(handler))
+    }
+
+    /// The same for clients with a valid token, which is checked before each call: with the keys of then, so that a token
+    /// whose key has been taken away is refused.
+    pub fn auth<M>(self, pattern: &str, handler: impl Handler<M>) -> Self {
+        self.route(pattern, true, boxed(handler))
+    }
+
+    fn route(mut self, pattern: &str, auth: bool, handle: Handle) -> Self {
+        self.checks_tokens_again |= auth;
+        self.handlers.push(Route { pattern: Pattern::new(pattern), auth, handle });
         self
     }
 
@@ -89,7 +236,7 @@ impl Namespace {
 
     /// Whether it looks at tokens.
     pub(crate) fn needs_key(&self) -> bool {
-        self.auth != AuthPolicy::None
+        self.policy != AuthPolicy::None && self.authenticator.is_none()
     }
 
     /// Its path, such as `/orders`.

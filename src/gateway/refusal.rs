@@ -20,6 +20,16 @@ pub mod codes {
     pub const AUTHENTICATION_REQUIRED: &str = "authentication_required";
     /// The token is wrong, out of date, or not for this service.
     pub const TOKEN_INVALID: &str = "token_invalid";
+    /// The token does not say what it must for this.
+    pub const CLAIM_DENIED: &str = "claim_denied";
+    /// The client has not authenticated in time.
+    pub const AUTHENTICATION_TIMEOUT: &str = "authentication_timeout";
+    /// More events in a second than the socket may send.
+    pub const RATE_LIMITED: &str = "rate_limited";
+    /// The event is larger than events of this namespace may be.
+    pub const PAYLOAD_TOO_LARGE: &str = "payload_too_large";
+    /// Too many events of the socket wait for their answers.
+    pub const TOO_MANY_PENDING: &str = "too_many_pending";
     /// The name of the room is empty or too long.
     pub const BAD_ROOM_NAME: &str = "bad_room_name";
     /// The socket is in as many rooms as it may be.
@@ -40,6 +50,11 @@ pub mod codes {
         ROOM_DENIED,
         AUTHENTICATION_REQUIRED,
         TOKEN_INVALID,
+        CLAIM_DENIED,
+        AUTHENTICATION_TIMEOUT,
+        RATE_LIMITED,
+        PAYLOAD_TOO_LARGE,
+        TOO_MANY_PENDING,
         BAD_ROOM_NAME,
         ROOM_LIMIT,
         ROOM_RESERVED,
@@ -53,15 +68,28 @@ pub mod codes {
 #[error("{message} ({code})")]
 pub struct Refusal {
     /// Stable, for programs: one of [`codes`], or a handler's own.
-    pub code: &'static str,
+    pub code: Cow<'static, str>,
     /// For people.
     pub message: Cow<'static, str>,
 }
 
 impl Refusal {
     /// A refusal with a code and words for it.
-    pub fn new(code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into() }
+    pub fn new(code: impl Into<Cow<'static, str>>, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { code: code.into(), message: message.into() }
+    }
+
+    /// Its code as the label of a metric: those that come from elsewhere are too many.
+    pub(super) fn label(&self) -> &'static str {
+        match self.code {
+            Cow::Borrowed(code) => code,
+            Cow::Owned(_) => codes::HOOK_DENIED,
+        }
+    }
+
+    /// As clients get it: `{"error":{"code","message"}}`.
+    pub(super) fn body(&self) -> serde_json::Value {
+        crate::error_body(&self.code, &self.message)
     }
 }
 

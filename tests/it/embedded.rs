@@ -33,7 +33,9 @@ async fn it_listens_on_both_versions_of_ip_and_ends_when_told() {
 #[tokio::test]
 async fn each_namespace_has_one_owner() {
     let echo = |event: &Event<'_>| Reply::json(event.name());
-    let claim = || Namespace::new("/twice").auth(roomcast::config::AuthPolicy::None).on("e", echo);
+    let claim = || {
+        Namespace::new("/twice").authentication(roomcast::config::AuthPolicy::None).on("e", echo)
+    };
     let built = Server::builder(config()).namespace(claim()).namespace(claim()).build();
     assert!(matches!(built, Err(BuildError::NamespaceClaimedTwice(path)) if path == "/twice"));
 }

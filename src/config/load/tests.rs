@@ -69,10 +69,7 @@ fn every_problem_is_named_with_key_value_source_and_remedy() {
         ("drain.timeout = \"soon\"", "expected a duration with its unit, such as \"25s\""),
         ("engine.parser = \"xml\"", "expected one of \"json\", \"msgpack\""),
         ("namespaces./.rooms.0", "`pattern` is missing"),
-        (
-            "namespaces./.rooms.1.join = \"everyone\"",
-            "expected one of \"anyone\", \"authenticated\"",
-        ),
+        ("namespaces./.rooms.1.join = \"everyone\"", "expected one of \"auto\", \"anyone\""),
         ("public.backlog = \"many\"", "expected u32"),
         ("public.lisen = \"0.0.0.0:80\"", "unknown key; did you mean `listen`?"),
     ];

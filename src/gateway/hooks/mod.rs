@@ -30,7 +30,6 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-#[allow(unused_imports)] // for the rest of the gateway
 pub use self::{
     answer::Grant,
     error::{Down, HookError, HookSetupError},
@@ -116,6 +115,11 @@ struct Patience {
 }
 
 impl Hook {
+    /// Whether this is the same as another.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     fn new(
         url: &HookUrl,
         settings: &config::Hooks,

@@ -1,0 +1,67 @@
+//! A client that asks to be let in, as functions that decide see it, and what they grant.
+
+use std::{fmt, future::Future, pin::Pin};
+
+use serde_json::Value;
+
+use super::{Claims, Refusal, Socket, hooks::Grant};
+use crate::config::Secret;
+
+/// A client that asks to be let in to a namespace.
+#[derive(Clone)]
+pub struct Handshake {
+    /// The namespace.
+    pub namespace: String,
+    /// The id that its socket has.
+    pub id: String,
+    /// How it came, as Node's `socket.handshake`: `address`, `time`, `query`; without `auth`.
+    pub details: Value,
+    /// What it sent in its `auth`; `null` if nothing.
+    pub auth: Value,
+    /// Its token: of `auth.token`, a header or a cookie.
+    pub token: Option<Secret>,
+    /// What is known of it so far.
+    pub claims: Option<Claims>,
+}
+
+impl Handshake {
+    /// That of a socket which is in; what it sent when it came is not kept.
+    pub(super) fn of(socket: &Socket) -> Self {
+        Self {
+            namespace: socket.namespace().to_owned(),
+            id: socket.id(),
+            details: socket.handshake(),
+            auth: Value::Null,
+            token: None,
+            claims: socket.claims(),
+        }
+    }
+
+    /// The id that its socket had before, if it says so in `auth.previous`.
+    pub fn previous(&self) -> Option<&str> {
+        self.auth.get("previous")?.as_str()
+    }
+}
+
+impl fmt::Debug for Handshake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // `auth` may hold a secret.
+        let (namespace, id) = (&self.namespace, &self.id);
+        f.debug_struct("Handshake").field("namespace", namespace).field("id", id).finish()
+    }
+}
+
+/// A decision that may take time.
+pub(super) type Decision = Pin<Box<dyn Future<Output = Result<Grant, Refusal>> + Send>>;
+
+/// A function that decides.
+pub(super) type Decide = Box<dyn Fn(Handshake) -> Decision + Send + Sync>;
+
+/// Forgets of which kind a function is.
+pub(super) fn deciding<F, D>(decide: F) -> Decide
+where
+    F: Fn(Handshake) -> D + Send + Sync + 'static,
+    D: Future<Output = Result<Grant, Refusal>> + Send + 'static,
+{
+    Box::new(move |handshake| Box::pin(decide(handshake)))
+}

@@ -1,0 +1,40 @@
+//! How much one socket may send.
+
+use std::num::NonZeroU32;
+
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+
+use super::{Event, Refusal, codes};
+use crate::config::Limits;
+
+/// How fast one socket may send.
+pub(super) struct Pace(DefaultDirectRateLimiter);
+
+impl Pace {
+    /// As the limits say; none if they do not.
+    pub fn new(limits: &Limits) -> Option<Self> {
+        let rate = NonZeroU32::new(limits.events_per_second)?;
+        let burst = NonZeroU32::new(limits.events_burst).unwrap_or(rate);
+        Some(Self(RateLimiter::direct(Quota::per_second(rate).allow_burst(burst))))
+    }
+}
+
+/// Whether an event is within the limits of its namespace.
+pub(super) fn check(event: &Event<'_>) -> Result<(), Refusal> {
+    let member = &event.socket.member;
+    let limits = &member.limits;
+    if let Some(Pace(pace)) = member.pace.as_deref()
+        && pace.check().is_err()
+    {
+        let message = format!("more than {} events a second", limits.events_per_second);
+        return Err(Refusal::new(codes::RATE_LIMITED, message));
+    }
+    if event.name().len() > limits.name_length {
+        return Err(Refusal::new(codes::BAD_EVENT, "the name of the event is too long"));
+    }
+    if event.size() > limits.max_payload {
+        let message = format!("more than {} bytes", limits.max_payload);
+        return Err(Refusal::new(codes::PAYLOAD_TOO_LARGE, message));
+    }
+    Ok(())
+}
