@@ -22,6 +22,7 @@
 
 mod backplane;
 pub mod cli;
+pub mod client;
 pub mod config;
 mod demo;
 mod drain;

@@ -50,9 +50,14 @@ impl Pod {
     }
 
     pub fn start_with_log(config: &str, level: &str) -> Self {
+        Self::start_on("127.0.0.1:0", config, level)
+    }
+
+    /// On an address of its own, such as that of a pod that has ended.
+    pub fn start_on(listen: &str, config: &str, level: &str) -> Self {
         let file = config_file(config);
         let mut child = roomcast()
-            .args(["--listen", "127.0.0.1:0", "--internal-listen", "127.0.0.1:0"])
+            .args(["--listen", listen, "--internal-listen", "127.0.0.1:0"])
             .args(["--set", "log.format=json", "--set", &format!("log.level={level}")])
             .arg("--config")
             .arg(file.path())
