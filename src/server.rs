@@ -23,7 +23,7 @@ use crate::{
     edge::{self, Admission, Edge, ListenError, Options, Seal, Sessions},
     gateway::{self, JwtKey, Namespace},
     internal::{self, Readiness},
-    publish::{self, Operations},
+    publish::{self, Consumer, Operations},
     telemetry::metrics::Metrics,
 };
 
@@ -84,6 +84,8 @@ struct Pod {
     lifecycle: Lifecycle,
     metrics: Metrics,
     backplane: Backplane,
+    /// Reads the publish stream, if it is on.
+    consumer: Option<Arc<Consumer>>,
     me: Arc<Identity>,
 }
 
@@ -170,6 +172,7 @@ impl Builder {
         let secret = config.sessions.secret.expose();
         let seal = Arc::new(Seal::new(pod, secret).map_err(|_| BuildError::NoRandomNumbers)?);
         let backplane = Backplane::new(&config.backplane, pod.as_str(), config.engine.parser)?;
+        let consumer = Consumer::new(&config, &backplane, &lifecycle)?.map(Arc::new);
         let sessions = Arc::new(Sessions::new(backplane.slow()));
         let (socketio, io) =
             socketio(&config, backplane.clone()).build_with_inner_svc(edge::NoPage);
@@ -221,7 +224,7 @@ impl Builder {
             public: edge::router(edge.clone(), &config, pages),
             internal: internal::router(readiness, metrics.clone(), api)
                 .merge(edge::pods(edge.clone())),
-            pod: Pod { io, edge, sessions, lifecycle, metrics, backplane, me },
+            pod: Pod { io, edge, sessions, lifecycle, metrics, backplane, consumer, me },
             config,
         })
     }
@@ -318,6 +321,11 @@ impl Listening {
         chores.spawn(tell_phases(pod.lifecycle.clone(), pod.backplane.clone()));
         chores.spawn(pod.metrics.clone().upkeep());
         chores.spawn(edge::give_back(pod.sessions.clone()));
+        if let Some(consumer) = &pod.consumer {
+            let (reader, watcher) = (consumer.clone(), consumer.clone());
+            chores.spawn(async move { reader.run().await });
+            chores.spawn(async move { watcher.watch().await });
+        }
         // Both listen to the end: the one to say 503, the other to tell how the drain goes.
         let public =
             tokio::spawn(edge::serve(public, options, public_router, pod.lifecycle.clone()));
@@ -347,6 +355,10 @@ impl Drainable for Pod {
     async fn leave(&self) {
         // The namespaces are empty now. What hangs in them does not hang the pod.
         let _ = timeout(GRACE, self.io.close()).await;
+        if let Some(consumer) = &self.consumer {
+            // What it does not end with is claimed by another pod.
+            let _ = timeout(GRACE, consumer.ended()).await;
+        }
         self.backplane.close(GRACE).await;
     }
 }

@@ -8,6 +8,7 @@ mod check;
 mod load;
 mod problem;
 mod sessions;
+mod stream;
 mod values;
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
@@ -19,6 +20,7 @@ pub use backplane::{Backplane, BackplaneKind, BackplaneTls, SubscriptionMode, Wh
 pub use load::{DEFAULTS, Sources};
 pub use problem::{ConfigError, Problem};
 pub use sessions::{AffinityCookie, SameSite, Sessions};
+pub use stream::{Publish, PublishStream};
 pub use values::Secret;
 
 /// All settings of a pod.
@@ -39,6 +41,8 @@ pub struct Config {
     pub limits: Limits,
     /// The HTTP API.
     pub api: Api,
+    /// How backends publish, beside it.
+    pub publish: Publish,
     /// Who a client is.
     pub auth: Auth,
     /// What carries emits between pods.
@@ -179,6 +183,9 @@ pub struct Api {
     pub keys: Vec<Secret>,
     /// A file with one key a line; empty for none.
     pub keys_file: String,
+    /// Time for which an `Idempotency-Key` stands for its answer.
+    #[serde(deserialize_with = "values::duration")]
+    pub idempotency_ttl: Duration,
 }
 
 /// Who a client is.

@@ -45,6 +45,9 @@ pub enum ApiError {
     /// Too much waits for the other pods.
     #[error("{0}; publish less, or raise it")]
     PublishQueueFull(String),
+    /// An entry of the stream was tried too often.
+    #[error("it was given to pods {0} times, and none ended with it")]
+    TooManyDeliveries(u64),
     /// The pod drains, and that cannot be taken back.
     #[error("the pod is {0}; it ends")]
     DrainFinal(&'static str),
@@ -68,6 +71,7 @@ impl ApiError {
             Self::BackplaneUnavailable(_) => "backplane_unavailable",
             Self::BackplaneUnconfirmed(_) => "backplane_unconfirmed",
             Self::PublishQueueFull(_) => "publish_queue_full",
+            Self::TooManyDeliveries(_) => "too_many_deliveries",
             Self::DrainFinal(_) => "drain_final",
             Self::RebalanceRunning => "rebalance_running",
         }
@@ -82,7 +86,8 @@ impl ApiError {
             }
             Self::BackplaneUnavailable(_)
             | Self::BackplaneUnconfirmed(_)
-            | Self::PublishQueueFull(_) => StatusCode::SERVICE_UNAVAILABLE,
+            | Self::PublishQueueFull(_)
+            | Self::TooManyDeliveries(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::DrainFinal(_) | Self::RebalanceRunning => StatusCode::CONFLICT,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,

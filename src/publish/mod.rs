@@ -7,6 +7,8 @@ mod error;
 mod keys;
 mod limits;
 mod operations;
+mod request;
+mod stream;
 
 use std::sync::Arc;
 
@@ -25,10 +27,11 @@ use crate::{
     telemetry::metrics::API_REQUESTS,
 };
 
-pub use emit::EmitRequest;
 pub use error::ApiError;
 use keys::Keys;
 pub use operations::Operations;
+pub use request::EmitRequest;
+pub use stream::Consumer;
 
 /// What requests to the API meet.
 struct Publish {
