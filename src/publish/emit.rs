@@ -3,36 +3,54 @@
 use std::sync::Arc;
 
 use axum::{
-    Json,
     body::Bytes,
     extract::{State, rejection::BytesRejection},
+    response::Response,
 };
 use http::HeaderMap;
-use serde_json::{Value, json};
 
-use super::{ApiError, Publish, body::parse, request::EmitRequest};
-use crate::backplane::{Answered, Source};
+use super::{
+    ApiError, Publish,
+    answers::{EmitAnswer, KeyRefused, Refused},
+    body::parse,
+    idempotency::Done,
+    request::EmitRequest,
+};
+use crate::backplane::Source;
 
+/// Emit an event
+///
+/// To sockets, to rooms or to a whole namespace, on all pods. With `ack_timeout`, clients are asked for an answer.
+#[utoipa::path(
+    post, path = "/emit", tag = "publish",
+    params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
+        description = "The same key with the same body is emitted once")),
+    request_body = EmitRequest,
+    responses((status = 200, description = "It is emitted", body = EmitAnswer), Refused, KeyRefused)
+)]
 pub(super) async fn emit(
     State(publish): State<Arc<Publish>>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
-) -> Result<Json<Value>, ApiError> {
-    let request: EmitRequest = parse(&body?, "no emit")?;
-    let backplane = &publish.backplane;
+) -> Result<Response, ApiError> {
+    let body = body?;
+    let request: EmitRequest = parse(&body, "no emit")?;
+    let backplane = publish.backplane.clone();
     let prepared =
-        request.prepare(backplane, &publish.limits, Source::Api, traceparent(&headers))?;
-    let Some(timeout) = prepared.ack_timeout() else {
-        prepared.begin(backplane)?.done().await?;
-        return Ok(Json(json!({"accepted": true})));
+        request.prepare(&backplane, &publish.limits, Source::Api, traceparent(&headers))?;
+    let ack_timeout = prepared.ack_timeout();
+    let work = async move {
+        let answer = match ack_timeout {
+            Some(timeout) => prepared.ask(&backplane, timeout).await?.into(),
+            None => {
+                prepared.begin(&backplane)?.done().await?;
+                EmitAnswer::accepted()
+            }
+        };
+        Done::new(&answer, true)
     };
-    let Answered { answer, pods } = prepared.ask(backplane, timeout).await?;
-    Ok(Json(json!({
-        "accepted": true,
-        "answers": answer.answers,
-        "missing": answer.missing,
-        "pods": pods,
-    })))
+    let patience = ack_timeout.unwrap_or_default();
+    publish.idempotency.once(&headers, "/emit", &body, patience, work).await
 }
 
 /// The W3C trace context of a request (`traceparent`), if it looks like one.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use super::{ApiError, limits::check_rooms};
 use crate::{
@@ -19,7 +20,7 @@ const MAX_ARGUMENTS: usize = 1024;
 const MAX_ACK_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// The body of a publish.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EmitRequest {
     /// The namespace; `/` if it is left out.
@@ -27,20 +28,25 @@ pub struct EmitRequest {
     pub namespace: Option<String>,
     /// Rooms or socket ids; every socket of the namespace if it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_items = 1, max_items = 1000)]
     pub rooms: Option<Vec<String>>,
     /// Rooms or socket ids that do not get it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_items = 1000)]
     pub except: Option<Vec<String>>,
     /// The name of the event.
+    #[schema(min_length = 1)]
     pub event: String,
     /// Its arguments: an array, whose text goes to clients as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<serde_json::Value>>, max_items = 1024)]
     pub args: Option<Box<RawValue>>,
     /// May be dropped for a client that is not ready for it.
     #[serde(default)]
     pub volatile: bool,
     /// How long clients have to answer, as `"2s"`; they are asked for an answer if it is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "2s")]
     pub ack_timeout: Option<String>,
 }
 
