@@ -13,8 +13,8 @@ use utoipa::ToSchema;
 use super::{
     ApiError, Publish,
     answers::{
-        ACCEPTED, Accepted, BackplaneState, ClusterAnswer, Name, Refused, RoomsAnswer, SocketAnswer,
-        SocketsAnswer,
+        ACCEPTED, Accepted, BackplaneState, ClusterAnswer, Name, Refused, RoomsAnswer,
+        SocketAnswer, SocketsAnswer,
     },
     body::{Parameters, parse},
     limits::check_rooms,

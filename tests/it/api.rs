@@ -128,7 +128,7 @@ async fn each_emit_of_a_batch_has_its_result() {
 
 #[tokio::test]
 async fn a_key_is_emitted_once() {
-    let pod = Pod::start(&OPEN.replace("[namespaces.", "api.idempotency_ttl = \"2s\"\n[namespaces."));
+    let pod = Pod::start(&format!("api.idempotency_ttl = \"2s\"\n{OPEN}"));
     let emits = || pod.metric("roomcast_emits_total{source=\"api\"}");
     let (body, other) = (json!({"event": "a"}).to_string(), json!({"event": "b"}).to_string());
     let accepted = (200, json!({"accepted": true}));

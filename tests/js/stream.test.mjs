@@ -268,3 +268,19 @@ test("entries that cannot be read lag, and are emitted when they can", async () 
   await until("nothing is pending", () => ofGroup("pending") === 0);
   assert.equal(redis.cli("xlen", STREAM), "100", "they are kept, as they are not to be trimmed");
 });
+
+test("an entry that was emitted and is not acknowledged is emitted again; one that is deleted then is counted", async () => {
+  const [pod] = await startPods(1);
+  const received = collect(await clients.connect(io, pod.url, WEBSOCKET), "news");
+  await until("the group is there", () => group().includes("roomcast"));
+  redis.cli("acl", "setuser", "default", "-xack");
+  const id = add({ event: "news", args: [1] });
+  await until("it arrives, and again", () => received.length >= 2);
+  redis.cli("xdel", STREAM, id);
+  redis.cli("acl", "setuser", "default", "+xack");
+  await until("it is counted", async () => (await metric("roomcast_stream_entries_total", "trimmed")) === 1);
+  await settled();
+  assert.deepEqual(new Set(received.flat()), new Set([1]));
+  assert.equal(redis.cli("xlen", DEAD), "0");
+  assert.ok((await metric("roomcast_stream_retries_total", "retried")) >= received.length - 1);
+});

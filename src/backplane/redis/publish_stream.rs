@@ -187,12 +187,28 @@ impl PublishStream {
             return Ok(());
         }
         let (stream, group) = (self.stream.as_str(), self.settings.group.as_str());
-        let pipeline = self.commands.pipeline();
-        let () = pipeline.xack(stream, group, ids.clone()).await?;
+        let () = self.commands.xack(stream, group, ids.clone()).await?;
+        // One that is deleted and still pending would look as if it had been lost: so one after the other.
+        // What is left of a pod that ends in between, `sweep` takes.
         if self.settings.trim {
-            let () = pipeline.xdel(stream, ids).await?;
+            let () = self.commands.xdel(stream, ids).await?;
         }
-        pipeline.last().await
+        Ok(())
+    }
+
+    /// Deletes what was acknowledged and not deleted, up to the oldest entry that is pending.
+    async fn sweep(&self, last_delivered: &str) -> Result<(), Error> {
+        let (stream, group) = (self.stream.as_str(), self.settings.group.as_str());
+        // Asked after `last_delivered`: what is not pending of the entries up to there is done.
+        let pending: Value = self.commands.xpending(stream, group, ()).await?;
+        let oldest = pending.into_array().get(1).and_then(Value::as_string);
+        let delivered = order(last_delivered);
+        let (time, count) = oldest
+            .map(|id| order(&id))
+            .filter(|oldest| *oldest <= delivered)
+            .unwrap_or((delivered.0, delivered.1.saturating_add(1)));
+        let cap = ("MINID", "=", format!("{time}-{count}"));
+        self.commands.xtrim(stream, cap).await
     }
 
     /// Writes a dead letter for an entry, then acknowledges it.
@@ -217,7 +233,7 @@ impl PublishStream {
         self.done(vec![id]).await
     }
 
-    /// What waits; `None` if there is no group.
+    /// What waits; `None` if there is no group. What is done is gone after.
     pub async fn backlog(&self) -> Result<Option<Backlog>, Error> {
         let stream = self.stream.as_str();
         let groups: Vec<HashMap<String, Value>> = self.commands.xinfo_groups(stream).await?;
@@ -236,6 +252,11 @@ impl PublishStream {
             None => self.commands.xlen::<u64, _>(stream).await?.saturating_sub(pending),
         };
         let dead = self.commands.xlen(self.dead.as_str()).await?;
+        if let Some(delivered) = group.get("last-delivered-id").and_then(Value::as_string)
+            && self.settings.trim
+        {
+            self.sweep(&delivered).await?;
+        }
         Ok(Some(Backlog { lag, pending, dead }))
     }
 
