@@ -25,7 +25,7 @@ use crate::{
     edge::{self, Admission, Edge, ListenError, Options, Seal, Sessions},
     gateway::{self, HookSetupError, Hooks, Namespace, Tokens, TokensError},
     internal::{self, Readiness},
-    publish::{self, Operations},
+    publish::{self, Consumer, Operations},
     telemetry::metrics::Metrics,
 };
 
@@ -100,6 +100,8 @@ struct Pod {
     tokens: Option<Tokens>,
     hooks: Hooks,
     keeping_time: Vec<Chore>,
+    /// Reads the publish stream, if it is on.
+    consumer: Option<Arc<Consumer>>,
     me: Arc<Identity>,
 }
 
@@ -186,6 +188,7 @@ impl Builder {
         let secret = config.sessions.secret.expose();
         let seal = Arc::new(Seal::new(pod, secret).map_err(|_| BuildError::NoRandomNumbers)?);
         let backplane = Backplane::new(&config.backplane, pod.as_str(), config.engine.parser)?;
+        let consumer = Consumer::new(&config, &backplane, &lifecycle)?.map(Arc::new);
         let sessions = Arc::new(Sessions::new(backplane.slow()));
         let (socketio, io) =
             socketio(&config, backplane.clone()).build_with_inner_svc(edge::NoPage);
@@ -255,6 +258,7 @@ impl Builder {
                 backplane,
                 tokens,
                 hooks,
+                consumer,
                 keeping_time,
                 me,
             },
@@ -365,6 +369,11 @@ impl Listening {
         if let Some(tokens) = pod.tokens.clone() {
             chores.spawn(async { match tokens.stay_fresh().await {} });
         }
+        if let Some(consumer) = &pod.consumer {
+            let (reader, watcher) = (consumer.clone(), consumer.clone());
+            chores.spawn(async move { reader.run().await });
+            chores.spawn(async move { watcher.watch().await });
+        }
         // Both listen to the end: the one to say 503, the other to tell how the drain goes.
         let public =
             tokio::spawn(edge::serve(public, options, public_router, pod.lifecycle.clone()));
@@ -396,6 +405,10 @@ impl Drainable for Pod {
         let _ = timeout(GRACE, self.hooks.flushed()).await;
         // The namespaces are empty now. What hangs in them does not hang the pod.
         let _ = timeout(GRACE, self.io.close()).await;
+        if let Some(consumer) = &self.consumer {
+            // What it does not end with is claimed by another pod.
+            let _ = timeout(GRACE, consumer.ended()).await;
+        }
         self.backplane.close(GRACE).await;
     }
 }

@@ -22,11 +22,13 @@ pub(super) fn handles(source: Source) -> &'static (Counter, Histogram) {
     }
     static CLIENT: LazyLock<(Counter, Histogram)> = LazyLock::new(|| register("client"));
     static API: LazyLock<(Counter, Histogram)> = LazyLock::new(|| register("api"));
+    static STREAM: LazyLock<(Counter, Histogram)> = LazyLock::new(|| register("stream"));
     static HANDLER: LazyLock<(Counter, Histogram)> = LazyLock::new(|| register("handler"));
     static BACKPLANE: LazyLock<(Counter, Histogram)> = LazyLock::new(|| register("backplane"));
     match source {
         Source::Client => &CLIENT,
         Source::Api => &API,
+        Source::Stream => &STREAM,
         Source::Handler => &HANDLER,
         Source::Backplane => &BACKPLANE,
     }

@@ -1,12 +1,15 @@
 //! What is emitted, whom it is for; and a join, that takes time to be known everywhere.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use socketioxide_core::{Sid, Value};
 
 use super::{
+    BackplaneError, ClusterError,
     cluster::Cluster,
-    redis::Subscribed,
+    delivery::deliver,
+    members::Members,
+    redis::{Receipt, Subscribed},
     wire::{Broadcast, Message},
 };
 
@@ -17,6 +20,8 @@ pub enum Source {
     Client,
     /// The HTTP API.
     Api,
+    /// The publish stream.
+    Stream,
     /// A handler of a Rust program.
     Handler,
     /// Another server, or an emitter.
@@ -62,6 +67,27 @@ impl Emit {
             ask: None,
             meta: Cluster::stamp(self.traceparent.clone()),
         })
+    }
+}
+
+/// An emit that is on its way to the other pods. The sockets of this pod get it when it is done, and not at all
+/// if it is dropped.
+#[must_use]
+pub struct Publishing {
+    pub(super) members: Arc<Members>,
+    pub(super) emit: Emit,
+    pub(super) receipt: Option<Receipt>,
+}
+
+impl Publishing {
+    /// Waits until Redis has confirmed it, then serves the sockets of this pod.
+    pub async fn done(self) -> Result<(), BackplaneError> {
+        let Self { members, emit, receipt } = self;
+        if let Some(receipt) = receipt {
+            receipt.confirmed().await.map_err(ClusterError::from)?;
+        }
+        deliver(&members, emit.payload, &emit.target, emit.from, emit.volatile, emit.source);
+        Ok(())
     }
 }
 

@@ -37,10 +37,11 @@ use wire::{Broadcast, Format, Message};
 
 pub use cluster::{Answered, ClientAnswers, ClusterError, Pod, PodRecord, Pods, ServerSide};
 pub(crate) use delivery::count_dropped;
-pub use emit::{Emit, Joined, Source, Target};
+pub use emit::{Emit, Joined, Publishing, Source, Target};
 pub use local::Adapter;
 pub use members::Occupant;
 pub use payload::EncodeError;
+pub(crate) use redis::{Entry, Notes, PublishStream, RedisError};
 pub use redis::{Link, PublishError, SetupError};
 pub use slow::Slow;
 pub use wire::{Argument, RemoteSocket, is_reserved};
@@ -138,15 +139,33 @@ impl Backplane {
         Ok(())
     }
 
-    /// The same for a publisher that can be told: it reaches the sockets of this pod only if the other
-    /// pods get it too, or will get it when Redis is back.
-    pub async fn publish(&self, namespace: &str, emit: Emit) -> Result<(), BackplaneError> {
+    /// The same for a publisher that can be told: when it is done, it reaches the sockets of this pod only if
+    /// the other pods get it too, or will get it when Redis is back. Emits of one publisher reach each
+    /// socket in the order in which they began if it waits for them in that order.
+    pub fn begin(&self, namespace: &str, emit: Emit) -> Result<Publishing, BackplaneError> {
         let members = self.namespaces.get(namespace)?;
-        if let Some(cluster) = self.cluster() {
-            cluster.tell(namespace, &emit.message()).await?;
-        }
-        deliver(&members, emit.payload, &emit.target, emit.from, emit.volatile, emit.source);
-        Ok(())
+        let receipt = match self.cluster() {
+            // The stream has the entry until Redis has the message: it is not kept for later here.
+            Some(cluster) => {
+                cluster.hand(namespace, &emit.message(), emit.source != Source::Stream)?
+            }
+            None => None,
+        };
+        Ok(Publishing { members, emit, receipt })
+    }
+
+    /// The stream that backends publish to, with these settings; `None` for a pod on its own. It must be asked
+    /// for before the start.
+    pub(crate) fn stream(
+        &self,
+        settings: &config::PublishStream,
+    ) -> Result<Option<PublishStream>, SetupError> {
+        self.cluster().map(|cluster| cluster.redis.stream(&cluster.pod, settings)).transpose()
+    }
+
+    /// What pods note for each other; `None` for a pod on its own.
+    pub(crate) fn notes(&self) -> Option<Notes> {
+        self.cluster().map(|cluster| cluster.redis.notes())
     }
 
     /// Emits, and collects what the clients answer within `timeout`.

@@ -39,6 +39,9 @@ pub(super) struct EmitArgs {
     /// Ask the clients for an answer, and wait so long for it, as `2s`.
     #[arg(long, value_name = "DURATION")]
     ack_timeout: Option<String>,
+    /// Send it once, however often this is run with the same key and the same event.
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
     /// The event.
     event: String,
     /// Its arguments: JSON, or else taken as text.
@@ -68,13 +71,11 @@ pub(super) async fn emit(args: &EmitArgs) -> Result<(), Failure> {
             "{url} cannot be reached: {error}; is the pod running, and this its internal listener?"
         ))
     };
-    let response = client
-        .post(&url)
-        .bearer_auth(api_key(args)?)
-        .json(&request)
-        .send()
-        .await
-        .map_err(unreachable)?;
+    let mut post = client.post(&url).bearer_auth(api_key(args)?).json(&request);
+    if let Some(key) = &args.idempotency_key {
+        post = post.header("Idempotency-Key", key);
+    }
+    let response = post.send().await.map_err(unreachable)?;
     let status = response.status();
     let body = response.text().await.map_err(Failure::runtime)?;
     if status.is_success() {

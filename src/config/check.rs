@@ -4,7 +4,7 @@ use std::{fs, path::Path, time::Duration};
 
 use tracing_subscriber::EnvFilter;
 
-use super::{BackplaneKind, Config, Problem, Secret, values};
+use super::{BackplaneKind, Config, Problem, Publish, Secret, values};
 
 /// Seconds that Linux takes for TCP_KEEPIDLE.
 const KEEPALIVE: std::ops::RangeInclusive<u64> = 1..=32767;
@@ -25,6 +25,7 @@ pub(super) fn complete(config: &mut Config) -> Vec<Problem> {
     check_secrets(config, &mut problems);
     config.auth.check(&mut problems);
     check_backplane(config, &mut problems);
+    Publish::check(config, &mut problems);
     check_namespaces(config, &mut problems);
     check_log(config, &mut problems);
     problems
@@ -113,7 +114,7 @@ fn check_listeners(config: &Config, problems: &mut Vec<Problem>) {
 }
 
 fn check_engine(config: &Config, problems: &mut Vec<Problem>) {
-    let positive: [(&str, Duration); 10] = [
+    let positive: [(&str, Duration); 11] = [
         ("engine.ping_interval", config.engine.ping_interval),
         ("engine.ping_timeout", config.engine.ping_timeout),
         ("engine.upgrade_timeout", config.engine.upgrade_timeout),
@@ -124,6 +125,7 @@ fn check_engine(config: &Config, problems: &mut Vec<Problem>) {
         ("backplane.request_timeout", config.backplane.request_timeout),
         ("backplane.timeout", config.backplane.timeout),
         ("backplane.heartbeat", config.backplane.heartbeat),
+        ("api.idempotency_ttl", config.api.idempotency_ttl),
     ];
     for (key, duration) in positive {
         if duration.is_zero() {

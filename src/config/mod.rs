@@ -12,6 +12,7 @@ mod namespace;
 mod problem;
 mod public_key;
 mod sessions;
+mod stream;
 mod values;
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
@@ -31,6 +32,7 @@ pub use namespace::{
 pub use problem::{ConfigError, Problem};
 pub(crate) use public_key::{KeyKind, PublicKey, RSA_BITS};
 pub use sessions::{AffinityCookie, SameSite, Sessions};
+pub use stream::{Publish, PublishStream};
 pub use values::Secret;
 
 /// All settings of a pod.
@@ -51,6 +53,8 @@ pub struct Config {
     pub limits: Limits,
     /// The HTTP API.
     pub api: Api,
+    /// How backends publish, beside it.
+    pub publish: Publish,
     /// Who a client is.
     pub auth: Auth,
     /// HTTP services that decide what clients may do.
@@ -201,6 +205,9 @@ pub struct Api {
     pub keys: Vec<Secret>,
     /// A file with one key a line; empty for none.
     pub keys_file: String,
+    /// Time for which an `Idempotency-Key` stands for its answer.
+    #[serde(deserialize_with = "values::duration")]
+    pub idempotency_ttl: Duration,
 }
 
 /// How the pod ends.

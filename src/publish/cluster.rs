@@ -8,39 +8,64 @@ use axum::{
     extract::{Path, RawQuery, State, rejection::BytesRejection},
 };
 use serde::Deserialize;
-use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use super::{
     ApiError, Publish,
+    answers::{
+        ACCEPTED, Accepted, BackplaneState, ClusterAnswer, Name, Refused, RoomsAnswer,
+        SocketAnswer, SocketsAnswer,
+    },
     body::{Parameters, parse},
     limits::check_rooms,
 };
 use crate::backplane::{Answered, Link, Target};
 
-/// `GET /api/v1/sockets`: the sockets of a namespace or of rooms.
+/// List sockets
+///
+/// Those of a namespace, or of rooms, on all servers.
+#[utoipa::path(
+    get, path = "/sockets", tag = "cluster",
+    params(
+        ("namespace" = Option<String>, Query, description = "`/` if it is left out"),
+        ("room" = Option<Vec<String>>, Query, description = "Rooms or socket ids"),
+        ("except" = Option<Vec<String>>, Query, description = "Rooms or socket ids that are left out")
+    ),
+    responses((status = 200, description = "The sockets", body = SocketsAnswer), Refused)
+)]
 pub(super) async fn sockets(
     State(publish): State<Arc<Publish>>,
     RawQuery(query): RawQuery,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<SocketsAnswer>, ApiError> {
     let parameters = Parameters::read(query.as_deref(), &["namespace", "room", "except"])?;
     let target = Target { rooms: parameters.room.clone(), except: parameters.except.clone() };
     let Answered { answer, pods } =
         publish.backplane.fetch_sockets(parameters.namespace(), &target).await?;
-    Ok(Json(json!({"sockets": answer, "pods": pods})))
+    Ok(Json(SocketsAnswer { sockets: answer, pods }))
 }
 
-/// `GET /api/v1/sockets/{id}`: one socket, and the pod that holds it.
+/// Find a socket
+///
+/// Says which pod holds it.
+#[utoipa::path(
+    get, path = "/sockets/{id}", tag = "cluster",
+    params(
+        ("id" = String, Path, description = "Its id"),
+        ("namespace" = Option<String>, Query, description = "`/` if it is left out")
+    ),
+    responses((status = 200, description = "The socket", body = SocketAnswer), Refused)
+)]
 pub(super) async fn socket(
     State(publish): State<Arc<Publish>>,
     Path(id): Path<String>,
     RawQuery(query): RawQuery,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<SocketAnswer>, ApiError> {
     let parameters = Parameters::read(query.as_deref(), &["namespace"])?;
     let target = Target { rooms: vec![id.clone()], except: Vec::new() };
     let Answered { answer, pods } =
         publish.backplane.fetch_sockets(parameters.namespace(), &target).await?;
     match answer.into_iter().find(|socket| socket.id == id) {
-        Some(socket) => Ok(Json(json!({"socket": socket}))),
+        Some(socket) => Ok(Json(SocketAnswer { socket })),
         None if pods.silent > 0 => Err(ApiError::UnknownSocket(format!(
             "no socket {id:?} was found, but {} of {} servers did not answer",
             pods.silent, pods.asked
@@ -49,25 +74,33 @@ pub(super) async fn socket(
     }
 }
 
-/// `GET /api/v1/rooms`: the rooms that have members.
+/// List the rooms that have members
+#[utoipa::path(
+    get, path = "/rooms", tag = "cluster",
+    params(("namespace" = Option<String>, Query, description = "`/` if it is left out")),
+    responses((status = 200, description = "The rooms", body = RoomsAnswer), Refused)
+)]
 pub(super) async fn rooms(
     State(publish): State<Arc<Publish>>,
     RawQuery(query): RawQuery,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<RoomsAnswer>, ApiError> {
     let parameters = Parameters::read(query.as_deref(), &["namespace"])?;
     let Answered { answer, pods } = publish.backplane.rooms(parameters.namespace()).await?;
-    Ok(Json(json!({"rooms": answer, "pods": pods})))
+    Ok(Json(RoomsAnswer { rooms: answer, pods }))
 }
 
 /// The body of a join or a leave.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Move {
+pub(super) struct Move {
     namespace: Option<String>,
     /// Whose sockets: rooms or socket ids; all of the namespace if it is left out.
+    #[schema(min_items = 1, max_items = 1000)]
     r#in: Option<Vec<String>>,
+    #[schema(max_items = 1000)]
     except: Option<Vec<String>>,
     /// The rooms that they are put in, or taken out of.
+    #[schema(min_items = 1, max_items = 1000, value_type = Vec<Name>)]
     rooms: Vec<String>,
 }
 
@@ -89,60 +122,88 @@ fn target(of: Option<Vec<String>>, except: Option<Vec<String>>) -> Result<Target
     Ok(Target { rooms: of.unwrap_or_default(), except: except.unwrap_or_default() })
 }
 
-/// `POST /api/v1/rooms/join`: puts sockets in rooms.
+/// Put sockets in rooms
+#[utoipa::path(
+    post, path = "/rooms/join", tag = "cluster",
+    request_body = Move,
+    responses((status = 200, description = "They are in", body = Accepted), Refused)
+)]
 pub(super) async fn join(
     State(publish): State<Arc<Publish>>,
     body: Result<Bytes, BytesRejection>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Accepted>, ApiError> {
     let (namespace, target, rooms) = Move::read(&body?, publish.limits.name_length)?;
     publish.backplane.join_all(&namespace, target, rooms).await?;
-    Ok(Json(json!({"accepted": true})))
+    Ok(Json(ACCEPTED))
 }
 
-/// `POST /api/v1/rooms/leave`: takes them out.
+/// Take sockets out of rooms
+#[utoipa::path(
+    post, path = "/rooms/leave", tag = "cluster",
+    request_body = Move,
+    responses((status = 200, description = "They are out", body = Accepted), Refused)
+)]
 pub(super) async fn leave(
     State(publish): State<Arc<Publish>>,
     body: Result<Bytes, BytesRejection>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Accepted>, ApiError> {
     let (namespace, target, rooms) = Move::read(&body?, publish.limits.name_length)?;
     publish.backplane.leave_all(&namespace, target, rooms).await?;
-    Ok(Json(json!({"accepted": true})))
+    Ok(Json(ACCEPTED))
 }
 
-/// `POST /api/v1/sockets/disconnect`: disconnects sockets from a namespace.
+/// Whose sockets to disconnect.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Disconnect {
+    namespace: Option<String>,
+    /// Rooms or socket ids; all of the namespace if it is left out.
+    #[schema(min_items = 1, max_items = 1000)]
+    r#in: Option<Vec<String>>,
+    #[schema(max_items = 1000)]
+    except: Option<Vec<String>>,
+    /// From all their namespaces, and their connections end.
+    #[serde(default)]
+    close: bool,
+}
+
+/// Disconnect sockets
+///
+/// From their namespace; with `close`, from all of theirs, and their connections end.
+#[utoipa::path(
+    post, path = "/sockets/disconnect", tag = "cluster",
+    request_body = Disconnect,
+    responses((status = 200, description = "They are gone", body = Accepted), Refused)
+)]
 pub(super) async fn disconnect(
     State(publish): State<Arc<Publish>>,
     body: Result<Bytes, BytesRejection>,
-) -> Result<Json<Value>, ApiError> {
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Disconnect {
-        namespace: Option<String>,
-        r#in: Option<Vec<String>>,
-        except: Option<Vec<String>>,
-        /// From all their namespaces, and their connections end.
-        #[serde(default)]
-        close: bool,
-    }
-
+) -> Result<Json<Accepted>, ApiError> {
     let Disconnect { namespace, r#in, except, close } = parse(&body?, "not {in, close}")?;
     let namespace = namespace.unwrap_or_else(|| "/".into());
     publish.backplane.disconnect_all(&namespace, target(r#in, except)?, close).await?;
-    Ok(Json(json!({"accepted": true})))
+    Ok(Json(ACCEPTED))
 }
 
-/// `GET /api/v1/cluster`: the pods, and how this one is connected to them.
+/// List the pods
+///
+/// Says also how this one is connected to them; one that is cut off names itself only.
+#[utoipa::path(
+    get, path = "/cluster", tag = "cluster",
+    params(("namespace" = Option<String>, Query, description = "For `others`; `/` if it is left out")),
+    responses((status = 200, description = "The pods", body = ClusterAnswer), Refused)
+)]
 pub(super) async fn cluster(
     State(publish): State<Arc<Publish>>,
     RawQuery(query): RawQuery,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<ClusterAnswer>, ApiError> {
     let parameters = Parameters::read(query.as_deref(), &["namespace"])?;
     let backplane = &publish.backplane;
     let connected = backplane.link().is_none_or(|link| link == Link::Up);
-    let state = json!({"kind": publish.kind, "connected": connected});
+    let state = BackplaneState { kind: publish.kind, connected };
     // Cut off, a pod knows of itself only.
     let known =
         if connected { backplane.pods(parameters.namespace()).await.ok().flatten() } else { None };
     let (pods, others) = known.unwrap_or_else(|| (vec![(publish.record)()], 0));
-    Ok(Json(json!({"pods": pods, "others": others, "backplane": state})))
+    Ok(Json(ClusterAnswer { pods, others, backplane: state }))
 }

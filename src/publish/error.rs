@@ -45,6 +45,15 @@ pub enum ApiError {
     /// Too much waits for the other pods.
     #[error("{0}; publish less, or raise it")]
     PublishQueueFull(String),
+    /// An idempotency key came with another request than before.
+    #[error("this Idempotency-Key was sent with another request; take a new one for each")]
+    IdempotencyKeyReused,
+    /// The first request of an idempotency key has not ended.
+    #[error("the first request with this Idempotency-Key has not ended; try again later")]
+    IdempotencyKeyInUse,
+    /// An entry of the stream was tried too often.
+    #[error("it was given to pods {0} times, and none ended with it")]
+    TooManyDeliveries(u64),
     /// The pod drains, and that cannot be taken back.
     #[error("the pod is {0}; it ends")]
     DrainFinal(&'static str),
@@ -68,6 +77,9 @@ impl ApiError {
             Self::BackplaneUnavailable(_) => "backplane_unavailable",
             Self::BackplaneUnconfirmed(_) => "backplane_unconfirmed",
             Self::PublishQueueFull(_) => "publish_queue_full",
+            Self::IdempotencyKeyReused => "idempotency_key_reused",
+            Self::IdempotencyKeyInUse => "idempotency_key_in_use",
+            Self::TooManyDeliveries(_) => "too_many_deliveries",
             Self::DrainFinal(_) => "drain_final",
             Self::RebalanceRunning => "rebalance_running",
         }
@@ -82,9 +94,13 @@ impl ApiError {
             }
             Self::BackplaneUnavailable(_)
             | Self::BackplaneUnconfirmed(_)
-            | Self::PublishQueueFull(_) => StatusCode::SERVICE_UNAVAILABLE,
+            | Self::PublishQueueFull(_)
+            | Self::TooManyDeliveries(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::DrainFinal(_) | Self::RebalanceRunning => StatusCode::CONFLICT,
+            Self::IdempotencyKeyReused => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::DrainFinal(_) | Self::RebalanceRunning | Self::IdempotencyKeyInUse => {
+                StatusCode::CONFLICT
+            }
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::InvalidRequest(_) => StatusCode::BAD_REQUEST,
         }
@@ -169,6 +185,8 @@ mod tests {
             ApiError::BackplaneUnavailable(String::new()),
             ApiError::BackplaneUnconfirmed(String::new()),
             ApiError::PublishQueueFull(String::new()),
+            ApiError::IdempotencyKeyReused,
+            ApiError::IdempotencyKeyInUse,
         ] {
             let row = format!("| `{}` | {} |", error.code(), error.status().as_u16());
             assert!(page.contains(&row), "docs/errors.md lacks {row}");

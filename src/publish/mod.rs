@@ -1,23 +1,30 @@
 //! How backends publish: the HTTP API on the internal listener.
 
+mod answers;
+mod batch;
 mod body;
 mod cluster;
 mod emit;
 mod error;
+mod idempotency;
 mod keys;
 mod limits;
+mod openapi;
 mod operations;
+mod request;
+mod stream;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::{
     Router,
+    body::Bytes,
     extract::{DefaultBodyLimit, MatchedPath, Request, State},
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::{get, post},
 };
 use metrics::counter;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     backplane::{Backplane, PodRecord},
@@ -25,16 +32,21 @@ use crate::{
     telemetry::metrics::API_REQUESTS,
 };
 
-pub use emit::EmitRequest;
 pub use error::ApiError;
+use idempotency::Idempotency;
 use keys::Keys;
 pub use operations::Operations;
+pub use request::EmitRequest;
+pub use stream::Consumer;
 
 /// What requests to the API meet.
 struct Publish {
     backplane: Backplane,
     keys: Keys,
     limits: Limits,
+    idempotency: Idempotency,
+    /// The OpenAPI document of the routes; known once they are.
+    document: OnceLock<Bytes>,
     /// The kind of the backplane, as it is configured.
     kind: &'static str,
     /// What this pod is like now.
@@ -50,23 +62,31 @@ pub fn router(
 ) -> Router {
     let limits = config.limits.clone();
     let publish = Arc::new(Publish {
+        idempotency: Idempotency::new(&backplane, config.api.idempotency_ttl),
+        document: OnceLock::new(),
         backplane,
         keys: Keys::new(&config.api.keys),
         kind: config.backplane.kind.name(),
         record: Box::new(record),
         limits,
     });
-    Router::new()
-        .route("/emit", post(emit::emit))
-        .route("/sockets", get(cluster::sockets))
-        .route("/sockets/{id}", get(cluster::socket))
-        .route("/sockets/disconnect", post(cluster::disconnect))
-        .route("/rooms", get(cluster::rooms))
-        .route("/rooms/join", post(cluster::join))
-        .route("/rooms/leave", post(cluster::leave))
-        .route("/cluster", get(cluster::cluster))
+    let (router, document) = OpenApiRouter::with_openapi(openapi::about())
+        .routes(routes!(emit::emit))
+        .routes(routes!(batch::batch))
+        .routes(routes!(cluster::sockets))
+        .routes(routes!(cluster::socket))
+        .routes(routes!(cluster::disconnect))
+        .routes(routes!(cluster::rooms))
+        .routes(routes!(cluster::join))
+        .routes(routes!(cluster::leave))
+        .routes(routes!(cluster::cluster))
+        .routes(routes!(openapi::openapi))
         .with_state(publish.clone())
         .merge(operations::router(operations))
+        .split_for_parts();
+    // It is made once; texts and lists can always be written.
+    let _ = publish.document.set(document.to_json().unwrap_or_default().into());
+    router
         .method_not_allowed_fallback(|| std::future::ready(ApiError::MethodNotAllowed))
         .fallback(|| std::future::ready(ApiError::NotFound))
         .layer(DefaultBodyLimit::max(publish.limits.max_payload))

@@ -3,16 +3,20 @@
 use std::sync::Arc;
 
 use axum::{
-    Json, Router,
+    Json,
     body::Bytes,
     extract::{State, rejection::BytesRejection},
-    routing::post,
 };
 use http::StatusCode;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{ApiError, body::parse};
+use super::{
+    ApiError,
+    answers::{Ends, PhaseAnswer, RebalanceAnswer, Refused},
+    body::parse,
+};
 use crate::{
     drain::{Lifecycle, Phase},
     edge::Shedder,
@@ -26,21 +30,33 @@ pub struct Operations {
     pub shedder: Shedder,
 }
 
-pub(super) fn router(operations: Operations) -> Router {
-    Router::new()
-        .route("/drain", post(drain).delete(undo))
-        .route("/rebalance", post(rebalance))
+pub(super) fn router(operations: Operations) -> OpenApiRouter {
+    OpenApiRouter::new()
+        .routes(routes!(drain, undo))
+        .routes(routes!(rebalance))
         .with_state(Arc::new(operations))
 }
 
-/// `POST /api/v1/drain`: the pod ends, as on SIGTERM.
-async fn drain(State(operations): State<Arc<Operations>>) -> (StatusCode, Json<Value>) {
+/// End this pod
+///
+/// It drains, as on SIGTERM.
+#[utoipa::path(
+    post, path = "/drain", tag = "pod",
+    responses((status = 202, description = "It begins", body = PhaseAnswer), Refused)
+)]
+async fn drain(State(operations): State<Arc<Operations>>) -> (StatusCode, Json<PhaseAnswer>) {
     operations.lifecycle.announce(false);
     (StatusCode::ACCEPTED, phase(&operations.lifecycle))
 }
 
-/// `DELETE /api/v1/drain`: it does not, while that can be taken back.
-async fn undo(State(operations): State<Arc<Operations>>) -> Result<Json<Value>, ApiError> {
+/// Do not end this pod
+///
+/// Takes a drain back while it is announced.
+#[utoipa::path(
+    delete, path = "/drain", tag = "pod",
+    responses((status = 200, description = "It serves", body = PhaseAnswer), Refused, Ends)
+)]
+async fn undo(State(operations): State<Arc<Operations>>) -> Result<Json<PhaseAnswer>, ApiError> {
     if operations.lifecycle.resume() {
         Ok(phase(&operations.lifecycle))
     } else {
@@ -48,24 +64,34 @@ async fn undo(State(operations): State<Arc<Operations>>) -> Result<Json<Value>, 
     }
 }
 
-fn phase(lifecycle: &Lifecycle) -> Json<Value> {
-    Json(json!({"phase": lifecycle.phase().name()}))
+fn phase(lifecycle: &Lifecycle) -> Json<PhaseAnswer> {
+    Json(PhaseAnswer { phase: lifecycle.phase().name() })
 }
 
-/// `POST /api/v1/rebalance`: closes a share of the connections, so that they land on other pods too.
+/// How much to give away.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Rebalance {
+    /// Of the connections, more than 0 and at most 1.
+    #[schema(exclusive_minimum = 0, maximum = 1)]
+    share: f64,
+    /// Connections closed a second.
+    #[schema(minimum = 0.1, maximum = 1_000_000)]
+    per_second: f64,
+}
+
+/// Give connections of this pod away
+///
+/// Closes a share of them, idle ones first, so that their clients land on other pods too.
+#[utoipa::path(
+    post, path = "/rebalance", tag = "pod",
+    request_body = Rebalance,
+    responses((status = 202, description = "It begins", body = RebalanceAnswer), Refused, Ends)
+)]
 async fn rebalance(
     State(operations): State<Arc<Operations>>,
     body: Result<Bytes, BytesRejection>,
-) -> Result<(StatusCode, Json<Value>), ApiError> {
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Rebalance {
-        /// Of the connections, more than 0 and at most 1.
-        share: f64,
-        /// Connections closed a second.
-        per_second: f64,
-    }
-
+) -> Result<(StatusCode, Json<RebalanceAnswer>), ApiError> {
     let Rebalance { share, per_second } = parse(&body?, "not {share, per_second}")?;
     for (name, value, fits) in [
         ("share", share, share > 0.0 && share <= 1.0),
@@ -81,6 +107,6 @@ async fn rebalance(
         return Err(ApiError::DrainFinal(operations.lifecycle.phase().name()));
     }
     let count = operations.shedder.begin(share, per_second).ok_or(ApiError::RebalanceRunning)?;
-    let answer = json!({"closing": count, "seconds": count as f64 / per_second});
+    let answer = RebalanceAnswer { closing: count, seconds: count as f64 / per_second };
     Ok((StatusCode::ACCEPTED, Json(answer)))
 }

@@ -84,7 +84,7 @@ table! {
     EVENTS = Counter "roomcast_events_total" ["namespace", "result"]
         "Events received from clients: `ok`, or the error code they were refused with.";
     EMITS = Counter "roomcast_emits_total" ["source"]
-        "Emits: `client` for events that members relay, `api` for publishes over HTTP, `handler` for Rust handlers, `backplane` for those of other servers and emitters.";
+        "Emits: `client` for events that members relay, `api` for publishes over HTTP, `stream` for entries of the publish stream, `handler` for Rust handlers, `backplane` for those of other servers and emitters.";
     EMIT_DURATION = Histogram "roomcast_emit_duration_seconds" ["source"]
         "Time from the request for an emit until it is in the queue of each of its sockets on this pod.";
     PACKETS_DROPPED = Counter "roomcast_packets_dropped_total" ["reason"]
@@ -101,6 +101,16 @@ table! {
         "Messages between pods that were lost: `disconnected`, `publish queue full`, `publish failed`, `unencodable` on the way out, `lagged`, `receive queue full`, `undecodable` on the way in.";
     BACKPLANE_LATENCY = Histogram "roomcast_backplane_latency_seconds" []
         "Time from a publish on another pod of ours until it is in the queues of the sockets here, by the clocks of both machines.";
+    STREAM_ENTRIES = Counter "roomcast_stream_entries_total" ["result"]
+        "Entries of the publish stream that this pod ended with: `ok`, or the error code that made a dead letter of them; `trimmed` for those that were deleted before they were emitted.";
+    STREAM_RETRIES = Counter "roomcast_stream_retries_total" ["reason"]
+        "Entries of the publish stream that came to this pod again: `claimed` from another that did not end with them, `retried` after a failure of its own.";
+    STREAM_LAG = Gauge "roomcast_stream_lag" []
+        "Entries of the publish stream that no pod has read, the same on all pods.";
+    STREAM_PENDING = Gauge "roomcast_stream_pending" []
+        "Entries of the publish stream that pods have read and not ended with, the same on all pods.";
+    STREAM_DEAD_LETTERS = Gauge "roomcast_stream_dead_letters" []
+        "Entries in the stream of dead letters, the same on all pods.";
     API_REQUESTS = Counter "roomcast_api_requests_total" ["path", "result"]
         "Requests to the HTTP API: `ok`, or the error code of the answer.";
     HOOK_CALLS = Counter "roomcast_hook_calls_total" ["hook", "kind", "result"]

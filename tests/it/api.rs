@@ -2,7 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::support::{API_KEY, OPEN, Pod, get};
+use tokio_tungstenite::tungstenite::Message;
+
+use super::{
+    raw::Raw,
+    support::{API_KEY, OPEN, PATIENCE, Pod, get},
+};
 
 #[tokio::test]
 async fn an_emit_is_accepted_with_a_key_only() {
@@ -83,5 +88,130 @@ async fn probes_answer_and_every_metric_is_of_the_reference() {
     // The internal paths are not on the public listener.
     for path in ["livez", "readyz", "metrics", "api/v1/emit", ""] {
         assert_eq!(get(&format!("http://{}/{path}", pod.public)).await.0, 404, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn each_emit_of_a_batch_has_its_result() {
+    let pod = Pod::start(OPEN);
+    let batch = json!({"emits": [
+        {"event": "one"},
+        {"event": "two", "rom": []},
+        {"event": "three", "namespace": "/none"},
+        {"event": "four", "ack_timeout": "1s"},
+        7,
+        {"event": "five", "args": [1]},
+    ]});
+    let (status, answer) = pod.post("batch", None, batch.to_string()).await;
+    assert_eq!(status, 200, "{answer}");
+    let codes: Vec<_> = answer["results"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|result| {
+            let accepted = result["accepted"].as_bool().map(|_| "accepted");
+            accepted.or(result["error"]["code"].as_str()).unwrap()
+        })
+        .collect();
+    let (ok, wrong) = ("accepted", "invalid_request");
+    assert_eq!(codes, [ok, wrong, "unknown_namespace", wrong, wrong, ok]);
+    assert_eq!(pod.metric("roomcast_emits_total{source=\"api\"}").await, 2.0);
+
+    let many = json!({"emits": vec![json!({"event": "a"}); 1001]});
+    for (body, word) in [("{}", "emits"), (r#"{"emits":[]}"#, "1000"), (&many.to_string(), "1000")]
+    {
+        let (status, answer) = pod.post("batch", None, body.into()).await;
+        assert_eq!((status, &answer["error"]["code"]), (400, &json!("invalid_request")));
+        assert!(answer["error"]["message"].as_str().unwrap().contains(word), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_is_emitted_once() {
+    let pod = Pod::start(&format!("api.idempotency_ttl = \"2s\"\n{OPEN}"));
+    let emits = || pod.metric("roomcast_emits_total{source=\"api\"}");
+    let (body, other) = (json!({"event": "a"}).to_string(), json!({"event": "b"}).to_string());
+    let accepted = (200, json!({"accepted": true}));
+    for key in ["one", "one", "\"one\""] {
+        assert_eq!(pod.post("emit", Some(key), body.clone()).await, accepted);
+    }
+    assert_eq!(emits().await, 1.0);
+    assert_eq!(pod.post("emit", Some("two"), body.clone()).await, accepted);
+    assert_eq!(emits().await, 2.0);
+
+    let (status, answer) = pod.post("emit", Some("one"), other.clone()).await;
+    assert_eq!((status, &answer["error"]["code"]), (422, &json!("idempotency_key_reused")));
+    let long = "k".repeat(256);
+    for key in ["", &long, "\u{fc}"] {
+        let (status, answer) = pod.post("emit", Some(key), body.clone()).await;
+        assert_eq!((status, &answer["error"]["code"]), (400, &json!("invalid_request")), "{key}");
+    }
+    // What was not emitted can be sent again, with another body too.
+    let none = json!({"event": "a", "namespace": "/none"}).to_string();
+    assert_eq!(pod.post("emit", Some("three"), none).await.0, 404);
+    assert_eq!(pod.post("emit", Some("three"), body.clone()).await, accepted);
+
+    let batch = json!({"emits": [{"event": "a"}, {"event": ""}]}).to_string();
+    let first = pod.post("batch", Some("four"), batch.clone()).await;
+    assert_eq!(first, pod.post("batch", Some("four"), batch).await);
+    assert_eq!(pod.post("emit", Some("four"), body).await.0, 422);
+    assert_eq!(emits().await, 4.0);
+
+    let url = format!("http://{}/api/v1/emit", pod.internal);
+    let request = reqwest::Client::new().post(url).bearer_auth(API_KEY);
+    let answer = request.header("idempotency-key", "two").body(r#"{"event":"a"}"#).send().await;
+    assert_eq!(answer.unwrap().headers()["idempotent-replayed"], "true");
+
+    // Its time ends.
+    let begun = std::time::Instant::now();
+    while pod.post("emit", Some("one"), other.clone()).await.0 != 200 {
+        assert!(begun.elapsed() < PATIENCE);
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_key_is_taken_while_its_request_runs_and_its_client_may_go() {
+    let pod = Pod::start(OPEN);
+    // A client that is asked and never answers keeps the request for as long as it may.
+    let mut client = Raw::open(&pod).await;
+    client.send(Message::text("40")).await;
+    client.expect("40{").await;
+    let body = json!({"event": "a", "ack_timeout": "2s"}).to_string();
+    let first = pod.post("emit", Some("one"), body.clone());
+    // The caller hangs up.
+    let cut = tokio::time::timeout(std::time::Duration::from_millis(500), first).await;
+    assert!(cut.is_err());
+    let (status, answer) = pod.post("emit", Some("one"), body.clone()).await;
+    assert_eq!((status, &answer["error"]["code"]), (409, &json!("idempotency_key_in_use")));
+    let begun = std::time::Instant::now();
+    let answer = loop {
+        let (status, answer) = pod.post("emit", Some("one"), body.clone()).await;
+        if status == 200 {
+            break answer;
+        }
+        assert!(begun.elapsed() < PATIENCE);
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    };
+    assert_eq!((&answer["missing"], &answer["answers"]), (&json!(1), &json!([])));
+    assert_eq!(pod.metric("roomcast_emits_total{source=\"api\"}").await, 1.0);
+}
+
+#[tokio::test]
+async fn the_api_describes_itself() {
+    let pod = Pod::start(OPEN);
+    let url = format!("http://{}/api/v1/openapi.json", pod.internal);
+    assert_eq!(get(&url).await.0, 401);
+    let request = reqwest::Client::new().get(url).bearer_auth(API_KEY);
+    let document: Value = request.send().await.unwrap().json().await.unwrap();
+    assert_eq!(document["openapi"], "3.1.0");
+    assert_eq!(document["info"]["version"], env!("CARGO_PKG_VERSION"));
+    // Each path of the guide is in it.
+    let guide = include_str!("../../docs/api.md");
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for method in methods.as_object().unwrap().keys() {
+            let named = format!("`{} /api/v1{path}`", method.to_uppercase());
+            assert!(guide.contains(&named), "docs/api.md lacks {named}");
+        }
     }
 }

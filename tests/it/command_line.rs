@@ -138,6 +138,18 @@ async fn emit_publishes_through_a_running_pod() {
     );
     member.expect(r#"42["news",{"n":1},"plain text"]"#).await;
 
+    // With a key, it is emitted once.
+    for _ in 0..2 {
+        let url = url.clone();
+        let again = move || {
+            let key = ["--idempotency-key", "one"];
+            run(&[&["emit", "--url", &url, "--api-key", API_KEY, "again"][..], &key[..]].concat())
+        };
+        let output = tokio::task::spawn_blocking(again).await.unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+    }
+    assert_eq!(pod.metric("roomcast_emits_total{source=\"api\"}").await, 2.0);
+
     let refused = emit("some-other-key-of-an-api").await.unwrap();
     assert_eq!(refused.status.code(), Some(1));
     assert!(stderr(&refused).contains("unauthorized"), "{}", stderr(&refused));

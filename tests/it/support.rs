@@ -124,6 +124,17 @@ impl Pod {
         (response.status().as_u16(), response.json().await.unwrap())
     }
 
+    /// Posts to a path of the API, with an `Idempotency-Key` if there is one.
+    pub async fn post(&self, path: &str, key: Option<&str>, body: String) -> (u16, Value) {
+        let url = format!("http://{}/api/v1/{path}", self.internal);
+        let mut request = reqwest::Client::new().post(url).bearer_auth(API_KEY);
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key.as_bytes());
+        }
+        let response = request.body(body).send().await.unwrap();
+        (response.status().as_u16(), response.json().await.unwrap())
+    }
+
     /// The sum of the lines of `/metrics` that begin so.
     pub async fn metric(&self, prefix: &str) -> f64 {
         let (_, page) = get(&format!("http://{}/metrics", self.internal)).await;

@@ -105,10 +105,10 @@ export async function startPod(config = OPEN, { binary = "roomcast", args = [], 
       return child.exitCode;
     },
     /** Sends a request to the HTTP API: `path` is what follows `/api/v1/`. */
-    async api(method, path, body, key = API_KEY) {
+    async api(method, path, body, key = API_KEY, headers = {}) {
       const response = await fetch(`http://${internal}/api/v1/${path}`, {
         method,
-        headers: { authorization: `Bearer ${key}` },
+        headers: { authorization: `Bearer ${key}`, ...headers },
         body: body && JSON.stringify(body),
       });
       return { status: response.status, body: await response.json() };

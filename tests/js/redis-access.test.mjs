@@ -47,6 +47,11 @@ describe("Redis with TLS, client certificates and ACL", () => {
     const allow = (user, channels) =>
       redis.cli("acl", "setuser", user, "on", `>${PASSWORD}`, "~{roomcast}:*", ...channels, ...commands);
     allow("roomcast", channels);
+    // And what it needs more for the publish stream.
+    const keys = ["~roomcast:publish", "~roomcast:publish:dead"];
+    const streams = ["xgroup", "xreadgroup", "xack", "xdel", "xpending", "xclaim", "xadd", "xinfo", "xlen", "xtrim"];
+    allow("streaming", channels);
+    redis.cli("acl", "setuser", "streaming", ...keys, ...streams.map((command) => `+${command}`));
     allow("narrow", channels.filter((channel) => !channel.endsWith("second#*")));
     writeFileSync(file("password"), `${PASSWORD}\n`);
     writeFileSync(file("wrong"), "not the password\n");
@@ -99,6 +104,38 @@ key_file = "${file("pod.key")}"
       await until("a stopped pod leaves no connection", () => !left());
     });
   }
+
+  test("the publish stream, with an ACL of its own", async () => {
+    const cli = (...words) => redis.cli("-n", 2, ...words);
+    // One that a pod has left behind, to be claimed.
+    cli("xgroup", "create", "roomcast:publish", "roomcast", "0", "mkstream");
+    cli("xadd", "roomcast:publish", "*", "emit", `{"event":"news","args":[0]}`);
+    cli("xreadgroup", "group", "roomcast", "gone", "streams", "roomcast:publish", ">");
+    const stream = `\n[publish.stream]\nenabled = true\nclaim_after = "2s"\n`;
+    const pod = await startPod(`${settings("pubsub", { user: "streaming" })}${stream}`);
+    const clients = new Clients();
+    try {
+      await until("the pod is ready", () => ready(pod));
+      const socket = await clients.connect(io, pod.url, { transports: ["websocket"] });
+      const got = next(socket, "news");
+      const add = (...fields) => cli("xadd", "roomcast:publish", "*", ...fields);
+      add("other", "x");
+      add("emit", `{"event":"news","args":[1]}`);
+      assert.deepEqual(await got, [1]);
+      await until("the dead letter is counted", async () => (await pod.metric("roomcast_stream_dead_letters")) === 1);
+      const entries = () => pod.metric("roomcast_stream_entries_total", `result="ok"`);
+      await until("the one that was left is claimed", async () => (await entries()) === 2);
+      const forgotten = () => !cli("xinfo", "consumers", "roomcast:publish", "roomcast").includes("gone");
+      await until("who left it is forgotten", forgotten);
+      const denied = pod.logs.filter((line) => JSON.stringify(line).includes("NOPERM"));
+      assert.deepEqual(denied, []);
+    } finally {
+      clients.close();
+      assert.equal(await pod.stop(), 0);
+    }
+    assert.equal(cli("acl", "log"), "", "nothing was refused");
+    assert.equal(cli("xinfo", "consumers", "roomcast:publish", "roomcast"), "", "its consumer is gone");
+  });
 
   for (const [what, wrong] of [
     ["a wrong password", { password: "wrong" }],

@@ -25,7 +25,7 @@ use super::{
     Target,
     members::Members,
     namespaces::Namespaces,
-    redis::{Health, Link, PublishError, Redis, SetupError},
+    redis::{Health, Link, PublishError, Receipt, Redis, SetupError},
     wire::{
         Answer, Argument, Ask, Broadcast, Format, Message, Meta, Outgoing, RemoteSocket, Wire,
         WireError,
@@ -227,12 +227,27 @@ impl Cluster {
     /// Sends a message for someone who can be told whether it goes out: when Redis has confirmed it, or
     /// when it is kept until Redis is back.
     pub async fn tell(&self, namespace: &str, message: &Message) -> Result<(), ClusterError> {
+        match self.hand(namespace, message, true)? {
+            Some(receipt) => Ok(receipt.confirmed().await?),
+            None => Ok(()),
+        }
+    }
+
+    /// The beginning of it: the message is on its way. There is no receipt for one that is kept until Redis is
+    /// back, which it is only if it may be.
+    pub fn hand(
+        &self,
+        namespace: &str,
+        message: &Message,
+        may_keep: bool,
+    ) -> Result<Option<Receipt>, ClusterError> {
         let message = self.encode(namespace, message, None)?;
         let outbox = &self.redis.outbox;
-        if outbox.keeps() {
-            return Ok(outbox.offer(message)?);
+        if may_keep && outbox.keeps() {
+            outbox.offer(message)?;
+            return Ok(None);
         }
-        Ok(outbox.send_registered(message)?.confirmed().await?)
+        Ok(Some(outbox.send_registered(message)?))
     }
 
     /// Writes a message. A client may send what a browser can read and no other server: that is counted.

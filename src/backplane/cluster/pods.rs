@@ -16,7 +16,7 @@ use crate::backplane::redis::Redis;
 const MISSED: u32 = 5;
 
 /// What a pod says of itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct PodRecord {
     /// Its id, new with each start.
     pub id: String,

@@ -16,7 +16,7 @@ use tokio::{sync::Notify, time::timeout};
 use crate::backplane::wire::Answer;
 
 /// How many servers were asked, this pod among them, and how many of them did not answer in time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Pods {
     /// Servers that were asked.
     pub asked: usize,

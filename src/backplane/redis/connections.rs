@@ -1,7 +1,11 @@
 //! The connections to Redis: one for each concern, so that none waits for another. Publishing may be
 //! slow, subscribing must never be, and commands ask for answers.
 
-use std::{fs, sync::Arc, time::Duration};
+use std::{
+    fs,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use fred::{
     clients::Client,
@@ -28,6 +32,8 @@ use crate::config::{self, BackplaneTls};
 /// overwrites what is not read in time, and only logs that. So it is drained at once by `inbox`, which
 /// counts what it missed.
 const UNREAD_MESSAGES: usize = 8192;
+/// The same for the connections that get none but their own.
+const MESSAGES: usize = 64;
 /// Milliseconds between two attempts to connect: first, and at most.
 const RECONNECT_DELAY: (u32, u32) = (50, 1000);
 
@@ -47,6 +53,9 @@ pub struct Connections {
     pub publish: Client,
     pub subscribe: Client,
     pub commands: Client,
+    /// Waits for entries of the publish stream; there is none unless the stream is on.
+    stream: OnceLock<Client>,
+    config: Config,
     /// Whether Redis is a cluster.
     pub clustered: bool,
 }
@@ -55,45 +64,28 @@ impl Connections {
     /// Clients with these settings, not connected yet.
     pub fn new(settings: &config::Backplane) -> Result<Self, SetupError> {
         let config = redis_config(settings)?;
-        let clustered = config.server.is_clustered();
-        let client = |messages: usize| {
-            Builder::from_config(config.clone())
-                .with_performance_config(|performance| {
-                    performance.default_command_timeout = settings.timeout;
-                    performance.broadcast_channel_capacity = messages;
-                })
-                .with_connection_config(|connection| {
-                    connection.connection_timeout = settings.timeout;
-                    connection.internal_command_timeout = settings.timeout;
-                    connection.reconnect_on_auth_error = true;
-                    // A command that runs out of attempts while it is redirected ends the client.
-                    connection.max_command_attempts = connection.max_redirections + 2;
-                    connection.tcp = TcpConfig { nodelay: Some(true), ..TcpConfig::default() };
-                    connection.unresponsive = UnresponsiveConfig {
-                        max_timeout: Some(settings.timeout),
-                        interval: settings.heartbeat,
-                    };
-                })
-                .set_policy(ReconnectPolicy::new_exponential(
-                    0,
-                    RECONNECT_DELAY.0,
-                    RECONNECT_DELAY.1,
-                    2,
-                ))
-                .build()
-                .map_err(SetupError::Url)
-        };
         Ok(Self {
-            publish: client(64)?,
-            subscribe: client(UNREAD_MESSAGES)?,
-            commands: client(64)?,
-            clustered,
+            publish: client(&config, settings, MESSAGES)?,
+            subscribe: client(&config, settings, UNREAD_MESSAGES)?,
+            commands: client(&config, settings, MESSAGES)?,
+            stream: OnceLock::new(),
+            clustered: config.server.is_clustered(),
+            config,
         })
     }
 
+    /// The connection that waits for entries of a stream. It must be asked for before all connect.
+    pub fn stream(&self, settings: &config::Backplane) -> Result<Client, SetupError> {
+        let made = client(&self.config, settings, MESSAGES)?;
+        Ok(self.stream.get_or_init(|| made).clone())
+    }
+
     /// All of them, with the names that `CLIENT LIST` shows.
-    pub fn all(&self) -> [(&'static str, &Client); 3] {
+    pub fn all(&self) -> impl Iterator<Item = (&'static str, &Client)> {
+        let stream = self.stream.get().map(|stream| ("stream", stream));
         [("publish", &self.publish), ("subscribe", &self.subscribe), ("commands", &self.commands)]
+            .into_iter()
+            .chain(stream)
     }
 
     /// Connects, and stays so, for as long as the tasks live.
@@ -139,6 +131,34 @@ impl Connections {
             let _ = timeout(patience, client.quit()).await;
         }
     }
+}
+
+/// A client that is not connected yet. It holds so many messages that are not read.
+fn client(
+    config: &Config,
+    settings: &config::Backplane,
+    messages: usize,
+) -> Result<Client, SetupError> {
+    Builder::from_config(config.clone())
+        .with_performance_config(|performance| {
+            performance.default_command_timeout = settings.timeout;
+            performance.broadcast_channel_capacity = messages;
+        })
+        .with_connection_config(|connection| {
+            connection.connection_timeout = settings.timeout;
+            connection.internal_command_timeout = settings.timeout;
+            connection.reconnect_on_auth_error = true;
+            // A command that runs out of attempts while it is redirected ends the client.
+            connection.max_command_attempts = connection.max_redirections + 2;
+            connection.tcp = TcpConfig { nodelay: Some(true), ..TcpConfig::default() };
+            connection.unresponsive = UnresponsiveConfig {
+                max_timeout: Some(settings.timeout),
+                interval: settings.heartbeat,
+            };
+        })
+        .set_policy(ReconnectPolicy::new_exponential(0, RECONNECT_DELAY.0, RECONNECT_DELAY.1, 2))
+        .build()
+        .map_err(SetupError::Url)
 }
 
 /// Connects a client, and starts it again when its task has ended. Gap: fred ends it for good after some

@@ -3,7 +3,9 @@
 mod connections;
 mod health;
 mod inbox;
+mod notes;
 mod outbox;
+mod publish_stream;
 mod queue;
 mod subscriptions;
 
@@ -29,10 +31,13 @@ use crate::config;
 
 use connections::Connections;
 pub use connections::SetupError;
+pub use fred::error::Error as RedisError;
 pub use health::{Health, Link};
 pub use inbox::Arrival;
 use inbox::Verdict;
-pub use outbox::{Outbox, PublishError};
+pub use notes::Notes;
+pub use outbox::{Outbox, PublishError, Receipt};
+pub use publish_stream::{Entry, PublishStream};
 use subscriptions::Subscriptions;
 pub use subscriptions::{Changes, Subscribed, Wishes};
 
@@ -71,6 +76,32 @@ impl Redis {
     /// The connection for commands.
     pub fn commands(&self) -> &Client {
         &self.connections.commands
+    }
+
+    /// The publish stream, with a connection of its own. It must be asked for before the start.
+    pub fn stream(
+        &self,
+        pod: &str,
+        settings: &config::PublishStream,
+    ) -> Result<PublishStream, SetupError> {
+        let reading = self.connections.stream(&self.settings)?;
+        Ok(PublishStream::new(
+            reading,
+            self.connections.commands.clone(),
+            self.health.clone(),
+            pod,
+            &self.settings,
+            settings,
+        ))
+    }
+
+    /// What pods note for each other.
+    pub fn notes(&self) -> Notes {
+        Notes::new(
+            self.connections.commands.clone(),
+            self.health.clone(),
+            &self.settings.key_prefix,
+        )
     }
 
     /// Whether Redis is a cluster.
@@ -277,7 +308,8 @@ async fn note_errors(concern: &'static str, client: Client, health: Arc<Health>)
         match errors.recv().await {
             Ok((error, _)) => {
                 tracing::debug!(%error, concern, "Redis connection");
-                if concern != "commands" {
+                // Emits go over the other two.
+                if !matches!(concern, "commands" | "stream") {
                     health.away(&format!("the connection to {concern} is lost: {error}"));
                 }
             }

@@ -84,7 +84,7 @@ pub enum Answer {
 }
 
 /// A socket of some server of the cluster.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RemoteSocket {
     /// Its id: of 20 characters on Node, of 16 here.
     pub id: String,

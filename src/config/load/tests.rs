@@ -110,3 +110,16 @@ fn what_is_weak_is_warned_of_and_works() {
     assert!(!format!("{warnings:?}").contains("pw"), "{warnings:?}");
     assert!(Config::defaults().warnings().is_empty());
 }
+
+#[test]
+fn the_publish_stream_says_what_it_needs() {
+    let stream = "[publish.stream]\nenabled = true\ngroup = \"\"\nbatch = 0\nclaim_after = \"1s\"\n\
+                  max_deliveries = 0\ndead_letter_max_len = 0";
+    let found = problems(stream);
+    for key in ["enabled", "group", "batch", "claim_after", "max_deliveries", "dead_letter_max_len"]
+    {
+        let key = format!("publish.stream.{key} = ");
+        assert!(found.iter().any(|problem| problem.starts_with(&key)), "{key} {found:?}");
+    }
+    assert!(load(".toml", &stream.replace("enabled = true", "enabled = false"), &[]).is_ok());
+}

@@ -1,0 +1,277 @@
+//! The durable way to publish: entries of a stream in Redis, each emitted by one of the pods.
+//!
+//! An entry is acknowledged once Redis has confirmed its message for the other pods. Until then it is tried again,
+//! by this pod or by another that claims it: nothing is lost with a pod, and what it emitted without
+//! acknowledging it is emitted twice. An entry that can never be emitted becomes a dead letter.
+
+use std::{collections::VecDeque, time::Duration};
+
+use metrics::{counter, gauge};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
+
+use super::{ApiError, body::parse, request::EmitRequest};
+use crate::{
+    backplane::{Backplane, Entry, PublishStream, Publishing, RedisError, SetupError, Source},
+    config::{Config, Limits},
+    drain::{Lifecycle, Phase},
+    telemetry::metrics::{
+        STREAM_DEAD_LETTERS, STREAM_ENTRIES, STREAM_LAG, STREAM_PENDING, STREAM_RETRIES,
+    },
+};
+
+/// Pauses after failures: the first, and the longest.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// How often the backlog is measured.
+const MEASURED: Duration = Duration::from_secs(2);
+/// The field that holds the emit.
+const FIELD: &[u8] = b"emit";
+
+/// What reads the stream on this pod.
+pub struct Consumer {
+    stream: PublishStream,
+    backplane: Backplane,
+    limits: Limits,
+    max_deliveries: u64,
+    claim_after: Duration,
+    lifecycle: Lifecycle,
+    /// It has stopped reading, and holds nothing.
+    ended: watch::Sender<bool>,
+}
+
+/// Entries wait for better times.
+#[derive(Debug, thiserror::Error)]
+enum Trouble {
+    #[error("Redis: {0}")]
+    Redis(#[from] RedisError),
+    #[error(transparent)]
+    Emit(#[from] ApiError),
+}
+
+/// Where a pod is with the stream.
+struct Progress {
+    /// The group is there.
+    grouped: bool,
+    /// Entries may be pending for this pod that it does not hold.
+    behind: bool,
+    /// When to look for entries of pods that are gone.
+    claim: Instant,
+}
+
+impl Consumer {
+    /// A consumer, if the stream is on. It must be made before the backplane starts.
+    pub fn new(
+        config: &Config,
+        backplane: &Backplane,
+        lifecycle: &Lifecycle,
+    ) -> Result<Option<Self>, SetupError> {
+        let settings = &config.publish.stream;
+        let stream = if settings.enabled { backplane.stream(settings)? } else { None };
+        Ok(stream.map(|stream| Self {
+            stream,
+            backplane: backplane.clone(),
+            limits: config.limits.clone(),
+            max_deliveries: settings.max_deliveries,
+            claim_after: settings.claim_after,
+            lifecycle: lifecycle.clone(),
+            ended: watch::Sender::new(false),
+        }))
+    }
+
+    /// Reads the stream until the pod closes its connections, then leaves the group.
+    pub async fn run(&self) {
+        let mut progress = Progress { grouped: false, behind: true, claim: Instant::now() };
+        let mut pause = PAUSE.0;
+        let closing = self.lifecycle.reached(Phase::Closing);
+        tokio::pin!(closing);
+        while self.lifecycle.phase() < Phase::Closing {
+            if !self.stream.is_up() {
+                progress.behind = true;
+                tokio::select! {
+                    () = self.stream.up() => {}
+                    () = &mut closing => {}
+                }
+                continue;
+            }
+            // It is not interrupted: what Redis has given is handled.
+            let Err(trouble) = self.turn(&mut progress).await else {
+                pause = PAUSE.0;
+                continue;
+            };
+            if pause == PAUSE.0 {
+                tracing::warn!(error = %trouble, "the publish stream waits: its entries are tried again");
+            } else {
+                tracing::debug!(error = %trouble, "the publish stream waits");
+            }
+            // Redis may have come back empty.
+            progress.grouped = false;
+            progress.behind = true;
+            tokio::select! {
+                () = sleep(pause) => {}
+                () = &mut closing => {}
+            }
+            pause = (pause * 2).min(PAUSE.1);
+        }
+        if let Err(error) = self.stream.leave().await {
+            tracing::debug!(%error, "the consumer of this pod is left to the others");
+        }
+        self.ended.send_replace(true);
+    }
+
+    /// Waits until this pod reads no longer and what it had in hand is emitted.
+    pub async fn ended(&self) {
+        // The sender lives in `self`.
+        let _ = self.ended.subscribe().wait_for(|ended| *ended).await;
+    }
+
+    /// One look at the stream: what is left from before, what others have left, else what is new.
+    async fn turn(&self, progress: &mut Progress) -> Result<(), Trouble> {
+        if !progress.grouped {
+            self.stream.create_group().await?;
+            progress.grouped = true;
+        }
+        if progress.behind {
+            let entries = self.stream.own_entries().await?;
+            progress.behind = !entries.is_empty();
+            counter!(STREAM_RETRIES.name, "reason" => "retried").increment(entries.len() as u64);
+            return self.handle(entries).await;
+        }
+        if progress.claim <= Instant::now() {
+            let entries = self.stream.claim().await?;
+            if entries.is_empty() {
+                progress.claim = Instant::now() + self.claim_after / 4;
+            } else {
+                let count = entries.len();
+                tracing::info!(count, "entries of the publish stream are taken over");
+                counter!(STREAM_RETRIES.name, "reason" => "claimed").increment(count as u64);
+            }
+            return self.handle(entries).await;
+        }
+        self.handle(self.stream.new_entries().await?).await
+    }
+
+    /// Emits entries in their order. As many are on their way at once as the backplane takes.
+    async fn handle(&self, entries: Vec<Entry>) -> Result<(), Trouble> {
+        let mut waiting = VecDeque::from(entries);
+        while !waiting.is_empty() {
+            let mut begun = Vec::with_capacity(waiting.len());
+            let mut full = None;
+            while let Some(entry) = waiting.pop_front() {
+                match self.begin(&entry) {
+                    Err(error) if may_pass(&error) => {
+                        full = Some(error);
+                        waiting.push_front(entry);
+                        break;
+                    }
+                    result => begun.push((entry, result)),
+                }
+            }
+            match full {
+                // Not even one goes.
+                Some(error) if begun.is_empty() => return Err(error.into()),
+                _ => self.settle(begun).await?,
+            }
+        }
+        Ok(())
+    }
+
+    fn begin(&self, entry: &Entry) -> Result<Publishing, ApiError> {
+        if entry.deliveries > self.max_deliveries {
+            return Err(ApiError::TooManyDeliveries(entry.deliveries));
+        }
+        let size: usize = entry.fields.iter().map(|(name, value)| name.len() + value.len()).sum();
+        if size > self.limits.max_payload {
+            return Err(ApiError::PayloadTooLarge);
+        }
+        let emit = entry.fields.iter().find(|(name, _)| name == FIELD).ok_or_else(|| {
+            ApiError::InvalidRequest("expected a field `emit` with the JSON of an emit".into())
+        })?;
+        let request: EmitRequest = parse(&emit.1, "no emit")?;
+        request.prepare(&self.backplane, &self.limits, Source::Stream, None)?.begin(&self.backplane)
+    }
+
+    /// Waits for entries that are on their way, and acknowledges those that arrived.
+    async fn settle(
+        &self,
+        begun: Vec<(Entry, Result<Publishing, ApiError>)>,
+    ) -> Result<(), Trouble> {
+        let (mut done, mut lost, mut trouble) = (Vec::with_capacity(begun.len()), Vec::new(), None);
+        for (entry, publishing) in begun {
+            let result = match publishing {
+                Ok(publishing) => publishing.done().await.map_err(ApiError::from),
+                Err(error) => Err(error),
+            };
+            match result {
+                Ok(()) => done.push(entry.id),
+                Err(error) if may_pass(&error) => trouble = Some(error),
+                Err(error) => lost.push((entry, error)),
+            }
+        }
+        let count = done.len() as u64;
+        self.stream.done(done).await?;
+        counter!(STREAM_ENTRIES.name, "result" => "ok").increment(count);
+        for (entry, error) in lost {
+            self.give_up(entry, &error).await?;
+        }
+        trouble.map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    /// Makes a dead letter of an entry that cannot be emitted.
+    async fn give_up(&self, mut entry: Entry, error: &ApiError) -> Result<(), Trouble> {
+        let id = entry.id.clone();
+        if entry.fields.is_empty() {
+            tracing::warn!(id, "an entry of the publish stream was deleted before it was emitted");
+            self.stream.done(vec![id]).await?;
+            counter!(STREAM_ENTRIES.name, "result" => "trimmed").increment(1);
+            return Ok(());
+        }
+        if matches!(error, ApiError::PayloadTooLarge) {
+            entry.fields.clear();
+        }
+        let reason = error.to_string();
+        self.stream.bury(entry, error.code(), &reason).await?;
+        tracing::warn!(id, code = error.code(), reason, "an entry of the publish stream is dead");
+        counter!(STREAM_ENTRIES.name, "result" => error.code()).increment(1);
+        Ok(())
+    }
+
+    /// Keeps the metrics of the stream, and forgets consumers of pods that are gone.
+    pub async fn watch(&self) {
+        loop {
+            sleep(MEASURED).await;
+            if self.stream.is_up()
+                && let Err(error) = self.measure().await
+            {
+                tracing::debug!(%error, "the publish stream cannot be measured");
+            }
+        }
+    }
+
+    async fn measure(&self) -> Result<(), RedisError> {
+        let Some(backlog) = self.stream.backlog().await? else {
+            return Ok(());
+        };
+        gauge!(STREAM_LAG.name).set(backlog.lag as f64);
+        gauge!(STREAM_PENDING.name).set(backlog.pending as f64);
+        gauge!(STREAM_DEAD_LETTERS.name).set(backlog.dead as f64);
+        for consumer in self.stream.idle_consumers().await? {
+            // A pod that has only been cut off is asked for by its record, and makes its consumer anew.
+            if self.backplane.pod(&consumer).await.is_none() {
+                self.stream.forget(&consumer).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether the same emit may succeed later.
+fn may_pass(error: &ApiError) -> bool {
+    matches!(
+        error,
+        ApiError::BackplaneUnavailable(_)
+            | ApiError::BackplaneUnconfirmed(_)
+            | ApiError::PublishQueueFull(_)
+    )
+}

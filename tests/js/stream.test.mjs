@@ -1,0 +1,286 @@
+// The publish stream: entries that backends add to Redis reach stock clients, whatever becomes of the pods.
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { afterEach, beforeEach, test } from "node:test";
+
+import { io } from "socket.io-client";
+
+import { Clients, ask, collect } from "./clients.mjs";
+import { OPEN, next, startPod, until } from "./pod.mjs";
+import { startRedis } from "./redis.mjs";
+
+const STREAM = "roomcast:publish";
+const DEAD = `${STREAM}:dead`;
+const WEBSOCKET = { transports: ["websocket"] };
+
+let redis, pods, clients;
+beforeEach(async () => {
+  [redis, pods, clients] = [await startRedis(), [], new Clients()];
+});
+afterEach(async () => {
+  clients.close();
+  await Promise.all(pods.map((pod) => pod.stop("SIGKILL")));
+  await redis.stop();
+});
+
+const settings = (more = "", backplane = "") => `${OPEN}
+[backplane]
+kind = "pubsub"
+url = "${redis.url}"
+timeout = "1s"
+heartbeat = "200ms"
+${backplane}
+[publish.stream]
+enabled = true
+claim_after = "2s"
+${more}
+`;
+const ready = async (pod) => (await fetch(`${pod.internal}/readyz`)).ok;
+
+async function startPods(count, ...more) {
+  const started = await Promise.all(Array.from({ length: count }, () => startPod(settings(...more))));
+  pods.push(...started);
+  for (const pod of started) await until("the pod is ready", () => ready(pod));
+  return started;
+}
+
+const add = (emit) => redis.cli("xadd", STREAM, "*", "emit", typeof emit === "string" ? emit : JSON.stringify(emit));
+
+/** Adds one entry after the other over one connection, as fast as Redis takes them. */
+async function addMany(emits) {
+  const child = spawn("redis-cli", ["-p", String(redis.port), "--pipe"], { stdio: ["pipe", "ignore", "inherit"] });
+  const exit = once(child, "exit");
+  for (const emit of emits) {
+    const words = ["XADD", STREAM, "*", "emit", JSON.stringify(emit)];
+    child.stdin.write(`*${words.length}\r\n${words.map((word) => `$${Buffer.byteLength(word)}\r\n${word}\r\n`).join("")}`);
+  }
+  child.stdin.end();
+  assert.equal((await exit)[0], 0);
+}
+
+const metric = async (name, labels) => {
+  const values = await Promise.all(pods.filter((pod) => pod.isAlive()).map((pod) => pod.metric(name, labels)));
+  return values.reduce((sum, value) => sum + value, 0);
+};
+/** The lines that `redis-cli` prints for a group. */
+const group = () => redis.cli("xinfo", "groups", STREAM).split("\n");
+const ofGroup = (key) => Number(group()[group().indexOf(key) + 1]);
+const settled = () =>
+  until("nothing waits in the stream", () => redis.cli("xlen", STREAM) === "0" && ofGroup("pending") === 0);
+
+for (const kind of ["pubsub", "sharded"]) {
+  test(`an entry reaches a stock client, ${kind}`, async () => {
+    pods.push(await startPod(settings().replace(`"pubsub"`, `"${kind}"`)));
+    const [pod] = pods;
+    await until("the pod is ready", () => ready(pod));
+    const socket = await clients.connect(io, pod.url, WEBSOCKET);
+    await ask(socket, "join", { rooms: ["public-a"] });
+    const got = next(socket, "news");
+    add({ rooms: ["public-a"], event: "news", args: [1, { a: "ü" }] });
+    assert.deepEqual(await got, [1, { a: "ü" }]);
+    await settled();
+    assert.equal(await metric("roomcast_stream_entries_total", `result="ok"`), 1);
+    assert.equal(await metric("roomcast_emits_total", `source="stream"`), 1);
+    const names = redis.cli("client", "list").match(/name=roomcast-\S+-stream/g);
+    assert.equal(names?.length, 1, "it has a connection of its own");
+  });
+}
+
+test("three pods emit each entry once, and what came before them too", async () => {
+  const count = 600;
+  await addMany(Array.from({ length: count / 2 }, (_, n) => ({ event: "news", args: [n] })));
+  const waiting = settings(`batch = 8`);
+  // The entries that are there are for whoever is connected when they are emitted: so a pod without the stream first.
+  const listening = await startPod(waiting.replace("enabled = true", "enabled = false"));
+  pods.push(listening);
+  await until("the pod is ready", () => ready(listening));
+  const received = collect(await clients.connect(io, listening.url, WEBSOCKET), "news");
+  await startPods(3, "batch = 8");
+  await addMany(Array.from({ length: count / 2 }, (_, n) => ({ event: "news", args: [count / 2 + n] })));
+  await until("all arrive", () => received.length >= count);
+  await settled();
+  assert.deepEqual(received.map(([n]) => n).sort((a, b) => a - b), Array.from({ length: count }, (_, n) => n));
+  assert.equal(await metric("roomcast_stream_entries_total"), count);
+  const shares = await Promise.all(pods.slice(1).map((pod) => pod.metric("roomcast_stream_entries_total")));
+  console.log(`entries of each pod: ${shares.join(", ")}`);
+});
+
+test("one pod emits in the order of the stream, for its own clients and for others", async () => {
+  const [pod] = await startPods(1);
+  const other = await startPod(settings().replace("enabled = true", "enabled = false"));
+  pods.push(other);
+  await until("the pod is ready", () => ready(other));
+  const here = collect(await clients.connect(io, pod.url, WEBSOCKET), "news");
+  const there = collect(await clients.connect(io, other.url, WEBSOCKET), "news");
+  const all = Array.from({ length: 2000 }, (_, n) => n);
+  await addMany(all.map((n) => ({ event: "news", args: [n] })));
+  await until("all arrive", () => here.length >= all.length && there.length >= all.length);
+  assert.deepEqual(here.flat(), all);
+  assert.deepEqual(there.flat(), all);
+});
+
+test("what can never be emitted becomes a dead letter with the reason, and holds up nothing", async () => {
+  const [pod] = await startPods(1, "dead_letter_max_len = 5");
+  const received = collect(await clients.connect(io, pod.url, WEBSOCKET), "news");
+  const poison = [
+    [["emit", "{"], "invalid_request", "EOF"],
+    [["emit", `{"event":"news","rom":[]}`], "invalid_request", "rom"],
+    [["emit", `{"event":"connect"}`], "invalid_request", "reserved"],
+    [["emit", `{"event":"news","namespace":"/none"}`], "unknown_namespace", "/none"],
+    [["emit", `{"event":"news","ack_timeout":"1s"}`], "invalid_request", "ack_timeout"],
+    [["other", "x"], "invalid_request", "emit"],
+  ];
+  const ids = poison.map(([fields]) => redis.cli("xadd", STREAM, "*", ...fields));
+  add({ event: "news", args: ["after"] });
+  await until("the entry behind them arrives", () => received.length > 0);
+  await settled();
+  assert.equal(redis.cli("xlen", DEAD), "5", "the oldest has made room");
+  poison.slice(1).forEach(([fields, code, word], index) => {
+    const lines = redis.cli("xrange", DEAD, "-", "+").split("\n");
+    const letter = lines.slice(index * 13 + 1, index * 13 + 13);
+    const value = (name) => letter[letter.indexOf(name) + 1];
+    assert.deepEqual([value("id"), value("code"), value("deliveries")], [ids[index + 1], code, "1"]);
+    assert.ok(value("reason").includes(word), value("reason"));
+    assert.equal(value(fields[0]), fields[1], "its fields are kept");
+  });
+  assert.equal(await metric("roomcast_stream_entries_total", "unknown_namespace"), 1);
+  await until("the metric has them", async () => (await metric("roomcast_stream_dead_letters")) === 5);
+
+  // One that is larger than a publish may be is not kept.
+  redis.cli("config", "set", "proto-max-bulk-len", "64mb");
+  await addMany([{ event: "news", args: ["x".repeat(1_100_000)] }]);
+  await until("it is dead", async () => (await metric("roomcast_stream_entries_total", "payload_too_large")) === 1);
+  assert.ok(!redis.cli("xrevrange", DEAD, "+", "-", "COUNT", "1").includes("xxx"));
+});
+
+test("an entry that no pod ends with is given up", async () => {
+  // A consumer that has died with the entry again and again.
+  redis.cli("xgroup", "create", STREAM, "roomcast", "0", "MKSTREAM");
+  const id = add({ event: "news" });
+  redis.cli("xreadgroup", "GROUP", "roomcast", "gone", "COUNT", "1", "STREAMS", STREAM, ">");
+  redis.cli("xclaim", STREAM, "roomcast", "gone", 0, id, "RETRYCOUNT", 16);
+  await startPods(1);
+  await until("it is dead", () => redis.cli("xlen", DEAD) === "1");
+  const letter = redis.cli("xrange", DEAD, "-", "+").split("\n");
+  assert.equal(letter[letter.indexOf("code") + 1], "too_many_deliveries");
+  assert.equal(letter[letter.indexOf("deliveries") + 1], "17");
+  await until("its consumer is forgotten", () => !redis.cli("xinfo", "consumers", STREAM, "roomcast").includes("gone"));
+});
+
+test("pods are killed while 10 000 entries are consumed: every entry is emitted", async () => {
+  const [count, batch] = [10_000, 64];
+  const listening = await startPod(settings().replace("enabled = true", "enabled = false"));
+  pods.push(listening);
+  await until("the pod is ready", () => ready(listening));
+  const received = collect(await clients.connect(io, listening.url, WEBSOCKET), "news");
+  await startPods(4, `batch = ${batch}`);
+  const begun = Date.now();
+  const adding = addMany(Array.from({ length: count }, (_, n) => ({ event: "news", args: [n] })));
+  let held = 0;
+  for (const [index, at] of [count * 0.1, count * 0.3].entries()) {
+    await until("some have arrived", () => received.length >= at);
+    await pods[1 + index].stop("SIGKILL");
+    held += ofGroup("pending");
+  }
+  await adding;
+  const seen = () => new Set(received.map(([n]) => n));
+  await until("every entry has been received", () => seen().size === count, 60_000);
+  await settled();
+  const took = Date.now() - begun;
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  const doubles = received.length - count;
+  const claimed = await metric("roomcast_stream_retries_total", "claimed");
+  console.log(
+    `10 000 entries, 2 of 4 pods killed: ${seen().size} received in ${took} ms, ${doubles} doubled, ` +
+      `${claimed} claimed from the dead, ${received.length - seen().size} of them emitted by the dead already`,
+  );
+  assert.equal(seen().size, count);
+  // A double is an entry that a dead pod had emitted and not acknowledged: at most a batch for each.
+  assert.ok(doubles <= claimed, `${doubles} doubles, ${claimed} claimed`);
+  assert.ok(claimed <= 2 * batch, `${claimed} claimed`);
+  assert.ok(claimed > 0 && held > 0, "the pods were killed with entries in hand");
+  assert.equal(redis.cli("xlen", DEAD), "0");
+  await until("the consumers of the dead are forgotten", () => ofGroup("consumers") === 2, 40_000);
+});
+
+test("a Redis that restarts, empty, is used again", async () => {
+  const [pod] = await startPods(1);
+  const received = collect(await clients.connect(io, pod.url, WEBSOCKET), "news");
+  add({ event: "news", args: [1] });
+  await until("the first arrives", () => received.length === 1);
+  await redis.kill();
+  await until("the pod is cut off", async () => (await pod.metric("roomcast_backplane_connected")) === 0);
+  await redis.restart();
+  add({ event: "news", args: [2] });
+  await until("the second arrives", () => received.length >= 2);
+  await settled();
+  assert.deepEqual(received, [[1], [2]]);
+});
+
+test("a frozen Redis: what is in hand is tried again", async () => {
+  const [pod] = await startPods(1);
+  const received = collect(await clients.connect(io, pod.url, WEBSOCKET), "news");
+  const all = Array.from({ length: 5000 }, (_, n) => n);
+  const adding = addMany(all.map((n) => ({ event: "news", args: [n] })));
+  await until("some have arrived", () => received.length > 300);
+  redis.signal("SIGSTOP");
+  await until("the pod is cut off", async () => (await pod.metric("roomcast_backplane_connected")) === 0);
+  redis.signal("SIGCONT");
+  await adding;
+  await until("all arrive", () => new Set(received.map(([n]) => n)).size === all.length);
+  await settled();
+  const retried = await metric("roomcast_stream_retries_total");
+  console.log(`5 000 entries over a freeze: ${received.length - all.length} doubled, ${retried} tried again`);
+  assert.ok(received.length - all.length <= retried);
+});
+
+test("a drain leaves nothing pending and no consumer", async () => {
+  const [leaving, staying] = await startPods(2);
+  const received = collect(await clients.connect(io, staying.url, WEBSOCKET), "news");
+  const all = Array.from({ length: 4000 }, (_, n) => n);
+  const adding = addMany(all.map((n) => ({ event: "news", args: [n] })));
+  await until("some have arrived", () => received.length > 200);
+  assert.equal(await leaving.stop("SIGTERM"), 0);
+  await adding;
+  await until("all arrive", () => received.length >= all.length);
+  await settled();
+  assert.deepEqual(received.flat().sort((a, b) => a - b), all, "each once");
+  assert.equal(await staying.metric("roomcast_stream_retries_total"), 0);
+  assert.equal(ofGroup("consumers"), 1);
+  assert.equal(await staying.stop("SIGTERM"), 0);
+  assert.equal(ofGroup("consumers"), 0);
+});
+
+test("entries that cannot be read lag, and are emitted when they can", async () => {
+  const [pod] = await startPods(1, "trim = false");
+  const received = collect(await clients.connect(io, pod.url, WEBSOCKET), "news");
+  await until("the group is there", () => group().includes("roomcast"));
+  redis.cli("acl", "setuser", "default", "-xreadgroup");
+  const waits = (line) => line.level === "WARN" && line.message.includes("the publish stream waits");
+  await until("the log says so", () => pod.logs.some(waits));
+  await addMany(Array.from({ length: 100 }, (_, n) => ({ event: "news", args: [n] })));
+  await until("the lag is measured", async () => (await pod.metric("roomcast_stream_lag")) === 100);
+  redis.cli("acl", "setuser", "default", "+xreadgroup");
+  await until("all arrive", () => received.length === 100);
+  await until("nothing lags", async () => (await pod.metric("roomcast_stream_lag")) === 0);
+  await until("nothing is pending", () => ofGroup("pending") === 0);
+  assert.equal(redis.cli("xlen", STREAM), "100", "they are kept, as they are not to be trimmed");
+});
+
+test("an entry that was emitted and is not acknowledged is emitted again; one that is deleted then is counted", async () => {
+  const [pod] = await startPods(1);
+  const received = collect(await clients.connect(io, pod.url, WEBSOCKET), "news");
+  await until("the group is there", () => group().includes("roomcast"));
+  redis.cli("acl", "setuser", "default", "-xack");
+  const id = add({ event: "news", args: [1] });
+  await until("it arrives, and again", () => received.length >= 2);
+  redis.cli("xdel", STREAM, id);
+  redis.cli("acl", "setuser", "default", "+xack");
+  await until("it is counted", async () => (await metric("roomcast_stream_entries_total", "trimmed")) === 1);
+  await settled();
+  assert.deepEqual(new Set(received.flat()), new Set([1]));
+  assert.equal(redis.cli("xlen", DEAD), "0");
+  assert.ok((await metric("roomcast_stream_retries_total", "retried")) >= received.length - 1);
+});
