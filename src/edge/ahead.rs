@@ -24,14 +24,16 @@ thread_local! {
     static LARGE: RefCell<Vec<u8>> = RefCell::new(vec![0; AT_ONCE]);
 }
 
-/// What has been read of a stream, and not been asked for yet.
+/// What has been read of a stream, and not been asked for yet: nothing, most of the time and of most streams.
 #[derive(Debug)]
-pub(super) struct Ahead(Bytes);
+pub(super) struct Ahead(Option<Box<Bytes>>);
 
 impl Ahead {
     /// These bytes come first. They are copied: a slice of hyper's buffer would keep all of that.
     pub fn new(early: &[u8]) -> Self {
-        Self(Bytes::copy_from_slice(early))
+        let mut ahead = Self(None);
+        ahead.keep(early);
+        ahead
     }
 
     /// Reads what is there, as much as the reader has room for.
@@ -41,9 +43,12 @@ impl Ahead {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.0.has_remaining() {
-            let length = self.0.len().min(buffer.remaining());
-            buffer.put_slice(&self.0.split_to(length));
+        if let Some(ahead) = &mut self.0 {
+            let length = ahead.len().min(buffer.remaining());
+            buffer.put_slice(&ahead.split_to(length));
+            if !ahead.has_remaining() {
+                self.0 = None;
+            }
             return Poll::Ready(Ok(()));
         }
         LARGE.with_borrow_mut(|large| {
@@ -52,10 +57,14 @@ impl Ahead {
             let read = large.filled();
             let (now, later) = read.split_at(read.len().min(buffer.remaining()));
             buffer.put_slice(now);
-            if !later.is_empty() {
-                self.0 = Bytes::copy_from_slice(later);
-            }
+            self.keep(later);
             Poll::Ready(Ok(()))
         })
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            self.0 = Some(Box::new(Bytes::copy_from_slice(bytes)));
+        }
     }
 }
