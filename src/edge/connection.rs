@@ -146,6 +146,24 @@ impl Connection {
         self.credential.as_ref().map(|token| token.expose())
     }
 
+    /// What it began with, as Node's `socket.handshake`; without headers, which are not
+    /// kept, and without `auth`, which may hold a secret.
+    pub fn handshake(&self, uri: Option<&Uri>) -> serde_json::Value {
+        let issued = UNIX_EPOCH + Duration::from_millis(self.began);
+        let query = uri.and_then(|uri| Query::<HashMap<String, String>>::try_from_uri(uri).ok());
+        serde_json::json!({
+            "headers": {},
+            "time": humantime::format_rfc3339_seconds(issued).to_string(),
+            "address": self.remote.ip().to_string(),
+            "xdomain": false,
+            "secure": false,
+            "issued": self.began,
+            "url": uri.map(ToString::to_string),
+            "query": query.map(|Query(query)| query).unwrap_or_default(),
+            "auth": {},
+        })
+    }
+
     /// Whether it is in a namespace now.
     pub(super) fn is_in_namespace(&self) -> bool {
         self.namespaces.load(Ordering::Relaxed) > 0
@@ -315,22 +333,9 @@ impl Drop for PendingAck {
 pub struct InNamespace(Arc<Connection>);
 
 impl InNamespace {
-    /// What the connection began with, as Node's `socket.handshake`; without headers, which are not
-    /// kept, and without `auth`, which may hold a secret.
+    /// As [`Connection::handshake`].
     pub fn handshake(&self, uri: Option<&Uri>) -> serde_json::Value {
-        let issued = UNIX_EPOCH + Duration::from_millis(self.0.began);
-        let query = uri.and_then(|uri| Query::<HashMap<String, String>>::try_from_uri(uri).ok());
-        serde_json::json!({
-            "headers": {},
-            "time": humantime::format_rfc3339_seconds(issued).to_string(),
-            "address": self.0.remote.ip().to_string(),
-            "xdomain": false,
-            "secure": false,
-            "issued": self.0.began,
-            "url": uri.map(ToString::to_string),
-            "query": query.map(|Query(query)| query).unwrap_or_default(),
-            "auth": {},
-        })
+        self.0.handshake(uri)
     }
 
     /// Closes the connection, once what is queued is written. A polling client that has been

@@ -43,7 +43,7 @@ mod upgrade;
 
 pub use admission::Admission;
 pub use closing::Shedder;
-pub use connection::InNamespace;
+pub use connection::{Connection, InNamespace};
 pub use listener::{Bound, ListenError, Options, bind, serve};
 pub use memory::give_back;
 pub use reason::CloseReason;

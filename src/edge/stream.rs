@@ -78,6 +78,12 @@ impl Opening {
         let opening = Self { change, seal: seal.clone(), frames: Vec::new(), http: Bytes::new() };
         (change != Change::Nothing).then(|| Box::new(opening))
     }
+
+    /// Whether socketioxide connects the client to a namespace before it has asked, as in Engine.IO v3: perhaps before
+    /// the opening packet has told the id by which the connection is found.
+    pub fn connects_at_once(&self) -> bool {
+        self.change == Change::Opening { pings: false }
+    }
 }
 
 /// How long a client may keep the stream waiting.

@@ -93,6 +93,9 @@ pub(super) fn accept(
     let mut request = http::Request::new(());
     // socketioxide keeps it for life: it has memory of its own.
     *request.uri_mut() = uri;
+    if opening.as_ref().is_some_and(|opening| opening.connects_at_once()) {
+        request.extensions_mut().insert(connection.clone());
+    }
     slot.put(Accepted { request, connection, session, service, limits, opening });
     Ok(response)
 }

@@ -28,7 +28,7 @@ use super::{
 use crate::{
     backplane::{Adapter, Backplane, Io, Joined},
     config::{AuthPolicy, Limits, Secret},
-    edge::{CloseReason, Sessions},
+    edge::{CloseReason, Connection, Sessions},
     telemetry::metrics::{CONNECTS_REFUSED, EVENTS},
 };
 
@@ -150,18 +150,20 @@ async fn enter(
     socket: &Arc<IoSocket<Adapter>>,
     auth: Json,
 ) -> Result<Joined, Refusal> {
-    let Some(connection) = runtime.sessions.find(socket.id) else {
+    // In the request where it polls or is connected at once (Engine.IO v3); else known by its id by now.
+    let extensions = &socket.req_parts().extensions;
+    let connection = extensions.get::<Arc<Connection>>().cloned();
+    let Some(connection) = connection.or_else(|| runtime.sessions.find(socket.id)) else {
         tracing::error!(socket = %socket.id, "bug: a socket whose connection the edge does not know");
         return Err(Refusal::new(codes::BAD_REQUEST, "this connection cannot be served"));
     };
     // The `auth` of the stock client: `io(url, { auth: { token } })`.
     let shown = auth.get("token").and_then(Json::as_str);
     let token = auth::find(shown, connection.credential()).map(Secret::new);
-    let member = Member::new(runtime, socket, connection.enter_namespace());
     let mut handshake = Handshake {
         namespace: runtime.namespace.path.clone(),
         id: socket.id.to_string(),
-        details: member.connection.handshake(Some(&socket.req_parts().uri)),
+        details: connection.handshake(Some(&socket.req_parts().uri)),
         token,
         auth,
         claims: None,
@@ -182,6 +184,8 @@ async fn enter(
         }
     }
 
+    // Not before: a client that leaves while all this is found out has been in no namespace.
+    let member = Member::new(runtime, socket, connection.enter_namespace());
     socket.extensions.insert(member.clone());
     let path = &runtime.namespace.path;
     runtime.backplane.enter(path, socket.id, member.occupant());
