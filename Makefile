@@ -5,7 +5,7 @@ TOOLS := $(CURDIR)/.tools
 export PATH := $(TOOLS)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fmt test-rust test-js test-edge test-faults test-chart test-image deny advisories bench bench-wire bench-allocators doc clean binaries node-modules peers
+.PHONY: help demo test lint fmt test-rust test-js test-edge test-faults test-chart test-image deny advisories bench bench-wire bench-allocators bench-profile doc clean binaries node-modules peers
 
 help: ## List the chores
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +73,10 @@ bench-wire: ## What it costs to write and read a message between pods
 peers:
 	@.ci/install rust node redis
 	npm ci --prefix load/peers --silent --no-audit --no-fund
+
+bench-profile: ## Whose code a pod runs while it delivers, by perf: the edge's stream among it
+	@.ci/install rust redis perf
+	load/profile
 
 bench-allocators: ## The same for each allocator (builds the release three times)
 	load/allocators
