@@ -57,7 +57,12 @@ struct Index {
     sockets: HashMap<Sid, Entry>,
     /// How many sockets are in a room. That of a socket's own id counts others only.
     rooms: HashMap<Arc<str>, usize>,
+    /// How many sockets are held.
+    held: usize,
 }
+
+/// The room, to socketioxide alone, of sockets that are held. No other servers know of it.
+const HELD: &str = "\0held";
 
 struct Entry {
     /// Lives as long as the socket.
@@ -65,6 +70,8 @@ struct Entry {
     /// Without the room of its own id.
     rooms: Vec<Arc<str>>,
     own: OwnRoom,
+    /// Whether it gets nothing that is for all of the namespace.
+    held: bool,
 }
 
 /// Where a socket stands with the room of its own id, which each is in as on Node. To socketioxide that is a
@@ -90,8 +97,25 @@ impl Members {
 
     /// Adds a socket, in the room of its own id.
     pub fn enter(&self, socket: Sid, occupant: Weak<dyn Occupant>) {
-        let entry = Entry { occupant, rooms: Vec::new(), own: OwnRoom::Unused };
+        let entry = Entry { occupant, rooms: Vec::new(), own: OwnRoom::Unused, held: false };
         self.index.write().sockets.insert(socket, entry);
+    }
+
+    /// Holds a socket that has not authenticated, or lets it go: what is for all of the namespace, and not for
+    /// rooms, is not for it meanwhile.
+    pub fn hold(&self, socket: Sid, held: bool) {
+        let mut index = self.index.write();
+        let Some(entry) = index.sockets.get_mut(&socket).filter(|entry| entry.held != held) else {
+            return;
+        };
+        entry.held = held;
+        if held {
+            index.held += 1;
+            self.local.add_all(socket, HELD);
+        } else {
+            index.held -= 1;
+            self.local.del(socket, HELD);
+        }
     }
 
     /// Forgets a socket that is gone. Gives the rooms it was in; none if it was forgotten before, or
@@ -104,6 +128,7 @@ impl Members {
         };
         // Under the lock: nothing joins it to a room any more.
         self.local.del_all(socket);
+        index.held -= usize::from(entry.held);
         let own = socket.to_string();
         entry.rooms.iter().for_each(|room| index.one_less(room));
         entry.rooms.iter().map(|room| room.to_string()).chain([own]).collect()
@@ -112,7 +137,7 @@ impl Members {
     /// Puts a socket in rooms.
     pub fn join(&self, socket: Sid, rooms: &[String]) {
         let mut index = self.index.write();
-        let Index { sockets, rooms: counts } = &mut *index;
+        let Index { sockets, rooms: counts, .. } = &mut *index;
         let Some(entry) = sockets.get_mut(&socket) else {
             return;
         };
@@ -223,7 +248,7 @@ impl Members {
             return Ok(());
         }
         let packet = Packet::event(self.local.path().clone(), payload);
-        let emitted = self.local.broadcast(packet, self.options(target, from, volatile));
+        let emitted = self.local.broadcast(packet, self.audience(target, from, volatile));
         let gets = |socket| Some(socket) != from && self.is_for(socket, target);
         if !volatile {
             self.slow.note(gets);
@@ -250,7 +275,7 @@ impl Members {
         let Some(entry) = index.sockets.get(&socket) else { return false };
         let is_in =
             |room: &String| own(room) || entry.rooms.iter().any(|joined| **joined == **room);
-        (target.rooms.is_empty() || target.rooms.iter().any(is_in))
+        (target.rooms.is_empty() && !entry.held || target.rooms.iter().any(is_in))
             && !target.except.iter().any(is_in)
     }
 
@@ -262,7 +287,7 @@ impl Members {
         timeout: std::time::Duration,
     ) -> (Acks, u32) {
         let packet = Packet::event(self.local.path().clone(), payload);
-        self.local.broadcast_with_ack(packet, self.options(target, None, false), Some(timeout))
+        self.local.broadcast_with_ack(packet, self.audience(target, None, false), Some(timeout))
     }
 
     /// Disconnects sockets from the namespace.
@@ -292,6 +317,15 @@ impl Members {
     /// Spares the work for rooms that nobody here is in.
     fn nobody(&self, target: &Target) -> bool {
         !target.rooms.is_empty() && !target.rooms.iter().any(|room| self.has(room))
+    }
+
+    /// Those of a target who may hear it.
+    fn audience(&self, target: &Target, from: Option<Sid>, volatile: bool) -> BroadcastOptions {
+        let mut options = self.options(target, from, volatile);
+        if target.rooms.is_empty() && self.index.read().held > 0 {
+            options.except.push(Room::Borrowed(HELD));
+        }
+        options
     }
 
     /// A target as socketioxide takes it: `from` does not get it.

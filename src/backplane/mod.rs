@@ -326,6 +326,20 @@ impl Backplane {
         members.map_or_else(|_| Vec::new(), |members| members.occupants())
     }
 
+    /// Keeps from a socket what is for all of its namespace, until [`Self::release`].
+    pub fn hold(&self, namespace: &str, socket: Sid) {
+        if let Ok(members) = self.namespaces.get(namespace) {
+            members.hold(socket, true);
+        }
+    }
+
+    /// A socket that was held hears everything from now on.
+    pub fn release(&self, namespace: &str, socket: Sid) {
+        if let Ok(members) = self.namespaces.get(namespace) {
+            members.hold(socket, false);
+        }
+    }
+
     /// Forgets a socket that is gone. Twice does no harm.
     pub fn depart(&self, namespace: &str, socket: Sid, occupant: &Weak<dyn Occupant>) {
         if let Ok(members) = self.namespaces.get(namespace) {

@@ -16,12 +16,15 @@ use super::{
     Event, Refusal, Reply, Socket, TokenError,
     admission::Handshake,
     codes,
+    guarded::guarded_later,
     member::{Identity, Member, Runtime},
 };
 use crate::config::{AuthPolicy, Secret};
 
 /// The event with which a client authenticates after it has connected.
 pub(super) const AUTHENTICATE: &str = "authenticate";
+/// When a socket whose deadline comes before it is connected is looked at again.
+const NOT_YET: Duration = Duration::from_millis(100);
 /// How long a client has to show a new token when its own has ended, where `auth_timeout` does not say.
 const RENEWAL: Duration = Duration::from_secs(10);
 
@@ -59,7 +62,8 @@ pub(super) async fn at_connect(
 /// Says who the bearer of a token is, by a function of the program or by the keys of the pod.
 async fn identify(runtime: &Runtime, handshake: &Handshake) -> Result<Admitted, Refusal> {
     if let Some(authenticator) = &runtime.namespace.authenticator {
-        let grant = authenticator(handshake.clone()).await?;
+        let asked = async { authenticator(handshake.clone()).await };
+        let grant = guarded_later("authenticator", asked).await??;
         let claims = grant.claims.unwrap_or_default();
         let identity = Identity { until: None, token: None, claims };
         return Ok(Admitted { identity: Some(identity), rooms: grant.rooms.unwrap_or_default() });
@@ -109,19 +113,27 @@ pub(super) fn settle(member: &Arc<Member>, identity: Option<Identity>) {
 
 /// The deadline of a socket has come: its token has ended, or it has not authenticated in time.
 pub(super) fn over(member: &Arc<Member>) {
-    let ended = member.identity();
-    let refusal = match ended {
-        Some(_) => Refusal::new(codes::TOKEN_INVALID, "the token has expired"),
-        None => Refusal::new(codes::AUTHENTICATION_TIMEOUT, "authentication timed out"),
-    };
-    if ended.is_some() {
-        member.identify(None);
-        let renewal = member.namespace.auth_timeout.unwrap_or(RENEWAL);
-        member.runtime.deadlines.set(member, Some(Instant::now() + renewal));
-        tell(member, &refusal);
-    } else {
-        put_out(member, &refusal);
+    let now = Instant::now();
+    let Some(socket) = member.socket() else { return };
+    // Its CONNECT waits for other pods: it can be neither told nor put out.
+    if !socket.is_connected() {
+        member.runtime.deadlines.set(member, Some(now + NOT_YET));
+        return;
     }
+    let Some(identity) = member.identity() else {
+        let refusal = Refusal::new(codes::AUTHENTICATION_TIMEOUT, "authentication timed out");
+        tell(member, &refusal);
+        socket.disconnect(false);
+        return;
+    };
+    // It has shown another one at this moment.
+    if identity.until.is_none_or(|until| until > now) {
+        return;
+    }
+    member.identify(None);
+    let renewal = member.namespace.auth_timeout.unwrap_or(RENEWAL);
+    member.runtime.deadlines.set(member, Some(now + renewal));
+    tell(member, &Refusal::new(codes::TOKEN_INVALID, "the token has expired"));
 }
 
 /// Tells a client that it is not authenticated.
@@ -131,14 +143,14 @@ fn tell(member: &Member, refusal: &Refusal) {
     member.tell("unauthenticated", &json!({"message": message, "time": time, "code": code}));
 }
 
-fn put_out(member: &Member, refusal: &Refusal) {
-    tell(member, refusal);
-    if let Some(socket) = member.socket() {
-        socket.disconnect(false);
-    }
+/// Tells a client that it is not authenticated; it goes when it has its answer.
+fn put_out(member: &Member, refusal: Refusal) -> Refusal {
+    tell(member, &refusal);
+    member.dismiss();
+    refusal
 }
 
-/// The event `authenticate`: a token, as `{token}` or as text.
+/// The event `authenticate`: a token, as `{token}` or as text. One at a time for each socket.
 pub(super) fn authenticate(event: &Event<'_>) -> Result<Reply, Refusal> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -150,8 +162,11 @@ pub(super) fn authenticate(event: &Event<'_>) -> Result<Reply, Refusal> {
     let member = event.socket.member.clone();
     let Ok(Shown::Named { token } | Shown::Bare(token)) = event.arguments() else {
         let refusal = Refusal::new(codes::BAD_REQUEST, "expected {\"token\": \"…\"}");
-        put_out(&member, &refusal);
-        return Err(refusal);
+        return Err(put_out(&member, refusal));
+    };
+    let Some(checking) = member.begin_authenticating() else {
+        let message = "a token of this socket is being checked: wait for the answer";
+        return Err(Refusal::new(codes::TOO_MANY_PENDING, message));
     };
     let socket = event.socket().clone();
     // At once where it can be: events that the client sends right behind it find it authenticated.
@@ -163,14 +178,12 @@ pub(super) fn authenticate(event: &Event<'_>) -> Result<Reply, Refusal> {
         return welcome(&socket, Admitted { identity: Some(identity), rooms: Vec::new() });
     }
     Ok(Reply::later(async move {
+        let _checking = checking;
         let mut handshake = Handshake::of(&socket);
         handshake.token = Some(Secret::new(token));
         match identify(&member.runtime, &handshake).await {
             Ok(admitted) => welcome(&socket, admitted),
-            Err(refusal) => {
-                put_out(&member, &refusal);
-                Err(refusal)
-            }
+            Err(refusal) => Err(put_out(&member, refusal)),
         }
     }))
 }
@@ -178,13 +191,34 @@ pub(super) fn authenticate(event: &Event<'_>) -> Result<Reply, Refusal> {
 /// A client has authenticated after it connected.
 fn welcome(socket: &Socket, admitted: Admitted) -> Result<Reply, Refusal> {
     let member = &socket.member;
+    let mut rooms = admitted.rooms;
+    rooms.extend(member.take_owed());
+    // From now on its events are handled, whatever it waits for.
     settle(member, admitted.identity);
-    let joined = super::connect::rooms_of(member, admitted.rooms);
-    // The other pods hear of it in time: it waits for its answer, not for them.
-    socket.join(joined);
-    member.tell("authenticated", &json!({"time": super::now_millis()}));
-    super::connect::connected(socket);
-    Reply::json(json!({"authenticated": true}))
+    let rooms = super::connect::rooms_of(member, rooms);
+    if member.is_announced()
+        && let Some(reconsider) = &member.namespace.reconsider
+    {
+        reconsider(socket, &rooms);
+    }
+    let joined = socket.begin_to_join(rooms);
+    member.backplane.release(&member.namespace.path, member.id);
+    let reply = Reply::json(json!({"authenticated": true}))?;
+    let finish = |socket: &Socket| {
+        socket.member.tell("authenticated", &json!({"time": super::now_millis()}));
+        super::connect::connected(socket);
+    };
+    if joined.is_settled() {
+        finish(socket);
+        return Ok(reply);
+    }
+    // A client that is told it is authenticated is reached from all pods.
+    let socket = socket.clone();
+    Ok(Reply::later(async move {
+        joined.settled().await;
+        finish(&socket);
+        Ok(reply)
+    }))
 }
 
 /// Whether the token that a socket showed is valid now, by the keys of now.

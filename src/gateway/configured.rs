@@ -61,6 +61,10 @@ pub fn configured(
         );
     }
 
+    let reconsidered = rules.clone();
+    namespace.reconsider = Some(Box::new(move |socket, coming| {
+        reconsidered.reconsider(socket, coming);
+    }));
     let (joins, leaves) = (rules.clone(), rules.clone());
     namespace = namespace
         .on("join", move |event: &Event<'_>| joins.join(event))

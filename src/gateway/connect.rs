@@ -3,7 +3,14 @@
 //! All is done in a connect *middleware*, which runs before CONNECT is answered: socketioxide drops
 //! an event that comes before its handler is there, and runs connect handlers after the answer.
 
-use std::{borrow::Cow, convert::Infallible, sync::Arc};
+use std::{
+    collections::HashSet,
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use metrics::counter;
 use serde_json::Value as Json;
@@ -22,6 +29,7 @@ use super::{
     codes,
     deadlines::Deadlines,
     dispatch::Dispatched,
+    guarded::{guarded, guarded_later},
     member::{Member, Runtime},
     now_millis,
 };
@@ -31,6 +39,9 @@ use crate::{
     edge::{CloseReason, Connection, Sessions},
     telemetry::metrics::{CONNECTS_REFUSED, EVENTS},
 };
+
+/// Bytes of an id that a client says its socket had before; Node's have 20.
+const LONGEST_ID: usize = 64;
 
 /// What the sockets of all namespaces share.
 #[derive(Clone)]
@@ -67,6 +78,7 @@ pub fn attach(
         sessions,
         tokens,
         deadlines: Deadlines::default(),
+        rooms_left_out: AtomicBool::new(false),
     });
     let entering = runtime.clone();
     let middleware = move |Entering(socket): Entering, auth: TryData<Json>| {
@@ -78,11 +90,12 @@ pub fn attach(
                 let code = refusal.label();
                 counter!(CONNECTS_REFUSED.name, "namespace" => path, "code" => code).increment(1);
                 tracing::debug!(socket = %socket.id, code, "connect refused");
-                refusal.message
+                // There is one text for both.
+                refusal.to_string()
             })?;
             // A client that is told it is connected is reached from all pods.
             joined.settled().await;
-            Ok::<_, Cow<'static, str>>(())
+            Ok::<_, String>(())
         }
     };
     // What a program is told of a socket, it is told once that is connected: then it can emit to it.
@@ -173,7 +186,8 @@ async fn enter(
     handshake.claims = identity.as_ref().map(|identity| identity.claims.clone());
     let mut identity = identity;
     for decide in &runtime.namespace.handshakes {
-        let grant = decide(handshake.clone()).await?;
+        let asked = async { decide(handshake.clone()).await };
+        let grant = guarded_later("handshake", asked).await??;
         rooms.extend(grant.rooms.unwrap_or_default());
         if let Some(claims) = grant.claims {
             handshake.claims = Some(claims.clone());
@@ -190,9 +204,17 @@ async fn enter(
     let path = &runtime.namespace.path;
     runtime.backplane.enter(path, socket.id, member.occupant());
     authentication::settle(&member, identity);
+    let rooms = if may_act(&member) {
+        rooms_of(&member, rooms)
+    } else {
+        // What goes to the whole namespace is not for it yet.
+        runtime.backplane.hold(path, socket.id);
+        member.owe(rooms);
+        Vec::new()
+    };
     // As on Node: the room of its own id is how a socket is addressed.
     let own = socket.id.to_string();
-    let rooms = rooms_of(&member, rooms).into_iter().chain([own]).collect();
+    let rooms = rooms.into_iter().chain([own]).collect();
     let joined = runtime.backplane.join(path, socket.id, rooms);
 
     socket.on_fallback(async |_: Dispatched| {});
@@ -202,7 +224,7 @@ async fn enter(
         }
     });
     if runtime.namespace.on_reconnect.is_some()
-        && let Some(previous) = handshake.previous()
+        && let Some(previous) = handshake.previous().filter(|id| id.len() <= LONGEST_ID)
     {
         member.came_from(previous.to_owned());
     }
@@ -219,11 +241,8 @@ pub(super) fn may_act(member: &Member) -> bool {
     member.namespace.policy != AuthPolicy::Required || member.identity().is_some()
 }
 
-/// The rooms that a socket is put in, with those that it was granted: none before it has authenticated, if it must.
+/// The rooms that a socket is put in, with those that it was granted.
 pub(super) fn rooms_of(member: &Member, granted: Vec<String>) -> Vec<String> {
-    if !may_act(member) {
-        return Vec::new();
-    }
     let namespace = &member.namespace;
     let mut rooms = namespace.default_rooms.clone();
     if let Some(identity) = member.identity() {
@@ -232,8 +251,26 @@ pub(super) fn rooms_of(member: &Member, granted: Vec<String>) -> Vec<String> {
         }
     }
     rooms.extend(granted);
-    rooms.retain(|room| !room.is_empty() && room.len() <= member.limits.name_length);
+    let mut seen = HashSet::new();
+    rooms.retain(|room| seen.insert(room.clone()));
+    let asked = rooms.len();
+    let longest = member.limits.name_length;
+    // What a token says must not lead to what is sent to another socket by its id.
+    let allowed = |room: &String| !member.backplane.is_socket(room) || room == member.id.as_str();
+    rooms.retain(|room| !room.is_empty() && room.len() <= longest && allowed(room));
     rooms.truncate(member.limits.rooms_per_socket);
+    let left_out = asked - rooms.len();
+    if left_out > 0 {
+        let (namespace, socket) = (&namespace.path, member.id);
+        let remedy = "see limits.rooms_per_socket and limits.name_length";
+        let message = "a socket is not put in all of its rooms";
+        // One line is a hint, one for each client would be a flood.
+        if member.rooms_left_out.swap(true, Ordering::Relaxed) {
+            tracing::debug!(namespace, %socket, left_out, "{message}");
+        } else {
+            tracing::warn!(namespace, %socket, left_out, remedy, "{message}");
+        }
+    }
     rooms
 }
 
@@ -247,10 +284,11 @@ pub(super) fn connected(socket: &Socket) {
 /// A socket has gone.
 fn left(member: &Arc<Member>, reason: CloseReason) {
     member.connection.ended(reason);
+    member.withdraw();
     if let Some(handler) = &member.namespace.on_disconnect
         && let Some(socket) = member.socket()
     {
-        handler(&socket, reason.name());
+        let _ = guarded("on_disconnect", || handler(&socket, reason.name()));
     }
     member.depart();
 }

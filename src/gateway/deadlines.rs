@@ -80,6 +80,10 @@ impl Deadlines {
         let later = queue.split_off(&(now, u64::MAX));
         let due = std::mem::replace(&mut *queue, later);
         drop(queue);
-        due.into_values().filter_map(|member| member.upgrade()).collect()
+        // Only those that have not got another meanwhile: two may be set at once.
+        let still = |(deadline, member): (Deadline, Weak<Member>)| {
+            member.upgrade().filter(|member| member.deadline() == Some(deadline))
+        };
+        due.into_iter().filter_map(still).collect()
     }
 }

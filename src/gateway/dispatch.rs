@@ -17,6 +17,7 @@ use super::{
     authentication::{self, AUTHENTICATE},
     codes,
     connect::may_act,
+    guarded::{guarded, guarded_later},
     limits,
     member::Member,
     namespace::Route,
@@ -50,10 +51,14 @@ impl FromMessageParts<Adapter> for Dispatched {
             tracing::error!(socket = %socket.id, "bug: a socket without its member");
             return Err(Handled);
         };
+        if member.is_dismissed() {
+            return Err(Handled);
+        }
         let result = match inspect(payload) {
             Ok(head) => {
                 let socket = Socket { socket: socket.clone(), member: member.clone() };
-                handle(&Event { socket, payload, head })
+                let event = Event { socket, payload, head };
+                guarded("event", || handle(&event)).flatten()
             }
             Err(malformed) => Err(refuse_malformed(socket, &malformed)),
         };
@@ -95,7 +100,7 @@ fn handle(event: &Event<'_>) -> Result<Reply, Refusal> {
 fn over_limit(socket: &Socket, refusal: Refusal) -> Refusal {
     if socket.member.limits.over == OverLimit::Disconnect {
         socket.member.tell("error", &refusal.body());
-        socket.disconnect(false);
+        socket.member.dismiss();
     }
     refusal
 }
@@ -136,7 +141,8 @@ fn finish(
             let member = member.clone();
             let pending = sender.is_some().then(|| member.connection.await_ack());
             tokio::spawn(async move {
-                answer(&member, sender, reply.value().await);
+                let result = guarded_later("event", reply.value()).await.flatten();
+                answer(&member, sender, result);
                 drop((pending, begun));
             });
         }
@@ -145,7 +151,7 @@ fn finish(
 }
 
 fn answer(
-    member: &Member,
+    member: &Arc<Member>,
     sender: Option<AckSender<Adapter>>,
     result: Result<serde_json::Value, Refusal>,
 ) {
@@ -167,4 +173,6 @@ fn answer(
     {
         tracing::debug!(%error, "the ack cannot be sent");
     }
+    // After the answer: the stock client reads none once it is out.
+    member.go_if_dismissed();
 }

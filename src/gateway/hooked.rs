@@ -12,7 +12,10 @@ use crate::config::{OnFailure, Secret};
 /// Says who a client is. A hook that is down knows nobody, whatever the settings say.
 pub(super) async fn authenticate(hook: Hook, handshake: Handshake) -> Result<Grant, Refusal> {
     let mut details = handshake.details.clone();
-    details["auth"] = handshake.auth.clone();
+    // As on Node, `{}` if the client sent nothing.
+    if !handshake.auth.is_null() {
+        details["auth"] = handshake.auth.clone();
+    }
     let caller = caller(&handshake, &details);
     let token = handshake.token.as_ref().map(Secret::expose);
     hook.authenticate(&caller, token).await.map_err(refusal)

@@ -3,9 +3,9 @@
 use std::{
     sync::{
         Arc, Weak,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use metrics::{Counter, gauge};
@@ -17,6 +17,7 @@ use socketioxide_core::Sid;
 use super::{
     Claims, Namespace, Socket, Tokens,
     deadlines::{Deadline, Deadlines},
+    guarded::guarded,
     limits::Pace,
     socket::unsent,
 };
@@ -26,6 +27,11 @@ use crate::{
     edge::{InNamespace, Sessions},
     telemetry::metrics::SOCKETS,
 };
+
+/// Time between the last words to a socket and its end. An event that comes when the socket is no longer there ends
+/// the whole connection, as on Node; there, the client is still told before. What a client sent in the same breath is
+/// read in this time, and passed over.
+const LAST_WORDS: Duration = Duration::from_millis(50);
 
 /// What is shared by the sockets of one namespace.
 pub(super) struct Runtime {
@@ -39,6 +45,8 @@ pub(super) struct Runtime {
     pub tokens: Option<Tokens>,
     /// When sockets must have authenticated, or again.
     pub deadlines: Deadlines,
+    /// Whether the log says already that a socket was not put in all of its rooms.
+    pub rooms_left_out: AtomicBool,
 }
 
 /// What the gateway knows of a socket. It lives in the socket's extensions, and dies with it.
@@ -56,8 +64,14 @@ pub(super) struct Member {
     pub pace: Option<Box<Pace>>,
     /// Events that wait for their answers.
     pending: AtomicU32,
-    /// Whether it has been announced to the program.
+    /// Whether it has been announced to the program, or never will be.
     announced: Once,
+    /// Whether a token that it showed is being checked.
+    authenticating: AtomicBool,
+    /// Whether it is to go once its event is answered: nothing that it sends counts any longer.
+    dismissed: AtomicBool,
+    /// Whether it is about to be put out.
+    going: AtomicBool,
 }
 
 /// What only some sockets have. It is a box in the member: most sockets are idle, and many have none of it.
@@ -70,6 +84,12 @@ struct State {
     noted: Value,
     /// The id that its client had before, by its own word.
     previous: Option<String>,
+    /// Rooms that it gets once it has authenticated.
+    owed: Vec<String>,
+    /// Rooms of which a hook is being asked whether it may join them, each with the number of its question.
+    asked: Vec<(u64, String)>,
+    /// The number of the next question.
+    question: u64,
 }
 
 /// Who a client showed to be.
@@ -107,6 +127,9 @@ impl Member {
             pace: Pace::new(&runtime.limits).map(Box::new),
             pending: AtomicU32::new(0),
             announced: Once::new(),
+            authenticating: AtomicBool::new(false),
+            dismissed: AtomicBool::new(false),
+            going: AtomicBool::new(false),
         })
     }
 
@@ -147,9 +170,14 @@ impl Member {
         }
     }
 
+    /// Its deadline.
+    pub fn deadline(&self) -> Option<Deadline> {
+        self.read(|state| state.deadline).flatten()
+    }
+
     /// Notes its deadline, and gives the one before.
     pub fn exchange_deadline(&self, deadline: Option<Deadline>) -> Option<Deadline> {
-        let before = self.read(|state| state.deadline).flatten();
+        let before = self.deadline();
         if deadline != before {
             self.change(|state| state.deadline = deadline);
         }
@@ -165,13 +193,84 @@ impl Member {
     pub fn announce(&self, socket: &Socket) {
         self.announced.call_once(|| {
             let namespace = &self.namespace;
-            let previous = self.read(|state| state.previous.clone()).flatten();
-            match (&namespace.on_reconnect, previous, &namespace.on_connect) {
-                (Some(again), Some(previous), _) => again(socket, &previous),
-                (_, _, Some(first)) => first(socket),
-                _ => {}
+            let previous = self.read(|state| state.previous.is_some()).unwrap_or_default();
+            let previous = previous.then(|| self.change(|state| state.previous.take())).flatten();
+            // A panic here must not poison the flag: every later event would panic too.
+            let _ = guarded("on_connect", || match (&namespace.on_reconnect, previous) {
+                (Some(again), Some(previous)) => again(socket, &previous),
+                _ => namespace.on_connect.iter().for_each(|first| first(socket)),
+            });
+        });
+    }
+
+    /// Whether it has been announced to the program.
+    pub fn is_announced(&self) -> bool {
+        self.announced.state().done()
+    }
+
+    /// It has gone: it is not announced any more. If it is being announced, this waits for the end of that.
+    pub fn withdraw(&self) {
+        self.announced.call_once(|| ());
+    }
+
+    /// Begins to check a token that it showed, until the answer is dropped; nothing if one is being checked.
+    pub fn begin_authenticating(self: &Arc<Self>) -> Option<Authenticating> {
+        let begun = !self.authenticating.swap(true, Ordering::AcqRel);
+        begun.then(|| Authenticating(self.clone()))
+    }
+
+    /// It is to go once the event that it is told of is answered.
+    pub fn dismiss(&self) {
+        self.dismissed.store(true, Ordering::Release);
+    }
+
+    /// Whether it is.
+    pub fn is_dismissed(&self) -> bool {
+        self.dismissed.load(Ordering::Acquire)
+    }
+
+    /// Puts it out if it is to go, once the client has had the time to read why.
+    pub fn go_if_dismissed(self: &Arc<Self>) {
+        if !self.is_dismissed() || self.going.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let member = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(LAST_WORDS).await;
+            if let Some(socket) = member.socket() {
+                socket.disconnect(false);
             }
         });
+    }
+
+    /// It gets these rooms once it has authenticated.
+    pub fn owe(&self, rooms: Vec<String>) {
+        if !rooms.is_empty() {
+            self.change(|state| state.owed = rooms);
+        }
+    }
+
+    /// Gives what it is owed.
+    pub fn take_owed(&self) -> Vec<String> {
+        self.change(|state| std::mem::take(&mut state.owed))
+    }
+
+    /// A hook is asked about rooms, until the answer is dropped.
+    pub fn begin_asking(self: &Arc<Self>, rooms: &[String]) -> Asking {
+        let question = self.change(|state| {
+            state.question += 1;
+            let question = state.question;
+            state.asked.extend(rooms.iter().map(|room| (question, room.clone())));
+            question
+        });
+        Asking { member: self.clone(), question }
+    }
+
+    /// It does not want to be in rooms any longer that a hook is asked about.
+    pub fn give_up(&self, rooms: &[String]) {
+        if self.read(|state| !state.asked.is_empty()).unwrap_or_default() {
+            self.change(|state| state.asked.retain(|(_, asked)| !rooms.contains(asked)));
+        }
     }
 
     /// An event begins to wait for its answer, until this is dropped; nothing if too many do.
@@ -200,6 +299,39 @@ impl Member {
         if let Err(error) = sent {
             unsent(self, &error);
         }
+    }
+}
+
+/// A token is being checked.
+pub(super) struct Authenticating(Arc<Member>);
+
+impl Drop for Authenticating {
+    fn drop(&mut self) {
+        self.0.authenticating.store(false, Ordering::Release);
+    }
+}
+
+/// A hook is asked about rooms.
+pub(super) struct Asking {
+    member: Arc<Member>,
+    question: u64,
+}
+
+impl Asking {
+    /// Whether the socket has not left a room again meanwhile.
+    pub fn wants(&self, room: &str) -> bool {
+        let ours = |(question, asked): &(u64, String)| *question == self.question && asked == room;
+        self.member.read(|state| state.asked.iter().any(ours)).unwrap_or_default()
+    }
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        self.member.change(|state| {
+            state.asked.retain(|(question, _)| *question != self.question);
+            // What a long question took is given back.
+            state.asked.shrink_to_fit();
+        });
     }
 }
 

@@ -4,7 +4,7 @@
 //! builds its own with the same calls that a Rust developer uses.
 //!
 //! - `connect`, `admission`, `authentication`, `auth`, `deadlines`: a client comes in, and shows who it is
-//! - `dispatch`, `limits`, `payload`, `event`, `handler`, `reply`, `refusal`: an event is handled and answered
+//! - `dispatch`, `limits`, `payload`, `event`, `handler`, `guarded`, `reply`, `refusal`: an event is handled and answered
 //! - `member`, `socket`, `cluster`: what is known of a socket, and what can be done with it
 
 mod admission;
@@ -16,6 +16,7 @@ mod connect;
 mod deadlines;
 mod dispatch;
 mod event;
+mod guarded;
 mod handler;
 mod hooked;
 mod hooks;

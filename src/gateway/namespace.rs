@@ -8,6 +8,7 @@ use wildmatch::WildMatchPattern;
 use super::{
     Event, Refusal, Socket,
     admission::{Decide, Handshake, deciding},
+    guarded::guarded,
     handler::{Handle, Handler, boxed},
     hooks::Grant,
     template::Template,
@@ -62,6 +63,8 @@ pub struct Namespace {
     pub(super) handlers: Vec<Route>,
     /// Whether tokens are kept, for handlers that check them again.
     pub(super) checks_tokens_again: bool,
+    /// Looks again at the rooms of a socket that showed another token, when it is about to be put in some.
+    pub(super) reconsider: Option<Reconsider>,
     /// Handles the events of other servers.
     pub(super) server_side: Option<Box<dyn ServerSide>>,
 }
@@ -76,6 +79,7 @@ pub(super) struct Route {
 
 pub(super) type Hear = Box<dyn Fn(&Socket) + Send + Sync>;
 pub(super) type HearWord = Box<dyn Fn(&Socket, &str) + Send + Sync>;
+pub(super) type Reconsider = Box<dyn Fn(&Socket, &[String]) + Send + Sync>;
 pub(super) type Inspect = Box<dyn Fn(&Event<'_>) -> Result<(), Refusal> + Send + Sync>;
 pub(super) type Listen = Box<dyn Fn(&Event<'_>) + Send + Sync>;
 
@@ -84,7 +88,7 @@ where
     F: Fn(&str, &[Value]) -> Value + Send + Sync,
 {
     fn handle(&self, event: &str, arguments: &[Value]) -> Value {
-        self(event, arguments)
+        guarded("on_server_side", || self(event, arguments)).unwrap_or_default()
     }
 }
 
@@ -108,6 +112,7 @@ impl Namespace {
             listeners: Vec::new(),
             handlers: Vec::new(),
             checks_tokens_again: false,
+            reconsider: None,
             server_side: None,
         }
     }
@@ -160,7 +165,8 @@ impl Namespace {
     }
 
     /// Calls this when a socket has gone, with the reason by [Socket.IO's name](
-    /// https://socket.io/docs/v4/server-socket-instance/#disconnect); its rooms are still known.
+    /// https://socket.io/docs/v4/server-socket-instance/#disconnect); its rooms are still known. Also for one that never
+    /// authenticated, for which `on_connect` was not called.
     pub fn on_disconnect(mut self, hear: impl Fn(&Socket, &str) + Send + Sync + 'static) -> Self {
         self.on_disconnect = Some(Box::new(hear));
         self

@@ -40,6 +40,8 @@ pub mod codes {
     pub const HOOK_DENIED: &str = "hook_denied";
     /// The hook that decides is down.
     pub const HOOK_UNAVAILABLE: &str = "hook_unavailable";
+    /// A function of the program panicked.
+    pub const INTERNAL_ERROR: &str = "internal_error";
 
     /// All of them.
     pub const ALL: &[&str] = &[
@@ -60,6 +62,7 @@ pub mod codes {
         ROOM_RESERVED,
         HOOK_DENIED,
         HOOK_UNAVAILABLE,
+        INTERNAL_ERROR,
     ];
 }
 

@@ -92,8 +92,18 @@ impl Rules {
             return self.enter(socket, joined, rejected);
         }
         let (rules, socket) = (self.clone(), socket.clone());
+        let questions: Vec<_> = asked.iter().map(|(room, _)| room.clone()).collect();
+        let asking = socket.member.begin_asking(&questions);
         Ok(Reply::later(async move {
             rules.ask(&socket, asked, &mut joined, &mut rejected).await;
+            // The client may have left it again while the hook was asked.
+            joined.retain(|room| {
+                let wanted = !questions.contains(room) || asking.wants(room);
+                if !wanted {
+                    rejected.push(Rejected { room: room.clone(), code: codes::NOT_IN_ROOM.into() });
+                }
+                wanted
+            });
             rules.enter(&socket, joined, rejected)
         }))
     }
@@ -152,8 +162,11 @@ impl Rules {
         }
 
         let reply = Reply::json(Joined { joined: joined.clone(), rejected })?;
-        self.announced(joined.iter().filter(|room| !socket.is_in(room)))
-            .for_each(|room| presence::came(socket, room));
+        // One that has gone meanwhile has come nowhere.
+        if socket.is_connected() {
+            self.announced(joined.iter().filter(|room| !socket.is_in(room)))
+                .for_each(|room| presence::came(socket, room));
+        }
         socket.join_then(joined, reply)
     }
 
@@ -170,6 +183,7 @@ impl Rules {
         let (left, reserved): (Vec<_>, Vec<_>) =
             self.requested(event)?.into_iter().partition(|room| *room != own);
         let gone: Vec<String> = left.iter().filter(|room| socket.is_in(room)).cloned().collect();
+        socket.member.give_up(&left);
         socket.leave(left.clone());
         self.announced(gone.iter()).for_each(|room| presence::went(socket, room));
         let rejected = reserved
@@ -177,6 +191,26 @@ impl Rules {
             .map(|room| Rejected { room, code: codes::ROOM_RESERVED.into() })
             .collect();
         Reply::json(Left { left, rejected })
+    }
+
+    /// A socket showed another token, and is about to be put in rooms: it leaves those that its claims of now do not
+    /// allow, as far as rules speak of them.
+    pub fn reconsider(&self, socket: &Socket, coming: &[String]) {
+        let claims = socket.claims();
+        let rules = &self.0.rules;
+        let allowed = |rule: &Rule, room: &str| {
+            rule.template.matches(room, claims.as_ref()) && has(claims.as_ref(), &rule.require)
+        };
+        let mut lost = socket.rooms();
+        lost.retain(|room| {
+            !coming.contains(room)
+                && rules.iter().any(|rule| rule.template.could_match(room))
+                && !rules.iter().any(|rule| allowed(rule, room))
+        });
+        socket.leave(lost.clone());
+        self.announced(lost.iter()).for_each(|room| presence::went(socket, room));
+        self.announced(coming.iter().filter(|room| !socket.is_in(room)))
+            .for_each(|room| presence::came(socket, room));
     }
 
     /// Tells the members of a socket's rooms that it has gone, where they are to be told.

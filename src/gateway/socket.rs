@@ -35,6 +35,11 @@ impl Socket {
         self.member.identity().map(|identity| identity.claims.clone())
     }
 
+    /// Whether it is in its namespace: its CONNECT has been answered, and it has not gone.
+    pub fn is_connected(&self) -> bool {
+        self.socket.connected()
+    }
+
     /// Whether it showed who it is.
     pub fn is_authenticated(&self) -> bool {
         self.member.identity().is_some()

@@ -1,0 +1,322 @@
+// Which rooms a socket may be in, by each policy; who may emit to them; who sees who is there.
+
+import assert from "node:assert/strict";
+import { after, afterEach, before, describe, test } from "node:test";
+
+import { io } from "socket.io-client";
+
+import { Clients, WAYS, ask, collect } from "./clients.mjs";
+import { HANG, HOOK_SECRET, startHookService } from "./hook-service.mjs";
+import { good, hs256, token } from "./issuer.mjs";
+import { API_KEY, JWT_SECRET, next, startPod, until } from "./pod.mjs";
+import { startRedis } from "./redis.mjs";
+
+const clients = new Clients();
+const jwt = (claims) => token({ alg: "HS256" }, good(claims), hs256(JWT_SECRET));
+const top = (more = "") => `
+${more}
+[api]
+keys = ["${API_KEY}"]
+[auth.jwt]
+secret = "${JWT_SECRET}"
+[namespaces."/"]
+auth = "optional"
+`;
+const rule = (pattern, join, more = "") => `
+[[namespaces."/".rooms]]
+pattern = "${pattern}"
+join = "${join}"
+${more}
+`;
+const join = async (socket, ...rooms) => {
+  const { joined, rejected } = await ask(socket, "join", { rooms });
+  return { ...Object.fromEntries(joined.map((room) => [room, "joined"])), ...Object.fromEntries(rejected.map(({ room, code }) => [room, code])) };
+};
+const code = async (socket, ...args) => (await ask(socket, ...args)).error?.code ?? "accepted";
+
+describe("policies", () => {
+  let pod;
+  before(async () => {
+    pod = await startPod(`${top()}
+default_rooms = ["default", "default", "${"x".repeat(40)}"]
+[namespaces."/".limits]
+rooms_per_socket = 12
+name_length = 24
+${rule("user:{sub}", "auto")}
+${rule("own:{teams}", "auto")}
+${rule("team:{teams}:*", "claim", 'relay = "chat"')}
+${rule("{realm.team}-{sub}", "claim")}
+${rule("all:{wide}", "claim")}
+${rule("members", "authenticated")}
+${rule("public-*", "anyone", 'relay = ["chat", "typing:*"]')}
+${rule("staff", "authenticated", 'require = { roles = "admin" }')}
+${rule("staff", "authenticated", 'require = { "realm.team" = "x" }')}
+`, { args: ["--set", "log.level=info,roomcast::gateway=debug"] });
+  });
+  afterEach(() => clients.close());
+  after(() => pod.stop());
+
+  const claims = { teams: ["red", "blue"], realm: { team: "x" }, wide: "*" };
+  const connect = (way, of) => clients.connect(io, pod.url, { ...WAYS[way], ...(of && { auth: { token: jwt(of) } }) });
+  const guest = undefined;
+  const table = {
+    "user:ada": [[guest, "room_denied"], [{}, "joined"], [{ sub: "bob" }, "room_denied"], [{ sub: "*" }, "room_denied"]],
+    "user:*": [[{}, "room_denied"], [{ sub: "*" }, "joined"]],
+    "user:": [[{ sub: "" }, "room_denied"], [{ sub: null }, "room_denied"]],
+    "team:red:chat": [[guest, "room_denied"], [claims, "joined"], [{ teams: "red" }, "joined"], [{ teams: ["redder"] }, "room_denied"], [{ teams: [["red"]] }, "room_denied"], [{ teams: { red: 1 } }, "room_denied"]],
+    "team:green:chat": [[claims, "room_denied"]],
+    "x-ada": [[claims, "joined"], [{ realm: {} }, "room_denied"], [{ realm: "x" }, "room_denied"], [{ "realm.team": "x" }, "joined"]],
+    "all:rooms": [[claims, "room_denied"]],
+    members: [[guest, "authentication_required"], [{}, "joined"]],
+    "public-a": [[guest, "joined"], [{}, "joined"]],
+    staff: [[guest, "claim_denied"], [{}, "claim_denied"], [{ roles: ["user", "admin"] }, "joined"], [{ roles: "administrator" }, "claim_denied"], [claims, "joined"]],
+    secret: [[guest, "room_denied"], [claims, "room_denied"]],
+    "": [[claims, "bad_room_name"]],
+    [`public-${"x".repeat(17)}`]: [[guest, "joined"]],
+    [`public-${"x".repeat(18)}`]: [[guest, "bad_room_name"]],
+    // Bytes, not characters.
+    [`public-${"é".repeat(9)}`]: [[guest, "bad_room_name"]],
+  };
+  for (const way of ["websocket", "polling"]) {
+    for (const [room, cases] of Object.entries(table)) {
+      test(`${way}: ${room || "no name"}`, async () => {
+        for (const [of, expected] of cases) {
+          const socket = await connect(way, of);
+          assert.deepEqual(await join(socket, room), { [room]: expected }, JSON.stringify(of));
+          const news = collect(socket, "news");
+          await pod.publish({ rooms: room ? [room] : ["-"], event: "news" });
+          const marker = next(socket, "marker");
+          await pod.publish({ rooms: [socket.id], event: "marker" });
+          await marker;
+          assert.equal(news.length, expected === "joined" ? 1 : 0, JSON.stringify(of));
+        }
+      });
+    }
+  }
+
+  test("rooms that claims put it in, in its own limits; what does not fit is in the log", async () => {
+    const socket = await connect("websocket", { ...claims, teams: Array.from({ length: 30 }, (_, n) => `t${n}`) });
+    const news = collect(socket, "news");
+    for (const room of ["default", "user:ada", "own:t0", "own:t9", "own:t10", "own:t29"]) {
+      await pod.publish({ rooms: [room], event: "news", args: [room] });
+    }
+    const marker = next(socket, "marker");
+    await pod.publish({ rooms: [socket.id], event: "marker" });
+    await marker;
+    assert.deepEqual(news.map(([room]) => room), ["default", "user:ada", "own:t0", "own:t9"]);
+    const lines = pod.logs.filter(({ message }) => message.includes("not put in all of its rooms"));
+    assert.deepEqual(lines.map(({ level }) => level).filter((level) => level === "WARN").length, 1);
+    // 33 rooms, of which one has too long a name, and 12 fit.
+    const mine = lines.find((line) => line.socket === socket.id);
+    assert.equal(mine?.left_out, 33 - 12, JSON.stringify(lines.at(-1)));
+    assert.deepEqual(await join(socket, "public-a"), { "public-a": "room_limit" });
+    await ask(socket, "leave", { rooms: ["own:t0"] });
+    assert.deepEqual(await join(socket, "public-a", "public-b", "public-a"), { "public-a": "joined", "public-b": "room_limit" });
+    const many = Array.from({ length: 13 }, (_, n) => `public-${n}`);
+    assert.equal(await code(socket, "join", { rooms: many }), "bad_request");
+    for (const bad of [undefined, "public-a", { rooms: "public-a" }, { rooms: [1] }, [], { rooms: null }]) {
+      assert.equal(await code(socket, "join", bad), "bad_request", JSON.stringify(bad));
+    }
+  });
+
+  test("a token whose subject is another socket's id does not lead to what is sent to that", async () => {
+    const victim = await connect("websocket");
+    const thief = await connect("websocket", { realm: { team: victim.id.slice(0, 8) }, sub: victim.id.slice(9) });
+    assert.deepEqual(await join(thief, victim.id), { [victim.id]: "room_reserved" });
+  });
+
+  test("only members relay, each to the rooms and by the events of the rule", async () => {
+    const [red, blue, other] = [await connect("websocket", claims), await connect("polling", claims), await connect("websocket", { teams: ["green"] })];
+    await join(red, "team:red:chat", "public-a");
+    await join(blue, "team:red:chat", "public-a");
+    await join(other, "public-a");
+    const heard = collect(blue, "chat");
+    assert.equal(await code(red, "chat", "team:red:chat", 1), "accepted");
+    assert.equal(await code(red, "typing:x", "team:red:chat"), "event_denied");
+    assert.equal(await code(red, "typing:x", "public-a"), "accepted");
+    assert.equal(await code(red, "chat", "team:blue:chat", 2), "not_in_room");
+    assert.equal(await code(other, "chat", "team:red:chat", 3), "event_denied");
+    assert.equal(await code(other, "chat", "public-a", 4), "accepted");
+    assert.equal(await code(other, "chat"), "event_denied");
+    assert.equal(await code(other, "chat", { room: "public-a" }), "event_denied");
+    await until("both", () => heard.length === 2);
+    assert.deepEqual(heard, [["team:red:chat", 1], ["public-a", 4]]);
+  });
+});
+
+describe("rooms that a hook decides", () => {
+  for (const on_failure of ["deny", "allow"]) {
+    test(`when it is down: ${on_failure}`, async () => {
+      let behave = ({ data: { rooms } }) => ({ allow: true, rooms: rooms.filter((room) => !room.endsWith("no")) });
+      const service = await startHookService((call) => behave(call));
+      const pod = await startPod(`${top(`[hooks]
+secrets = ["${HOOK_SECRET}"]
+on_failure = "${on_failure}"
+timeout = "300ms"
+total_timeout = "500ms"
+breaker_failures = 1000
+[hooks.x]`.replace("[hooks.x]", ""))}
+${rule("hook-*", "hook", `hook = "${service.url("room")}"`)}
+${rule("public-*", "anyone")}`);
+      try {
+        for (const way of ["websocket", "polling"]) {
+          behave = ({ data: { rooms } }) => ({ allow: true, rooms: [...rooms.filter((room) => !room.endsWith("no")), "public-other"] });
+          const socket = await clients.connect(io, pod.url, { ...WAYS[way], auth: { token: jwt() } });
+          assert.deepEqual(await join(socket, "hook-a", "hook-no", "public-a", "x"), {
+            "hook-a": "joined",
+            "public-a": "joined",
+            "hook-no": "hook_denied",
+            x: "room_denied",
+          });
+          const { call } = service.calls("socket.join").at(-1);
+          assert.deepEqual(call.data.rooms, ["hook-a", "hook-no"]);
+          assert.equal(call.data.socket.id, socket.id);
+          assert.equal(call.data.socket.claims.sub, "ada");
+          behave = () => ({ allow: false, code: "banned" });
+          assert.deepEqual(await join(socket, "hook-b", "public-b"), { "hook-b": "banned", "public-b": "joined" });
+          const down = on_failure === "allow" ? "joined" : "hook_unavailable";
+          for (const [n, answer] of [HANG, { status: 500, body: "" }, { status: 200, body: "<html>" }].entries()) {
+            behave = () => answer;
+            assert.deepEqual(await join(socket, `hook-down-${n}`), { [`hook-down-${n}`]: down });
+          }
+        }
+      } finally {
+        clients.close();
+        await service.stop();
+        await pod.stop();
+      }
+    });
+  }
+
+  test("a room that is left, and a socket that goes, while the hook is asked", async () => {
+    let release;
+    let held = new Promise((resolve) => (release = resolve));
+    const service = await startHookService(async () => {
+      await held;
+      return { allow: true };
+    });
+    const pod = await startPod(`${top(`[hooks]\nsecrets = ["${HOOK_SECRET}"]`)}
+${rule("hook-*", "hook", `hook = "${service.url("room")}"\npresence = true`)}`);
+    try {
+      const socket = await clients.connect(io, pod.url);
+      const first = join(socket, "hook-a", "hook-b");
+      await until("the hook is asked", () => service.received.length === 1);
+      await ask(socket, "leave", { rooms: ["hook-a"] });
+      release();
+      assert.deepEqual(await first, { "hook-b": "joined", "hook-a": "not_in_room" });
+      const news = collect(socket, "news");
+      for (const room of ["hook-a", "hook-b"]) await pod.publish({ rooms: [room], event: "news", args: [room] });
+      await until("news", () => news.length > 0);
+      assert.deepEqual(news, [["hook-b"]]);
+      // Asked for again, it is joined.
+      assert.deepEqual(await join(socket, "hook-a"), { "hook-a": "joined" });
+
+      const came = collect(socket, "presence:join");
+      held = new Promise((resolve) => (release = resolve));
+      const leaving = await clients.connect(io, pod.url);
+      leaving.emit("join", { rooms: ["hook-b"] });
+      await until("the hook is asked", () => service.received.length === 3);
+      leaving.disconnect();
+      await until("it has gone", async () => (await pod.metric("roomcast_sockets")) === 1);
+      release();
+      await until("nothing waits", async () => (await pod.metric("roomcast_hook_in_flight")) === 0);
+      await clients.connect(io, pod.url).then((last) => join(last, "hook-b"));
+      await until("the last one came", () => came.length > 0);
+      assert.equal(came.length, 1);
+      assert.notEqual(came[0][0].id, leaving.id);
+    } finally {
+      clients.close();
+      await service.stop();
+      await pod.stop();
+    }
+  });
+});
+
+describe("presence", () => {
+  const RULES = `${rule("public-*", "anyone", "presence = true")}
+${rule("quiet-*", "anyone")}
+${rule("user:{sub}", "auto", "presence = true")}`;
+
+  for (const pods of [1, 2]) {
+    test(`over ${pods} pod(s): asked by members, told of who comes and goes`, async () => {
+      const redis = pods > 1 ? await startRedis() : undefined;
+      const backplane = redis ? `[backplane]\nkind = "pubsub"\nurl = "${redis.url}"` : "";
+      const started = [];
+      for (let n = 0; n < pods; n += 1) started.push(await startPod(`${top(backplane)}${RULES}`));
+      const [here, there] = [started[0], started.at(-1)];
+      try {
+        for (const pod of started) {
+          await until("ready", async () => (await fetch(`${pod.internal}/readyz`)).status === 200);
+        }
+        const connect = (pod, options, of) => clients.connect(io, pod.url, { ...options, ...(of && { auth: { token: jwt(of) } }) });
+        const watcher = await connect(here, WAYS.websocket, { sub: "eve" });
+        const stranger = await connect(here, WAYS.websocket);
+        const seen = [];
+        for (const event of ["presence:join", "presence:leave"]) {
+          watcher.on(event, ({ room, id, sub }) => seen.push([event, room, id, sub]));
+          stranger.on(event, (member) => seen.push(["stranger", event, member]));
+        }
+        assert.equal(await code(watcher, "presence", { room: "public-a" }), "not_in_room");
+        assert.equal(await code(watcher, "presence", { room: "quiet-a" }), "room_denied");
+        assert.equal(await code(watcher, "presence", { room: "user:ada" }), "room_denied");
+        assert.equal(await code(watcher, "presence"), "bad_request");
+        await join(watcher, "public-a", "quiet-a");
+        await join(stranger, "public-b");
+        assert.equal(await code(watcher, "presence", { room: "quiet-a" }), "room_denied");
+
+        const expected = [];
+        for (const [way, options] of Object.entries(WAYS)) {
+          const [ada, guest] = [await connect(there, options, { sub: "ada" }), await connect(there, options)];
+          const expect = (...what) => {
+            expected.push(what);
+            return until(`${way}: ${what}`, () => seen.length >= expected.length);
+          };
+          await join(ada, "public-a", "quiet-a");
+          await expect("presence:join", "public-a", ada.id, "ada");
+          await join(guest, "public-a");
+          await expect("presence:join", "public-a", guest.id, null);
+          // Again: nothing new.
+          await join(guest, "public-a", "quiet-a");
+          const { room, members, silent } = await ask(watcher, "presence", { room: "public-a" });
+          const sorted = (list) => list.map(({ id, sub }) => [id, sub]).sort();
+          const all = [{ id: ada.id, sub: "ada" }, { id: guest.id, sub: null }, { id: watcher.id, sub: "eve" }];
+          assert.deepEqual([room, sorted(members), silent], ["public-a", sorted(all), 0]);
+          const { id } = ada;
+          await ask(guest, "leave", { rooms: ["public-a", "quiet-a", "public-never"] });
+          await expect("presence:leave", "public-a", guest.id, null);
+          if (way === "polling") ada.disconnect();
+          else ada.io.engine.close();
+          await expect("presence:leave", "public-a", id, "ada");
+        }
+        // The room of a user: told also of those that are put in it.
+        const first = await connect(there, WAYS.websocket, { sub: "kim" });
+        const came = next(first, "presence:join");
+        const second = await connect(here, WAYS.websocket, { sub: "kim" });
+        assert.deepEqual(await came, [{ room: "user:kim", id: second.id, sub: "kim" }]);
+        assert.equal((await ask(second, "presence", { room: "user:kim" })).members.length, 2);
+        // Those with the connection closed by themselves come back, in no room.
+        assert.deepEqual(seen.slice(0, expected.length), expected);
+        assert.equal(seen.length, expected.length, JSON.stringify(seen));
+      } finally {
+        clients.close();
+        for (const pod of started) await pod.stop();
+        await redis?.stop();
+      }
+    });
+  }
+
+  test("without a rule that says so there is none", async () => {
+    const pod = await startPod(`${top()}${rule("public-*", "anyone")}`);
+    const [a, b] = [await clients.connect(io, pod.url), await clients.connect(io, pod.url)];
+    await join(a, "public-a");
+    const told = collect(a, "presence:join");
+    assert.equal(await code(a, "presence", { room: "public-a" }), "event_denied");
+    await join(b, "public-a");
+    const marker = next(a, "marker");
+    await pod.publish({ event: "marker" });
+    await marker;
+    assert.deepEqual(told, []);
+    clients.close();
+    await pod.stop();
+  });
+});
