@@ -66,7 +66,7 @@ test("settings and secrets reach the pod, and a changed setting is a new pod", (
     namespaces: { "/": { auth: "required", rooms: [{ pattern: "public-*", join: "anyone", relay: ["chat"] }] } },
     public: { path: "/live/" },
   };
-  const secrets = { apiKeys: { name: "keys" }, jwtSecret: { name: "jwt", key: "hs256" } };
+  const secrets = { apiKeys: { name: "keys" }, jwtSecret: { name: "jwt", key: "hs256" }, hookSecrets: { name: "hooks" }, sessionSecret: { name: "sessions" } };
   const rendered = render({ config, secrets, drain: { delaySeconds: 10, windowSeconds: 30, timeoutSeconds: 60 } });
   assert.equal(checkConfig(rendered), "the configuration is fine\n");
   assert.equal(rendered.pod.terminationGracePeriodSeconds, 75);
@@ -74,7 +74,9 @@ test("settings and secrets reach the pod, and a changed setting is a new pod", (
   assert.match(text, /path: \/live\//);
   assert.match(text, /window: 30s/);
   const { env, volumeMounts } = rendered.pod.containers[0];
-  assert.ok(env.some(({ value }) => value === "/etc/roomcast/jwt-secret/hs256"));
+  for (const path of ["jwt-secret/hs256", "hook-secrets/keys", "session-secret/secret"]) {
+    assert.ok(env.some(({ value }) => value === `/etc/roomcast/${path}`), path);
+  }
   assert.ok(volumeMounts.some(({ mountPath }) => mountPath === "/etc/roomcast/api-keys"));
   const checksum = ({ find }) => find("Deployment").spec.template.metadata.annotations["checksum/config"];
   assert.notEqual(checksum(rendered), checksum(render({ secrets })));
