@@ -36,15 +36,15 @@ mod telemetry;
 #[doc(hidden)]
 pub use backplane::measured;
 pub use backplane::{
-    Answered, BackplaneError, ClusterError, EncodeError, Pods, PublishError, RemoteSocket,
-    SetupError, UnknownNamespace,
+    Answered, BackplaneError, ClientAnswers, ClusterError, EncodeError, Pods, PublishError,
+    RemoteSocket, SetupError, UnknownNamespace,
 };
 pub use drain::Outcome;
 pub use edge::ListenError;
 pub use gateway::{
-    Ack, Args, Bearer, Broadcast, Claims, Cluster, Event, FromEvent, Grant, Handler, Handshake,
-    HookSetupError, IntoReply, MintError, Name, Namespace, Refusal, Reply, Socket, TokenError,
-    Tokens, TokensError, codes,
+    Ack, Args, Bearer, Broadcast, BroadcastOperator, Claims, Cluster, Destination, Event,
+    FromEvent, Grant, Handler, Handshake, HookSetupError, IntoReply, MintError, Name, Namespace,
+    Refusal, Reply, Roomcast, RoomcastError, Socket, TokenError, Tokens, TokensError, codes,
 };
 pub use server::{BuildError, Builder, Listening, Server};
 pub use socketioxide::{AckError, SendError};

@@ -8,5 +8,6 @@ mod command_line;
 mod embedded;
 mod hostile;
 mod raw;
+mod roomcast;
 mod stop;
 mod support;
