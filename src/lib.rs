@@ -49,6 +49,11 @@ pub use gateway::{
 pub use server::{BuildError, Builder, Listening, Server};
 pub use socketioxide::{AckError, SendError};
 
+/// The program in the guide compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/rust.md")]
+struct Guide;
+
 /// The one shape of an error, in answers of HTTP and in acks: `{"error":{"code","message"}}`.
 pub(crate) fn error_body(code: &str, message: &str) -> serde_json::Value {
     serde_json::json!({"error": {"code": code, "message": message}})

@@ -7,8 +7,8 @@ use std::{
 
 use axum::{Router, routing::get};
 use roomcast::{
-    Ack, Args, Bearer, Claims, Event, Grant, Handshake, Name, Namespace, Refusal, Server, Socket,
-    Tokens,
+    Ack, Args, Bearer, Claims, Event, Grant, Handshake, Name, Namespace, Refusal, Roomcast, Server,
+    Socket, Tokens,
     client::{Client, ClientError},
     config::{AuthPolicy, Config, Limits, Secret},
 };
@@ -24,6 +24,7 @@ use super::{
 struct Pod {
     url: String,
     config: Config,
+    roomcast: Roomcast,
     _stop: oneshot::Sender<()>,
     _task: JoinHandle<()>,
 }
@@ -36,11 +37,12 @@ fn start(namespaces: impl IntoIterator<Item = Namespace>, pages: Router) -> Pod 
     let pod = Server::builder(config.clone()).namespaces(namespaces).pages(pages);
     let pod = pod.build().unwrap().bind().unwrap();
     let url = format!("http://{}", pod.public()[0]);
+    let roomcast = pod.roomcast();
     let (stop, stopped) = oneshot::channel::<()>();
     let task = tokio::spawn(async move {
         pod.run(async { drop(stopped.await) }, pending()).await;
     });
-    Pod { url, config, _stop: stop, _task: task }
+    Pod { url, config, roomcast, _stop: stop, _task: task }
 }
 
 impl Pod {
@@ -192,6 +194,7 @@ async fn a_program_says_who_a_client_is() {
             Ok(Grant { claims: Some(claims), ..Grant::default() })
         })
         .own_room("user:{sub}")
+        .on_connect(|socket: &Socket| socket.set_data(json!({"seen": 1})))
         .on("rooms", |socket: Socket, Bearer(claims): Bearer| {
             Ack(json!([claims["sub"], socket.rooms()]))
         });
@@ -199,6 +202,8 @@ async fn a_program_says_who_a_client_is() {
     let ada = pod.client("/", json!({"token": "session-of-ada"}));
     soon(ada.connect()).await.unwrap();
     assert_eq!(ask(&ada, "rooms", &json!(null)).await, json!(["ada", ["user:ada"]]));
+    let fetched = pod.roomcast.of("/").to("user:ada").fetch_sockets().await.unwrap().answer;
+    assert_eq!(fetched[0].data, json!({"seen": 1, "claims": {"sub": "ada"}}));
     for auth in [json!({"token": "x"}), json!({})] {
         let refused = soon(pod.client("/", auth).connect()).await;
         assert!(matches!(refused, Err(ClientError::Refused { .. })), "{refused:?}");

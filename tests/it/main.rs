@@ -6,6 +6,7 @@ mod api;
 mod client;
 mod command_line;
 mod embedded;
+mod features;
 mod handlers;
 mod hostile;
 mod raw;

@@ -1,196 +1,18 @@
-//! Publishing from a Rust program: to a socket, to rooms or to everyone, on all servers of the cluster.
-//!
-//! [`Roomcast`] is what Node calls `io`, [`BroadcastOperator`] what its `to` and `of` give. A handler has the operator of its
-//! namespace from [`Socket::nsp`].
+//! The sockets of rooms on all servers, and what can be done with them: Node's `BroadcastOperator`.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::watch;
 
-use super::{Cluster, Socket};
-use crate::backplane::{
-    Answered, Backplane, BackplaneError, ClientAnswers, ClusterError, Emit, EncodeError,
-    PublishError, RemoteSocket, Source, Target, UnknownNamespace, is_reserved,
-};
-
-/// Publishes from a program, through the pod that it runs. Clones are the same; they may outlive the pod, and say so then.
-///
-/// ```no_run
-/// # use roomcast::{Destination, Roomcast, RoomcastError};
-/// # async fn example(roomcast: Roomcast) -> Result<(), RoomcastError> {
-/// roomcast.ready().await?;
-/// roomcast.send(Destination::Room("user:ada".into()), "paid", &42).await?;
-/// roomcast.of("/chat").to("lobby").except("user:ada").emit("news", &("a", "b")).await?;
-/// # Ok(()) }
-/// ```
-#[derive(Clone)]
-pub struct Roomcast(Arc<Inner>);
-
-struct Inner {
-    backplane: Backplane,
-    name_length: usize,
-    stage: watch::Sender<Stage>,
-}
-
-/// Where the pod of a handle is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    /// Its tasks do not run, so nothing would leave it.
-    Built,
-    Runs,
-    Stopped,
-}
-
-/// Ends the life of a handle when it is dropped: also for a pod whose future is given up.
-pub struct Running(Roomcast);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.stop();
-    }
-}
-
-/// Whom [`Roomcast::send`] is for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Destination {
-    /// One socket, by its id.
-    Socket(String),
-    /// The members of a room.
-    Room(String),
-    /// Every socket of the namespace.
-    Everyone,
-}
-
-/// Why nothing was published. The text of each says what to do.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum RoomcastError {
-    /// It was used before the pod runs.
-    #[error("the pod does not run yet: spawn `Listening::run`, and wait for `Roomcast::ready`")]
-    NotStarted,
-    /// The pod has ended.
-    #[error("the pod has stopped: publish through one that runs")]
-    Stopped,
-    /// The namespace does not exist on this pod.
-    #[error(
-        "namespace {0:?} does not exist: add it with `Builder::namespace`, or to the configuration"
-    )]
-    UnknownNamespace(String),
-    /// The event (topic) has no name.
-    #[error("the name of the event is empty: name the event")]
-    NoEvent,
-    /// Socket.IO keeps the name of the event for itself.
-    #[error("{0:?} is reserved by Socket.IO: choose another name for the event")]
-    ReservedEvent(String),
-    /// A name is longer than names may be.
-    #[error("a name of {length} bytes: shorten it, or raise limits.name_length ({max})")]
-    NameTooLong {
-        /// Its bytes.
-        length: usize,
-        /// `limits.name_length`.
-        max: usize,
+use super::{Destination, RoomcastError, Stage};
+use crate::{
+    backplane::{
+        Answered, Backplane, ClientAnswers, Emit, RemoteSocket, Source, Target, is_reserved,
     },
-    /// A list of rooms came out empty. It must not mean everyone.
-    #[error("the list of rooms is empty: leave it out to reach the whole namespace")]
-    NoRooms,
-    /// A room, or the id of a socket, is empty.
-    #[error("the name of a room is empty: name the room, or leave it out to reach everyone")]
-    EmptyRoom,
-    /// Clients that may be left out cannot be asked.
-    #[error("a volatile emit has no acks: leave out `volatile`")]
-    VolatileAck,
-    /// Servers are in no rooms.
-    #[error("`server_side_emit` is for servers, which are in no rooms: leave out what narrows it")]
-    ServersHaveNoRooms,
-    /// There are no other servers.
-    #[error(
-        "this pod is on its own: set backplane.kind and backplane.url to Redis, for other servers"
-    )]
-    NoBackplane,
-    /// The arguments cannot be written.
-    #[error("the arguments cannot be encoded: {0}; use what JSON can hold, and `Bytes` for binary")]
-    Encode(String),
-    /// Redis is away; nothing was sent.
-    #[error(
-        "cut off from Redis, nothing was sent: see that it runs and that backplane.url is right; try again, or set backplane.when_away = \"queue\""
-    )]
-    BackplaneAway,
-    /// Redis did not confirm it.
-    #[error(
-        "Redis did not confirm it: it may have reached other pods, and did not reach the sockets of this one; to send it again may send it twice"
-    )]
-    BackplaneUnconfirmed,
-    /// Too much waits for Redis.
-    #[error("too much waits for Redis: publish less, or raise backplane.publish_queue")]
-    QueueFull,
-}
-
-impl Roomcast {
-    pub(crate) fn new(backplane: Backplane, name_length: usize) -> Self {
-        let stage = watch::Sender::new(Stage::Built);
-        Self(Arc::new(Inner { backplane, name_length, stage }))
-    }
-
-    /// The pod runs, until the answer is dropped.
-    pub(crate) fn run(&self) -> Running {
-        self.0.stage.send_replace(Stage::Runs);
-        Running(self.clone())
-    }
-
-    /// The pod publishes no more.
-    pub(crate) fn stop(&self) {
-        self.0.stage.send_replace(Stage::Stopped);
-    }
-
-    /// Waits until the pod runs, and has reached the others if it has a backplane. While Redis is away that takes as long
-    /// as it is: who cannot wait puts a time-out around it.
-    ///
-    /// # Errors
-    /// [`RoomcastError::Stopped`].
-    pub async fn ready(&self) -> Result<(), RoomcastError> {
-        let mut stages = self.0.stage.subscribe();
-        let stopped = |stage: &Stage| *stage == Stage::Stopped;
-        // The sender lives in `self`.
-        let _ = stages.wait_for(|stage| *stage != Stage::Built).await;
-        tokio::select! {
-            biased; // a pod that has stopped is not ready, whatever its connections are
-            _ = stages.wait_for(stopped) => Err(RoomcastError::Stopped),
-            () = self.0.backplane.reached() => Ok(()),
-        }
-    }
-
-    /// A namespace, on all servers: `io.of(…)`.
-    pub fn of(&self, namespace: impl Into<String>) -> BroadcastOperator {
-        let Inner { backplane, name_length, stage } = &*self.0;
-        let stage = Some(stage.subscribe());
-        BroadcastOperator::new(backplane.clone(), *name_length, namespace.into(), stage)
-    }
-
-    /// Sends data under a topic in the namespace `/`; [`BroadcastOperator::send`] does in others. It is queued when this
-    /// is done: see [`BroadcastOperator::emit`].
-    ///
-    /// # Errors
-    /// Those of [`BroadcastOperator::emit`].
-    pub async fn send<T: Serialize + ?Sized>(
-        &self,
-        destination: Destination,
-        topic: &str,
-        data: &T,
-    ) -> Result<(), RoomcastError> {
-        self.of("/").send(destination, topic, data).await
-    }
-}
-
-impl Socket {
-    /// Its namespace, itself among its sockets, on all servers: `io.of(socket.nsp.name)` on Node. [`Socket::to`] and
-    /// [`Socket::broadcast`] leave it out.
-    pub fn nsp(&self) -> BroadcastOperator {
-        let (backplane, length) = (self.member.backplane.clone(), self.member.limits.name_length);
-        BroadcastOperator::new(backplane, length, self.namespace().to_owned(), None)
-    }
-}
+    gateway::Cluster,
+};
 
 /// Sockets of a namespace on all servers: all of them, or those of rooms. It outlives the handler.
 #[derive(Clone)]
@@ -208,7 +30,7 @@ pub struct BroadcastOperator {
 }
 
 impl BroadcastOperator {
-    fn new(
+    pub(super) fn new(
         backplane: Backplane,
         name_length: usize,
         namespace: String,
@@ -338,7 +160,7 @@ impl BroadcastOperator {
     }
 
     /// Sends an event to the other servers themselves, not to their clients: `serverSideEmit`.
-    /// [`Namespace::on_server_side`](super::Namespace::on_server_side) hears it.
+    /// [`Namespace::on_server_side`](crate::Namespace::on_server_side) hears it.
     ///
     /// # Errors
     /// If the pod does not run, is on its own, or is cut off; if the name cannot be used; if rooms were named.
@@ -438,36 +260,5 @@ impl BroadcastOperator {
         }
         rooms.iter().try_for_each(|room| self.check_length(room))?;
         Ok(rooms)
-    }
-}
-
-impl From<UnknownNamespace> for RoomcastError {
-    fn from(UnknownNamespace(namespace): UnknownNamespace) -> Self {
-        Self::UnknownNamespace(namespace)
-    }
-}
-
-impl From<EncodeError> for RoomcastError {
-    fn from(error: EncodeError) -> Self {
-        match error {
-            EncodeError::UnknownNamespace(error) => error.into(),
-            EncodeError::Parser(error) => Self::Encode(error.to_string()),
-            EncodeError::Json(error) => Self::Encode(error),
-        }
-    }
-}
-
-impl From<BackplaneError> for RoomcastError {
-    fn from(error: BackplaneError) -> Self {
-        match error {
-            BackplaneError::UnknownNamespace(error) => error.into(),
-            BackplaneError::Cluster(ClusterError::Publish(error)) => match error {
-                PublishError::Away => Self::BackplaneAway,
-                PublishError::QueueFull => Self::QueueFull,
-                PublishError::Unconfirmed => Self::BackplaneUnconfirmed,
-            },
-            BackplaneError::Cluster(ClusterError::Wire(error)) => Self::Encode(error.to_string()),
-            BackplaneError::Cluster(ClusterError::Command(_)) => Self::BackplaneAway,
-        }
     }
 }
