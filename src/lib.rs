@@ -36,18 +36,23 @@ mod telemetry;
 #[doc(hidden)]
 pub use backplane::measured;
 pub use backplane::{
-    Answered, BackplaneError, ClusterError, EncodeError, Pods, PublishError, RemoteSocket,
-    SetupError, UnknownNamespace,
+    Answered, BackplaneError, ClientAnswers, ClusterError, EncodeError, Pods, PublishError,
+    RemoteSocket, SetupError, UnknownNamespace,
 };
 pub use drain::Outcome;
 pub use edge::ListenError;
 pub use gateway::{
-    Ack, Args, Bearer, Broadcast, Claims, Cluster, Event, FromEvent, Grant, Handler, Handshake,
-    HookSetupError, IntoReply, MintError, Name, Namespace, Refusal, Reply, Socket, TokenError,
-    Tokens, TokensError, codes,
+    Ack, Args, Bearer, Broadcast, BroadcastOperator, Claims, Cluster, Destination, Event,
+    FromEvent, Grant, Handler, Handshake, HookSetupError, IntoReply, MintError, Name, Namespace,
+    Refusal, Reply, Roomcast, RoomcastError, Socket, TokenError, Tokens, TokensError, codes,
 };
 pub use server::{BuildError, Builder, Listening, Server};
 pub use socketioxide::{AckError, SendError};
+
+/// The program in the guide compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/rust.md")]
+struct Guide;
 
 /// The one shape of an error, in answers of HTTP and in acks: `{"error":{"code","message"}}`.
 pub(crate) fn error_body(code: &str, message: &str) -> serde_json::Value {

@@ -23,7 +23,7 @@ use crate::{
     config::{BackplaneKind, Config, Parser, Transport},
     drain::{self, Drainable, Lifecycle, Outcome},
     edge::{self, Admission, Edge, ListenError, Options, Seal, Sessions},
-    gateway::{self, HookSetupError, Hooks, Namespace, Tokens, TokensError},
+    gateway::{self, HookSetupError, Hooks, Namespace, Roomcast, Tokens, TokensError},
     internal::{self, Readiness},
     publish::{self, Consumer, Operations},
     telemetry::metrics::Metrics,
@@ -103,6 +103,8 @@ struct Pod {
     /// Reads the publish stream, if it is on.
     consumer: Option<Arc<Consumer>>,
     me: Arc<Identity>,
+    /// What the program publishes with.
+    roomcast: Roomcast,
 }
 
 /// What a pod says of itself to others.
@@ -147,6 +149,11 @@ impl Server {
     /// A pod with these settings.
     pub fn builder(config: Config) -> Builder {
         Builder { config, namespaces: Vec::new(), pages: Router::new() }
+    }
+
+    /// What the program publishes with, once the pod runs.
+    pub fn roomcast(&self) -> Roomcast {
+        self.pod.roomcast.clone()
     }
 
     /// Listens on the configured addresses.
@@ -255,6 +262,7 @@ impl Builder {
                 sessions,
                 lifecycle,
                 metrics,
+                roomcast: Roomcast::new(backplane.clone(), config.limits.name_length),
                 backplane,
                 tokens,
                 hooks,
@@ -326,6 +334,11 @@ impl Listening {
         &self.server.config
     }
 
+    /// What the program publishes with, once the pod runs.
+    pub fn roomcast(&self) -> Roomcast {
+        self.server.roomcast()
+    }
+
     /// Addresses of the public listener.
     pub fn public(&self) -> Vec<SocketAddr> {
         self.public.addresses()
@@ -380,6 +393,7 @@ impl Listening {
         let internal =
             tokio::spawn(edge::serve(internal, probes, internal_router, pod.lifecycle.clone()));
 
+        let _running = pod.roomcast.run();
         let outcome = drain::run(&pod.lifecycle, &config.drain, stop, hurry, &pod).await;
         // Answers that are under way, such as the last poll of a client, are finished.
         let _ = timeout(GRACE, async { tokio::join!(public, internal) }).await;
@@ -409,6 +423,7 @@ impl Drainable for Pod {
             // What it does not end with is claimed by another pod.
             let _ = timeout(GRACE, consumer.ended()).await;
         }
+        self.roomcast.stop();
         self.backplane.close(GRACE).await;
     }
 }

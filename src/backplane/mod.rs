@@ -121,6 +121,15 @@ impl Backplane {
         self.cluster().map(|cluster| cluster.health().link())
     }
 
+    /// Waits until what this pod publishes reaches the others; not at all for a pod on its own.
+    pub async fn reached(&self) {
+        if let Some(cluster) = self.cluster() {
+            let mut link = cluster.health().follow();
+            // The sender lives as long as the cluster.
+            let _ = link.wait_for(|link| *link == Link::Up).await;
+        }
+    }
+
     fn cluster(&self) -> Option<&Arc<Cluster>> {
         self.cluster.as_ref()
     }

@@ -27,6 +27,7 @@ mod payload;
 mod presence;
 mod refusal;
 mod reply;
+mod roomcast;
 mod rooms;
 mod socket;
 mod template;
@@ -44,6 +45,7 @@ pub use hooks::{Grant, HookSetupError, Hooks};
 pub use namespace::Namespace;
 pub use refusal::{Refusal, codes};
 pub use reply::Reply;
+pub use roomcast::{BroadcastOperator, Destination, Roomcast, RoomcastError};
 pub use socket::{Broadcast, Socket};
 
 /// Milliseconds since 1970.

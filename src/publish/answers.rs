@@ -1,6 +1,6 @@
 //! What the API answers, as the OpenAPI document describes it too.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use serde_json::Value;
@@ -117,6 +117,36 @@ pub(super) struct SocketAnswer {
 pub(super) struct RoomsAnswer {
     pub rooms: BTreeSet<String>,
     pub pods: Pods,
+}
+
+/// Who is in rooms.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct PresenceAnswer {
+    /// Each room that was asked for, also without members.
+    pub rooms: BTreeMap<String, RoomPresence>,
+    pub pods: Pods,
+}
+
+/// Who is in a room.
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub(super) struct RoomPresence {
+    count: usize,
+    members: Vec<Member>,
+}
+
+impl RoomPresence {
+    pub fn add(&mut self, member: Member) {
+        self.count += 1;
+        self.members.push(member);
+    }
+}
+
+/// A socket in a room.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Member {
+    pub id: String,
+    /// As that of `GET /api/v1/sockets`.
+    pub data: Value,
 }
 
 /// The pods of the cluster.

@@ -11,6 +11,7 @@ mod keys;
 mod limits;
 mod openapi;
 mod operations;
+mod presence;
 mod request;
 mod stream;
 
@@ -77,6 +78,7 @@ pub fn router(
         .routes(routes!(cluster::socket))
         .routes(routes!(cluster::disconnect))
         .routes(routes!(cluster::rooms))
+        .routes(routes!(presence::presence))
         .routes(routes!(cluster::join))
         .routes(routes!(cluster::leave))
         .routes(routes!(cluster::cluster))

@@ -1,12 +1,12 @@
 //! The internal listener: the API's errors, probes and metrics.
 
+use roomcast::client::Client;
 use serde_json::{Value, json};
-
 use tokio_tungstenite::tungstenite::Message;
 
 use super::{
     raw::Raw,
-    support::{API_KEY, OPEN, PATIENCE, Pod, get},
+    support::{API_KEY, OPEN, PATIENCE, Pod, Redis, get},
 };
 
 #[tokio::test]
@@ -214,4 +214,69 @@ async fn the_api_describes_itself() {
             assert!(guide.contains(&named), "docs/api.md lacks {named}");
         }
     }
+}
+
+#[tokio::test]
+async fn presence_says_who_is_in_rooms_on_all_pods() {
+    let redis = Redis::start();
+    let config = format!(
+        "{OPEN}\n[backplane]\nkind = \"pubsub\"\nurl = \"{}\"\nheartbeat = \"200ms\"\n",
+        redis.url()
+    );
+    let (one, mut two) = (Pod::start(&config), Pod::start(&config));
+    for pod in [&one, &two] {
+        pod.metric_reaches("roomcast_backplane_connected", 1.0).await;
+    }
+    let member = async |pod: &Pod, rooms: &[&str]| {
+        let client = Client::builder(format!("http://{}", pod.public)).connect().await.unwrap();
+        client.join_rooms(rooms.iter().copied()).await.unwrap();
+        client
+    };
+    let a = member(&one, &["public-a"]).await;
+    let b = member(&two, &["public-a", "public-b"]).await;
+    let (a_id, b_id) = (a.id().unwrap(), b.id().unwrap());
+    let ids = |room: &Value| {
+        let members = room["members"].as_array().unwrap();
+        let mut ids: Vec<_> = members.iter().map(|member| member["id"].clone()).collect();
+        ids.sort_by_key(ToString::to_string);
+        assert_eq!(room["count"], ids.len());
+        ids
+    };
+    let mut both = vec![json!(a_id), json!(b_id)];
+    both.sort_by_key(ToString::to_string);
+    for pod in [&one, &two] {
+        let (status, answer) =
+            pod.ask("presence?room=public-a&room=public-b&room=empty&room=public-a").await;
+        assert_eq!((status, &answer["pods"]), (200, &json!({"asked": 2, "silent": 0})), "{answer}");
+        let rooms = answer["rooms"].as_object().unwrap();
+        assert_eq!(rooms.keys().collect::<Vec<_>>(), ["empty", "public-a", "public-b"]);
+        assert_eq!(ids(&rooms["public-a"]), both);
+        assert_eq!(ids(&rooms["public-b"]), [json!(b_id)]);
+        assert_eq!(rooms["empty"], json!({"count": 0, "members": []}));
+        assert_eq!(rooms["public-b"]["members"][0]["data"], json!({}));
+    }
+    // A pod that does not answer is not left out in silence.
+    two.signal("-STOP");
+    let (_, answer) = one.ask("presence?room=public-a").await;
+    assert_eq!(ids(&answer["rooms"]["public-a"]), [json!(a_id)]);
+    assert_eq!(answer["pods"]["silent"], 1, "{answer}");
+    two.signal("-CONT");
+    two.signal("-KILL");
+    two.wait();
+
+    let many = "room=a&".repeat(101);
+    let long = format!("room={}", "a".repeat(257));
+    for (query, code, word) in [
+        ("", "invalid_request", "1 to 100"),
+        (&many, "invalid_request", "1 to 100"),
+        ("room=", "invalid_request", "256 bytes"),
+        (&long, "invalid_request", "256 bytes"),
+        ("room=a&rom=b", "invalid_request", "unknown parameter"),
+        ("room=a&namespace=/none", "unknown_namespace", "/none"),
+    ] {
+        let (_, answer) = one.ask(&format!("presence?{query}")).await;
+        assert_eq!(answer["error"]["code"], code, "{query}: {answer}");
+        assert!(answer["error"]["message"].as_str().unwrap().contains(word), "{query}: {answer}");
+    }
+    assert_eq!(get(&format!("http://{}/api/v1/presence?room=a", one.internal)).await.0, 401);
 }

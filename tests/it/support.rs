@@ -135,6 +135,13 @@ impl Pod {
         (response.status().as_u16(), response.json().await.unwrap())
     }
 
+    /// Asks a path of the API.
+    pub async fn ask(&self, path: &str) -> (u16, Value) {
+        let url = format!("http://{}/api/v1/{path}", self.internal);
+        let response = reqwest::Client::new().get(url).bearer_auth(API_KEY).send().await.unwrap();
+        (response.status().as_u16(), response.json().await.unwrap())
+    }
+
     /// The sum of the lines of `/metrics` that begin so.
     pub async fn metric(&self, prefix: &str) -> f64 {
         let (_, page) = get(&format!("http://{}/metrics", self.internal)).await;
@@ -162,6 +169,50 @@ impl Drop for Pod {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// A real Redis that keeps nothing on disk, on a free port.
+pub struct Redis {
+    child: Child,
+    port: u16,
+    _folder: tempfile::TempDir,
+}
+
+impl Redis {
+    pub fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        // Free a moment ago.
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let child = Command::new("redis-server")
+            .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
+            .args(["--save", "", "--appendonly", "no", "--dir"])
+            .arg(folder.path())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("redis-server is needed (Debian: apt-get install redis-server)");
+        let mut redis = Self { child, port, _folder: folder };
+        wait_for("redis-server", || {
+            assert!(redis.child.try_wait().unwrap().is_none(), "redis-server ended");
+            std::net::TcpStream::connect(("127.0.0.1", port)).ok()
+        });
+        redis
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Ends it at once, as a crash would.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        self.kill();
     }
 }
 

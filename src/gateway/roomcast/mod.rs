@@ -1,0 +1,131 @@
+//! Publishing from a Rust program: to a socket, to rooms or to everyone, on all servers of the cluster.
+//!
+//! [`Roomcast`] is what Node calls `io`, [`BroadcastOperator`] what its `to` and `of` give. A handler has the operator of its
+//! namespace from [`Socket::nsp`].
+
+mod error;
+mod operator;
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use tokio::sync::watch;
+
+use super::Socket;
+use crate::backplane::Backplane;
+
+pub use error::RoomcastError;
+pub use operator::BroadcastOperator;
+
+/// Publishes from a program, through the pod that it runs. Clones are the same; they may outlive the pod, and say so then.
+///
+/// ```no_run
+/// # use roomcast::{Destination, Roomcast, RoomcastError};
+/// # async fn example(roomcast: Roomcast) -> Result<(), RoomcastError> {
+/// roomcast.ready().await?;
+/// roomcast.send(Destination::Room("user:ada".into()), "paid", &42).await?;
+/// roomcast.of("/chat").to("lobby").except("user:ada").emit("news", &("a", "b")).await?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Roomcast(Arc<Inner>);
+
+struct Inner {
+    backplane: Backplane,
+    name_length: usize,
+    stage: watch::Sender<Stage>,
+}
+
+/// Where the pod of a handle is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Its tasks do not run, so nothing would leave it.
+    Built,
+    Runs,
+    Stopped,
+}
+
+/// Ends the life of a handle when it is dropped: also for a pod whose future is given up.
+pub struct Running(Roomcast);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
+/// Whom [`Roomcast::send`] is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Destination {
+    /// One socket, by its id.
+    Socket(String),
+    /// The members of a room.
+    Room(String),
+    /// Every socket of the namespace.
+    Everyone,
+}
+
+impl Roomcast {
+    pub(crate) fn new(backplane: Backplane, name_length: usize) -> Self {
+        let stage = watch::Sender::new(Stage::Built);
+        Self(Arc::new(Inner { backplane, name_length, stage }))
+    }
+
+    /// The pod runs, until the answer is dropped.
+    pub(crate) fn run(&self) -> Running {
+        self.0.stage.send_replace(Stage::Runs);
+        Running(self.clone())
+    }
+
+    /// The pod publishes no more.
+    pub(crate) fn stop(&self) {
+        self.0.stage.send_replace(Stage::Stopped);
+    }
+
+    /// Waits until the pod runs, and has reached the others if it has a backplane. While Redis is away that takes as long
+    /// as it is: who cannot wait puts a time-out around it.
+    ///
+    /// # Errors
+    /// [`RoomcastError::Stopped`].
+    pub async fn ready(&self) -> Result<(), RoomcastError> {
+        let mut stages = self.0.stage.subscribe();
+        let stopped = |stage: &Stage| *stage == Stage::Stopped;
+        // The sender lives in `self`.
+        let _ = stages.wait_for(|stage| *stage != Stage::Built).await;
+        tokio::select! {
+            biased; // a pod that has stopped is not ready, whatever its connections are
+            _ = stages.wait_for(stopped) => Err(RoomcastError::Stopped),
+            () = self.0.backplane.reached() => Ok(()),
+        }
+    }
+
+    /// A namespace, on all servers: `io.of(…)`.
+    pub fn of(&self, namespace: impl Into<String>) -> BroadcastOperator {
+        let Inner { backplane, name_length, stage } = &*self.0;
+        let stage = Some(stage.subscribe());
+        BroadcastOperator::new(backplane.clone(), *name_length, namespace.into(), stage)
+    }
+
+    /// Sends data under a topic in the namespace `/`; [`BroadcastOperator::send`] does in others. It is queued when this
+    /// is done: see [`BroadcastOperator::emit`].
+    ///
+    /// # Errors
+    /// Those of [`BroadcastOperator::emit`].
+    pub async fn send<T: Serialize + ?Sized>(
+        &self,
+        destination: Destination,
+        topic: &str,
+        data: &T,
+    ) -> Result<(), RoomcastError> {
+        self.of("/").send(destination, topic, data).await
+    }
+}
+
+impl Socket {
+    /// Its namespace, itself among its sockets, on all servers: `io.of(socket.nsp.name)` on Node. [`Socket::to`] and
+    /// [`Socket::broadcast`] leave it out.
+    pub fn nsp(&self) -> BroadcastOperator {
+        let (backplane, length) = (self.member.backplane.clone(), self.member.limits.name_length);
+        BroadcastOperator::new(backplane, length, self.namespace().to_owned(), None)
+    }
+}

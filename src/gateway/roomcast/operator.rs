@@ -1,0 +1,264 @@
+//! The sockets of rooms on all servers, and what can be done with them: Node's `BroadcastOperator`.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::Value;
+use tokio::sync::watch;
+
+use super::{Destination, RoomcastError, Stage};
+use crate::{
+    backplane::{
+        Answered, Backplane, ClientAnswers, Emit, RemoteSocket, Source, Target, is_reserved,
+    },
+    gateway::Cluster,
+};
+
+/// Sockets of a namespace on all servers: all of them, or those of rooms. It outlives the handler.
+#[derive(Clone)]
+#[must_use]
+pub struct BroadcastOperator {
+    backplane: Backplane,
+    name_length: usize,
+    namespace: String,
+    target: Target,
+    volatile: bool,
+    /// Whether a list of rooms was empty.
+    no_rooms: bool,
+    /// Where the pod is; for a handler, it runs.
+    stage: Option<watch::Receiver<Stage>>,
+}
+
+impl BroadcastOperator {
+    pub(super) fn new(
+        backplane: Backplane,
+        name_length: usize,
+        namespace: String,
+        stage: Option<watch::Receiver<Stage>>,
+    ) -> Self {
+        let target = Target::default();
+        Self { backplane, name_length, namespace, target, volatile: false, no_rooms: false, stage }
+    }
+
+    /// The members of a room, or the socket of an id; called again, those of either. Node calls it `to`, and `in`.
+    pub fn to(self, room: impl Into<String>) -> Self {
+        self.to_all([room])
+    }
+
+    /// The members of any of these rooms.
+    pub fn to_all<R: Into<String>>(mut self, rooms: impl IntoIterator<Item = R>) -> Self {
+        let before = self.target.rooms.len();
+        self.target.rooms.extend(rooms.into_iter().map(Into::into));
+        self.no_rooms |= self.target.rooms.len() == before;
+        self
+    }
+
+    /// But not the members of this room, or the socket of this id.
+    pub fn except(mut self, room: impl Into<String>) -> Self {
+        self.target.except.push(room.into());
+        self
+    }
+
+    /// May be dropped for a client that is not ready for it.
+    pub fn volatile(mut self) -> Self {
+        self.volatile = true;
+        self
+    }
+
+    /// Sends an event; several arguments are a tuple. When this is done it is queued: Redis has confirmed it for the
+    /// other servers (or `backplane.when_away` keeps it), and each socket of this pod has it in its queue. If it is
+    /// given up before, other servers may have it, and this pod's sockets have not.
+    ///
+    /// # Errors
+    /// Each [`RoomcastError`] but `VolatileAck`, `ServersHaveNoRooms` and `NoBackplane`. Nothing was sent, except for
+    /// `BackplaneUnconfirmed`.
+    pub async fn emit<T: Serialize + ?Sized>(
+        self,
+        event: &str,
+        arguments: &T,
+    ) -> Result<(), RoomcastError> {
+        let emit = self.prepare(event, arguments)?;
+        Ok(self.backplane.begin(&self.namespace, emit)?.done().await?)
+    }
+
+    /// Sends an event, and collects the first argument of each client's ack within `timeout`:
+    /// `timeout(…).emitWithAck(…)`. Clients that do not answer are counted, and so are servers that are not heard of.
+    ///
+    /// # Errors
+    /// As for [`Self::emit`], and [`RoomcastError::VolatileAck`]. Without Redis, the clients of this pod are asked.
+    pub async fn emit_with_ack<T: Serialize + ?Sized>(
+        self,
+        event: &str,
+        arguments: &T,
+        timeout: Duration,
+    ) -> Result<Answered<ClientAnswers>, RoomcastError> {
+        if self.volatile {
+            return Err(RoomcastError::VolatileAck);
+        }
+        let emit = self.prepare(event, arguments)?;
+        Ok(self.backplane.emit_with_ack(&self.namespace, emit, timeout).await?)
+    }
+
+    /// Sends data under a topic to one destination, in the place of the rooms that were named before.
+    ///
+    /// # Errors
+    /// Those of [`Self::emit`].
+    pub async fn send<T: Serialize + ?Sized>(
+        mut self,
+        destination: Destination,
+        topic: &str,
+        data: &T,
+    ) -> Result<(), RoomcastError> {
+        self.no_rooms = false;
+        self.target.rooms = match destination {
+            Destination::Socket(name) | Destination::Room(name) => vec![name],
+            Destination::Everyone => Vec::new(),
+        };
+        self.emit(topic, data).await
+    }
+
+    /// Puts the sockets in rooms: `socketsJoin`.
+    ///
+    /// # Errors
+    /// If the pod does not run, the namespace does not exist, no room is named, or Redis does not take it.
+    pub async fn sockets_join<R: Into<String>>(
+        self,
+        rooms: impl IntoIterator<Item = R>,
+    ) -> Result<(), RoomcastError> {
+        let rooms = self.named(rooms)?;
+        Ok(self.backplane.join_all(&self.namespace, self.target, rooms).await?)
+    }
+
+    /// Takes the sockets out of rooms: `socketsLeave`.
+    ///
+    /// # Errors
+    /// As for [`Self::sockets_join`].
+    pub async fn sockets_leave<R: Into<String>>(
+        self,
+        rooms: impl IntoIterator<Item = R>,
+    ) -> Result<(), RoomcastError> {
+        let rooms = self.named(rooms)?;
+        Ok(self.backplane.leave_all(&self.namespace, self.target, rooms).await?)
+    }
+
+    /// Puts the sockets out of the namespace; with `close`, their connections end: `disconnectSockets`.
+    ///
+    /// # Errors
+    /// If the pod does not run, the namespace does not exist, or Redis does not take it.
+    pub async fn disconnect_sockets(self, close: bool) -> Result<(), RoomcastError> {
+        self.check()?;
+        Ok(self.backplane.disconnect_all(&self.namespace, self.target, close).await?)
+    }
+
+    /// The sockets: `fetchSockets`. It is as complete as `pods.silent` is 0.
+    ///
+    /// # Errors
+    /// If the pod does not run, or the namespace does not exist.
+    pub async fn fetch_sockets(self) -> Result<Answered<Vec<RemoteSocket>>, RoomcastError> {
+        self.check()?;
+        Ok(self.backplane.fetch_sockets(&self.namespace, &self.target).await?)
+    }
+
+    /// Sends an event to the other servers themselves, not to their clients: `serverSideEmit`.
+    /// [`Namespace::on_server_side`](crate::Namespace::on_server_side) hears it.
+    ///
+    /// # Errors
+    /// If the pod does not run, is on its own, or is cut off; if the name cannot be used; if rooms were named.
+    pub async fn server_side_emit(
+        self,
+        event: &str,
+        arguments: Vec<Value>,
+    ) -> Result<(), RoomcastError> {
+        Ok(self.servers(event)?.server_side_emit(event, arguments)?)
+    }
+
+    /// The same, and collects what they answer within `backplane.request_timeout`.
+    ///
+    /// # Errors
+    /// As for [`Self::server_side_emit`]; one that is cut off counts the servers that were not heard of.
+    pub async fn server_side_emit_with_ack(
+        self,
+        event: &str,
+        arguments: Vec<Value>,
+    ) -> Result<Answered<Vec<Value>>, RoomcastError> {
+        Ok(self.servers(event)?.server_side_emit_with_ack(event, arguments).await)
+    }
+
+    fn servers(&self, event: &str) -> Result<Cluster, RoomcastError> {
+        self.check()?;
+        self.check_event(event)?;
+        if self.volatile || self.target != Target::default() {
+            return Err(RoomcastError::ServersHaveNoRooms);
+        }
+        if self.backplane.link().is_none() {
+            return Err(RoomcastError::NoBackplane);
+        }
+        Ok(Cluster::new(self.backplane.clone(), &self.namespace))
+    }
+
+    fn prepare<T: Serialize + ?Sized>(
+        &self,
+        event: &str,
+        arguments: &T,
+    ) -> Result<Emit, RoomcastError> {
+        self.check()?;
+        self.check_event(event)?;
+        Ok(Emit {
+            payload: self.backplane.encode(&self.namespace, event, arguments)?,
+            target: self.target.clone(),
+            from: None,
+            volatile: self.volatile,
+            source: Source::Handler,
+            traceparent: None,
+        })
+    }
+
+    /// Whether the pod runs, and those who are meant are named.
+    fn check(&self) -> Result<(), RoomcastError> {
+        match self.stage.as_ref().map(|stage| *stage.borrow()) {
+            Some(Stage::Built) => return Err(RoomcastError::NotStarted),
+            Some(Stage::Stopped) => return Err(RoomcastError::Stopped),
+            Some(Stage::Runs) | None => {}
+        }
+        if self.no_rooms {
+            return Err(RoomcastError::NoRooms);
+        }
+        let Target { rooms, except } = &self.target;
+        if rooms.iter().chain(except).any(String::is_empty) {
+            return Err(RoomcastError::EmptyRoom);
+        }
+        Ok(())
+    }
+
+    fn check_event(&self, event: &str) -> Result<(), RoomcastError> {
+        if event.is_empty() {
+            return Err(RoomcastError::NoEvent);
+        }
+        if is_reserved(event) {
+            return Err(RoomcastError::ReservedEvent(event.to_owned()));
+        }
+        self.check_length(event)
+    }
+
+    fn check_length(&self, name: &str) -> Result<(), RoomcastError> {
+        let (length, max) = (name.len(), self.name_length);
+        if length > max { Err(RoomcastError::NameTooLong { length, max }) } else { Ok(()) }
+    }
+
+    /// The rooms that sockets are put in or taken out of.
+    fn named<R: Into<String>>(
+        &self,
+        rooms: impl IntoIterator<Item = R>,
+    ) -> Result<Vec<String>, RoomcastError> {
+        self.check()?;
+        let rooms: Vec<String> = rooms.into_iter().map(Into::into).collect();
+        if rooms.is_empty() {
+            return Err(RoomcastError::NoRooms);
+        }
+        if rooms.iter().any(String::is_empty) {
+            return Err(RoomcastError::EmptyRoom);
+        }
+        rooms.iter().try_for_each(|room| self.check_length(room))?;
+        Ok(rooms)
+    }
+}
