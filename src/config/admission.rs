@@ -78,6 +78,11 @@ impl Admission {
 }
 
 impl Proxies {
+    /// Whether what an address says of its clients is taken for true.
+    pub fn trusts(&self, address: std::net::IpAddr) -> bool {
+        self.trusted.iter().any(|network| network.contains(address))
+    }
+
     pub(super) fn check(&self, problems: &mut Vec<Problem>) {
         if self.proxy_protocol && self.trusted.is_empty() {
             let remedy = "needs public.proxies.trusted: only those are believed";

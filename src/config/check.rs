@@ -76,6 +76,12 @@ fn read_secret_files(config: &mut Config, problems: &mut Vec<Problem>) {
 }
 
 fn check_listeners(config: &Config, problems: &mut Vec<Problem>) {
+    for name in &config.public.kept_headers {
+        if http::HeaderName::from_bytes(name.as_bytes()).is_err() {
+            let remedy = "expected the name of a header, such as \"user-agent\"";
+            problems.push(Problem::new("public.kept_headers", name, remedy));
+        }
+    }
     let public = &config.public;
     for (key, empty) in [
         ("public.listen", public.listen.is_empty()),

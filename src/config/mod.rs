@@ -90,6 +90,9 @@ pub struct Public {
     pub tcp_keepalive: Duration,
     /// Which pages of other origins may connect.
     pub cors: Cors,
+    /// Headers of the request that opens a connection that handlers and hooks get to see.
+    #[serde(deserialize_with = "values::one_or_many")]
+    pub kept_headers: Vec<String>,
     /// Load balancers between clients and pods.
     pub proxies: Proxies,
 }

@@ -20,6 +20,7 @@ use socketioxide_core::Sid;
 use super::{
     admission::Place,
     attachments::Attachments,
+    kept::Kept,
     reason::CloseReason,
     sessions::{Sessions, name},
 };
@@ -31,6 +32,18 @@ use crate::{
 /// A poll that is not answered for so long has nothing to be answered with.
 const HELD: Duration = Duration::from_millis(20);
 
+/// How a connection began.
+pub(super) struct Began {
+    pub remote: SocketAddr,
+    pub transport: Transport,
+    /// It came over TLS, as a trusted load balancer says.
+    pub secure: bool,
+    /// It came from a page of a browser.
+    pub cross_domain: bool,
+    /// What is kept of its request.
+    pub kept: Option<Box<Kept>>,
+}
+
 /// One client's Engine.IO session.
 #[derive(Debug)]
 pub struct Connection {
@@ -40,8 +53,12 @@ pub struct Connection {
     remote: SocketAddr,
     /// What it has of the limit of its address, until it ends.
     place: Mutex<Option<Box<Place>>>,
-    /// The token of the request that opened it: each of its namespaces looks at it.
-    credential: Option<Box<Secret>>,
+    /// What was kept of the request that opened it.
+    kept: Option<Box<Kept>>,
+    /// It came over TLS, as a load balancer said.
+    secure: bool,
+    /// It came from a page.
+    cross_domain: bool,
     /// When it began, in milliseconds since 1970.
     began: u64,
     /// Whether it uses a WebSocket now, else polling.
@@ -95,11 +112,10 @@ impl Connection {
     pub(super) fn new(
         sessions: Arc<Sessions>,
         number: u64,
-        remote: SocketAddr,
-        transport: Transport,
+        began: Began,
         place: Option<Place>,
-        credential: Option<Secret>,
     ) -> Self {
+        let Began { remote, transport, secure, cross_domain, kept } = began;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let polling = OnceLock::new();
         if transport == Transport::Polling {
@@ -111,7 +127,9 @@ impl Connection {
             number,
             remote,
             place: Mutex::new(place.map(Box::new)),
-            credential: credential.map(Box::new),
+            kept,
+            secure,
+            cross_domain,
             began: u64::try_from(now.as_millis()).unwrap_or_default(),
             websocket: AtomicBool::new(transport == Transport::Websocket),
             reason: AtomicU8::new(CloseReason::NoNamespace as u8),
@@ -143,25 +161,43 @@ impl Connection {
 
     /// The token that it was opened with, in a header or a cookie.
     pub fn credential(&self) -> Option<&str> {
-        self.credential.as_ref().map(|token| token.expose())
+        self.kept.as_ref()?.token.as_ref().map(Secret::expose)
     }
 
-    /// What it began with, as Node's `socket.handshake`; without headers, which are not
-    /// kept, and without `auth`, which may hold a secret.
+    /// What it began with, as Node's `socket.handshake`; with the headers of `public.kept_headers`, and without `auth`,
+    /// which may hold a secret.
     pub fn handshake(&self, uri: Option<&Uri>) -> serde_json::Value {
         let issued = UNIX_EPOCH + Duration::from_millis(self.began);
         let query = uri.and_then(|uri| Query::<HashMap<String, String>>::try_from_uri(uri).ok());
         serde_json::json!({
-            "headers": {},
+            "headers": self.headers(),
             "time": humantime::format_rfc3339_seconds(issued).to_string(),
             "address": self.remote.ip().to_string(),
-            "xdomain": false,
-            "secure": false,
+            "xdomain": self.cross_domain,
+            "secure": self.secure,
             "issued": self.began,
             "url": uri.map(ToString::to_string),
             "query": query.map(|Query(query)| query).unwrap_or_default(),
             "auth": {},
         })
+    }
+
+    /// The headers that were kept; several of one name in one, as HTTP joins them.
+    fn headers(&self) -> serde_json::Map<String, serde_json::Value> {
+        let mut headers = serde_json::Map::new();
+        for (name, value) in self.kept.iter().flat_map(|kept| &kept.headers) {
+            let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+            match headers.get_mut(name.as_str()) {
+                Some(serde_json::Value::String(before)) => {
+                    before.push_str(", ");
+                    before.push_str(&value);
+                }
+                _ => {
+                    headers.insert(name.as_str().to_owned(), value.into());
+                }
+            }
+        }
+        headers
     }
 
     /// Whether it is in a namespace now.

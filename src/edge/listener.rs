@@ -176,7 +176,7 @@ async fn serve_http(
         }
     }
     let upgrade = Slot::default();
-    let peer = Peer { address: remote, upgrade: upgrade.clone() };
+    let peer = Peer { address: remote, secure: false, upgrade: upgrade.clone() };
     let service = service_fn(move |mut request: http::Request<Incoming>| {
         request.extensions_mut().insert(peer.clone());
         Box::pin(router.clone().oneshot(request))

@@ -1,11 +1,7 @@
 //! Where a client is, behind load balancers that are trusted to say so: by `Forwarded` (RFC 7239),
 //! `X-Forwarded-For`, or the PROXY protocol, version 2. What others say is not looked at.
 
-use std::{
-    io,
-    net::{IpAddr, SocketAddr},
-    time::Duration,
-};
+use std::{io, net::SocketAddr, time::Duration};
 
 use http::{HeaderMap, HeaderName, header};
 use ppp::v2::{Addresses, Command, Header};
@@ -26,10 +22,9 @@ pub(super) fn client_address(
     headers: &HeaderMap,
     proxies: &Proxies,
 ) -> SocketAddr {
-    let trusted = |address: IpAddr| proxies.trusted.iter().any(|network| network.contains(address));
     let mut client = peer;
     for said in said_addresses(headers).into_iter().rev() {
-        if !trusted(client.ip()) {
+        if !proxies.trusts(client.ip()) {
             break;
         }
         let Some(address) = said else { break };
@@ -69,8 +64,7 @@ pub(super) async fn proxied_address(
     proxies: &Proxies,
     patience: Duration,
 ) -> io::Result<SocketAddr> {
-    if !proxies.proxy_protocol || !proxies.trusted.iter().any(|network| network.contains(peer.ip()))
-    {
+    if !proxies.proxy_protocol || !proxies.trusts(peer.ip()) {
         return Ok(peer);
     }
     let header = async {

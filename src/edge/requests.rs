@@ -22,11 +22,11 @@ use tower_http::{
 use super::{
     admission::Admission,
     closing::{Closer, Shedder},
-    connection::Connection,
-    credential::Credential,
+    connection::{Began, Connection},
     eio3,
     forward::{self, Forwarder},
     handshake::{Handshake, Refusal, local_uri, websocket_key},
+    kept::{Keeper, is_secure},
     open::Open,
     origin::client_address,
     outgoing::Change,
@@ -49,8 +49,8 @@ pub struct Edge {
     sessions: Arc<Sessions>,
     admission: Arc<Admission>,
     proxies: Proxies,
-    /// Where a new session has its token.
-    credential: Credential,
+    /// What is kept of the request of a new session.
+    keeper: Keeper,
     service: Service,
     limits: Limits,
     max_payload: usize,
@@ -86,7 +86,7 @@ impl Edge {
             sessions,
             admission,
             proxies: config.public.proxies.clone(),
-            credential: Credential::new(&config.auth),
+            keeper: Keeper::new(config),
             service,
             limits: Limits {
                 message_timeout: config.public.request_timeout,
@@ -122,6 +122,7 @@ impl Edge {
         mut peer: Peer,
         request: Request,
     ) -> Result<Response, Refusal> {
+        peer.secure = self.proxies.trusts(peer.address.ip()) && is_secure(request.headers());
         peer.address = client_address(peer.address, request.headers(), &self.proxies);
         let (handshake, key) = self.read(&request)?;
         let Some(session) = handshake.session else {
@@ -173,8 +174,14 @@ impl Edge {
         request: Request,
     ) -> Result<Response, Refusal> {
         let place = self.admission.admit(peer.address, request.headers())?;
-        let credential = self.credential.find(request.headers());
-        let connection = self.sessions.begin(peer.address, transport, place, credential);
+        let began = Began {
+            remote: peer.address,
+            transport,
+            secure: peer.secure,
+            cross_domain: request.headers().contains_key(header::ORIGIN),
+            kept: self.keeper.keep(request.headers()),
+        };
+        let connection = self.sessions.begin(began, place);
         let uri = self.local_uri(&request, None)?;
         let mut response = match key {
             Some(key) => self.accept(uri, key, connection, Change::Opening { pings: !eio3 }, peer),
@@ -391,6 +398,8 @@ pub fn pods(edge: Arc<Edge>) -> Router {
 #[derive(Clone)]
 pub(super) struct Peer {
     pub address: SocketAddr,
+    /// A trusted load balancer says that it came over TLS.
+    pub secure: bool,
     pub upgrade: Slot,
 }
 

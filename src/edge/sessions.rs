@@ -8,7 +8,6 @@
 
 use std::{
     collections::HashMap,
-    net::SocketAddr,
     sync::{
         Arc, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -20,10 +19,14 @@ use parking_lot::{Mutex, RwLock};
 use socketioxide_core::Sid;
 use tokio::sync::Notify;
 
-use super::{admission::Place, connection::Connection, reason::CloseReason};
+use super::{
+    admission::Place,
+    connection::{Began, Connection},
+    reason::CloseReason,
+};
 use crate::{
     backplane::Slow,
-    config::{Secret, Transport},
+    config::Transport,
     telemetry::metrics::{CONNECTIONS, CONNECTIONS_CLOSED, CONNECTIONS_OPENED},
 };
 
@@ -79,18 +82,12 @@ impl Sessions {
     }
 
     /// Begins a connection: it is over when the last clone of the `Arc` is dropped.
-    pub(super) fn begin(
-        self: &Arc<Self>,
-        remote: SocketAddr,
-        transport: Transport,
-        place: Option<Place>,
-        credential: Option<Secret>,
-    ) -> Arc<Connection> {
+    pub(super) fn begin(self: &Arc<Self>, began: Began, place: Option<Place>) -> Arc<Connection> {
+        let transport = began.transport;
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         counter!(CONNECTIONS_OPENED.name, "transport" => name(transport)).increment(1);
         gauge!(CONNECTIONS.name, "transport" => name(transport)).increment(1);
-        let connection =
-            Arc::new(Connection::new(self.clone(), number, remote, transport, place, credential));
+        let connection = Arc::new(Connection::new(self.clone(), number, began, place));
         self.open.write().insert(number, Arc::downgrade(&connection));
         connection
     }
@@ -187,7 +184,14 @@ mod tests {
     fn a_connection_counts_and_is_found_while_it_lives() {
         let sessions = Arc::new(Sessions::default());
         let sid = Sid::new();
-        let connection = sessions.begin(([127, 0, 0, 1], 1).into(), Transport::Polling, None, None);
+        let began = Began {
+            remote: ([127, 0, 0, 1], 1).into(),
+            transport: Transport::Polling,
+            secure: false,
+            cross_domain: false,
+            kept: None,
+        };
+        let connection = sessions.begin(began, None);
         connection.has_id(sid);
         assert_eq!(sessions.open(), 1);
         assert!(sessions.find(sid).is_some());

@@ -45,8 +45,8 @@ impl Socket {
         self.member.identity().is_some()
     }
 
-    /// How it came, as Node's `socket.handshake`: address, time, query. Headers are not kept, and `auth` is never here:
-    /// it may hold a secret.
+    /// How it came, as Node's `socket.handshake`: address, time, query, the headers of `public.kept_headers`. `auth` is never
+    /// here: it may hold a secret.
     pub fn handshake(&self) -> Value {
         self.member.connection.handshake(Some(&self.socket.req_parts().uri))
     }

@@ -141,3 +141,23 @@ test("pages of configured origins may connect", async () => {
   assert.match(preflight.headers.get("access-control-allow-methods"), /POST/);
   await pod.stop();
 });
+
+test("the handshake has the headers that are named, and what a trusted load balancer says", async () => {
+  const settings = '[public]\nkept_headers = ["Accept-Language", "x-tenant"]\n[public.proxies]\ntrusted = ["127.0.0.1"]\n';
+  const pod = await startPod(OPEN + settings);
+  const extraHeaders = {
+    "accept-language": "de",
+    "x-other": "not kept",
+    "x-forwarded-for": "192.0.2.7",
+    "x-forwarded-proto": "https",
+    origin: "https://app.example.com",
+  };
+  for (const way of Object.values(WAYS)) {
+    const socket = await clients.connect(io, pod.url, { ...way, extraHeaders });
+    const { body } = await pod.api("GET", `sockets/${socket.id}`);
+    const { headers, address, secure, xdomain } = body.socket.handshake;
+    assert.deepEqual(headers, { "accept-language": "de" });
+    assert.deepEqual([address, secure, xdomain], ["192.0.2.7", true, true]);
+  }
+  await pod.stop();
+});
