@@ -210,22 +210,24 @@ impl Connection {
         if self.ended.swap(true, Ordering::Relaxed) {
             return;
         }
-        let reason = if self.sessions.is_closing() {
-            CloseReason::ServerShuttingDown
-        } else {
-            match CloseReason::from_index(self.verdict.load(Ordering::Relaxed)) {
-                CloseReason::NoNamespace => {
-                    CloseReason::from_index(self.reason.load(Ordering::Relaxed))
-                }
-                verdict => verdict,
-            }
-        };
+        let reason = self.why(CloseReason::from_index(self.reason.load(Ordering::Relaxed)));
         let sid = self.sid.get().copied();
         let transport = if self.is_websocket() { Transport::Websocket } else { Transport::Polling };
         self.sessions.ended(self.number, sid, transport, reason);
         drop(self.place.lock().take());
         self.set_slow(false);
         tracing::debug!(remote = %self.remote, reason = reason.name(), "connection closed");
+    }
+
+    /// Why it ends, where socketioxide gives a reason: the edge may know a better one.
+    fn why(&self, reason: CloseReason) -> CloseReason {
+        if self.sessions.is_closing() {
+            return CloseReason::ServerShuttingDown;
+        }
+        match CloseReason::from_index(self.verdict.load(Ordering::Relaxed)) {
+            CloseReason::NoNamespace => reason,
+            verdict => verdict,
+        }
     }
 
     /// Whether something is under way for it: an ack, or what was sent and has not been taken.
@@ -401,9 +403,16 @@ impl InNamespace {
         PendingAck(self.0.clone())
     }
 
-    /// Notes why the socket ended; the last one tells why the connection did.
-    pub fn ended(&self, reason: CloseReason) {
+    /// Notes why the socket ended, the last one tells why the connection did; and gives the reason as the edge knows it.
+    pub fn ended(&self, reason: CloseReason) -> CloseReason {
         self.0.reason.store(reason as u8, Ordering::Relaxed);
+        match reason {
+            // The connection may go on.
+            CloseReason::ClientNamespaceDisconnect | CloseReason::ServerNamespaceDisconnect => {
+                reason
+            }
+            reason => self.0.why(reason),
+        }
     }
 }
 

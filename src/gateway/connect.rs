@@ -283,7 +283,7 @@ pub(super) fn connected(socket: &Socket) {
 
 /// A socket has gone.
 fn left(member: &Arc<Member>, reason: CloseReason) {
-    member.connection.ended(reason);
+    let reason = member.connection.ended(reason);
     member.withdraw();
     if let Some(handler) = &member.namespace.on_disconnect
         && let Some(socket) = member.socket()

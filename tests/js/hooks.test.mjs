@@ -1,0 +1,327 @@
+// Hooks, from the client's side: what they decide, what they are told, and what others notice when they hang.
+
+import assert from "node:assert/strict";
+import { afterEach, describe, test } from "node:test";
+
+import { io } from "socket.io-client";
+
+import { Clients, WAYS, ask, collect } from "./clients.mjs";
+import { HANG, HOOK_SECRET, startHookService } from "./hook-service.mjs";
+import { good, hs256, token } from "./issuer.mjs";
+import { API_KEY, JWT_SECRET, next, startPod, until } from "./pod.mjs";
+
+const clients = new Clients();
+const ends = [];
+afterEach(async () => {
+  clients.close();
+  for (const end of ends.splice(0).reverse()) await end();
+});
+
+const jwt = (claims) => token({ alg: "HS256" }, good(claims), hs256(JWT_SECRET));
+
+/** A service, and a pod whose hooks it is; `answer` may be changed on what is given back. */
+async function setup({ auth = "optional", hooks = "", kinds = ["connect", "disconnect"], args } = {}) {
+  const state = { answer: () => ({ allow: true }) };
+  state.service = await startHookService((call, path) => state.answer(call, path));
+  ends.push(() => state.service.stop());
+  const own = kinds.map((kind) => `${kind} = "${state.service.url(kind)}"`).join("\n");
+  state.pod = await startPod(
+    `
+[api]
+keys = ["${API_KEY}"]
+[auth.jwt]
+secret = "${JWT_SECRET}"
+[hooks]
+secrets = ["${HOOK_SECRET}"]
+${hooks}
+[namespaces."/"]
+auth = "${auth}"
+auth_timeout = "20s"
+[namespaces."/".hooks]
+${own}
+[[namespaces."/".rooms]]
+pattern = "hook-*"
+join = "hook"
+hook = "${state.service.url("join")}"
+[[namespaces."/".rooms]]
+pattern = "public-*"
+join = "anyone"
+[[namespaces."/".rooms]]
+pattern = "user:{sub}"
+join = "auto"
+[[namespaces."/".events]]
+name = "order:*"
+hook = "${state.service.url("event")}"
+[[namespaces."/".events]]
+name = "staff"
+hook = "${state.service.url("event")}"
+require = { role = "admin" }
+[[namespaces."/".events]]
+name = "ping"
+action = "relay"
+[namespaces."/quiet"]
+auth = "none"
+[[namespaces."/quiet".events]]
+name = "ping"
+action = "relay"
+`,
+    { args },
+  );
+  ends.push(() => state.pod.stop());
+  return state;
+}
+
+for (const way of ["websocket", "polling"]) {
+  const options = WAYS[way];
+  describe(`over ${way}`, () => {
+    test("connect: claims and rooms are granted, a refusal reaches the client", async () => {
+      const state = await setup();
+      state.answer = () => ({ allow: true, claims: { sub: "eve", role: "admin" }, rooms: ["granted", "x".repeat(300)] });
+      const socket = await clients.connect(io, state.pod.url, { ...options, auth: { token: jwt(), secret: "s3cret" } });
+      const [{ call, id }] = state.service.calls("socket.connect");
+      assert.match(id, /^msg_/);
+      assert.equal(call.data.namespace, "/");
+      assert.deepEqual([call.data.socket.id, call.data.socket.rooms], [socket.id, []]);
+      assert.equal(call.data.socket.claims.sub, "ada");
+      const { address, query, auth } = call.data.socket.handshake;
+      assert.deepEqual([address, query.EIO, auth], ["127.0.0.1", "4", {}]);
+      assert.equal(JSON.stringify(call).includes("s3cret"), false);
+
+      const news = collect(socket, "news");
+      for (const room of ["granted", "user:ada", "user:eve"]) await state.pod.publish({ rooms: [room], event: "news", args: [room] });
+      await until("both", () => news.length === 2);
+      assert.deepEqual(news, [["granted"], ["user:eve"]]);
+      assert.deepEqual(await ask(socket, "staff"), { allow: true, claims: { sub: "eve", role: "admin" }, rooms: ["granted", "x".repeat(300)] });
+
+      for (const [said, message] of [
+        [{ allow: false, code: "banned", message: 'Not "until" Monday. é' }, 'Not "until" Monday. é (banned)'],
+        [{ status: 403, body: '{"error":{"code":"closed","message":"Closed."}}' }, "Closed. (closed)"],
+        [{ allow: false }, "refused (hook_denied)"],
+        [{ status: 200, body: "<html>" }, "the service that decides this is not available; try again later (hook_unavailable)"],
+      ]) {
+        state.answer = () => said;
+        const [error] = await next(clients.open(io, state.pod.url, { ...options, reconnection: false }), "connect_error");
+        assert.equal(error.message, message);
+      }
+      await until("nobody is left of them", async () => (await state.pod.metric("roomcast_sockets")) === 1);
+    });
+
+    test("connect: rooms that are granted to one who authenticates later are joined then", async () => {
+      const state = await setup({ auth: "required" });
+      state.answer = ({ data }) => ({ allow: true, rooms: [`granted-${data.socket.claims?.sub ?? "nobody"}`] });
+      const socket = await clients.connect(io, state.pod.url, options);
+      const news = collect(socket, "news");
+      const emit = () => state.pod.publish({ rooms: ["granted-nobody"], event: "news" });
+      await emit();
+      assert.deepEqual(await ask(socket, "authenticate", { token: jwt() }), { authenticated: true });
+      assert.deepEqual(news, []);
+      await emit();
+      await until("news", () => news.length === 1);
+    });
+
+    test("event: the answer is the ack; arguments, binary among them, reach the hook", async () => {
+      const state = await setup({ kinds: [] });
+      const socket = await clients.connect(io, state.pod.url, { ...options, auth: { token: jwt({ sub: "kim" }) } });
+      await ask(socket, "join", { rooms: ["public-a"] });
+      for (const [said, ack] of [
+        [{ price: 1.5, list: [null, "é"] }, { price: 1.5, list: [null, "é"] }],
+        [{ status: 200, body: "[1, 2]" }, [1, 2]],
+        [{ status: 200, body: "null" }, null],
+        [{ status: 204, body: "" }, { accepted: true }],
+        [{ status: 409, body: '{"code":"sold_out","message":"Gone."}' }, { error: { code: "sold_out", message: "Gone." } }],
+        [{ status: 404, body: "<html>" }, { error: { code: "hook_denied", message: "refused" } }],
+      ]) {
+        state.answer = () => said;
+        assert.deepEqual(await ask(socket, "order:new", { item: 7 }), ack, JSON.stringify(said));
+      }
+      for (const said of [{ status: 200, body: "<html>" }, { status: 500, body: "{}" }, { status: 302, body: "" }, { status: 200, body: `"${"x".repeat(70_000)}"` }]) {
+        state.answer = () => said;
+        assert.equal((await ask(socket, "order:new")).error.code, "hook_unavailable", JSON.stringify(said).slice(0, 50));
+      }
+      state.answer = () => ({});
+      await ask(socket, "order:file", Buffer.from([1, 2, 255]), { deep: [Buffer.from("é")] }, 9007199254740993n.toString(), null);
+      const { data } = state.service.calls("socket.event").at(-1).call;
+      assert.equal(data.event, "order:file");
+      assert.deepEqual(data.args, [
+        { type: "Buffer", data: [1, 2, 255] },
+        { deep: [{ type: "Buffer", data: [195, 169] }] },
+        "9007199254740993",
+        null,
+      ]);
+      assert.deepEqual([data.socket.rooms.sort(), data.socket.claims.sub], [["public-a", "user:kim"], "kim"]);
+      // What the rule forbids does not reach the hook.
+      const before = state.service.received.length;
+      assert.equal((await ask(socket, "staff")).error.code, "claim_denied");
+      assert.equal(state.service.received.length, before);
+      assert.equal(state.service.refused, 0);
+    });
+
+    test("events of one socket: handed over in order, later ones do not wait for answers", async () => {
+      const state = await setup({ kinds: [] });
+      let release;
+      const held = new Promise((resolve) => (release = resolve));
+      state.answer = async ({ data: { event } }) => {
+        if (event === "order:slow") await held;
+        return { event };
+      };
+      const socket = await clients.connect(io, state.pod.url, options);
+      const slow = ask(socket, "order:slow");
+      assert.deepEqual(await ask(socket, "order:quick"), { event: "order:quick" });
+      assert.deepEqual(await ask(socket, "ping"), { accepted: true });
+      release();
+      assert.deepEqual(await slow, { event: "order:slow" });
+    });
+
+    test("disconnect: told once, with the reason, claims and rooms", async () => {
+      const state = await setup({ kinds: ["disconnect"] });
+      const connect = () => clients.connect(io, state.pod.url, { ...options, reconnection: false, auth: { token: jwt() } });
+      const told = async (socket, id, reason) => {
+        const of = () => state.service.calls("socket.disconnect").filter(({ call }) => call.data.socket.id === id);
+        await until(`the hook is told of ${reason}`, () => of().length > 0);
+        const [{ call }] = of();
+        assert.equal(call.data.reason, reason);
+        assert.equal(call.data.socket.claims.sub, "ada");
+        assert.deepEqual(call.data.socket.rooms.sort(), ["public-a", "user:ada"]);
+      };
+      for (const [reason, end] of [
+        ["client namespace disconnect", (socket) => socket.disconnect()],
+        ["server namespace disconnect", (socket) => socket.emit("authenticate", { token: "a.b.c" })],
+        ["transport close", (socket) => socket.io.engine.close()],
+      ]) {
+        const socket = await connect();
+        const { id } = socket;
+        await ask(socket, "join", { rooms: ["public-a"] });
+        end(socket);
+        await told(socket, id, reason);
+      }
+      assert.equal(state.service.calls("socket.disconnect").length, 3);
+    });
+
+    test("a client that goes while its CONNECT waits for the hook leaves nothing behind", async () => {
+      const state = await setup({ args: ["--set", "engine.connect_timeout=3s"] });
+      let release;
+      const held = new Promise((resolve) => (release = resolve));
+      state.answer = async () => {
+        await held;
+        return { allow: true, rooms: ["granted"] };
+      };
+      const waiting = Array.from({ length: 8 }, () => clients.open(io, state.pod.url, { ...options, reconnection: false }));
+      await until("all wait", () => state.service.calls("socket.connect").length === 8);
+      assert.equal(await state.pod.metric("roomcast_sockets"), 8);
+      for (const socket of waiting.slice(1)) socket.io.engine.close();
+      release();
+      await until("the one that stayed is in", () => waiting[0].connected);
+      await until("only that is in", async () => (await state.pod.metric("roomcast_sockets")) === 1);
+      await until("and connected", async () => (await state.pod.metric("roomcast_connections")) === 1);
+      waiting[0].disconnect();
+      await until("none", async () => (await state.pod.metric("roomcast_sockets")) === 0);
+    });
+  });
+}
+
+describe("a hook that is down", () => {
+  const patient = 'timeout = "1s"\ntotal_timeout = "1500ms"\nbreaker_failures = 1000000\nin_flight = 16';
+  const kinds = {
+    hangs: () => HANG,
+    fails: () => ({ status: 500, body: "{}" }),
+    "says it has too much to do": () => ({ status: 503, body: "" }),
+    "answers garbage": () => ({ status: 200, body: "\u0000<html>" }),
+  };
+  for (const [name, answer] of Object.entries(kinds)) {
+    test(`${name}: others see no delay`, async () => {
+      const state = await setup({ hooks: patient, kinds: ["connect"] });
+      const callers = await Promise.all(Array.from({ length: 20 }, () => clients.connect(io, state.pod.url)));
+      const witnesses = [
+        await clients.connect(io, state.pod.url, WAYS.websocket),
+        await clients.connect(io, state.pod.url, WAYS.polling),
+        await clients.connect(io, `${state.pod.url}/quiet`, WAYS.websocket),
+      ];
+      let over = false;
+      const waits = witnesses.map(() => []);
+      const pinging = witnesses.map(async (witness, n) => {
+        while (!over) {
+          const begun = performance.now();
+          await ask(witness, "ping");
+          waits[n].push(performance.now() - begun);
+        }
+      });
+      state.answer = answer;
+      const begun = Date.now();
+      let [answers, refused] = [0, 0];
+      const load = callers.flatMap((caller) => [
+        (async () => {
+          while (Date.now() - begun < 3000) {
+            const { error } = await ask(caller, "order:x", 1);
+            assert.equal(error.code, "hook_unavailable");
+            answers += 1;
+          }
+        })(),
+        (async () => {
+          while (Date.now() - begun < 3000) {
+            const { rejected } = await ask(caller, "join", { rooms: ["hook-a"] });
+            assert.equal(rejected[0].code, "hook_unavailable");
+            refused += 1;
+          }
+        })(),
+      ]);
+      const newcomer = clients.open(io, state.pod.url, { reconnection: false });
+      assert.match((await next(newcomer, "connect_error"))[0].message, /hook_unavailable/);
+      await Promise.all(load);
+      over = true;
+      await Promise.all(pinging);
+      const shown = waits.map((list) => {
+        list.sort((a, b) => a - b);
+        return `${list.length} pings, median ${list[list.length >> 1].toFixed(1)} ms, longest ${list.at(-1).toFixed(1)} ms`;
+      });
+      console.log(`hook ${name}, ${answers} events and ${refused} joins refused; witnesses: ${shown.join("; ")}`);
+      // Not a measure of speed: who waits for the hook waits a second.
+      assert.ok(waits.every((list) => list.at(-1) < 700), shown.join("; "));
+      assert.ok(answers > 0 && refused > 0);
+    });
+  }
+
+  test("allow: who asks is let in, but an event has no answer", async () => {
+    const state = await setup({ hooks: `on_failure = "allow"\n${patient}`, kinds: ["connect"] });
+    state.answer = () => ({ status: 500, body: "" });
+    const socket = await clients.connect(io, state.pod.url, { auth: { token: jwt() } });
+    assert.deepEqual((await ask(socket, "join", { rooms: ["hook-a"] })).joined, ["hook-a"]);
+    assert.equal((await ask(socket, "order:x")).error.code, "hook_unavailable");
+    state.answer = () => ({ allow: false, code: "banned" });
+    assert.deepEqual((await ask(socket, "join", { rooms: ["hook-b"] })).rejected, [{ room: "hook-b", code: "banned" }]);
+  });
+
+  test("the circuit breaker: after failures in a row nobody waits for it, and it comes back", async () => {
+    const state = await setup({ hooks: 'timeout = "300ms"\ntotal_timeout = "1s"\nbreaker_failures = 3\nbreaker_open = "1s"', kinds: [] });
+    const socket = await clients.connect(io, state.pod.url);
+    const code = async () => (await ask(socket, "order:x")).error?.code ?? "ok";
+    state.answer = () => HANG;
+    for (let n = 0; n < 3; n += 1) assert.equal(await code(), "hook_unavailable");
+    const calls = state.service.received.length;
+    const begun = Date.now();
+    for (let n = 0; n < 10; n += 1) assert.equal(await code(), "hook_unavailable");
+    assert.ok(Date.now() - begun < 1000);
+    assert.equal(state.service.received.length, calls);
+    state.answer = () => ({});
+    await until("it is back", async () => (await code()) === "ok", 10_000);
+  });
+});
+
+test("a drain tells the hook of each socket before the pod ends", async () => {
+  const state = await setup({ kinds: ["disconnect"] });
+  state.answer = async () => {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    return {};
+  };
+  const sockets = [];
+  for (let n = 0; n < 60; n += 1) {
+    const options = n % 3 ? WAYS.websocket : WAYS.polling;
+    sockets.push(await clients.connect(io, state.pod.url, { ...options, reconnection: false, auth: { token: jwt() } }));
+  }
+  const ids = sockets.map(({ id }) => id).sort();
+  assert.equal(await state.pod.stop(), 0);
+  const told = state.service.calls("socket.disconnect").map(({ call }) => call.data);
+  assert.deepEqual(told.map(({ socket }) => socket.id).sort(), ids);
+  const reasons = told.reduce((counts, { reason }) => ({ ...counts, [reason]: (counts[reason] ?? 0) + 1 }), {});
+  console.log(`60 sockets of a drained pod: the hook was told ${JSON.stringify(reasons)}`);
+  assert.deepEqual(reasons, { "server shutting down": 60 });
+});
