@@ -75,6 +75,7 @@ pub struct Builder {
 pub struct Server {
     config: Config,
     public: Router,
+    mountable: Router,
     internal: Router,
     pod: Pod,
 }
@@ -149,6 +150,13 @@ impl Server {
     /// A pod with these settings.
     pub fn builder(config: Config) -> Builder {
         Builder { config, namespaces: Vec::new(), pages: Router::new() }
+    }
+
+    /// The route of Socket.IO, to merge into the router of a program that serves it itself, by `axum::serve` with
+    /// `into_make_service_with_connect_info::<SocketAddr>()`. The pod is to run all the same; it needs no listener for
+    /// clients of its own then: empty `public.listen`. Its drain closes Socket.IO's connections, not the program's.
+    pub fn router(&self) -> Router {
+        self.mountable.clone()
     }
 
     /// What the program publishes with, once the pod runs.
@@ -254,6 +262,7 @@ impl Builder {
         };
         Ok(Server {
             public: edge::router(edge.clone(), &config, pages),
+            mountable: edge::mountable(edge.clone(), &config),
             internal: internal::router(readiness, metrics.clone(), api)
                 .merge(edge::pods(edge.clone())),
             pod: Pod {
@@ -356,7 +365,8 @@ impl Listening {
         hurry: impl Future<Output = ()>,
     ) -> Outcome {
         let Self { server, public, internal } = self;
-        let Server { config, public: public_router, internal: internal_router, mut pod } = server;
+        let Server { config, public: public_router, internal: internal_router, mut pod, .. } =
+            server;
         let options = Options {
             request_timeout: config.public.request_timeout,
             tcp_keepalive: config.public.tcp_keepalive,

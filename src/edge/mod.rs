@@ -1,7 +1,7 @@
 //! The HTTP front of a pod: it owns each request before Socket.IO sees it, and each WebSocket stream
 //! for as long as it lives.
 //!
-//! - `listener`: sockets, accepted and served
+//! - `listener`: sockets, accepted and served; `adopt`: the same for requests of a listener of the program
 //! - `handshake`: what a request wants, and Engine.IO's answers when it cannot have it
 //! - `sessions`: the connections that are open, and how each of them ended
 //! - `admission`: which new sessions the pod takes; `origin`: where clients are
@@ -17,6 +17,7 @@
 //! - `memory`: that of closed connections, given back
 
 mod admission;
+mod adopt;
 mod ahead;
 mod attachments;
 mod closing;
@@ -47,7 +48,7 @@ pub use connection::{Connection, InNamespace};
 pub use listener::{Bound, ListenError, Options, bind, serve};
 pub use memory::give_back;
 pub use reason::CloseReason;
-pub use requests::{Edge, pods, router};
+pub use requests::{Edge, mountable, pods, router};
 pub use seal::Seal;
 pub use service::NoPage;
 pub use sessions::Sessions;

@@ -6,6 +6,7 @@ use axum::{
     Extension, Json, Router,
     body::{Body, Bytes},
     extract::{Request, State},
+    middleware,
     response::Response,
     routing::any,
 };
@@ -21,6 +22,7 @@ use tower_http::{
 
 use super::{
     admission::Admission,
+    adopt::adopt,
     closing::{Closer, Shedder},
     connection::{Began, Connection},
     eio3,
@@ -362,6 +364,22 @@ async fn poll_eio3(response: Response) -> Response {
 
 /// The public routes. `pages` are served beside Socket.IO.
 pub fn router(edge: Arc<Edge>, config: &Config, pages: Router) -> Router {
+    let all = socketio(edge, config).merge(pages).fallback(|| async {
+        let body = crate::error_body(
+            "not_found",
+            "nothing is here; clients connect below the path of Socket.IO",
+        );
+        (StatusCode::NOT_FOUND, Json(body))
+    });
+    bounded(all, config)
+}
+
+/// The route of Socket.IO alone, for the router of a program that has a listener of its own.
+pub fn mountable(edge: Arc<Edge>, config: &Config) -> Router {
+    bounded(socketio(edge, config).layer(middleware::from_fn(adopt)), config)
+}
+
+fn socketio(edge: Arc<Edge>, config: &Config) -> Router {
     let path = config.public.base_path();
     let socketio = any(
         |State(edge): State<Arc<Edge>>, Extension(peer): Extension<Peer>, request: Request| async move {
@@ -372,14 +390,10 @@ pub fn router(edge: Arc<Edge>, config: &Config, pages: Router) -> Router {
         .route(path, socketio.clone())
         .route(&format!("{path}/"), socketio)
         .with_state(edge)
-        .merge(pages)
-        .fallback(|| async {
-            let body = crate::error_body(
-                "not_found",
-                "nothing is here; clients connect below the path of Socket.IO",
-            );
-            (StatusCode::NOT_FOUND, Json(body))
-        })
+}
+
+fn bounded(router: Router, config: &Config) -> Router {
+    router
         .layer(RequestBodyTimeoutLayer::new(config.public.request_timeout))
         .layer(cors(&config.public.cors))
 }

@@ -9,7 +9,7 @@ use axum::{Router, routing::get};
 use roomcast::{
     Ack, Args, Bearer, Claims, Event, Grant, Handshake, Name, Namespace, Refusal, Roomcast, Server,
     Socket, Tokens,
-    client::{Client, ClientError},
+    client::{Backoff, Client, ClientError, Transport},
     config::{AuthPolicy, Config, Limits, Secret},
 };
 use serde_json::{Value, json};
@@ -153,7 +153,9 @@ async fn a_handshake_refuses_and_a_returning_client_is_told_apart() {
     let pod = start([noting("/", &seen)], Router::new());
     let banned = pod.client("/", json!({"name": "mallory"}));
     match soon(banned.connect()).await {
-        Err(ClientError::Refused { message, .. }) => assert_eq!(message, "not until monday"),
+        Err(ClientError::Refused { message, .. }) => {
+            assert_eq!(message, "not until monday (banned)")
+        }
         other => panic!("{other:?}"),
     }
     let again = pod.client("/", json!({"name": "ada", "previous": "an id"}));
@@ -221,4 +223,45 @@ async fn pages_of_the_program_share_the_port() {
     let client = pod.client("/", json!({}));
     soon(client.connect()).await.unwrap();
     assert_eq!(ask(&client, "half", &json!(2)).await, 1);
+}
+
+#[tokio::test]
+async fn the_router_is_served_by_the_application() {
+    let mut config = Config::defaults();
+    config.public.listen = Vec::new();
+    config.internal.listen = vec!["127.0.0.1:0".parse().unwrap()];
+    let double = |Args(number): Args<i64>| Ack(number * 2);
+    let namespace = Namespace::new("/").authentication(AuthPolicy::None).on("double", double);
+    let server = Server::builder(config).namespace(namespace).build().unwrap();
+    let application = Router::new()
+        .route("/hello", get(async || "hello"))
+        .fallback(async || "the application's own")
+        .merge(server.router());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let service = application.into_make_service_with_connect_info::<std::net::SocketAddr>();
+    let serving = tokio::spawn(async { axum::serve(listener, service).await });
+    let pod = server.bind().unwrap();
+    assert!(pod.public().is_empty());
+    let (stop, stopped) = oneshot::channel::<()>();
+    let running = tokio::spawn(pod.run(async { drop(stopped.await) }, pending()));
+
+    assert_eq!(support::get(&format!("{url}/hello")).await.1, "hello");
+    assert_eq!(support::get(&format!("{url}/other")).await.1, "the application's own");
+    for transports in [
+        &[Transport::WebSocket][..],
+        &[Transport::Polling],
+        &[Transport::Polling, Transport::WebSocket],
+    ] {
+        let builder = Client::builder(url.clone()).transports(transports.iter().copied());
+        let client = builder.reconnect(Backoff::never()).build().unwrap();
+        soon(client.connect()).await.unwrap();
+        assert_eq!(ask(&client, "double", &json!(21)).await, 42, "{transports:?}");
+    }
+    // The drain closes those that are left, and new ones are refused.
+    drop(stop);
+    soon(async { running.await.map_err(|_| ()) }).await.unwrap();
+    let late = Client::builder(url).reconnect(Backoff::never()).build().unwrap();
+    assert!(soon(late.connect()).await.is_err());
+    serving.abort();
 }
