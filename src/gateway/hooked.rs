@@ -40,7 +40,6 @@ fn caller<'a>(handshake: &'a Handshake, details: &'a Value) -> Caller<'a> {
             handshake: details,
             claims: handshake.claims.as_ref(),
         },
-        traceparent: None,
     }
 }
 
@@ -99,7 +98,6 @@ impl Known {
                 handshake: &self.handshake,
                 claims: self.claims.as_ref(),
             },
-            traceparent: None,
         }
     }
 }

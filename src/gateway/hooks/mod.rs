@@ -15,6 +15,7 @@ mod notify;
 mod request;
 mod retry;
 mod signature;
+mod trace;
 
 use std::{
     collections::{HashMap, hash_map::Entry},

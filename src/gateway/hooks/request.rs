@@ -7,6 +7,7 @@ use http::HeaderValue;
 use serde::Serialize;
 use serde_json::{Value, json, value::RawValue};
 
+use super::trace;
 use crate::gateway::Claims;
 
 /// What a hook is called for.
@@ -55,8 +56,6 @@ pub struct Caller<'a> {
     pub namespace: &'a str,
     /// The socket in it.
     pub socket: SocketInfo<'a>,
-    /// The trace that the call belongs to, as in the header of [W3C](https://www.w3.org/TR/trace-context/).
-    pub traceparent: Option<&'a str>,
 }
 
 /// The socket that a hook is called for.
@@ -130,31 +129,28 @@ pub struct Request {
 
 impl Request {
     pub fn authenticate(caller: &Caller<'_>, token: Option<&str>) -> Self {
-        Self::new(Kind::Authenticate, Data { token, ..Data::new(caller) }, caller.traceparent)
+        Self::new(Kind::Authenticate, Data { token, ..Data::new(caller) })
     }
 
     pub fn connect(caller: &Caller<'_>) -> Self {
-        Self::new(Kind::Connect, Data::new(caller), caller.traceparent)
+        Self::new(Kind::Connect, Data::new(caller))
     }
 
     pub fn event(caller: &Caller<'_>, name: &str, args: &RawValue) -> Self {
         let data = Data { event: Some(name), args: Some(args), ..Data::new(caller) };
-        Self::new(Kind::Event, data, caller.traceparent)
+        Self::new(Kind::Event, data)
     }
 
     pub fn join(caller: &Caller<'_>, rooms: &[String]) -> Self {
-        Self::new(Kind::Join, Data { rooms: Some(rooms), ..Data::new(caller) }, caller.traceparent)
+        Self::new(Kind::Join, Data { rooms: Some(rooms), ..Data::new(caller) })
     }
 
     pub fn disconnect(caller: &Caller<'_>, reason: &str) -> Self {
-        Self::new(
-            Kind::Disconnect,
-            Data { reason: Some(reason), ..Data::new(caller) },
-            caller.traceparent,
-        )
+        Self::new(Kind::Disconnect, Data { reason: Some(reason), ..Data::new(caller) })
     }
 
-    fn new(kind: Kind, data: Data<'_>, traceparent: Option<&str>) -> Self {
+    fn new(kind: Kind, data: Data<'_>) -> Self {
+        let traceparent = trace::traceparent(data.socket.handshake);
         let redacted;
         let mut data = data;
         if kind != Kind::Authenticate {
@@ -171,7 +167,7 @@ impl Request {
             kind,
             id: format!("msg_{:032x}", fastrand::u128(..)),
             body: body.into(),
-            traceparent: traceparent.and_then(|text| text.parse().ok()),
+            traceparent: traceparent.parse().ok(),
         }
     }
 }
@@ -215,7 +211,6 @@ mod tests {
                 handshake: &handshake,
                 claims: Some(&claims),
             },
-            traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
         };
         let args = RawValue::from_string(r#"[{"big": 12345678901234567890}]"#.into()).unwrap();
         for (request, name, own) in [
@@ -257,16 +252,15 @@ mod tests {
     }
 
     #[test]
-    fn ids_differ_and_a_trace_that_is_none_is_not_sent() {
+    fn ids_and_traces_differ() {
         let caller = Caller {
             namespace: "/",
             socket: SocketInfo { id: "abc", rooms: &[], handshake: &Value::Null, claims: None },
-            traceparent: Some("two\nlines"),
         };
         let requests = [Request::connect(&caller), Request::connect(&caller)];
         assert_ne!(requests[0].id, requests[1].id);
         assert!(!requests[0].id.contains('.'));
-        assert_eq!(requests[0].traceparent, None);
+        assert_ne!(requests[0].traceparent, requests[1].traceparent);
         assert_eq!(body(&requests[0])["data"]["socket"]["claims"], Value::Null);
     }
 }

@@ -138,7 +138,6 @@ fn caller() -> Caller<'static> {
     Caller {
         namespace: "/",
         socket: SocketInfo { id: "abc", rooms: &[], handshake: &Value::Null, claims: None },
-        traceparent: None,
     }
 }
 
@@ -174,7 +173,9 @@ async fn an_event_is_answered_with_the_ack() {
     let service = Service::says(200, r#"{"price": 1.50}"#).await;
     let hook = service.hook(settings());
     let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-    let caller = Caller { traceparent: Some(trace), ..caller() };
+    let handshake = json!({"headers": {"traceparent": trace}});
+    let socket = SocketInfo { handshake: &handshake, ..caller().socket };
+    let caller = Caller { socket, ..caller() };
     let args = RawValue::from_string(r#"[{"item": "é"}]"#.into()).unwrap();
     let ack = hook.event(&caller, "order", &args).await.unwrap();
     assert_eq!(ack.get(), r#"{"price": 1.50}"#);
@@ -186,7 +187,8 @@ async fn an_event_is_answered_with_the_ack() {
     assert_eq!(request.body["data"]["event"], "order");
     assert_eq!(request.body["data"]["args"], json!([{"item": "é"}]));
     assert_eq!(request.body["data"]["socket"]["id"], "abc");
-    assert_eq!(request.header("traceparent"), Some(trace));
+    let sent = request.header("traceparent").unwrap();
+    assert!(sent.starts_with(&trace[..36]) && sent != trace, "the next span of its trace: {sent}");
     assert_eq!(request.header("content-type"), Some("application/json"));
     assert!(request.header("user-agent").unwrap().starts_with("roomcast/"));
     assert_eq!(metric("roomcast_hook_calls_total", &hook, "kind=\"event\",result=\"ok\""), 1.0);
@@ -200,7 +202,7 @@ async fn no_content_accepts_an_event_and_decides_nothing() {
     let hook = service.hook(settings());
     assert_eq!(event(&hook).await.unwrap(), r#"{"accepted":true}"#);
     assert_eq!(join(&hook).await, Err(HookError::Down(Down::Unreadable)));
-    assert_eq!(service.received()[0].header("traceparent"), None);
+    assert!(service.received()[0].header("traceparent").is_some(), "a trace begins");
 }
 
 #[tokio::test]
