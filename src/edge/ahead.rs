@@ -44,6 +44,10 @@ impl Ahead {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if let Some(ahead) = &mut self.0 {
+            // As if it came from the system: who has much to read lets others have their turn, above all those who
+            // write what is read here.
+            let turn = ready!(tokio::task::coop::poll_proceed(context));
+            turn.made_progress();
             let length = ahead.len().min(buffer.remaining());
             buffer.put_slice(&ahead.split_to(length));
             if !ahead.has_remaining() {
