@@ -90,8 +90,9 @@ impl Hooks {
                 problems.push(Problem::new(key, duration, "must be longer than zero"));
             }
         }
-        if self.total_timeout < self.timeout {
-            let remedy = format!("must not be shorter than hooks.timeout, {:?}", self.timeout);
+        // Else no attempt has all of its time, and the circuit breaker never sees a hook that hangs.
+        if self.total_timeout <= self.timeout {
+            let remedy = format!("must be longer than hooks.timeout, {:?}", self.timeout);
             problems.push(Problem::new("hooks.total_timeout", self.total_timeout, remedy));
         }
         for (key, value, least) in [
@@ -294,7 +295,7 @@ mod tests {
         for expected in [
             "hooks.secrets = (hidden): expected \"whsec_\" and 24 to 64 bytes",
             "hooks.secrte = (hidden)",
-            "hooks.total_timeout = 1s: must not be shorter than hooks.timeout",
+            "hooks.total_timeout = 1s: must be longer than hooks.timeout",
             "hooks.in_flight = 0: must be at least 1",
             "expected one of \"deny\", \"allow\"",
             "hooks.ca_file = \"no-such-file.pem\": cannot be read",

@@ -99,7 +99,7 @@ for (const way of ["websocket", "polling"]) {
       const service = await startHookService(() => HANG);
       ends.push(service.stop);
       const hook = `[[namespaces."/".events]]\nname = "ask"\nhook = "${service.url("ask")}"\n`;
-      const started = await pod("", "acks_pending = 3", hook, `[hooks]\nsecrets = ["${HOOK_SECRET}"]\ntimeout = "1s"\ntotal_timeout = "1s"`);
+      const started = await pod("", "acks_pending = 3", hook, `[hooks]\nsecrets = ["${HOOK_SECRET}"]\ntimeout = "1s"\ntotal_timeout = "1500ms"`);
       const [socket, other] = [await clients.connect(io, started.url, options), await clients.connect(io, started.url, options)];
       const begun = Date.now();
       const answers = Array.from({ length: 10 }, () => code(socket, "ask", 1));
