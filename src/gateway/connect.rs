@@ -176,7 +176,11 @@ async fn enter(
     let mut handshake = Handshake {
         namespace: runtime.namespace.path.clone(),
         id: socket.id.to_string(),
-        details: connection.handshake(Some(&socket.req_parts().uri)),
+        // Nobody looks at it where nobody is asked, which is on the way of each connection.
+        details: match runtime.namespace.asks() {
+            true => connection.handshake(Some(&socket.req_parts().uri)),
+            false => Json::Null,
+        },
         token,
         auth,
         claims: None,

@@ -240,6 +240,11 @@ impl Namespace {
         self
     }
 
+    /// Whether functions decide who may come in.
+    pub(super) fn asks(&self) -> bool {
+        self.authenticator.is_some() || !self.handshakes.is_empty()
+    }
+
     /// Whether it looks at tokens.
     pub(crate) fn needs_key(&self) -> bool {
         self.policy != AuthPolicy::None && self.authenticator.is_none()
