@@ -82,7 +82,7 @@ pub struct Connection {
     /// The id of its session, and of its sockets in all namespaces, once socketioxide has chosen it.
     sid: OnceLock<Sid>,
     /// If it began with polling.
-    polling: OnceLock<Box<Polling>>,
+    polling: Option<Box<Polling>>,
     pub(super) stream: StreamControl,
 }
 
@@ -117,11 +117,6 @@ impl Connection {
     ) -> Self {
         let Began { remote, transport, secure, cross_domain, kept } = began;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let polling = OnceLock::new();
-        if transport == Transport::Polling {
-            // It is set once.
-            let _ = polling.set(Box::default());
-        }
         Self {
             sessions,
             number,
@@ -141,7 +136,7 @@ impl Connection {
             ping_withheld: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             sid: OnceLock::new(),
-            polling,
+            polling: (transport == Transport::Polling).then(Box::default),
             stream: StreamControl::default(),
         }
     }
@@ -266,7 +261,7 @@ impl Connection {
 
     /// A poll begins, until the answer is dropped.
     pub(super) fn begin_poll(&self) -> Polled<'_> {
-        if let Some(polling) = self.polling.get() {
+        if let Some(polling) = &self.polling {
             polling.polls.fetch_add(1, Ordering::Relaxed);
             polling.polled.store(true, Ordering::Relaxed);
         }
@@ -277,8 +272,7 @@ impl Connection {
 
     /// Waits until one poll has nothing to be answered with: the client has all that was queued.
     pub(super) async fn has_all(&self, patience: Duration) {
-        let Some(Polling { polls, polled, .. }) = self.polling.get().map(|polling| &**polling)
-        else {
+        let Some(Polling { polls, polled, .. }) = self.polling.as_deref() else {
             return;
         };
         let held = async {
@@ -300,17 +294,17 @@ impl Connection {
 
     /// Its session id, if it began with polling.
     pub(super) fn polling_sid(&self) -> Option<Sid> {
-        self.polling.get().and(self.sid.get()).copied()
+        self.polling.as_ref().and(self.sid.get()).copied()
     }
 
     /// Follows the attachments in the body of a request, as [`Attachments::follow`].
     pub(super) fn follow_attachments(&self, body: &[u8]) -> Option<u64> {
-        self.polling.get()?.attachments.lock().follow(body)
+        self.polling.as_ref()?.attachments.lock().follow(body)
     }
 
     /// As [`Attachments::stuck_since`].
     pub(super) fn is_stuck_since(&self, request: u64) -> bool {
-        self.polling.get().is_some_and(|polling| polling.attachments.lock().stuck_since(request))
+        self.polling.as_ref().is_some_and(|polling| polling.attachments.lock().stuck_since(request))
     }
 
     /// Notes why the edge ends it.
@@ -347,7 +341,7 @@ pub(super) struct Polled<'a>(&'a Connection);
 
 impl Drop for Polled<'_> {
     fn drop(&mut self) {
-        if let Some(polling) = self.0.polling.get() {
+        if let Some(polling) = &self.0.polling {
             polling.polled.store(false, Ordering::Relaxed);
         }
         if !self.0.is_websocket() && !self.0.ended.load(Ordering::Relaxed) {

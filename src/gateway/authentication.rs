@@ -37,7 +37,7 @@ pub(super) struct Admitted {
 /// Says who a client is when it connects.
 pub(super) async fn at_connect(
     runtime: &Runtime,
-    handshake: &mut Handshake,
+    handshake: &Handshake,
 ) -> Result<Admitted, Refusal> {
     let nobody = Admitted { identity: None, rooms: Vec::new() };
     let namespace = &runtime.namespace;
@@ -64,8 +64,7 @@ async fn identify(runtime: &Runtime, handshake: &Handshake) -> Result<Admitted, 
     if let Some(authenticator) = &runtime.namespace.authenticator {
         let asked = async { authenticator(handshake.clone()).await };
         let grant = guarded_later("authenticator", asked).await??;
-        let claims = grant.claims.unwrap_or_default();
-        let identity = Identity { until: None, token: None, claims };
+        let identity = Identity::by_program(grant.claims.unwrap_or_default());
         return Ok(Admitted { identity: Some(identity), rooms: grant.rooms.unwrap_or_default() });
     }
     let token = handshake.token.as_ref().map(Secret::expose).unwrap_or_default();

@@ -1,6 +1,6 @@
 //! The namespaces of the configuration, built with the calls that a Rust developer uses.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use super::{
     Event, Namespace, Refusal, Reply, Socket, codes,
@@ -43,11 +43,8 @@ pub fn configured(
     for rule in config.rooms.iter().filter(|rule| rule.join == JoinPolicy::Auto) {
         namespace = namespace.own_room(&rule.pattern);
     }
-    let NamespaceHooks { authenticate, connect, disconnect } = NamespaceHooks {
-        authenticate: at(&config.hooks.authenticate)?,
-        connect: at(&config.hooks.connect)?,
-        disconnect: at(&config.hooks.disconnect)?,
-    };
+    let (authenticate, connect) = (at(&config.hooks.authenticate)?, at(&config.hooks.connect)?);
+    let disconnect = at(&config.hooks.disconnect)?;
     namespace = hooked::with_hooks(namespace, authenticate, connect, on_failure);
     if rules.has_presence() || disconnect.is_some() {
         let (coming, going) = (rules.clone(), rules.clone());
@@ -86,27 +83,20 @@ pub fn configured(
     Ok(namespace.on("*", move |event: &Event<'_>| relay(&rules, event)).limits(limits))
 }
 
-/// The hooks of a namespace, ready to be called.
-struct NamespaceHooks {
-    authenticate: Option<Hook>,
-    connect: Option<Hook>,
-    disconnect: Option<Hook>,
-}
-
 /// Does what a rule says of its events.
 struct EventHandler {
     action: Option<EventAction>,
     hook: Option<Hook>,
-    require: Arc<BTreeMap<String, String>>,
+    require: BTreeMap<String, String>,
 }
 
 impl EventHandler {
     fn new(rule: &EventRule, hook: Option<Hook>) -> Self {
-        Self { action: rule.action, hook, require: Arc::new(rule.require.clone()) }
+        Self { action: rule.action, hook, require: rule.require.clone() }
     }
 
     fn handle(&self, event: &Event<'_>) -> Result<Reply, Refusal> {
-        if !self.require.is_empty() && !has(event.socket().claims().as_ref(), &self.require) {
+        if !event.socket().with_claims(|claims| has(claims, &self.require)) {
             return Err(Refusal::new(codes::CLAIM_DENIED, "the token does not allow this event"));
         }
         match (&self.hook, self.action) {
@@ -123,8 +113,7 @@ impl EventHandler {
 /// Sends an event on to a room whose rule allows it.
 fn relay(rules: &Rules, event: &Event<'_>) -> Result<Reply, Refusal> {
     let room = event.first_text().ok_or_else(event_denied)?;
-    let claims = event.socket().claims();
-    if !rules.may_relay(event.name(), room, claims.as_ref()) {
+    if !event.socket().with_claims(|claims| rules.may_relay(event.name(), room, claims)) {
         return Err(event_denied());
     }
     if !event.socket().is_in(room) {

@@ -22,7 +22,7 @@ use socketioxide::{
 use socketioxide_core::Value;
 
 use super::{
-    Claims, Namespace, Refusal, Socket, Tokens,
+    Namespace, Refusal, Socket, Tokens,
     admission::Handshake,
     auth,
     authentication::{self, Admitted},
@@ -30,7 +30,7 @@ use super::{
     deadlines::Deadlines,
     dispatch::Dispatched,
     guarded::{guarded, guarded_later},
-    member::{Member, Runtime},
+    member::{Identity, Member, Runtime},
     now_millis,
 };
 use crate::{
@@ -185,19 +185,17 @@ async fn enter(
         auth,
         claims: None,
     };
-    let Admitted { identity, mut rooms } =
-        authentication::at_connect(runtime, &mut handshake).await?;
-    handshake.claims = identity.as_ref().map(|identity| identity.claims.clone());
-    let mut identity = identity;
+    let Admitted { mut identity, mut rooms } =
+        authentication::at_connect(runtime, &handshake).await?;
     for decide in &runtime.namespace.handshakes {
+        handshake.claims = identity.as_ref().map(|identity| identity.claims.clone());
         let asked = async { decide(handshake.clone()).await };
         let grant = guarded_later("handshake", asked).await??;
         rooms.extend(grant.rooms.unwrap_or_default());
         if let Some(claims) = grant.claims {
-            handshake.claims = Some(claims.clone());
             match &mut identity {
                 Some(identity) => identity.claims = claims,
-                None => identity = Some(by_program(claims)),
+                None => identity = Some(Identity::by_program(claims)),
             }
         }
     }
@@ -233,11 +231,6 @@ async fn enter(
         member.came_from(previous.to_owned());
     }
     Ok(joined)
-}
-
-/// Somebody of whom a function of the program said who it is.
-fn by_program(claims: Claims) -> super::member::Identity {
-    super::member::Identity { claims, token: None, until: None }
 }
 
 /// Whether a socket is in, and has not to authenticate first.

@@ -101,6 +101,13 @@ pub(super) struct Identity {
     pub until: Option<Instant>,
 }
 
+impl Identity {
+    /// Somebody of whom a function of the program said who it is: nothing of it ends by itself.
+    pub fn by_program(claims: Claims) -> Self {
+        Self { claims, token: None, until: None }
+    }
+}
+
 impl std::ops::Deref for Member {
     type Target = Runtime;
 

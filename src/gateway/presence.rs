@@ -21,7 +21,7 @@ pub(super) fn ask(rules: &Rules, event: &Event<'_>) -> Result<Reply, Refusal> {
         .arguments()
         .map_err(|_| Refusal::new(codes::BAD_REQUEST, "expected {\"room\": \"name\"}"))?;
     let socket = event.socket();
-    if !rules.shows_presence(&room, socket.claims().as_ref()) {
+    if !socket.with_claims(|claims| rules.shows_presence(&room, claims)) {
         return Err(Refusal::new(codes::ROOM_DENIED, "no rule shows who is in this room"));
     }
     if !socket.is_in(&room) {
@@ -52,7 +52,7 @@ pub(super) fn went(socket: &Socket, room: &str) {
 }
 
 fn tell(event: &str, socket: &Socket, room: &str) {
-    let sub = socket.claims().and_then(|claims| claims.get("sub").cloned());
+    let sub = socket.with_claims(|claims| claims?.get("sub").cloned());
     let member = json!({"room": room, "id": socket.id(), "sub": sub});
     if let Err(error) = socket.to(room).emit(event, &member) {
         tracing::debug!(%error, "members of a room cannot be told");

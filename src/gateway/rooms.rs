@@ -73,11 +73,10 @@ impl Rules {
     /// The event `join`: `{rooms}` → `{joined, rejected}`.
     pub fn join(&self, event: &Event<'_>) -> Result<Reply, Refusal> {
         let socket = event.socket();
-        let claims = socket.claims();
         let mut member_of = socket.rooms();
         let (mut joined, mut rejected, mut asked) = (Vec::new(), Vec::new(), Vec::new());
         for room in self.requested(event)? {
-            match self.verdict(socket, claims.as_ref(), &room, &member_of) {
+            match socket.with_claims(|claims| self.verdict(socket, claims, &room, &member_of)) {
                 Verdict::Join => {
                     if !member_of.contains(&room) {
                         member_of.push(room.clone());
@@ -116,7 +115,7 @@ impl Rules {
         joined: &mut Vec<String>,
         rejected: &mut Vec<Rejected>,
     ) {
-        while let Some((_, hook)) = asked.first().map(|(room, hook)| (room.clone(), hook.clone())) {
+        while let Some(hook) = asked.first().map(|(_, hook)| hook.clone()) {
             let (ours, others): (Vec<_>, Vec<_>) =
                 asked.into_iter().partition(|(_, other)| other.is(&hook));
             asked = others;
@@ -240,7 +239,7 @@ impl Rules {
         &self,
         rooms: impl Iterator<Item = &'a String>,
     ) -> impl Iterator<Item = &'a String> {
-        rooms.filter(|room| self.has_presence() && self.announces(room))
+        rooms.filter(|room| self.announces(room))
     }
 
     /// Whether a room is one of those whose members are told. Its claims were checked when it was joined.

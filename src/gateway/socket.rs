@@ -32,7 +32,12 @@ impl Socket {
 
     /// What its token said; `None` without a valid one.
     pub fn claims(&self) -> Option<Claims> {
-        self.member.identity().map(|identity| identity.claims.clone())
+        self.with_claims(|claims| claims.cloned())
+    }
+
+    /// Looks at what its token said, which may be much, without a copy of it.
+    pub(super) fn with_claims<T>(&self, look: impl FnOnce(Option<&Claims>) -> T) -> T {
+        look(self.member.identity().as_deref().map(|identity| &identity.claims))
     }
 
     /// Whether it is in its namespace: its CONNECT has been answered, and it has not gone.

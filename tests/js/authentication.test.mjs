@@ -8,7 +8,7 @@ import { io } from "socket.io-client";
 
 import { Clients, WAYS, ask, collect } from "./clients.mjs";
 import { HANG, HOOK_SECRET, startHookService } from "./hook-service.mjs";
-import { Key, good, hs256, serveKeys, token } from "./issuer.mjs";
+import { Key, jwt, serveKeys } from "./issuer.mjs";
 import { API_KEY, JWT_SECRET, next, startPod, until } from "./pod.mjs";
 
 const clients = new Clients();
@@ -18,7 +18,6 @@ afterEach(async () => {
   for (const end of ends.splice(0).reverse()) await end();
 });
 
-const jwt = (claims) => token({ alg: "HS256" }, good(claims), hs256(JWT_SECRET));
 const soon = (seconds) => ({ exp: Math.floor(Date.now() / 1000) + seconds });
 
 async function pod(rules, keys = `secret = "${JWT_SECRET}"\nleeway = "0s"`, top = "") {

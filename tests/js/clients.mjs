@@ -58,6 +58,9 @@ export function ask(socket, event, ...args) {
   });
 }
 
+/** The code with which an event is refused, or "accepted". */
+export const code = async (socket, ...args) => (await ask(socket, ...args)).error?.code ?? "accepted";
+
 /** Collects the arguments of each `event` in the order of arrival. */
 export function collect(socket, event) {
   const received = [];

@@ -7,7 +7,7 @@ import { io } from "socket.io-client";
 
 import { Clients, WAYS, ask, collect } from "./clients.mjs";
 import { HANG, HOOK_SECRET, startHookService } from "./hook-service.mjs";
-import { good, hs256, token } from "./issuer.mjs";
+import { jwt } from "./issuer.mjs";
 import { API_KEY, JWT_SECRET, next, startPod, until } from "./pod.mjs";
 
 const clients = new Clients();
@@ -17,7 +17,6 @@ afterEach(async () => {
   for (const end of ends.splice(0).reverse()) await end();
 });
 
-const jwt = (claims) => token({ alg: "HS256" }, good(claims), hs256(JWT_SECRET));
 
 /** A service, and a pod whose hooks it is; `answer` may be changed on what is given back. */
 async function setup({ auth = "optional", hooks = "", kinds = ["connect", "disconnect"], args } = {}) {

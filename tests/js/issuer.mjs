@@ -5,6 +5,8 @@ import { constants, createHmac, generateKeyPairSync, sign } from "node:crypto";
 import { createServer } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 
+import { JWT_SECRET } from "./pod.mjs";
+
 const part = (value) => Buffer.from(typeof value === "string" ? value : JSON.stringify(value)).toString("base64url");
 
 /** Claims that are accepted by default. */
@@ -17,6 +19,9 @@ export function token(header, claims, signer) {
 }
 
 export const hs256 = (secret) => (message) => createHmac("sha256", secret).update(message).digest();
+
+/** A token that pods with the secret of the tests accept. */
+export const jwt = (claims) => token({ alg: "HS256" }, good(claims), hs256(JWT_SECRET));
 
 /** A key pair: `kid` names it, `jwk` is its public half in a set. */
 export class Key {

@@ -5,7 +5,7 @@ import { afterEach, describe, test } from "node:test";
 
 import { io } from "socket.io-client";
 
-import { Clients, WAYS, ask, collect } from "./clients.mjs";
+import { Clients, WAYS, ask, code, collect } from "./clients.mjs";
 import { HANG, HOOK_SECRET, startHookService } from "./hook-service.mjs";
 import { API_KEY, next, startPod, until } from "./pod.mjs";
 
@@ -41,7 +41,6 @@ action = "relay"
   return started;
 }
 
-const code = async (socket, ...args) => (await ask(socket, ...args)).error?.code ?? "accepted";
 const count = (list) => list.reduce((counts, one) => ({ ...counts, [one]: (counts[one] ?? 0) + 1 }), {});
 
 /** A socket over a limit that disconnects: what it is told, in which order. */

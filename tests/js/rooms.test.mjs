@@ -5,14 +5,13 @@ import { after, afterEach, before, describe, test } from "node:test";
 
 import { io } from "socket.io-client";
 
-import { Clients, WAYS, ask, collect } from "./clients.mjs";
+import { Clients, WAYS, ask, code, collect } from "./clients.mjs";
 import { HANG, HOOK_SECRET, startHookService } from "./hook-service.mjs";
-import { good, hs256, token } from "./issuer.mjs";
+import { jwt } from "./issuer.mjs";
 import { API_KEY, JWT_SECRET, next, startPod, until } from "./pod.mjs";
 import { startRedis } from "./redis.mjs";
 
 const clients = new Clients();
-const jwt = (claims) => token({ alg: "HS256" }, good(claims), hs256(JWT_SECRET));
 const top = (more = "") => `
 ${more}
 [api]
@@ -32,7 +31,6 @@ const join = async (socket, ...rooms) => {
   const { joined, rejected } = await ask(socket, "join", { rooms });
   return { ...Object.fromEntries(joined.map((room) => [room, "joined"])), ...Object.fromEntries(rejected.map(({ room, code }) => [room, code])) };
 };
-const code = async (socket, ...args) => (await ask(socket, ...args)).error?.code ?? "accepted";
 
 describe("policies", () => {
   let pod;
