@@ -351,6 +351,6 @@ test("over https the server of the set is verified", async () => {
   const wary = await pod(fast(issuer));
   const failed = () => wary.metric("roomcast_jwks_refreshes_total", 'result="unreachable"');
   await until("the certificate is refused", failed);
-  assert.ok(wary.logs.some((line) => /certificate/i.test(line.error ?? "")), "the log says why");
+  await until("the log says why", () => wary.logs.some((line) => /certificate/i.test(line.error ?? "")));
   assert.equal((await fetch(`${wary.internal}/readyz`)).status, 503);
 });

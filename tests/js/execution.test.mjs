@@ -111,7 +111,8 @@ for (const way of ["websocket", "polling"]) {
       assert.ok(socket.connected && witness.connected && unlucky.connected);
       clients.close();
       await until("nobody is left", async () => (await pod.metric("roomcast_sockets")) === 0);
-      assert.ok(pod.logs.some(({ message }) => message.includes("a function of the program panicked")));
+      const panicked = ({ message }) => message.includes("a function of the program panicked");
+      await until("the log says so", () => pod.logs.some(panicked));
     });
   });
 }
