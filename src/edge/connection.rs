@@ -116,7 +116,6 @@ impl Connection {
         place: Option<Place>,
     ) -> Self {
         let Began { remote, transport, secure, cross_domain, kept } = began;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self {
             sessions,
             number,
@@ -125,7 +124,7 @@ impl Connection {
             kept,
             secure,
             cross_domain,
-            began: u64::try_from(now.as_millis()).unwrap_or_default(),
+            began: now(),
             websocket: AtomicBool::new(transport == Transport::Websocket),
             reason: AtomicU8::new(CloseReason::NoNamespace as u8),
             verdict: AtomicU8::new(CloseReason::NoNamespace as u8),
@@ -249,9 +248,11 @@ impl Connection {
         !self.leaving.swap(true, Ordering::Relaxed)
     }
 
-    /// Whether its first ping is to be withheld, which is once.
+    /// Whether a ping is to be withheld: the first, if it comes before its time. socketioxide sends none while a session
+    /// is upgraded, so the first of all can be the one that is due after an interval.
     pub(super) fn withhold_ping(&self) -> bool {
-        !self.ping_withheld.swap(true, Ordering::Relaxed)
+        let age = Duration::from_millis(now().saturating_sub(self.began));
+        age < self.sessions.ping_interval() / 2 && !self.ping_withheld.swap(true, Ordering::Relaxed)
     }
 
     /// Whether it has been.
@@ -328,6 +329,12 @@ impl Connection {
         }
         claimed
     }
+}
+
+/// Milliseconds since 1970.
+fn now() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or_default()
 }
 
 impl Drop for Connection {
@@ -413,5 +420,32 @@ impl InNamespace {
 impl Drop for InNamespace {
     fn drop(&mut self) {
         self.0.namespaces.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_ping_that_comes_at_once_is_withheld() {
+        let sessions = Arc::new(Sessions::new(Arc::default(), Duration::from_secs(25)));
+        let began = |ago: u64| {
+            let began = Began {
+                remote: SocketAddr::from(([127, 0, 0, 1], 1)),
+                transport: Transport::Polling,
+                secure: false,
+                cross_domain: false,
+                kept: None,
+            };
+            let mut connection = Connection::new(sessions.clone(), 0, began, None);
+            connection.began -= ago * 1000;
+            connection
+        };
+        let new = began(0);
+        assert!(new.withhold_ping() && new.ping_is_withheld());
+        assert!(!new.withhold_ping(), "the first one only");
+        let upgraded_late = began(25);
+        assert!(!upgraded_late.withhold_ping() && !upgraded_late.ping_is_withheld());
     }
 }

@@ -12,6 +12,7 @@ use std::{
         Arc, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use metrics::{counter, gauge};
@@ -47,12 +48,18 @@ pub struct Sessions {
     /// Polling sessions whose queues are full, to be closed.
     overflowed: Mutex<Vec<Weak<Connection>>>,
     overflow: Notify,
+    ping_interval: Duration,
 }
 
 impl Sessions {
     /// None yet. Clients that are behind are noted there.
-    pub fn new(slow: Arc<Slow>) -> Self {
-        Self { slow, ..Self::default() }
+    pub fn new(slow: Arc<Slow>, ping_interval: Duration) -> Self {
+        Self { slow, ping_interval, ..Self::default() }
+    }
+
+    /// How long a client waits for the next ping.
+    pub(super) fn ping_interval(&self) -> Duration {
+        self.ping_interval
     }
 
     /// Waits for polling sessions whose queues are full.
