@@ -32,8 +32,6 @@ pub struct Readiness {
     pub admission: Arc<Admission>,
     /// The tokens that it accepts.
     pub tokens: Option<Tokens>,
-    /// Whether the pods of the cluster can open each other's session ids.
-    pub agreed: Arc<dyn Fn() -> bool + Send + Sync>,
 }
 
 impl Readiness {
@@ -47,7 +45,7 @@ impl Readiness {
             return (false, format!("{}, waiting for auth.jwt.jwks_url\n", phase.name()));
         }
         let (linked, link) = match self.backplane.link() {
-            Some(Link::Up) if !(self.agreed)() => (false, ", meeting the other pods"),
+            Some(Link::Up) if !self.backplane.has_met() => (false, ", meeting the other pods"),
             None | Some(Link::Up) => (true, ""),
             Some(Link::Starting) => (false, ", waiting for the backplane"),
             Some(Link::Away) => (self.when_away, ", cut off from the backplane"),

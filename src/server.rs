@@ -5,10 +5,7 @@ use std::{
     future::Future,
     net::SocketAddr,
     pin::Pin,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, OnceLock},
     time::{Duration, SystemTime},
 };
 
@@ -119,8 +116,6 @@ struct Identity {
     seal: Arc<Seal>,
     /// Whether the pods agree on the secret of `seal` among themselves.
     agrees: bool,
-    /// They have.
-    agreed: AtomicBool,
 }
 
 impl backplane::Pod for Identity {
@@ -142,7 +137,6 @@ impl backplane::Pod for Identity {
 
     fn agreed(&self, secret: &str) {
         self.seal.adopt(secret);
-        self.agreed.store(true, Ordering::Release);
     }
 }
 
@@ -239,7 +233,6 @@ impl Builder {
         let me = Arc::new(Identity {
             seal,
             agrees,
-            agreed: AtomicBool::new(!agrees),
             id: pod.to_string(),
             address: OnceLock::new(),
             since: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
@@ -251,10 +244,8 @@ impl Builder {
         let api = publish::router(backplane.clone(), &config, operations, move || {
             backplane::Pod::record(&*record)
         });
-        let agreed = me.clone();
         let readiness = Readiness {
             admission,
-            agreed: Arc::new(move || agreed.agreed.load(Ordering::Acquire)),
             lifecycle: lifecycle.clone(),
             backplane: backplane.clone(),
             when_away: config.backplane.ready_when_away,

@@ -121,6 +121,11 @@ impl Backplane {
         self.cluster().map(|cluster| cluster.health().link())
     }
 
+    /// Whether the other pods find this one and its sessions; always for a pod on its own.
+    pub fn has_met(&self) -> bool {
+        self.cluster().is_none_or(|cluster| cluster.has_met())
+    }
+
     /// Waits until what this pod publishes reaches the others; not at all for a pod on its own.
     pub async fn reached(&self) {
         if let Some(cluster) = self.cluster() {

@@ -9,7 +9,7 @@ use std::{
     collections::{BTreeSet, HashMap},
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -68,6 +68,8 @@ pub struct Cluster {
     registry: Registry,
     /// The pods when they were last listed, by id.
     known: RwLock<HashMap<String, PodRecord>>,
+    /// The others could find this pod since it started, and it them.
+    met: AtomicBool,
     /// The record of this pod is out of date.
     renewal: Notify,
     /// It is to be taken out, and it has been.
@@ -120,6 +122,7 @@ impl Cluster {
             namespaces,
             questions: Questions::default(),
             known: RwLock::default(),
+            met: AtomicBool::new(false),
             renewal: Notify::new(),
             leaving: Notify::new(),
             left: Notify::new(),
@@ -151,15 +154,22 @@ impl Cluster {
     /// Renews the record of this pod and looks who else is there, whenever it is connected.
     async fn keep_record(&self, pod: &dyn Pod) -> std::convert::Infallible {
         let mut link = self.redis.health.follow();
+        let mut told = false;
         loop {
             // The health lives as long as this task.
             let _ = link.wait_for(|link| *link == Link::Up).await;
-            if let Err(error) = self.meet(pod).await {
-                tracing::debug!(%error, "the record of this pod cannot be renewed");
+            let met = self.meet(pod).await;
+            if let Err(error) = &met
+                && !told
+            {
+                tracing::warn!(%error, "other pods cannot find this one: its record cannot be written");
             }
+            told = met.is_err();
             tokio::select! {
                 () = tokio::time::sleep(self.settings.heartbeat) => {}
                 () = self.renewal.notified() => {}
+                // Redis may have come back empty.
+                _ = link.changed() => {}
             }
         }
     }
@@ -176,7 +186,13 @@ impl Cluster {
         self.registry.renew(&pod.record()).await?;
         let pods = self.registry.list().await?;
         *self.known.write() = pods.into_iter().map(|pod| (pod.id.clone(), pod)).collect();
+        self.met.store(true, Ordering::Release);
         Ok(())
+    }
+
+    /// Whether the others could find this pod since it started, and it them.
+    pub fn has_met(&self) -> bool {
+        self.met.load(Ordering::Acquire)
     }
 
     /// A pod of the cluster. One that was there a moment ago is known while Redis is away, too.
