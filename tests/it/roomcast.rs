@@ -255,9 +255,12 @@ async fn without_redis_a_publisher_is_told_what_to_do() {
     assert!(text.contains("backplane.url") && text.contains("when_away"), "{text}");
     assert_eq!(pod.chat().server_side_emit("e", vec![]).await, Err(error));
     // What is refused is not emitted on this pod either: an ack comes only of what was.
+    let ask = || pod.chat().emit_with_ack("question", &1, Duration::from_secs(5));
+    // What was accepted before comes before this.
+    assert_eq!(soon(ask()).await.unwrap().answer.answers, [2]);
     let told = client.seen.all().len();
-    let asked = pod.chat().emit_with_ack("question", &1, Duration::from_secs(5));
-    assert_eq!(soon(asked).await.unwrap().answer.answers, [2]);
+    assert_eq!(pod.chat().emit("news", &("x", 0)).await, Err(RoomcastError::BackplaneAway));
+    assert_eq!(soon(ask()).await.unwrap().answer.answers, [2]);
     assert_eq!(client.seen.all().len(), told);
     soon(client.client.shutdown()).await;
     pod.stop().await;

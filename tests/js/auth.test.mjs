@@ -322,7 +322,8 @@ test("clients that leave while they wait for a key leave nothing behind", async 
     [1, 2, 3, 4].map(() => clients.open(io, started.url, { ...way, ...bySocket(second.token()), reconnection: false })),
   );
   const connections = () => started.metric("roomcast_connections");
-  await until("all are there", async () => asked > 0 && (await connections()) === waiting.length);
+  const open = () => waiting.every((socket) => socket.io.engine.readyState === "open");
+  await until("all are there", async () => asked > 0 && open() && (await connections()) === waiting.length);
   for (const socket of waiting.slice(0, 10)) socket.io.engine.close();
   // Those over WebSocket are seen to go; the pod still waits with their tokens in hand.
   await until("some have gone", async () => (await started.metric("roomcast_connections_closed_total")) >= 4);

@@ -117,29 +117,31 @@ for (const [way, options] of Object.entries(WAYS)) {
     }
 
     test("no token in time", async () => {
-      const started = await pod('auth = "required"\nauth_timeout = "500ms"');
-      const [slow, quick] = [await clients.connect(io, started.url, options), await clients.connect(io, started.url, options)];
-      await ask(quick, "authenticate", jwt());
-      const told = next(slow, "unauthenticated");
-      assert.deepEqual((await next(slow, "disconnect"))[0], "io server disconnect");
+      const started = await pod('auth = "required"\nauth_timeout = "2s"');
+      const slow = clients.open(io, started.url, options);
+      const [told, gone] = [next(slow, "unauthenticated"), next(slow, "disconnect")];
+      const quick = clients.open(io, started.url, options);
+      quick.once("connect", () => quick.emit("authenticate", jwt()));
+      await next(quick, "authenticated");
       assert.equal((await told)[0].code, "authentication_timeout");
-      // A second later the other one is still there.
-      await new Promise((resolve) => setTimeout(resolve, 600));
+      assert.equal((await gone)[0], "io server disconnect");
+      // Long after its own time the other one is still there.
+      await new Promise((resolve) => setTimeout(resolve, 2500));
       assert.deepEqual(await ask(quick, "announce:x"), { accepted: true });
     });
 
     test("a token that ends: told, nobody, and out unless a fresh one comes", async () => {
-      const started = await pod('auth = "required"\nauth_timeout = "1s"');
-      const connect = () => clients.connect(io, started.url, { ...options, auth: { token: jwt(soon(2)) } });
-      const [idle, fresh, early] = [await connect(), await connect(), await connect()];
-      const events = Object.fromEntries(
-        Object.entries({ idle, fresh, early }).map(([name, socket]) => {
-          const seen = [];
-          socket.on("unauthenticated", ({ code }) => seen.push(code));
-          socket.on("disconnect", (reason) => seen.push(reason));
-          return [name, seen];
-        }),
-      );
+      const started = await pod('auth = "required"\nauth_timeout = "2s"');
+      const events = {};
+      const open = (name) => {
+        const socket = clients.open(io, started.url, { ...options, auth: { token: jwt(soon(3)) } });
+        const seen = (events[name] = []);
+        socket.on("unauthenticated", ({ code }) => seen.push(code));
+        socket.on("disconnect", (reason) => seen.push(reason));
+        return socket;
+      };
+      const [idle, fresh, early] = ["idle", "fresh", "early"].map(open);
+      await Promise.all([idle, fresh, early].map((socket) => next(socket, "connect")));
       await ask(early, "authenticate", { token: jwt() });
       await until("the token has ended", () => events.fresh.length === 1);
       assert.equal(await code(fresh, "announce:x"), "authentication_required");
@@ -163,10 +165,9 @@ test("optional: a guest may act, may authenticate, and is told when its token en
   assert.deepEqual(await ask(guest, "announce:x"), { accepted: true });
   // A guest has no deadline.
   await new Promise((resolve) => setTimeout(resolve, 1000));
-  assert.deepEqual(await ask(guest, "authenticate", { token: jwt(soon(2)) }), { authenticated: true });
+  const [told, gone] = [next(guest, "unauthenticated"), next(guest, "disconnect")];
+  assert.deepEqual(await ask(guest, "authenticate", { token: jwt(soon(4)) }), { authenticated: true });
   assert.deepEqual(await heard(started, guest, TARGETS), TARGETS);
-  const told = next(guest, "unauthenticated");
-  const gone = next(guest, "disconnect");
   assert.equal((await told)[0].code, "token_invalid");
   assert.equal((await gone)[0], "io server disconnect");
 });
@@ -236,9 +237,11 @@ describe("events with `auth = true`", () => {
     const started = await pod('auth = "optional"\nauth_timeout = "20s"');
     const guest = await clients.connect(io, started.url);
     assert.equal(await code(guest, "careful"), "authentication_required");
-    const member = await clients.connect(io, started.url, { auth: { token: jwt(soon(2)) } });
+    const member = clients.open(io, started.url, { auth: { token: jwt(soon(3)) } });
+    const ended = next(member, "unauthenticated");
+    await next(member, "connect");
     assert.deepEqual(await ask(member, "careful"), { accepted: true });
-    await next(member, "unauthenticated");
+    await ended;
     assert.equal(await code(member, "careful"), "authentication_required");
     assert.deepEqual(await ask(member, "announce:x"), { accepted: true });
   });

@@ -59,5 +59,5 @@ test("the last line says how many were closed, and how long it took", async () =
   const last = pod.logs.at(-1);
   assert.equal(last.message, "stopped");
   assert.deepEqual([last.connections, last.closed, last.cut], [5, 5, 0]);
-  assert.ok(last.seconds < 5, `${last.seconds} s`);
+  assert.ok(last.seconds < 15, `${last.seconds} s`);
 });

@@ -74,10 +74,11 @@ for (const way of ["websocket", "polling"]) {
 
     test("a reconnection names the socket before; a disconnect is heard by the others", async () => {
       const [first, witness] = [await connect(ada), await connect(ada)];
-      const gone = next(witness, "gone");
+      const heard = collect(witness, "gone");
       const { id } = first;
       first.disconnect();
-      assert.deepEqual(await gone, [id, "client namespace disconnect"]);
+      const gone = await until("the others hear of it", () => heard.find(([of]) => of === id));
+      assert.deepEqual(gone, [id, "client namespace disconnect"]);
       const again = await connect({ auth: { token: "ada", previous: id } });
       await until("it is announced", () => again.seen().includes(`reconnect ${id}`));
       for (const previous of ["x".repeat(65), 7, null]) {

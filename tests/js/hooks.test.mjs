@@ -272,8 +272,9 @@ describe("a hook that is down", () => {
         return `${list.length} pings, median ${list[list.length >> 1].toFixed(1)} ms, longest ${list.at(-1).toFixed(1)} ms`;
       });
       console.log(`hook ${name}, ${answers} events and ${refused} joins refused; witnesses: ${shown.join("; ")}`);
-      // Not a measure of speed: who waits for the hook waits a second.
-      assert.ok(waits.every((list) => list.at(-1) < 700), shown.join("; "));
+      // Not a measure of speed: who waits for the hook waits a second, and has three pings.
+      const most = (list) => list[Math.floor(list.length * 0.95)];
+      assert.ok(waits.every((list) => list.length >= 20 && most(list) < 700), shown.join("; "));
       assert.ok(answers > 0 && refused > 0);
     });
   }
@@ -289,7 +290,7 @@ describe("a hook that is down", () => {
   });
 
   test("the circuit breaker: after failures in a row nobody waits for it, and it comes back", async () => {
-    const state = await setup({ hooks: 'timeout = "300ms"\ntotal_timeout = "1s"\nbreaker_failures = 3\nbreaker_open = "1s"', kinds: [] });
+    const state = await setup({ hooks: 'timeout = "300ms"\ntotal_timeout = "1s"\nbreaker_failures = 3\nbreaker_open = "4s"', kinds: [] });
     const socket = await clients.connect(io, state.pod.url);
     const code = async () => (await ask(socket, "order:x")).error?.code ?? "ok";
     state.answer = () => HANG;
@@ -297,15 +298,15 @@ describe("a hook that is down", () => {
     const calls = state.service.received.length;
     const begun = Date.now();
     for (let n = 0; n < 10; n += 1) assert.equal(await code(), "hook_unavailable");
-    assert.ok(Date.now() - begun < 1000);
+    assert.ok(Date.now() - begun < 2500, "ten that wait take three seconds");
     assert.equal(state.service.received.length, calls);
     state.answer = () => ({});
-    await until("it is back", async () => (await code()) === "ok", 10_000);
+    await until("it is back", async () => (await code()) === "ok", 20_000);
   });
 });
 
 test("a drain tells the hook of each socket before the pod ends", async () => {
-  const state = await setup({ kinds: ["disconnect"] });
+  const state = await setup({ kinds: ["disconnect"], args: ["--set", "drain.window=1s"] });
   state.answer = async () => {
     await new Promise((resolve) => setTimeout(resolve, 20));
     return {};

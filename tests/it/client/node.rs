@@ -196,7 +196,7 @@ async fn namespaces_and_a_middleware_that_refuses() {
 #[tokio::test]
 async fn a_namespace_that_does_not_answer() {
     let node = Node::start(&json!({}));
-    let client = Client::builder(node.url()).connect_timeout(Duration::from_millis(500));
+    let client = Client::builder(node.url()).connect_timeout(Duration::from_secs(2));
     let client = soon(client.connect()).await.unwrap();
     let silent = client.socket("/silent").unwrap();
     let late = soon(silent.connect()).await;

@@ -109,7 +109,7 @@ async fn a_token_that_is_refused() {
 
 #[tokio::test]
 async fn how_a_connection_ends() {
-    let node = Node::start(&json!({"pingInterval": 200, "pingTimeout": 300}));
+    let node = Node::start(&json!({"pingInterval": 200, "pingTimeout": 5000}));
     for (way, transports) in WAYS {
         let client = node.connect(transports).await;
         let reasons = Seen::default();
@@ -141,7 +141,7 @@ async fn how_a_connection_ends() {
 
 #[tokio::test]
 async fn a_server_that_falls_silent_and_one_that_says_too_much() {
-    let node = Node::start(&json!({"pingInterval": 200, "pingTimeout": 300}));
+    let node = Node::start(&json!({"pingInterval": 200, "pingTimeout": 2000}));
     for (way, transports) in WAYS {
         let client = Client::builder(node.url()).transports(transports.iter().copied());
         let client = soon(client.max_message(100_000).reconnect(quick()).connect()).await.unwrap();

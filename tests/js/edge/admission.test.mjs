@@ -55,10 +55,14 @@ describe("admission", () => {
 
   test("new sessions have a rate, sessions that are there have none", () =>
     withPod("[admission]\nrate = 2\nburst = 3", async (pod) => {
+      const begun = Date.now();
       const answers = await Promise.all(Array.from({ length: 6 }, () => status(pod)));
-      assert.deepEqual(answers.filter(([code]) => code === 200).length, 3);
-      assert.deepEqual(answers.find(([code]) => code !== 200), [429, "rate_limited", "1"]);
-      assert.equal(await refused(pod, "rate_limited"), 3);
+      const more = Math.ceil((2 * (Date.now() - begun)) / 1000);
+      const taken = answers.filter(([code]) => code === 200).length;
+      assert.ok(taken >= 3 && taken <= 3 + more, `${taken} are in`);
+      const others = answers.filter(([code]) => code !== 200);
+      for (const answer of others) assert.deepEqual(answer, [429, "rate_limited", "1"]);
+      assert.equal(await refused(pod, "rate_limited"), others.length);
       const client = io(pod.url, { transports: ["polling"], forceNew: true, reconnectionDelay: 200 });
       await next(client, "connect");
       for (let n = 0; n < 30; n += 1) await client.timeout(5000).emitWithAck("join", { rooms: [`public-${n}`] });
@@ -127,7 +131,7 @@ describe("admission", () => {
 
 test("a storm: 5000 clients in one second against 500 a second are all in at the end", async (t) => {
   const [COUNT, RATE] = [5000, 500];
-  const pod = await startPod(`${OPEN}\n[admission]\nrate = ${RATE}`);
+  const pod = await startPod(`${OPEN}\n[admission]\nrate = ${RATE}\n[engine]\nping_interval = "10m"`);
   const sockets = [];
   const attempts = [];
   let ended = false;

@@ -10,13 +10,14 @@ import { join } from "node:path";
 import { until } from "../pod.mjs";
 import { freePort } from "../redis.mjs";
 
-/** Pods are taken out and in by `/readyz`, as a Service of Kubernetes does. */
+/** Pods are taken out and in by `/readyz`, as a Service of Kubernetes does; one that answers late on a busy machine stays in. */
 const haproxy = (port, pods, { cookie, proxyProtocol }) => `
 global
   maxconn 4000
 defaults
   mode http
-  timeout connect 2s
+  timeout connect 5s
+  timeout check 5s
   timeout client 90s
   timeout server 90s
   timeout tunnel 1h
@@ -29,7 +30,7 @@ backend pods
   retry-on conn-failure
   option redispatch 1
   option httpchk GET /readyz
-  default-server inter 100ms fall 1 rise 1 observe layer4 error-limit 1 on-error mark-down
+  default-server inter 100ms fall 2 rise 1 observe layer4 error-limit 1 on-error mark-down
   ${cookie ? `stick-table type string len 64 size 10k expire 10m\n  stick store-response res.cook(${cookie})\n  stick match req.cook(${cookie})` : ""}
 ${pods.map((pod, index) => `  server pod${index} 127.0.0.1:${pod.port} check port ${new URL(pod.internal).port}${proxyProtocol ? " send-proxy-v2" : ""}`).join("\n")}
 `;

@@ -5,6 +5,12 @@ import { io } from "socket.io-client";
 import { ask } from "../clients.mjs";
 import { until } from "../pod.mjs";
 
+/** What the transport knows of it: the status of an answer, 0 if there was none, or an error. */
+function why(details) {
+  const description = details?.description;
+  return description === undefined ? "" : ` (${description.message ?? description})`;
+}
+
 export class Crowd {
   clients = [];
   /** What went wrong, by its name. */
@@ -24,9 +30,9 @@ export class Crowd {
       const socket = io(this.url, { forceNew: true, reconnectionDelay: 100, reconnectionDelayMax: 1000, ...options });
       const client = { socket, seen: [], connects: 0, away: 0, longestAway: 0 };
       this.clients.push(client);
-      socket.on("connect_error", (error) => this.#note(`connect_error: ${error.description?.message ?? error.message}`));
-      socket.on("disconnect", (reason) => {
-        this.#note(`disconnect: ${reason}`);
+      socket.on("connect_error", (error) => this.#note(`connect_error: ${error.message}${why(error)}`));
+      socket.on("disconnect", (reason, details) => {
+        this.#note(`disconnect: ${reason}${why(details)}`);
         client.left = Date.now();
       });
       socket.on("news", (number) => client.seen.push(number));

@@ -173,7 +173,10 @@ describe("pods that go", () => {
       assert.deepEqual(await refusal(await hanging), { status: 400, body: UNKNOWN });
       assert.deepEqual(await refusal(await poll(left[1], held)), { status: 400, body: UNKNOWN });
       assert.ok(Date.now() - begun < 10_000);
-      await until("all are back", () => crowd.clients.every(({ socket, left: away }) => socket.connected && !away));
+      // The pods know it: a client may not have noticed yet that its pod is gone.
+      const sockets = async () => (await Promise.all(left.map((pod) => pod.metric("roomcast_sockets")))).reduce((a, b) => a + b);
+      const back = () => crowd.clients.every(({ socket, left: away }) => socket.connected && !away);
+      await until("all are back", async () => (await sockets()) >= crowd.clients.length && back());
       const sent = await crowd.publish(() => left, { seconds: 2, rate: 10 });
       const { missing, doubled } = await crowd.reckon(sent);
       assert.deepEqual({ missing, doubled }, { missing: 0, doubled: 0 });
@@ -214,7 +217,8 @@ describe("pods that go", () => {
       const event = `42["join",{"rooms":["public-a"]}]`;
       assert.equal((await poll(pods[1], sid, "POST", event)).status, 200, "pods know each other without Redis");
       await own.restart();
-      await until("they are connected again", async () => own.cli("exists", "{roomcast}:session-secret") === "1");
+      const back = () => own.cli("scard", "{roomcast}:pods") === "2" && own.cli("exists", "{roomcast}:session-secret") === "1";
+      await until("both are connected again", back);
       const late = await startPods(1, cluster(own));
       try {
         assert.equal((await poll(late[0], sid, "POST", event)).status, 200);

@@ -13,7 +13,7 @@ const INTERVAL = 1000;
 describe("heartbeats and ids", () => {
   let pod;
   before(async () => {
-    pod = await startPod(`${OPEN}\n[engine]\nping_interval = "${INTERVAL}ms"\nping_timeout = "500ms"`);
+    pod = await startPod(`${OPEN}\n[engine]\nping_interval = "${INTERVAL}ms"\nping_timeout = "2s"`);
   });
   after(() => pod?.stop());
 
@@ -49,7 +49,7 @@ describe("heartbeats and ids", () => {
     await until("the poll waits", async () => (await pod.metric("roomcast_connections", 'transport="polling"')) === 1);
     setTimeout(() => abort.abort(), 50);
     await assert.rejects(poll, { name: "AbortError" });
-    await until("the session has ended", async () => (await closed()) === before + 1);
+    await until("the session has ended", async () => (await closed()) > before);
     assert.equal((await fetch(`${url}&sid=${sid}`)).status, 400);
   });
 

@@ -68,7 +68,7 @@ impl Issuer {
         Jwt {
             jwks_url: self.url.clone(),
             jwks_min_interval: Duration::from_millis(100),
-            jwks_timeout: Duration::from_millis(500),
+            jwks_timeout: Duration::from_secs(2),
             ..Config::defaults().auth.jwt
         }
     }
