@@ -53,6 +53,8 @@ describe("Redis with TLS, client certificates and ACL", () => {
     allow("streaming", channels);
     redis.cli("acl", "setuser", "streaming", ...keys, ...streams.map((command) => `+${command}`));
     allow("narrow", channels.filter((channel) => !channel.endsWith("second#*")));
+    allow("unlisted", channels);
+    redis.cli("acl", "setuser", "unlisted", "-sadd");
     writeFileSync(file("password"), `${PASSWORD}\n`);
     writeFileSync(file("wrong"), "not the password\n");
   });
@@ -138,6 +140,21 @@ key_file = "${file("pod.key")}"
     }
     assert.equal(cli("acl", "log"), "", "nothing was refused");
     assert.equal(cli("xinfo", "consumers", "roomcast:publish", "roomcast"), "", "its consumer is gone");
+  });
+
+  test("a pod that others cannot find is not ready, and says why", async () => {
+    const pod = await startPod(settings("pubsub", { user: "unlisted" }));
+    try {
+      const told = ({ level, message, error }) => level === "WARN" && message.includes("cannot find") && error.includes("sadd");
+      await until("the log says so", () => pod.logs.some(told));
+      const response = await fetch(`${pod.internal}/readyz`);
+      assert.deepEqual([response.status, await response.text()], [503, "serving, meeting the other pods\n"]);
+      redis.cli("acl", "setuser", "unlisted", "+sadd");
+      await until("it is ready", () => ready(pod));
+      assert.equal(pod.logs.filter(told).length, 1, "it is said once");
+    } finally {
+      await pod.stop();
+    }
   });
 
   for (const [what, wrong] of [
