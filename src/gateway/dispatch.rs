@@ -17,6 +17,7 @@ use super::{
     authentication::{self, AUTHENTICATE},
     codes,
     connect::may_act,
+    early::hear_out,
     guarded::{guarded, guarded_later},
     limits,
     member::Member,
@@ -54,6 +55,7 @@ impl FromMessageParts<Adapter> for Dispatched {
         if member.is_dismissed() {
             return Err(Handled);
         }
+        hear_out(socket, &member);
         let result = match inspect(payload) {
             Ok(head) => {
                 let socket = Socket { socket: socket.clone(), member: member.clone() };

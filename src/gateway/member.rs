@@ -64,6 +64,8 @@ pub(super) struct Member {
     pub pace: Option<Box<Pace>>,
     /// Events that wait for their answers.
     pending: AtomicU32,
+    /// Whether it was seen to be connected.
+    connected: AtomicBool,
     /// Whether it has been announced to the program, or never will be.
     announced: Once,
     /// Whether a token that it showed is being checked.
@@ -133,6 +135,7 @@ impl Member {
             state: Mutex::new(None),
             pace: Pace::new(&runtime.limits).map(Box::new),
             pending: AtomicU32::new(0),
+            connected: AtomicBool::new(false),
             announced: Once::new(),
             authenticating: AtomicBool::new(false),
             dismissed: AtomicBool::new(false),
@@ -208,6 +211,16 @@ impl Member {
                 _ => namespace.on_connect.iter().for_each(|first| first(socket)),
             });
         });
+    }
+
+    /// Whether it was seen to be connected, and may have gone since.
+    pub fn was_connected(&self) -> bool {
+        self.connected.load(Ordering::Relaxed)
+    }
+
+    /// It has been seen to be.
+    pub fn note_connected(&self) {
+        self.connected.store(true, Ordering::Relaxed);
     }
 
     /// Whether it has been announced to the program.

@@ -15,6 +15,7 @@ mod configured;
 mod connect;
 mod deadlines;
 mod dispatch;
+mod early;
 mod event;
 mod guarded;
 mod handler;
