@@ -24,7 +24,7 @@ use fred::{
     error::Error,
     interfaces::{ClientLike, StreamsInterface},
     types::{
-        Builder,
+        Builder, Value as Answer,
         config::{Config, ReconnectPolicy},
         streams::{XReadResponse, XReadValue},
     },
@@ -84,8 +84,12 @@ type Entry = XReadValue<String, String, String>;
 
 /// A job that nobody has taken, if one comes in time.
 async fn next(redis: &Client, me: &str) -> Result<Option<Entry>, Error> {
-    let jobs: XReadResponse<String, String, String, String> =
-        redis.xreadgroup_map(GROUP, me, Some(1), Some(BLOCK), false, JOBS, ">").await?;
+    let answer: Answer =
+        redis.xreadgroup(GROUP, me, Some(1), Some(BLOCK), false, JOBS, ">").await?;
+    if answer.is_null() {
+        return Ok(None);
+    }
+    let jobs: XReadResponse<String, String, String, String> = answer.into_xread_response()?;
     Ok(jobs.into_values().flatten().next())
 }
 

@@ -115,6 +115,10 @@ test("a job waits for a worker, and its result reaches all tabs of the user, on 
   const summary = { words: 6, most: [["be", 2], ["to", 2], ["not", 1]] };
   for (const result of results) assert.deepEqual(await result, [{ job, summary }]);
   await until("the queue is empty", () => redis.cli("xlen", "chat:jobs") === "0");
+  // Nothing comes for longer than the worker waits at a time (`BLOCK`); it goes on all the same.
+  await new Promise((resolve) => setTimeout(resolve, 1500));
+  const later = await ask(one, "summarize", "again");
+  await worker.prints(`did job ${later.job}`);
   assert.deepEqual(strangers, []);
 });
 
