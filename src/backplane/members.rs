@@ -31,6 +31,8 @@ pub(super) type Acks = <Emitter as SocketEmitter>::AckStream;
 
 /// A socket, as other servers of the cluster may ask for it.
 pub trait Occupant: Send + Sync {
+    /// Its CONNECT has been answered.
+    fn connected(&self);
     /// What it began with, as Node's `socket.handshake`. Never a token.
     fn handshake(&self) -> serde_json::Value;
     /// What is known of it, as Node's `socket.data`.
@@ -223,7 +225,12 @@ impl Members {
         index.sockets.values().filter_map(|entry| entry.occupant.upgrade()).collect()
     }
 
-    /// The same, with what is known of them.
+    /// One of them.
+    pub fn occupant(&self, socket: Sid) -> Option<Arc<dyn Occupant>> {
+        self.index.read().sockets.get(&socket)?.occupant.upgrade()
+    }
+
+    /// All, with what is known of them.
     pub fn describe(&self, target: &Target) -> Vec<Described> {
         let ids = self.matching(target);
         let index = self.index.read();

@@ -340,6 +340,11 @@ impl Backplane {
         members.map_or_else(|_| Vec::new(), |members| members.occupants())
     }
 
+    /// One of them.
+    pub fn occupant(&self, namespace: &str, socket: Sid) -> Option<Arc<dyn Occupant>> {
+        self.namespaces.get(namespace).ok()?.occupant(socket)
+    }
+
     /// Keeps from a socket what is for all of its namespace, until [`Self::release`].
     pub fn hold(&self, namespace: &str, socket: Sid) {
         if let Ok(members) = self.namespaces.get(namespace) {

@@ -6,6 +6,8 @@
 use std::{
     collections::HashSet,
     convert::Infallible,
+    fmt::Display,
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -15,7 +17,7 @@ use std::{
 use metrics::counter;
 use serde_json::Value as Json;
 use socketioxide::{
-    extract::{SocketRef, TryData},
+    extract::TryData,
     handler::{ConnectHandler, FromConnectParts},
     socket::{DisconnectReason, Socket as IoSocket},
 };
@@ -28,7 +30,7 @@ use super::{
     authentication::{self, Admitted},
     codes,
     deadlines::Deadlines,
-    dispatch::Dispatched,
+    dispatch::Dispatcher,
     guarded::{guarded, guarded_later},
     member::{Identity, Member, Runtime},
     now_millis,
@@ -80,26 +82,7 @@ pub fn attach(
         deadlines: Deadlines::default(),
         rooms_left_out: AtomicBool::new(false),
     });
-    let entering = runtime.clone();
-    let middleware = move |Entering(socket): Entering, auth: TryData<Json>| {
-        let runtime = entering.clone();
-        async move {
-            let entered = enter(&runtime, &socket, auth.0.unwrap_or_default()).await;
-            let joined = entered.map_err(|refusal| {
-                let path = runtime.namespace.path.clone();
-                let code = refusal.label();
-                counter!(CONNECTS_REFUSED.name, "namespace" => path, "code" => code).increment(1);
-                tracing::debug!(socket = %socket.id, code, "connect refused");
-                // There is one text for both.
-                refusal.to_string()
-            })?;
-            // A client that is told it is connected is reached from all pods.
-            joined.settled().await;
-            Ok::<_, String>(())
-        }
-    };
-    // What a program is told of a socket, it is told once that is connected: then it can emit to it.
-    io.ns(path.clone(), (async |_: Announced| {}).with(middleware));
+    io.ns(path.clone(), Entrance(runtime.clone()));
     if let Some(handler) = server_side {
         // The namespace exists now.
         let _ = backplane.on_server_side(&path, handler);
@@ -126,35 +109,42 @@ async fn keep_time(runtime: Arc<Runtime>) -> Infallible {
     }
 }
 
-/// The socket that asks to be let in.
-struct Entering(Arc<IoSocket<Adapter>>);
+/// Lets the clients of a namespace in.
+#[derive(Clone)]
+struct Entrance(Arc<Runtime>);
 
-impl FromConnectParts<Adapter> for Entering {
-    type Error = Infallible;
+type Entered = Result<(), Box<dyn Display + Send>>;
 
-    fn from_connect_parts(
-        socket: &Arc<IoSocket<Adapter>>,
-        _: &Option<Value>,
-    ) -> Result<Self, Infallible> {
-        Ok(Self(socket.clone()))
+impl ConnectHandler<Adapter, Self> for Entrance {
+    fn call_middleware<'a>(
+        &'a self,
+        socket: Arc<IoSocket<Adapter>>,
+        auth: &'a Option<Value>,
+    ) -> Pin<Box<dyn Future<Output = Entered> + Send + 'a>> {
+        let Self(runtime) = self;
+        Box::pin(async move {
+            let Ok(TryData(auth)) = TryData::<Json>::from_connect_parts(&socket, auth);
+            let entered = enter(runtime, &socket, auth.unwrap_or_default()).await;
+            let joined = entered.map_err(|refusal| {
+                let path = runtime.namespace.path.clone();
+                let code = refusal.label();
+                counter!(CONNECTS_REFUSED.name, "namespace" => path, "code" => code).increment(1);
+                tracing::debug!(socket = %socket.id, code, "connect refused");
+                // There is one text for both.
+                Box::new(refusal.to_string()) as Box<dyn Display + Send>
+            })?;
+            // A client that is told it is connected is reached from all pods.
+            joined.settled().await;
+            Ok(())
+        })
     }
-}
 
-/// A socket whose CONNECT has been answered. Extracted at once, where a handler would be a task of its own.
-struct Announced;
-
-impl FromConnectParts<Adapter> for Announced {
-    type Error = Infallible;
-
-    fn from_connect_parts(
-        socket: &Arc<IoSocket<Adapter>>,
-        _: &Option<Value>,
-    ) -> Result<Self, Infallible> {
-        if let Some(member) = socket.extensions.get::<Arc<Member>>() {
-            let socket = Socket { socket: socket.clone(), member };
-            connected(&socket);
+    /// What a program is told of a socket, it is told once that is connected: then it can emit to it.
+    fn call(&self, socket: Arc<IoSocket<Adapter>>, _: Option<Value>) {
+        let Self(runtime) = self;
+        if let Some(occupant) = runtime.backplane.occupant(&runtime.namespace.path, socket.id) {
+            occupant.connected();
         }
-        Ok(Self)
     }
 }
 
@@ -202,7 +192,6 @@ async fn enter(
 
     // Not before: a client that leaves while all this is found out has been in no namespace.
     let member = Member::new(runtime, socket, connection.enter_namespace());
-    socket.extensions.insert(member.clone());
     let path = &runtime.namespace.path;
     runtime.backplane.enter(path, socket.id, member.occupant());
     authentication::settle(&member, identity);
@@ -219,11 +208,10 @@ async fn enter(
     let rooms = rooms.into_iter().chain([own]).collect();
     let joined = runtime.backplane.join(path, socket.id, rooms);
 
-    socket.on_fallback(async |_: Dispatched| {});
-    socket.on_disconnect(async |socket: SocketRef<Adapter>, reason: DisconnectReason| {
-        if let Some(member) = socket.extensions.get::<Arc<Member>>() {
-            left(&member, CloseReason::from(reason));
-        }
+    socket.on_fallback(Dispatcher(member.clone()));
+    let leaving = member.clone();
+    socket.on_disconnect(async move |reason: DisconnectReason| {
+        left(&leaving, CloseReason::from(reason));
     });
     if runtime.namespace.on_reconnect.is_some()
         && let Some(previous) = handshake.previous().filter(|id| id.len() <= LONGEST_ID)

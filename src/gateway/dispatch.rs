@@ -1,15 +1,18 @@
 //! Handles events in the order in which a client sent them.
 //!
-//! Gap: socketioxide spawns a task for each event, so that handlers of one client overtake each
-//! other (most of 5000 events in batches of 10 did). Way round: extractors run in the loop that
-//! reads the client, one after another, so the handler is called by an extractor. It then fails on
-//! purpose, which spares the task. No upstream issue asks for ordered handlers yet; when there is
-//! such an option, this file becomes an ordinary handler.
+//! Gap: socketioxide spawns a task for each event that is handled by a function, so that handlers of
+//! one client overtake each other (most of 5000 events in batches of 10 did). Way round: a handler of
+//! our own type is called in the loop that reads the client, one event after another. No upstream issue asks for
+//! ordered handlers yet; when there is such an option, this can become an ordinary handler.
 
 use std::sync::Arc;
 
 use metrics::counter;
-use socketioxide::{extract::AckSender, handler::FromMessageParts, socket::Socket as IoSocket};
+use socketioxide::{
+    extract::AckSender,
+    handler::{FromMessageParts, MessageHandler},
+    socket::Socket as IoSocket,
+};
 use socketioxide_core::Value;
 
 use super::{
@@ -32,40 +35,25 @@ use crate::{
     telemetry::metrics::EVENTS,
 };
 
-/// Handles an event while it is extracted.
-pub(super) struct Dispatched(std::convert::Infallible);
+/// Handles the events of one socket.
+pub(super) struct Dispatcher(pub Arc<Member>);
 
-/// There is nothing left to do for the event.
-#[derive(Debug, thiserror::Error)]
-#[error("handled")]
-pub(super) struct Handled;
-
-impl FromMessageParts<Adapter> for Dispatched {
-    type Error = Handled;
-
-    fn from_message_parts(
-        socket: &Arc<IoSocket<Adapter>>,
-        payload: &mut Value,
-        ack: &Option<i64>,
-    ) -> Result<Self, Handled> {
-        let Some(member) = socket.extensions.get::<Arc<Member>>() else {
-            tracing::error!(socket = %socket.id, "bug: a socket without its member");
-            return Err(Handled);
-        };
+impl MessageHandler<Adapter, Self> for Dispatcher {
+    fn call(&self, socket: Arc<IoSocket<Adapter>>, mut payload: Value, ack: Option<i64>) {
+        let Self(member) = self;
         if member.is_dismissed() {
-            return Err(Handled);
+            return;
         }
-        hear_out(socket, &member);
-        let result = match inspect(payload) {
+        hear_out(&socket, member);
+        let result = match inspect(&payload) {
             Ok(head) => {
                 let socket = Socket { socket: socket.clone(), member: member.clone() };
-                let event = Event { socket, payload, head };
+                let event = Event { socket, payload: &payload, head };
                 guarded("event", || handle(&event)).flatten()
             }
-            Err(malformed) => Err(refuse_malformed(socket, &malformed)),
+            Err(malformed) => Err(refuse_malformed(&socket, &malformed)),
         };
-        finish(socket, &member, payload, ack, result);
-        Err(Handled)
+        finish(&socket, member, &mut payload, &ack, result);
     }
 }
 

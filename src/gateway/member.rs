@@ -15,7 +15,7 @@ use socketioxide::{SendError, socket::Socket as IoSocket};
 use socketioxide_core::Sid;
 
 use super::{
-    Claims, Namespace, Socket, Tokens,
+    Claims, Namespace, Socket, Tokens, connect,
     deadlines::{Deadline, Deadlines},
     guarded::guarded,
     limits::Pace,
@@ -49,7 +49,7 @@ pub(super) struct Runtime {
     pub rooms_left_out: AtomicBool,
 }
 
-/// What the gateway knows of a socket. It lives in the socket's extensions, and dies with it.
+/// What the gateway knows of a socket. The socket's handlers hold it, and it dies with them.
 pub(super) struct Member {
     pub runtime: Arc<Runtime>,
     pub connection: InNamespace,
@@ -365,6 +365,12 @@ impl Drop for Pending {
 }
 
 impl Occupant for Member {
+    fn connected(&self) {
+        if let Some(socket) = self.socket() {
+            connect::connected(&socket);
+        }
+    }
+
     fn handshake(&self) -> Value {
         let socket = self.socket.upgrade();
         let uri = socket.as_ref().map(|socket| &socket.req_parts().uri);
