@@ -141,10 +141,10 @@ impl Connection {
     }
 
     /// Notes the id of its session, by which it is found from now on.
-    pub(super) fn has_id(self: &Arc<Self>, sid: Sid) {
+    pub(super) fn has_id(&self, sid: Sid) {
         // A session has one id for life.
         let _ = self.sid.set(sid);
-        self.sessions.found_by(sid, self);
+        self.sessions.found_by(sid, self.number);
     }
 
     /// Notes that it is in a namespace, for as long as the answer lives.
@@ -205,9 +205,8 @@ impl Connection {
             return;
         }
         let reason = self.why(CloseReason::from_index(self.reason.load(Ordering::Relaxed)));
-        let sid = self.sid.get().copied();
         let transport = if self.is_websocket() { Transport::Websocket } else { Transport::Polling };
-        self.sessions.ended(self.number, sid, transport, reason);
+        self.sessions.ended(self.number, &self.sid, transport, reason);
         drop(self.place.lock().take());
         self.set_slow(false);
         tracing::debug!(remote = %self.remote, reason = reason.name(), "connection closed");
@@ -424,6 +423,15 @@ impl Drop for InNamespace {
 }
 
 #[cfg(test)]
+impl Began {
+    /// As by a client of this machine.
+    pub fn by(transport: Transport) -> Self {
+        let remote = SocketAddr::from(([127, 0, 0, 1], 1));
+        Self { remote, transport, secure: false, cross_domain: false, kept: None }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -431,14 +439,8 @@ mod tests {
     fn only_a_ping_that_comes_at_once_is_withheld() {
         let sessions = Arc::new(Sessions::new(Arc::default(), Duration::from_secs(25)));
         let began = |ago: u64| {
-            let began = Began {
-                remote: SocketAddr::from(([127, 0, 0, 1], 1)),
-                transport: Transport::Polling,
-                secure: false,
-                cross_domain: false,
-                kept: None,
-            };
-            let mut connection = Connection::new(sessions.clone(), 0, began, None);
+            let mut connection =
+                Connection::new(sessions.clone(), 0, Began::by(Transport::Polling), None);
             connection.began -= ago * 1000;
             connection
         };

@@ -58,6 +58,8 @@ pub struct Edge {
     max_payload: usize,
     /// The path of Socket.IO, without the slash behind it.
     path: String,
+    /// What a stock client asks for its WebSocket: socketioxide keeps it for life, for all of them the same.
+    usual: Uri,
     seal: Arc<Seal>,
     forwarder: Forwarder,
     closer: Closer,
@@ -82,6 +84,8 @@ impl Edge {
             cookie: cookie(&config.sessions.affinity_cookie, config.public.base_path(), pod),
             closer: Closer::new(sessions.clone(), service.clone()),
             path: config.public.base_path().to_owned(),
+            usual: local_uri(config.public.base_path(), "EIO=4&transport=websocket", None)
+                .unwrap_or_default(),
             seal,
             forwarder,
             engine: config.engine.clone(),
@@ -225,7 +229,8 @@ impl Edge {
     }
 
     fn local_uri(&self, request: &Request, sid: Option<Sid>) -> Result<Uri, Refusal> {
-        local_uri(&self.path, request.uri().query().unwrap_or_default(), sid)
+        let uri = local_uri(&self.path, request.uri().query().unwrap_or_default(), sid)?;
+        Ok(if uri == self.usual { self.usual.clone() } else { uri })
     }
 
     fn accept(

@@ -9,7 +9,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Weak,
+        Arc, OnceLock, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -34,13 +34,10 @@ use crate::{
 /// All connections of a pod.
 #[derive(Debug, Default)]
 pub struct Sessions {
-    /// Those that are open, by a number of their own.
-    open: RwLock<HashMap<u64, Weak<Connection>>>,
+    open: RwLock<Open>,
     next: AtomicU64,
     /// The pod closes them itself now.
     closing: AtomicBool,
-    /// The same, by session id.
-    by_id: RwLock<HashMap<Sid, Weak<Connection>>>,
     /// WebSockets of other pods' sessions that pass through this one.
     relayed: RwLock<HashMap<u64, Weak<Notify>>>,
     /// Sockets of clients that have not taken all that they were sent.
@@ -49,6 +46,14 @@ pub struct Sessions {
     overflowed: Mutex<Vec<Weak<Connection>>>,
     overflow: Notify,
     ping_interval: Duration,
+}
+
+/// The connections that are open. Each is in one of the maps: that takes room for each of them.
+#[derive(Debug, Default)]
+struct Open {
+    /// Those whose session has no id yet, by a number of their own.
+    nameless: HashMap<u64, Weak<Connection>>,
+    by_id: HashMap<Sid, Weak<Connection>>,
 }
 
 impl Sessions {
@@ -75,12 +80,14 @@ impl Sessions {
 
     /// How many connections are open.
     pub fn open(&self) -> usize {
-        self.open.read().len()
+        let open = self.open.read();
+        open.nameless.len() + open.by_id.len()
     }
 
     /// Those that are open.
     pub(super) fn all(&self) -> Vec<Weak<Connection>> {
-        self.open.read().values().cloned().collect()
+        let open = self.open.read();
+        open.nameless.values().chain(open.by_id.values()).cloned().collect()
     }
 
     /// From now on, connections end because the pod does.
@@ -95,7 +102,7 @@ impl Sessions {
         counter!(CONNECTIONS_OPENED.name, "transport" => name(transport)).increment(1);
         gauge!(CONNECTIONS.name, "transport" => name(transport)).increment(1);
         let connection = Arc::new(Connection::new(self.clone(), number, began, place));
-        self.open.write().insert(number, Arc::downgrade(&connection));
+        self.open.write().nameless.insert(number, Arc::downgrade(&connection));
         connection
     }
 
@@ -112,14 +119,17 @@ impl Sessions {
         self.relayed.read().values().cloned().collect()
     }
 
-    /// A connection is found by its session id from now on.
-    pub(super) fn found_by(&self, sid: Sid, connection: &Arc<Connection>) {
-        self.by_id.write().insert(sid, Arc::downgrade(connection));
+    /// A connection is found by its session id from now on, unless it has ended.
+    pub(super) fn found_by(&self, sid: Sid, number: u64) {
+        let mut open = self.open.write();
+        if let Some(connection) = open.nameless.remove(&number) {
+            open.by_id.insert(sid, connection);
+        }
     }
 
     /// The connection of a session, and of its sockets.
     pub fn find(&self, sid: Sid) -> Option<Arc<Connection>> {
-        self.by_id.read().get(&sid)?.upgrade()
+        self.open.read().by_id.get(&sid)?.upgrade()
     }
 
     /// Clients that are behind.
@@ -142,14 +152,17 @@ impl Sessions {
     pub(super) fn ended(
         &self,
         number: u64,
-        sid: Option<Sid>,
+        sid: &OnceLock<Sid>,
         transport: Transport,
         reason: CloseReason,
     ) {
-        if let Some(sid) = sid {
-            self.by_id.write().remove(&sid);
+        let mut open = self.open.write();
+        open.nameless.remove(&number);
+        // Looked at under the lock: it may be found by it since a moment ago.
+        if let Some(sid) = sid.get() {
+            open.by_id.remove(sid);
         }
-        self.open.write().remove(&number);
+        drop(open);
         gauge!(CONNECTIONS.name, "transport" => name(transport)).decrement(1);
         counter!(CONNECTIONS_CLOSED.name, "reason" => reason.name()).increment(1);
     }
@@ -191,20 +204,21 @@ mod tests {
     fn a_connection_counts_and_is_found_while_it_lives() {
         let sessions = Arc::new(Sessions::default());
         let sid = Sid::new();
-        let began = Began {
-            remote: ([127, 0, 0, 1], 1).into(),
-            transport: Transport::Polling,
-            secure: false,
-            cross_domain: false,
-            kept: None,
-        };
-        let connection = sessions.begin(began, None);
+        let connection = sessions.begin(Began::by(Transport::Polling), None);
         connection.has_id(sid);
         assert_eq!(sessions.open(), 1);
         assert!(sessions.find(sid).is_some());
         drop(connection);
         assert_eq!(sessions.open(), 0);
         assert!(sessions.find(sid).is_none());
-        assert!(sessions.by_id.read().is_empty());
+    }
+
+    #[test]
+    fn one_that_ends_before_its_id_is_known_is_not_found_by_it() {
+        let sessions = Arc::new(Sessions::default());
+        let connection = sessions.begin(Began::by(Transport::Websocket), None);
+        connection.end();
+        connection.has_id(Sid::new());
+        assert_eq!(sessions.open(), 0);
     }
 }

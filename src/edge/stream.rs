@@ -66,9 +66,9 @@ pub(super) struct Opening {
     seal: Arc<Seal>,
     /// What was changed and is not yet written.
     frames: Vec<u8>,
-    /// The buffer of the HTTP connection that this was. While it is held, what socketioxide allocates for the life of
-    /// the session is not put where the buffer was, and the next connection finds that whole: 300 bytes less for each
-    /// (`make bench`).
+    /// The buffer of the HTTP connection that this was. While it is held, what is allocated for the life of the session
+    /// and its first socket is not put where the buffer was, and the next connection finds that whole: some hundred
+    /// bytes less for each (`make bench`).
     pub http: Bytes,
 }
 
@@ -182,7 +182,9 @@ impl ClientStream {
                 opening.frames.drain(..written);
             }
         }
-        if self.opening.as_ref().is_some_and(|opening| opening.change == Change::Nothing) {
+        let changed =
+            self.opening.as_ref().is_some_and(|opening| opening.change == Change::Nothing);
+        if changed && self.connection.is_in_namespace() {
             self.opening = None;
         }
         Poll::Ready(Ok(()))
