@@ -198,7 +198,7 @@ impl Builder {
         let seal = Arc::new(Seal::new(pod, secret).map_err(|_| BuildError::NoRandomNumbers)?);
         let backplane = Backplane::new(&config.backplane, pod.as_str(), config.engine.parser)?;
         let consumer = Consumer::new(&config, &backplane, &lifecycle)?.map(Arc::new);
-        let sessions = Arc::new(Sessions::new(backplane.slow(), config.engine.ping_interval));
+        let sessions = Arc::new(Sessions::new(backplane.slow(), &config));
         let (socketio, io) =
             socketio(&config, backplane.clone()).build_with_inner_svc(edge::NoPage);
 

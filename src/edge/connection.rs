@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering},
@@ -22,7 +22,7 @@ use super::{
     attachments::Attachments,
     kept::Kept,
     reason::CloseReason,
-    sessions::{Sessions, name},
+    sessions::{Sessions, Times, name},
 };
 use crate::{
     config::{Secret, Transport},
@@ -48,9 +48,7 @@ pub(super) struct Began {
 #[derive(Debug)]
 pub struct Connection {
     sessions: Arc<Sessions>,
-    /// Its key in [`Sessions`].
-    number: u64,
-    remote: SocketAddr,
+    remote: IpAddr,
     /// What it has of the limit of its address, until it ends.
     place: Mutex<Option<Box<Place>>>,
     /// What was kept of the request that opened it.
@@ -83,7 +81,11 @@ pub struct Connection {
     sid: OnceLock<Sid>,
     /// If it began with polling.
     polling: Option<Box<Polling>>,
-    pub(super) stream: StreamControl,
+    /// Its WebSocket stream is to end, as any task says.
+    told_to_end: AtomicBool,
+    /// What is queued for it is not to be written any more.
+    cut: AtomicBool,
+    pub(super) stream: StreamTasks,
 }
 
 /// What only sessions have that began with polling.
@@ -95,31 +97,22 @@ struct Polling {
     attachments: Mutex<Attachments>,
 }
 
-/// How a WebSocket stream is told to end, from any task.
+/// The tasks of a WebSocket stream, to be woken when something is said to it.
 #[derive(Debug, Default)]
-pub(super) struct StreamControl {
-    pub ended: AtomicBool,
-    /// The task that reads the stream.
+pub(super) struct StreamTasks {
+    /// The one that reads.
     pub reader: AtomicWaker,
-    /// What is queued is not to be written any more.
-    pub cut: AtomicBool,
-    /// The task that writes it, while the client takes nothing.
+    /// The one that writes, while the client takes nothing.
     pub writer: AtomicWaker,
 }
 
 impl Connection {
     /// A connection that begins now.
-    pub(super) fn new(
-        sessions: Arc<Sessions>,
-        number: u64,
-        began: Began,
-        place: Option<Place>,
-    ) -> Self {
+    pub(super) fn new(sessions: Arc<Sessions>, began: Began, place: Option<Place>) -> Self {
         let Began { remote, transport, secure, cross_domain, kept } = began;
         Self {
             sessions,
-            number,
-            remote,
+            remote: remote.ip(),
             place: Mutex::new(place.map(Box::new)),
             kept,
             secure,
@@ -136,7 +129,9 @@ impl Connection {
             ended: AtomicBool::new(false),
             sid: OnceLock::new(),
             polling: (transport == Transport::Polling).then(Box::default),
-            stream: StreamControl::default(),
+            told_to_end: AtomicBool::new(false),
+            cut: AtomicBool::new(false),
+            stream: StreamTasks::default(),
         }
     }
 
@@ -144,7 +139,7 @@ impl Connection {
     pub(super) fn has_id(&self, sid: Sid) {
         // A session has one id for life.
         let _ = self.sid.set(sid);
-        self.sessions.found_by(sid, self.number);
+        self.sessions.found_by(sid, self);
     }
 
     /// Notes that it is in a namespace, for as long as the answer lives.
@@ -166,7 +161,7 @@ impl Connection {
         serde_json::json!({
             "headers": self.headers(),
             "time": humantime::format_rfc3339_seconds(issued).to_string(),
-            "address": self.remote.ip().to_string(),
+            "address": self.remote.to_string(),
             "xdomain": self.cross_domain,
             "secure": self.secure,
             "issued": self.began,
@@ -206,7 +201,7 @@ impl Connection {
         }
         let reason = self.why(CloseReason::from_index(self.reason.load(Ordering::Relaxed)));
         let transport = if self.is_websocket() { Transport::Websocket } else { Transport::Polling };
-        self.sessions.ended(self.number, &self.sid, transport, reason);
+        self.sessions.ended(self, transport, reason);
         drop(self.place.lock().take());
         self.set_slow(false);
         tracing::debug!(remote = %self.remote, reason = reason.name(), "connection closed");
@@ -251,7 +246,7 @@ impl Connection {
     /// is upgraded, so the first of all can be the one that is due after an interval.
     pub(super) fn withhold_ping(&self) -> bool {
         let age = Duration::from_millis(now().saturating_sub(self.began));
-        age < self.sessions.ping_interval() / 2 && !self.ping_withheld.swap(true, Ordering::Relaxed)
+        age < self.times().ping / 2 && !self.ping_withheld.swap(true, Ordering::Relaxed)
     }
 
     /// Whether it has been.
@@ -315,8 +310,33 @@ impl Connection {
     /// Ends its WebSocket stream, as if the client had, for a reason of the edge's own.
     pub(super) fn end_stream(&self, reason: CloseReason) {
         self.verdict(reason);
-        self.stream.ended.store(true, Ordering::Release);
+        self.told_to_end.store(true, Ordering::Release);
         self.stream.reader.wake();
+    }
+
+    /// Whether its stream has been told to.
+    pub(super) fn is_told_to_end(&self) -> bool {
+        self.told_to_end.load(Ordering::Acquire)
+    }
+
+    /// Whether nothing is to be written to it any more.
+    pub(super) fn is_cut(&self) -> bool {
+        self.cut.load(Ordering::Acquire)
+    }
+
+    /// How long clients may take.
+    pub(super) fn times(&self) -> &Times {
+        self.sessions.times()
+    }
+
+    /// Where it is in memory, for as long as it lives.
+    pub(super) fn place_in_memory(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
+    /// The id of its session.
+    pub(super) fn sid(&self) -> Option<Sid> {
+        self.sid.get().copied()
     }
 
     /// Moves a polling connection to a WebSocket. Says whether it was this call that did.
@@ -388,7 +408,7 @@ impl InNamespace {
     pub fn overflowed(&self) {
         let (connection, sessions) = (&self.0, &self.0.sessions);
         if connection.is_websocket() {
-            connection.stream.cut.store(true, Ordering::Release);
+            connection.cut.store(true, Ordering::Release);
             connection.end_stream(CloseReason::QueueFull);
             connection.stream.writer.wake();
         } else if !connection.leaving.load(Ordering::Relaxed) {
@@ -434,13 +454,14 @@ impl Began {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
 
     #[test]
     fn only_a_ping_that_comes_at_once_is_withheld() {
-        let sessions = Arc::new(Sessions::new(Arc::default(), Duration::from_secs(25)));
+        let sessions = Arc::new(Sessions::new(Arc::default(), &Config::defaults()));
         let began = |ago: u64| {
             let mut connection =
-                Connection::new(sessions.clone(), 0, Began::by(Transport::Polling), None);
+                Connection::new(sessions.clone(), Began::by(Transport::Polling), None);
             connection.began -= ago * 1000;
             connection
         };

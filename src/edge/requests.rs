@@ -36,7 +36,7 @@ use super::{
     seal::Seal,
     service::{NoPage, Service, whole},
     sessions::Sessions,
-    stream::{Limits, Opening},
+    stream::Opening,
     traffic,
     upgrade::{self, Slot},
 };
@@ -54,7 +54,6 @@ pub struct Edge {
     /// What is kept of the request of a new session.
     keeper: Keeper,
     service: Service,
-    limits: Limits,
     max_payload: usize,
     /// The path of Socket.IO, without the slash behind it.
     path: String,
@@ -94,10 +93,6 @@ impl Edge {
             proxies: config.public.proxies.clone(),
             keeper: Keeper::new(config),
             service,
-            limits: Limits {
-                message_timeout: config.public.request_timeout,
-                write_timeout: config.limits.write_timeout,
-            },
             max_payload: config.limits.max_payload,
         })
     }
@@ -242,7 +237,7 @@ impl Edge {
         peer: &Peer,
     ) -> Result<Response, Refusal> {
         let (service, opening) = (self.service.clone(), Opening::new(&self.seal, change));
-        upgrade::accept(uri, key, connection, service, self.limits, opening, &peer.upgrade)
+        upgrade::accept(uri, key, connection, service, opening, &peer.upgrade)
     }
 
     async fn open_polling(
@@ -315,7 +310,7 @@ impl Edge {
         sid: Sid,
         request: u64,
     ) {
-        tokio::time::sleep(self.limits.message_timeout).await;
+        tokio::time::sleep(self.sessions.times().message).await;
         if connection.is_stuck_since(request) {
             connection.verdict(CloseReason::MessageTimeout);
             self.service.end_polling(&connection, sid).await;

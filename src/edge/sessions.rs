@@ -9,7 +9,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, OnceLock, Weak,
+        Arc, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     backplane::Slow,
-    config::Transport,
+    config::{Config, Transport},
     telemetry::metrics::{CONNECTIONS, CONNECTIONS_CLOSED, CONNECTIONS_OPENED},
 };
 
@@ -45,26 +45,42 @@ pub struct Sessions {
     /// Polling sessions whose queues are full, to be closed.
     overflowed: Mutex<Vec<Weak<Connection>>>,
     overflow: Notify,
-    ping_interval: Duration,
+    times: Times,
+}
+
+/// How long clients may take, the same for all.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Times {
+    /// From one ping to the next.
+    pub ping: Duration,
+    /// With a message, or its attachments, unfinished.
+    pub message: Duration,
+    /// With what is written to it unread.
+    pub write: Duration,
 }
 
 /// The connections that are open. Each is in one of the maps: that takes room for each of them.
 #[derive(Debug, Default)]
 struct Open {
-    /// Those whose session has no id yet, by a number of their own.
-    nameless: HashMap<u64, Weak<Connection>>,
+    /// Those whose session has no id yet, by where they are in memory.
+    nameless: HashMap<usize, Weak<Connection>>,
     by_id: HashMap<Sid, Weak<Connection>>,
 }
 
 impl Sessions {
     /// None yet. Clients that are behind are noted there.
-    pub fn new(slow: Arc<Slow>, ping_interval: Duration) -> Self {
-        Self { slow, ping_interval, ..Self::default() }
+    pub fn new(slow: Arc<Slow>, config: &Config) -> Self {
+        let times = Times {
+            ping: config.engine.ping_interval,
+            message: config.public.request_timeout,
+            write: config.limits.write_timeout,
+        };
+        Self { slow, times, ..Self::default() }
     }
 
-    /// How long a client waits for the next ping.
-    pub(super) fn ping_interval(&self) -> Duration {
-        self.ping_interval
+    /// How long clients may take.
+    pub(super) fn times(&self) -> &Times {
+        &self.times
     }
 
     /// Waits for polling sessions whose queues are full.
@@ -98,11 +114,13 @@ impl Sessions {
     /// Begins a connection: it is over when the last clone of the `Arc` is dropped.
     pub(super) fn begin(self: &Arc<Self>, began: Began, place: Option<Place>) -> Arc<Connection> {
         let transport = began.transport;
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
         counter!(CONNECTIONS_OPENED.name, "transport" => name(transport)).increment(1);
         gauge!(CONNECTIONS.name, "transport" => name(transport)).increment(1);
-        let connection = Arc::new(Connection::new(self.clone(), number, began, place));
-        self.open.write().nameless.insert(number, Arc::downgrade(&connection));
+        let connection = Arc::new(Connection::new(self.clone(), began, place));
+        self.open
+            .write()
+            .nameless
+            .insert(connection.place_in_memory(), Arc::downgrade(&connection));
         connection
     }
 
@@ -120,9 +138,9 @@ impl Sessions {
     }
 
     /// A connection is found by its session id from now on, unless it has ended.
-    pub(super) fn found_by(&self, sid: Sid, number: u64) {
+    pub(super) fn found_by(&self, sid: Sid, connection: &Connection) {
         let mut open = self.open.write();
-        if let Some(connection) = open.nameless.remove(&number) {
+        if let Some(connection) = open.nameless.remove(&connection.place_in_memory()) {
             open.by_id.insert(sid, connection);
         }
     }
@@ -149,18 +167,12 @@ impl Sessions {
     }
 
     /// A connection is over.
-    pub(super) fn ended(
-        &self,
-        number: u64,
-        sid: &OnceLock<Sid>,
-        transport: Transport,
-        reason: CloseReason,
-    ) {
+    pub(super) fn ended(&self, connection: &Connection, transport: Transport, reason: CloseReason) {
         let mut open = self.open.write();
-        open.nameless.remove(&number);
+        open.nameless.remove(&connection.place_in_memory());
         // Looked at under the lock: it may be found by it since a moment ago.
-        if let Some(sid) = sid.get() {
-            open.by_id.remove(sid);
+        if let Some(sid) = connection.sid() {
+            open.by_id.remove(&sid);
         }
         drop(open);
         gauge!(CONNECTIONS.name, "transport" => name(transport)).decrement(1);

@@ -11,9 +11,8 @@
 use std::{
     io,
     pin::Pin,
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use bytes::Bytes;
@@ -86,15 +85,6 @@ impl Opening {
     }
 }
 
-/// How long a client may keep the stream waiting.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
-    /// With a message, or its attachments, unfinished.
-    pub message_timeout: Duration,
-    /// With what is written to it unread.
-    pub write_timeout: Duration,
-}
-
 impl ClientStream {
     /// The stream of a connection, and of the polling session that it upgrades, if it does. `early` is what the
     /// client sent right behind its handshake.
@@ -102,7 +92,6 @@ impl ClientStream {
         tcp: TcpStream,
         early: &[u8],
         connection: Arc<Connection>,
-        limits: Limits,
         session: Option<Box<PollingSession>>,
         opening: Option<Box<Opening>>,
     ) -> Self {
@@ -110,8 +99,8 @@ impl ClientStream {
             tcp,
             ahead: Ahead::new(early),
             frames: Frames::default(),
-            unfinished: Patience::new(limits.message_timeout),
-            unread: Patience::new(limits.write_timeout),
+            unfinished: Patience::default(),
+            unread: Patience::default(),
             connection,
             session,
             said_goodbye: false,
@@ -133,10 +122,10 @@ impl ClientStream {
             self.unread.stop();
             return written;
         }
-        self.unread.start();
+        self.unread.start(self.connection.times().write);
         let control = &self.connection.stream;
         control.writer.register(context.waker());
-        if control.cut.load(Ordering::Acquire) {
+        if self.connection.is_cut() {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
         if !self.behind {
@@ -217,7 +206,7 @@ impl AsyncRead for ClientStream {
         // Registered before it is looked at, so that an end in between is not missed.
         let control = &self.connection.stream;
         control.reader.register(context.waker());
-        if control.ended.load(Ordering::Acquire) {
+        if self.connection.is_told_to_end() {
             self.end(buffer);
             return Poll::Ready(Ok(()));
         }
@@ -227,7 +216,8 @@ impl AsyncRead for ClientStream {
             return Poll::Ready(Ok(()));
         }
         let before = buffer.filled().len();
-        let Self { ahead, tcp, frames, unfinished, .. } = &mut *self;
+        let Self { ahead, tcp, frames, unfinished, connection, .. } = &mut *self;
+        let limit = connection.times().message;
         match ahead.poll_read(tcp, context, buffer) {
             Poll::Ready(read) => read?,
             Poll::Pending => {
@@ -243,9 +233,9 @@ impl AsyncRead for ClientStream {
         if frames.is_complete() {
             unfinished.stop();
         } else if progress {
-            unfinished.restart();
+            unfinished.restart(limit);
         } else {
-            unfinished.start();
+            unfinished.start(limit);
         }
         Poll::Ready(Ok(()))
     }

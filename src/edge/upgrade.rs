@@ -25,7 +25,7 @@ use super::{
     forward::Relay,
     handshake::Refusal,
     service::Service,
-    stream::{ClientStream, Limits, Opening},
+    stream::{ClientStream, Opening},
 };
 
 /// Where a request that is upgraded leaves word for the listener that its TCP connection came from.
@@ -46,7 +46,6 @@ pub(super) struct Accepted {
     connection: Arc<Connection>,
     session: Option<Box<PollingSession>>,
     service: Service,
-    limits: Limits,
     /// For a new session.
     opening: Option<Box<Opening>>,
 }
@@ -76,7 +75,6 @@ pub(super) fn accept(
     key: &HeaderValue,
     connection: Arc<Connection>,
     service: Service,
-    limits: Limits,
     opening: Option<Box<Opening>>,
     slot: &Slot,
 ) -> Result<Response, Refusal> {
@@ -96,7 +94,7 @@ pub(super) fn accept(
     if opening.as_ref().is_some_and(|opening| opening.connects_at_once()) {
         request.extensions_mut().insert(connection.clone());
     }
-    slot.put(Accepted { request, connection, session, service, limits, opening });
+    slot.put(Accepted { request, connection, session, service, opening });
     Ok(response)
 }
 
@@ -115,12 +113,12 @@ impl Upgrade {
 
 impl Accepted {
     fn serve(self, tcp: TcpStream, early: Bytes) {
-        let Self { request, connection, session, service, limits, mut opening } = self;
+        let Self { request, connection, session, service, mut opening } = self;
         if let Some(opening) = &mut opening {
             opening.http = early.clone();
         }
         // socketioxide moves it through several of its futures, each of which has room for it.
-        let stream = Box::new(ClientStream::new(tcp, &early, connection, limits, session, opening));
+        let stream = Box::new(ClientStream::new(tcp, &early, connection, session, opening));
         if let Err(error) = service.websocket(stream, request) {
             tracing::debug!(%error, "WebSocket refused");
         }
