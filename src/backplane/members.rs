@@ -29,7 +29,7 @@ pub(super) type Local = Arc<CoreLocalAdapter<Emitter>>;
 /// The answers of clients to one packet, as they come.
 pub(super) type Acks = <Emitter as SocketEmitter>::AckStream;
 
-/// A socket, as other servers of the cluster may ask for it.
+/// A socket, as it is known to what has no part in its namespace: to other servers of the cluster, too.
 pub trait Occupant: Send + Sync {
     /// Its CONNECT has been answered.
     fn connected(&self);
@@ -264,11 +264,7 @@ impl Members {
             let full = |error: &&SocketError| matches!(error, SocketError::InternalChannelFull);
             let full = errors.iter().filter(full).count();
             for socket in self.slow.furthest(full, gets) {
-                let index = self.index.read();
-                let occupant =
-                    index.sockets.get(&socket).and_then(|entry| entry.occupant.upgrade());
-                drop(index);
-                if let Some(occupant) = occupant {
+                if let Some(occupant) = self.occupant(socket) {
                     occupant.overflowed();
                 }
             }

@@ -329,8 +329,8 @@ impl Connection {
         self.sessions.times()
     }
 
-    /// Where it is in memory, for as long as it lives.
-    pub(super) fn place_in_memory(&self) -> usize {
+    /// What tells it from the others while its session has no id: where it is in memory.
+    pub(super) fn key(&self) -> usize {
         std::ptr::from_ref(self).addr()
     }
 

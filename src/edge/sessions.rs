@@ -35,11 +35,12 @@ use crate::{
 #[derive(Debug, Default)]
 pub struct Sessions {
     open: RwLock<Open>,
-    next: AtomicU64,
     /// The pod closes them itself now.
     closing: AtomicBool,
     /// WebSockets of other pods' sessions that pass through this one.
     relayed: RwLock<HashMap<u64, Weak<Notify>>>,
+    /// The number of the next of these.
+    next: AtomicU64,
     /// Sockets of clients that have not taken all that they were sent.
     slow: Arc<Slow>,
     /// Polling sessions whose queues are full, to be closed.
@@ -62,7 +63,7 @@ pub(super) struct Times {
 /// The connections that are open. Each is in one of the maps: that takes room for each of them.
 #[derive(Debug, Default)]
 struct Open {
-    /// Those whose session has no id yet, by where they are in memory.
+    /// Those whose session has no id yet, by [`Connection::key`].
     nameless: HashMap<usize, Weak<Connection>>,
     by_id: HashMap<Sid, Weak<Connection>>,
 }
@@ -117,10 +118,7 @@ impl Sessions {
         counter!(CONNECTIONS_OPENED.name, "transport" => name(transport)).increment(1);
         gauge!(CONNECTIONS.name, "transport" => name(transport)).increment(1);
         let connection = Arc::new(Connection::new(self.clone(), began, place));
-        self.open
-            .write()
-            .nameless
-            .insert(connection.place_in_memory(), Arc::downgrade(&connection));
+        self.open.write().nameless.insert(connection.key(), Arc::downgrade(&connection));
         connection
     }
 
@@ -140,7 +138,7 @@ impl Sessions {
     /// A connection is found by its session id from now on, unless it has ended.
     pub(super) fn found_by(&self, sid: Sid, connection: &Connection) {
         let mut open = self.open.write();
-        if let Some(connection) = open.nameless.remove(&connection.place_in_memory()) {
+        if let Some(connection) = open.nameless.remove(&connection.key()) {
             open.by_id.insert(sid, connection);
         }
     }
@@ -169,7 +167,7 @@ impl Sessions {
     /// A connection is over.
     pub(super) fn ended(&self, connection: &Connection, transport: Transport, reason: CloseReason) {
         let mut open = self.open.write();
-        open.nameless.remove(&connection.place_in_memory());
+        open.nameless.remove(&connection.key());
         // Looked at under the lock: it may be found by it since a moment ago.
         if let Some(sid) = connection.sid() {
             open.by_id.remove(&sid);

@@ -55,6 +55,11 @@ export class Crowd {
     await Promise.all(joining);
   }
 
+  /** Whether all are connected, and in the room again. */
+  isBack() {
+    return this.clients.every(({ socket, left }) => socket.connected && !left);
+  }
+
   /** Publishes messages, numbered from `first`, through each of the pods in turn. */
   async publish(pods, { seconds, rate, first = 0 }) {
     const begun = Date.now();

@@ -54,7 +54,7 @@ describe("three pods behind haproxy", () => {
         pods[index] = await startPod(config, ports[index]);
         await ready(pods[index]);
         serving.add(pods[index]);
-        await until("all are back", () => crowd.clients.every(({ socket, left }) => socket.connected && !left));
+        await until("all are back", () => crowd.isBack());
       }
       rolled = true;
       const sent = await publishing;

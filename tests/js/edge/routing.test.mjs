@@ -175,8 +175,7 @@ describe("pods that go", () => {
       assert.ok(Date.now() - begun < 10_000);
       // The pods know it: a client may not have noticed yet that its pod is gone.
       const sockets = async () => (await Promise.all(left.map((pod) => pod.metric("roomcast_sockets")))).reduce((a, b) => a + b);
-      const back = () => crowd.clients.every(({ socket, left: away }) => socket.connected && !away);
-      await until("all are back", async () => (await sockets()) >= crowd.clients.length && back());
+      await until("all are back", async () => (await sockets()) >= crowd.clients.length && crowd.isBack());
       const sent = await crowd.publish(() => left, { seconds: 2, rate: 10 });
       const { missing, doubled } = await crowd.reckon(sent);
       assert.deepEqual({ missing, doubled }, { missing: 0, doubled: 0 });
