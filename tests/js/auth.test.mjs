@@ -52,10 +52,10 @@ async function issuerOf(keys, tls) {
   return issuer;
 }
 
-const fast = (issuer, more = "") => `
+const fast = (issuer, more = "", timeout = "500ms") => `
 jwks_url = "${issuer.url}"
 jwks_min_interval = "200ms"
-jwks_timeout = "500ms"
+jwks_timeout = "${timeout}"
 ${more}`;
 const ready = (started) =>
   until("the pod is ready", async () => (await fetch(`${started.internal}/readyz`)).status === 200);
@@ -200,24 +200,30 @@ test("hostile tokens are refused, each for its reason, and nobody else notices",
 });
 
 test("keys rotate while clients connect: none with a valid token is refused", async () => {
+  const [total, each] = [300, 25];
   const kinds = ["ES256", "EdDSA", "RS256", "ES384"];
-  let key = new Key("key-0");
+  // Made beforehand: while a key is made, this process does not answer who fetches the set.
+  const keys = Array.from({ length: 1 + total / each }, (_, n) => new Key(`key-${n}`, kinds[n % kinds.length]));
+  let key = keys.shift();
   const issuer = await issuerOf([key]);
-  const started = await pod(fast(issuer));
+  const started = await pod(fast(issuer, "", "10s"));
   await ready(started);
 
   let [connected, forged, rotations] = [0, 0, 0];
   const late = [];
+  // The keys of the tokens that are on their way.
+  const underway = [];
   const rotate = () => {
     rotations += 1;
-    const old = key;
-    key = new Key(`key-${rotations}`, kinds[rotations % kinds.length]);
-    // The new key is used at once; the old one is kept for the tokens that it has signed.
-    issuer.keys = [old, key];
+    key = keys.shift();
+    // The new key is used at once; an old one is kept for the tokens that it has signed, as issuers do.
+    issuer.keys = [...new Set([...underway, key])];
   };
   const client = async (n) => {
     const transports = Object.values(WAYS)[n % 3];
-    const mine = key.token(good({ sub: `user-${n}` }));
+    const signer = key;
+    const mine = signer.token(good({ sub: `user-${n}` }));
+    underway.push(signer);
     // A nonsense key from time to time, which makes the pod fetch the set at the wrong moment.
     if (n % 10 === 0) {
       await refused(started.url, bySocket(new Key(`nonsense-${n}`).token()));
@@ -226,15 +232,15 @@ test("keys rotate while clients connect: none with a valid token is refused", as
     const begun = Date.now();
     const socket = await clients.connect(io, started.url, { ...transports, ...bySocket(mine), reconnection: false });
     late.push(Date.now() - begun);
+    underway.splice(underway.indexOf(signer), 1);
     connected += 1;
     socket.disconnect();
   };
-  const total = 300;
   let given = 0;
   const worker = async () => {
     while (given < total) {
       const n = given++;
-      if (n % 25 === 24) rotate();
+      if (n % each === each - 1) rotate();
       await client(n);
     }
   };

@@ -148,9 +148,10 @@ impl Remote {
         rounds
     }
 
-    /// Longest time until a round that is asked for has ended.
+    /// Longest time until a round that is asked for has ended: one may have just begun, and may take longer than
+    /// the interval.
     pub fn patience(&self) -> Duration {
-        self.min_interval + self.timeout
+        self.min_interval.max(self.timeout) + self.timeout
     }
 
     /// Keeps the set fresh.

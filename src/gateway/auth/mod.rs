@@ -124,8 +124,8 @@ impl Tokens {
     }
 
     /// Checks a token. If it names a key that is not known, or no key set is there yet, this waits until the set
-    /// has been fetched, which is once for all who wait: for `jwks_min_interval` and `jwks_timeout` together at most.
-    /// Needs [`Tokens::stay_fresh`] to run.
+    /// has been fetched, which is once for all who wait: for `jwks_timeout` and the longer of it and `jwks_min_interval`
+    /// together at most. Needs [`Tokens::stay_fresh`] to run.
     pub async fn check(&self, token: &str) -> Result<Claims, TokenError> {
         let result = match (self.0.decide(token), &self.0.remote) {
             (Err(Refused { curable: true, .. }), Some(remote)) => {

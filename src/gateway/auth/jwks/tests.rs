@@ -20,6 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Clone)]
 enum Behaviour {
     Answers(u16, String),
+    /// It answers with a set, after a while.
+    AnswersLate(Duration, String),
     /// It takes the request and never answers.
     Hangs,
     /// It begins to answer.
@@ -86,6 +88,10 @@ async fn answer(Shared((behaviour, requests)): Shared<Shown>) -> Response {
     match behaviour {
         Behaviour::Answers(status, text) => {
             Response::builder().status(status).body(Body::from(text)).unwrap()
+        }
+        Behaviour::AnswersLate(after, text) => {
+            tokio::time::sleep(after).await;
+            Response::new(Body::from(text))
         }
         Behaviour::Hangs => std::future::pending().await,
         Behaviour::Stalls => {
@@ -293,6 +299,24 @@ async fn a_new_key_is_waited_for_also_right_after_a_fetch() {
     let _ = tokens.check(&new.named("EdDSA", "nonsense", &claims())).await;
     issuer.publish(&[new.jwk("new")]);
     assert!(tokens.check(&new.named("EdDSA", "new", &claims())).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_new_key_is_waited_for_also_if_a_fetch_hangs_and_the_next_is_slow() {
+    let (old, new) = (Signer::ed25519(), Signer::ed25519());
+    let issuer = Issuer::start(&[old.jwk("old")]).await;
+    let tokens = issuer.tokens();
+    assert!(tokens.check(&old.named("EdDSA", "old", &claims())).await.is_ok());
+    issuer.behave(Behaviour::Hangs);
+    let nonsense = new.named("EdDSA", "nonsense", &claims());
+    let asking = tokio::spawn({
+        let tokens = tokens.clone();
+        async move { tokens.check(&nonsense).await }
+    });
+    issuer.asked_again(1).await;
+    issuer.behave(Behaviour::AnswersLate(Duration::from_millis(500), set(&[new.jwk("new")])));
+    assert!(tokens.check(&new.named("EdDSA", "new", &claims())).await.is_ok());
+    assert_eq!(asking.await.unwrap(), Err(TokenError::UnknownKey));
 }
 
 #[tokio::test]
