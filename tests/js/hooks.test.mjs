@@ -228,7 +228,9 @@ describe("a hook that is down", () => {
   for (const [name, answer] of Object.entries(kinds)) {
     test(`${name}: others see no delay`, async () => {
       const state = await setup({ hooks: patient, kinds: ["connect"] });
-      const callers = await Promise.all(Array.from({ length: 20 }, () => clients.connect(io, state.pod.url)));
+      // One after another: all at once they could be more than the hook takes.
+      const callers = [];
+      while (callers.length < 20) callers.push(await clients.connect(io, state.pod.url));
       const witnesses = [
         await clients.connect(io, state.pod.url, WAYS.websocket),
         await clients.connect(io, state.pod.url, WAYS.polling),
