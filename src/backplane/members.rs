@@ -20,6 +20,7 @@ use socketioxide_core::{
     },
     packet::Packet,
 };
+use thin_vec::ThinVec;
 
 use super::{ServerSide, Slow, Target};
 
@@ -70,7 +71,7 @@ struct Entry {
     /// Lives as long as the socket.
     occupant: Weak<dyn Occupant>,
     /// Without the room of its own id.
-    rooms: Vec<Arc<str>>,
+    rooms: ThinVec<Arc<str>>,
     own: OwnRoom,
     /// Whether it gets nothing that is for all of the namespace.
     held: bool,
@@ -99,7 +100,7 @@ impl Members {
 
     /// Adds a socket, in the room of its own id.
     pub fn enter(&self, socket: Sid, occupant: Weak<dyn Occupant>) {
-        let entry = Entry { occupant, rooms: Vec::new(), own: OwnRoom::Unused, held: false };
+        let entry = Entry { occupant, rooms: ThinVec::new(), own: OwnRoom::Unused, held: false };
         self.index.write().sockets.insert(socket, entry);
     }
 

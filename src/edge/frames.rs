@@ -27,8 +27,8 @@ pub(super) struct Frames {
     head_length: u8,
     /// Attachments that were announced and have not come.
     missing: Missing,
-    /// Messages that have been completed.
-    messages: u32,
+    /// Messages that have been completed: as many as are read at once, at most.
+    messages: u16,
 }
 
 impl Frames {
@@ -110,7 +110,7 @@ impl Frames {
         if self.fragmented {
             return;
         }
-        self.messages += 1;
+        self.messages = self.messages.saturating_add(1);
         if std::mem::take(&mut self.binary) {
             self.missing.binary();
         } else {

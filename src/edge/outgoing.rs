@@ -98,47 +98,58 @@ fn text(payload: &[u8], frames: &mut Vec<u8>) {
 }
 
 /// Counts the frames in what has been written, wherever writes begin and end.
-#[derive(Debug, Default)]
-pub(super) struct Counted {
-    header: [u8; LONGEST_HEADER],
-    /// Bytes of the header that have been seen.
-    seen: u8,
-    /// Bytes of the payload that are left.
-    left: u64,
+#[derive(Debug)]
+pub(super) enum Counted {
+    /// In a header, of which so many bytes have been seen.
+    Header { bytes: [u8; LONGEST_HEADER], seen: u8 },
+    /// In a payload, of which so many bytes are left.
+    Payload { left: u64 },
+}
+
+impl Default for Counted {
+    fn default() -> Self {
+        Self::Header { bytes: [0; LONGEST_HEADER], seen: 0 }
+    }
 }
 
 impl Counted {
     /// How many frames begin in the next bytes.
     pub fn count(&mut self, mut bytes: &[u8]) -> u64 {
         let mut frames = 0;
-        while !bytes.is_empty() {
-            if self.left > 0 {
-                let taken =
-                    usize::try_from(self.left).map_or(bytes.len(), |left| left.min(bytes.len()));
-                self.left -= taken as u64;
-                bytes = &bytes[taken..];
-                continue;
+        while let Some((&first, rest)) = bytes.split_first() {
+            match self {
+                Self::Header { bytes: header, seen } => {
+                    header[usize::from(*seen)] = first;
+                    *seen += 1;
+                    bytes = rest;
+                    if let Some(left) = length(header, *seen) {
+                        *self = Self::Payload { left };
+                        frames += 1;
+                    }
+                }
+                Self::Payload { left } => {
+                    let taken =
+                        usize::try_from(*left).map_or(bytes.len(), |left| left.min(bytes.len()));
+                    *left -= taken as u64;
+                    bytes = &bytes[taken..];
+                }
             }
-            self.header[usize::from(self.seen)] = bytes[0];
-            self.seen += 1;
-            bytes = &bytes[1..];
-            if let Some(length) = self.length() {
-                (self.seen, self.left) = (0, length);
-                frames += 1;
+            if matches!(self, Self::Payload { left: 0 }) {
+                *self = Self::default();
             }
         }
         frames
     }
+}
 
-    /// The length of the payload, once the header is there.
-    fn length(&self) -> Option<u64> {
-        let [_, short, long @ ..] = self.header;
-        match (self.seen, short & 0x7f) {
-            (2, length @ 0..126) => Some(length.into()),
-            (4, 126) => Some(u16::from_be_bytes([long[0], long[1]]).into()),
-            (10, 127) => Some(u64::from_be_bytes(long)),
-            _ => None,
-        }
+/// The length of the payload, once so many bytes of the header tell it.
+fn length(header: &[u8; LONGEST_HEADER], seen: u8) -> Option<u64> {
+    let [_, short, long @ ..] = *header;
+    match (seen, short & 0x7f) {
+        (2, length @ 0..126) => Some(length.into()),
+        (4, 126) => Some(u16::from_be_bytes([long[0], long[1]]).into()),
+        (10, 127) => Some(u64::from_be_bytes(long)),
+        _ => None,
     }
 }
 
