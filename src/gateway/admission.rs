@@ -16,7 +16,7 @@ pub struct Handshake {
     pub id: String,
     /// How it came, as Node's `socket.handshake`: `address`, `time`, `query`; without `auth`.
     pub details: Value,
-    /// What it sent in its `auth`; `null` if nothing.
+    /// What it sent in its `auth`, or with `authenticate`; `null` if nothing.
     pub auth: Value,
     /// Its token: of `auth.token`, a header or a cookie.
     pub token: Option<Secret>,
@@ -25,7 +25,7 @@ pub struct Handshake {
 }
 
 impl Handshake {
-    /// That of a socket which is in; what it sent when it came is not kept.
+    /// That of a socket which is in; what it sent in `auth` when it came is not kept.
     pub(super) fn of(socket: &Socket) -> Self {
         Self {
             namespace: socket.namespace().to_owned(),

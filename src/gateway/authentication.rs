@@ -9,8 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 use super::{
     Event, Refusal, Reply, Socket, TokenError,
@@ -64,7 +63,7 @@ async fn identify(runtime: &Runtime, handshake: &Handshake) -> Result<Admitted, 
     if let Some(authenticator) = &runtime.namespace.authenticator {
         let asked = async { authenticator(handshake.clone()).await };
         let grant = guarded_later("authenticator", asked).await??;
-        let identity = Identity::by_program(grant.claims.unwrap_or_default());
+        let identity = Identity::without_token(grant.claims.unwrap_or_default(), true);
         return Ok(Admitted { identity: Some(identity), rooms: grant.rooms.unwrap_or_default() });
     }
     let token = handshake.token.as_ref().map(Secret::expose).unwrap_or_default();
@@ -76,10 +75,34 @@ async fn identify(runtime: &Runtime, handshake: &Handshake) -> Result<Admitted, 
     Ok(Admitted { identity: Some(by_token(runtime, token, claims)), rooms: Vec::new() })
 }
 
+/// Asks the functions of the namespace in turn what they make of a client: they may refuse it, grant it rooms, and change
+/// what it is known by. It makes no difference whether it shows who it is when it connects or later.
+pub(super) async fn through_handshakes(
+    runtime: &Runtime,
+    mut handshake: Handshake,
+    admitted: Admitted,
+) -> Result<Admitted, Refusal> {
+    let Admitted { mut identity, mut rooms } = admitted;
+    for decide in &runtime.namespace.handshakes {
+        handshake.claims = identity.as_ref().map(|identity| identity.claims.clone());
+        let asked = async { decide(handshake.clone()).await };
+        let grant = guarded_later("handshake", asked).await??;
+        rooms.extend(grant.rooms.unwrap_or_default());
+        if let Some(claims) = grant.claims {
+            match &mut identity {
+                Some(identity) => identity.claims = claims,
+                None => identity = Some(Identity::without_token(claims, false)),
+            }
+        }
+    }
+    Ok(Admitted { identity, rooms })
+}
+
 fn by_token(runtime: &Runtime, token: &str, claims: super::Claims) -> Identity {
     let left = runtime.tokens.as_ref().and_then(|tokens| tokens.valid_for(&claims));
     let again = runtime.namespace.checks_tokens_again;
     Identity {
+        shown: true,
         until: left.map(|left| Instant::now() + left),
         token: again.then(|| Secret::new(token)),
         claims,
@@ -100,11 +123,11 @@ pub(super) fn settle(member: &Arc<Member>, identity: Option<Identity>) {
     let now = Instant::now();
     let namespace = &member.namespace;
     let until = match &identity {
-        Some(identity) => identity.until,
-        None if namespace.policy == AuthPolicy::Required => {
+        Some(identity) if identity.shown => identity.until,
+        _ if namespace.policy == AuthPolicy::Required => {
             namespace.auth_timeout.map(|timeout| now + timeout)
         }
-        None => None,
+        _ => None,
     };
     member.identify(identity.map(Arc::new));
     member.runtime.deadlines.set(member, until);
@@ -119,7 +142,7 @@ pub(super) fn over(member: &Arc<Member>) {
         member.runtime.deadlines.set(member, Some(now + NOT_YET));
         return;
     }
-    let Some(identity) = member.identity() else {
+    let Some(identity) = member.identity().filter(|identity| identity.shown) else {
         let refusal = Refusal::new(codes::AUTHENTICATION_TIMEOUT, "authentication timed out");
         tell(member, &refusal);
         socket.disconnect(false);
@@ -151,15 +174,14 @@ fn put_out(member: &Member, refusal: Refusal) -> Refusal {
 
 /// The event `authenticate`: a token, as `{token}` or as text. One at a time for each socket.
 pub(super) fn authenticate(event: &Event<'_>) -> Result<Reply, Refusal> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Shown {
-        Named { token: String },
-        Bare(String),
-    }
-
     let member = event.socket.member.clone();
-    let Ok(Shown::Named { token } | Shown::Bare(token)) = event.arguments() else {
+    let shown = event.arguments().map(|shown| match shown {
+        Json::String(token) => json!({ "token": token }),
+        other => other,
+    });
+    let (Ok(auth), Some(token)) =
+        (&shown, shown.as_ref().ok().and_then(|auth| auth["token"].as_str()))
+    else {
         let refusal = Refusal::new(codes::BAD_REQUEST, "expected {\"token\": \"…\"}");
         return Err(put_out(&member, refusal));
     };
@@ -169,18 +191,23 @@ pub(super) fn authenticate(event: &Event<'_>) -> Result<Reply, Refusal> {
     };
     let socket = event.socket().clone();
     // At once where it can be: events that the client sends right behind it find it authenticated.
-    if member.namespace.authenticator.is_none()
+    if !member.namespace.asks()
         && let Some(tokens) = &member.tokens
-        && let Ok(claims) = tokens.check_now(&token)
+        && let Ok(claims) = tokens.check_now(token)
     {
-        let identity = by_token(&member.runtime, &token, claims);
+        let identity = by_token(&member.runtime, token, claims);
         return welcome(&socket, Admitted { identity: Some(identity), rooms: Vec::new() });
     }
+    let mut handshake = Handshake::of(&socket);
+    handshake.token = Some(Secret::new(token));
+    handshake.auth = auth.clone();
     Ok(Reply::later(async move {
         let _checking = checking;
-        let mut handshake = Handshake::of(&socket);
-        handshake.token = Some(Secret::new(token));
-        match identify(&member.runtime, &handshake).await {
+        let admitted = async {
+            let admitted = identify(&member.runtime, &handshake).await?;
+            through_handshakes(&member.runtime, handshake, admitted).await
+        };
+        match admitted.await {
             Ok(admitted) => welcome(&socket, admitted),
             Err(refusal) => Err(put_out(&member, refusal)),
         }
@@ -223,7 +250,7 @@ fn welcome(socket: &Socket, admitted: Admitted) -> Result<Reply, Refusal> {
 /// Whether the token that a socket showed is valid now, by the keys of now.
 pub(super) fn verify(socket: &Socket) -> Result<(), Refusal> {
     let member = &socket.member;
-    let Some(identity) = member.identity() else {
+    let Some(identity) = member.identity().filter(|identity| identity.shown) else {
         return Err(Refusal::authentication_required());
     };
     match (&identity.token, &member.tokens) {

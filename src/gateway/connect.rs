@@ -31,8 +31,8 @@ use super::{
     codes,
     deadlines::Deadlines,
     dispatch::Dispatcher,
-    guarded::{guarded, guarded_later},
-    member::{Identity, Member, Runtime},
+    guarded::guarded,
+    member::{Member, Runtime},
     now_millis,
 };
 use crate::{
@@ -163,7 +163,7 @@ async fn enter(
     // The `auth` of the stock client: `io(url, { auth: { token } })`.
     let shown = auth.get("token").and_then(Json::as_str);
     let token = auth::find(shown, connection.credential()).map(Secret::new);
-    let mut handshake = Handshake {
+    let handshake = Handshake {
         namespace: runtime.namespace.path.clone(),
         id: socket.id.to_string(),
         // Nobody looks at it where nobody is asked, which is on the way of each connection.
@@ -175,20 +175,10 @@ async fn enter(
         auth,
         claims: None,
     };
-    let Admitted { mut identity, mut rooms } =
-        authentication::at_connect(runtime, &handshake).await?;
-    for decide in &runtime.namespace.handshakes {
-        handshake.claims = identity.as_ref().map(|identity| identity.claims.clone());
-        let asked = async { decide(handshake.clone()).await };
-        let grant = guarded_later("handshake", asked).await??;
-        rooms.extend(grant.rooms.unwrap_or_default());
-        if let Some(claims) = grant.claims {
-            match &mut identity {
-                Some(identity) => identity.claims = claims,
-                None => identity = Some(Identity::by_program(claims)),
-            }
-        }
-    }
+    let admitted = authentication::at_connect(runtime, &handshake).await?;
+    let previous = handshake.previous().filter(|id| id.len() <= LONGEST_ID).map(str::to_owned);
+    let Admitted { identity, rooms } =
+        authentication::through_handshakes(runtime, handshake, admitted).await?;
 
     // Not before: a client that leaves while all this is found out has been in no namespace.
     let member = Member::new(runtime, socket, connection.enter_namespace());
@@ -214,16 +204,16 @@ async fn enter(
         left(&leaving, CloseReason::from(reason));
     });
     if runtime.namespace.on_reconnect.is_some()
-        && let Some(previous) = handshake.previous().filter(|id| id.len() <= LONGEST_ID)
+        && let Some(previous) = previous
     {
-        member.came_from(previous.to_owned());
+        member.came_from(previous);
     }
     Ok(joined)
 }
 
 /// Whether a socket is in, and has not to authenticate first.
 pub(super) fn may_act(member: &Member) -> bool {
-    member.namespace.policy != AuthPolicy::Required || member.identity().is_some()
+    member.namespace.policy != AuthPolicy::Required || member.is_authenticated()
 }
 
 /// The rooms that a socket is put in, with those that it was granted.

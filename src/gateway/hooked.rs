@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{
     Event, Namespace, Refusal, Reply, Socket,
     admission::Handshake,
-    hooks::{Caller, Grant, Hook, HookError, SocketInfo},
+    hooks::{Caller, Down, Grant, Hook, HookError, SocketInfo},
 };
 use crate::config::{OnFailure, Secret};
 
@@ -113,9 +113,11 @@ fn refusal(error: HookError) -> Refusal {
     }
 }
 
-/// What a hook that is down means is a setting.
+/// What a hook that is down means is a setting. One that has too many calls under way is not down, and clients bring
+/// that about: it decided nothing, so nothing is allowed.
 fn or_else(decided: Result<Grant, HookError>, on_failure: OnFailure) -> Result<Grant, Refusal> {
     match decided {
+        Err(HookError::Down(Down::InFlightLimit)) => decided.map_err(refusal),
         Err(HookError::Down(_)) if on_failure == OnFailure::Allow => Ok(Grant::default()),
         decided => decided.map_err(refusal),
     }

@@ -94,9 +94,11 @@ struct State {
     question: u64,
 }
 
-/// Who a client showed to be.
+/// Who a client is.
 pub(super) struct Identity {
     pub claims: Claims,
+    /// Whether it showed that: by a token, or to what says who clients are. Else it was given claims as a guest.
+    pub shown: bool,
     /// Its token, where that is checked again.
     pub token: Option<Secret>,
     /// When it is no longer who it was.
@@ -104,9 +106,9 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    /// Somebody of whom a function of the program said who it is: nothing of it ends by itself.
-    pub fn by_program(claims: Claims) -> Self {
-        Self { claims, token: None, until: None }
+    /// Somebody with claims that end with nothing.
+    pub fn without_token(claims: Claims, shown: bool) -> Self {
+        Self { claims, shown, token: None, until: None }
     }
 }
 
@@ -168,12 +170,17 @@ impl Member {
         change(self.state.lock().get_or_insert_default())
     }
 
-    /// Who it showed to be.
+    /// Who it is.
     pub fn identity(&self) -> Option<Arc<Identity>> {
         self.read(|state| state.identity.clone()).flatten()
     }
 
-    /// It showed to be this, or is nobody any longer.
+    /// Whether it showed who it is.
+    pub fn is_authenticated(&self) -> bool {
+        self.identity().is_some_and(|identity| identity.shown)
+    }
+
+    /// It is this, or nobody any longer.
     pub fn identify(&self, identity: Option<Arc<Identity>>) {
         if identity.is_some() || self.identity().is_some() {
             self.change(|state| state.identity = identity);
@@ -398,7 +405,7 @@ impl Occupant for Member {
     }
 
     fn heartbeat(&self, time: u64) {
-        if self.identity().is_some() {
+        if self.is_authenticated() {
             self.tell("heartbeat", &json!({ "time": time }));
         }
     }

@@ -139,8 +139,10 @@ impl Namespace {
         self
     }
 
-    /// Says whether a client may come in, which rooms it is put in, and with which claims. Several are asked in turn;
-    /// a client that authenticates later is asked for before it has.
+    /// Says whether a client may come in, which rooms it is put in, and with which claims. Several are asked in turn,
+    /// when a client connects and again whenever it authenticates later ([`Handshake::auth`] is then what it sent with that).
+    /// Claims that are granted to a client which showed nothing make it a guest with claims; to say who clients
+    /// are, use [`Namespace::authenticator`].
     pub fn handshake<F, D>(mut self, decide: F) -> Self
     where
         F: Fn(Handshake) -> D + Send + Sync + 'static,

@@ -302,9 +302,10 @@ impl Rules {
             }
             match (rule.join, &rule.hook) {
                 (JoinPolicy::Anyone, _) => return Verdict::Join,
-                (JoinPolicy::Authenticated | JoinPolicy::Claim | JoinPolicy::Auto, _)
-                    if claims.is_some() =>
-                {
+                (JoinPolicy::Authenticated, _) if socket.is_authenticated() => {
+                    return Verdict::Join;
+                }
+                (JoinPolicy::Claim | JoinPolicy::Auto, _) if claims.is_some() => {
                     return Verdict::Join;
                 }
                 (JoinPolicy::Hook, Some(hook)) => return Verdict::Ask(hook),

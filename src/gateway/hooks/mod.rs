@@ -16,6 +16,7 @@ mod request;
 mod retry;
 mod signature;
 mod trace;
+mod turns;
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -38,12 +39,15 @@ pub use self::{
 };
 use self::{
     attempt::Failed, breaker::Breaker, client::Clients, notify::Notifications, request::Request,
-    signature::Keys,
+    signature::Keys, turns::Turns,
 };
 use crate::{
     config::{self, HookUrl},
     telemetry::metrics::{HOOK_CALLS, HOOK_DURATION, HOOK_IN_FLIGHT, HOOK_RETRIES},
 };
+
+/// Share of a hook's calls in flight that those of one socket may be, and those that only tell: the others find places.
+const SHARE: usize = 4;
 
 /// All hooks of the pod. Clones are the same.
 #[derive(Clone)]
@@ -101,6 +105,7 @@ struct Inner {
     breaker: Arc<Breaker>,
     /// A place for each call in flight.
     places: Semaphore,
+    turns: Turns,
     flying: Gauge,
     notifications: Notifications,
 }
@@ -131,6 +136,7 @@ impl Hook {
             keys: Keys::new(&settings.secrets)?,
             breaker: Breaker::new(&label, settings.breaker_failures, settings.breaker_open),
             places: Semaphore::new(settings.in_flight),
+            turns: Turns::new((settings.in_flight / SHARE).max(1)),
             flying: gauge!(HOOK_IN_FLIGHT.name, "hook" => label.clone()),
             notifications: Notifications::new(&label, settings),
             url: url.clone(),

@@ -9,14 +9,11 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{Down, Hook, HookError, Patience, Request};
+use super::{Down, Hook, HookError, Patience, Request, SHARE};
 use crate::{
     config,
     telemetry::metrics::{HOOK_DROPPED, HOOK_QUEUE},
 };
-
-/// Share of the calls in flight that notifications may be, so that they do not keep questions waiting.
-const SHARE: usize = 4;
 
 /// What one hook has not been told yet.
 pub struct Notifications {

@@ -121,6 +121,8 @@ impl<'a> Data<'a> {
 /// One call, ready to be sent as often as needed.
 pub struct Request {
     pub kind: Kind,
+    /// The id of the socket.
+    pub socket: String,
     /// The same for each attempt, so that the hook can tell doubles.
     pub id: String,
     pub body: Bytes,
@@ -151,6 +153,7 @@ impl Request {
 
     fn new(kind: Kind, data: Data<'_>) -> Self {
         let traceparent = trace::traceparent(data.socket.handshake);
+        let socket = data.socket.id.to_owned();
         let redacted;
         let mut data = data;
         if kind != Kind::Authenticate {
@@ -165,6 +168,7 @@ impl Request {
         });
         Self {
             kind,
+            socket,
             id: format!("msg_{:032x}", fastrand::u128(..)),
             body: body.into(),
             traceparent: traceparent.parse().ok(),

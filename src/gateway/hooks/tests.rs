@@ -141,9 +141,15 @@ fn caller() -> Caller<'static> {
     }
 }
 
+/// An event of a socket of its own.
 async fn event(hook: &Hook) -> Result<String, HookError> {
+    event_of(&fastrand::u64(..).to_string(), hook).await
+}
+
+async fn event_of(id: &str, hook: &Hook) -> Result<String, HookError> {
+    let caller = Caller { socket: SocketInfo { id, ..caller().socket }, ..caller() };
     let args = RawValue::from_string("[1]".into()).unwrap();
-    hook.event(&caller(), "order", &args).await.map(|ack| ack.get().to_owned())
+    hook.event(&caller, "order", &args).await.map(|ack| ack.get().to_owned())
 }
 
 async fn join(hook: &Hook) -> Result<Grant, HookError> {

@@ -247,6 +247,39 @@ async fn an_error_that_a_client_may_provoke_does_not_shut_off_the_hook() {
 }
 
 #[tokio::test]
+async fn one_socket_takes_a_quarter_of_the_calls_in_flight_and_waits_for_itself() {
+    let release = Arc::new(Notify::new());
+    let service = Service::start({
+        let release = release.clone();
+        move |before| match before {
+            0 => {
+                let release = release.clone();
+                Box::pin(async move {
+                    release.notified().await;
+                    StatusCode::NO_CONTENT.into_response()
+                })
+            }
+            _ => reply(204, ""),
+        }
+    })
+    .await;
+    let hook = service.hook(config::Hooks { in_flight: 4, ..settings() });
+    let mut greedy = JoinSet::new();
+    for _ in 0..10 {
+        let hook = hook.clone();
+        greedy.spawn(async move { event_of("greedy", &hook).await });
+    }
+    until("one of them is there", || service.received().len() == 1).await;
+    for _ in 0..20 {
+        event(&hook).await.unwrap();
+    }
+    assert_eq!(service.received().len(), 21);
+    release.notify_one();
+    assert!(greedy.join_all().await.iter().all(Result::is_ok));
+    assert_eq!(service.received().len(), 30);
+}
+
+#[tokio::test]
 async fn calls_in_flight_are_limited_and_places_come_back() {
     let release = Arc::new(Notify::new());
     let service = Service::start({
