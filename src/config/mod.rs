@@ -6,6 +6,7 @@ mod admission;
 mod auth;
 mod backplane;
 mod check;
+mod futile;
 mod hooks;
 mod load;
 mod namespace;

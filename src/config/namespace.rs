@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::Deserialize;
 
-use super::{Config, HookUrl, Limits, Problem, values};
+use super::{Config, HookUrl, Limits, Problem, futile, values};
 
 /// Most values of `require` and most wildcards in a pattern.
 const MOST_WILDCARDS: usize = 4;
@@ -264,6 +264,7 @@ impl Namespace {
         self.events.iter().enumerate().for_each(|(index, rule)| {
             rule.check(&key(&format!(".events.{index}")), problems);
         });
+        futile::check(&key(""), self, problems);
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::Claims;
 
-/// Most rooms that one pattern stands for.
-const MOST: usize = 100;
+/// Most names that one pattern stands for: far more than a socket's rooms, and lists that are multiplied end.
+const MOST: usize = 10_000;
 
 /// A pattern of names: `*` stands for any characters, `{claim}` for what the claim says (any one of a list, `.` leads into a
 /// claim), everything else for itself. What a claim says stands for itself too: a `*` in it is a `*`.
@@ -122,7 +122,7 @@ pub(super) fn values(claims: &Claims, path: &str) -> Vec<String> {
         _ => None,
     };
     let all = match value {
-        Some(serde_json::Value::Array(list)) => list.iter().take(MOST).filter_map(text).collect(),
+        Some(serde_json::Value::Array(list)) => list.iter().filter_map(text).collect(),
         Some(value) => text(value).into_iter().collect(),
         None => Vec::new(),
     };
@@ -179,6 +179,15 @@ mod tests {
         assert_eq!(fill("user:{sub}"), ["user:ada"]);
         assert_eq!(fill("{teams}-{sub}"), ["red-ada", "blue-ada", "7-ada"]);
         assert!(fill("{missing}").is_empty() && fill("a-*").is_empty());
+    }
+
+    #[test]
+    fn long_lists_count_to_their_end() {
+        let teams: Vec<_> = (0..2000).map(|n| format!("t{n}")).collect();
+        let claims = Claims::from_iter([("teams".to_owned(), json!(teams))]);
+        assert!(Template::new("team:{teams}").matches("team:t1999", Some(&claims)));
+        assert_eq!(Template::new("team:{teams}").fill(&claims).len(), 2000);
+        assert_eq!(Template::new("{teams}-{teams}").fill(&claims).len(), MOST);
     }
 
     #[test]

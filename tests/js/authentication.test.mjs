@@ -184,7 +184,8 @@ test("a token with other claims: rooms that it does not allow are left", async (
 });
 
 test("`none`: `authenticate` is an event like others", async () => {
-  const started = await pod('auth = "none"');
+  const started = await startPod('[namespaces."/"]\nauth = "none"');
+  ends.push(() => started.stop());
   const socket = await clients.connect(io, started.url);
   assert.equal(await code(socket, "authenticate", { token: "a.b.c" }), "event_denied");
   assert.ok(socket.connected);
