@@ -17,7 +17,7 @@ use super::{
         SocketAnswer, SocketsAnswer,
     },
     body::{Parameters, parse},
-    limits::check_rooms,
+    limits::{check_rooms, list},
 };
 use crate::backplane::{Answered, Link, Target};
 
@@ -95,7 +95,8 @@ pub(super) async fn rooms(
 pub(super) struct Move {
     namespace: Option<String>,
     /// Whose sockets: rooms or socket ids; all of the namespace if it is left out.
-    #[schema(min_items = 1, max_items = 1000)]
+    #[serde(default, deserialize_with = "list")]
+    #[schema(min_items = 1, max_items = 1000, nullable = false)]
     r#in: Option<Vec<String>>,
     #[schema(max_items = 1000)]
     except: Option<Vec<String>>,
@@ -158,7 +159,8 @@ pub(super) async fn leave(
 pub(super) struct Disconnect {
     namespace: Option<String>,
     /// Rooms or socket ids; all of the namespace if it is left out.
-    #[schema(min_items = 1, max_items = 1000)]
+    #[serde(default, deserialize_with = "list")]
+    #[schema(min_items = 1, max_items = 1000, nullable = false)]
     r#in: Option<Vec<String>>,
     #[schema(max_items = 1000)]
     except: Option<Vec<String>>,

@@ -122,7 +122,7 @@ test("one pod emits in the order of the stream, for its own clients and for othe
 });
 
 test("what can never be emitted becomes a dead letter with the reason, and holds up nothing", async () => {
-  const [pod] = await startPods(1, "dead_letter_max_len = 5");
+  const [pod] = await startPods(1, "dead_letter_max_len = 6");
   const received = collect(await clients.connect(io, pod.url, WEBSOCKET), "news");
   const poison = [
     [["emit", "{"], "invalid_request", "EOF"],
@@ -130,13 +130,15 @@ test("what can never be emitted becomes a dead letter with the reason, and holds
     [["emit", `{"event":"connect"}`], "invalid_request", "reserved"],
     [["emit", `{"event":"news","namespace":"/none"}`], "unknown_namespace", "/none"],
     [["emit", `{"event":"news","ack_timeout":"1s"}`], "invalid_request", "ack_timeout"],
+    [["emit", `{"event":"news","rooms":null}`], "invalid_request", "rooms: is empty or null"],
     [["other", "x"], "invalid_request", "emit"],
   ];
   const ids = poison.map(([fields]) => redis.cli("xadd", STREAM, "*", ...fields));
   add({ event: "news", args: ["after"] });
   await until("the entry behind them arrives", () => received.length > 0);
   await settled();
-  assert.equal(redis.cli("xlen", DEAD), "5", "the oldest has made room");
+  assert.deepEqual(received, [["after"]], "and nothing else");
+  assert.equal(redis.cli("xlen", DEAD), "6", "the oldest has made room");
   poison.slice(1).forEach(([fields, code, word], index) => {
     const lines = redis.cli("xrange", DEAD, "-", "+").split("\n");
     const letter = lines.slice(index * 13 + 1, index * 13 + 13);
@@ -146,7 +148,7 @@ test("what can never be emitted becomes a dead letter with the reason, and holds
     assert.equal(value(fields[0]), fields[1], "its fields are kept");
   });
   assert.equal(await metric("roomcast_stream_entries_total", "unknown_namespace"), 1);
-  await until("the metric has them", async () => (await metric("roomcast_stream_dead_letters")) === 5);
+  await until("the metric has them", async () => (await metric("roomcast_stream_dead_letters")) === 6);
 
   // One that is larger than a publish may be is not kept.
   redis.cli("config", "set", "proto-max-bulk-len", "64mb");
