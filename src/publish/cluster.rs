@@ -5,7 +5,10 @@ use std::sync::Arc;
 use axum::{
     Json,
     body::Bytes,
-    extract::{Path, RawQuery, State, rejection::BytesRejection},
+    extract::{
+        Path, RawQuery, State,
+        rejection::{BytesRejection, PathRejection},
+    },
 };
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -57,9 +60,10 @@ pub(super) async fn sockets(
 )]
 pub(super) async fn socket(
     State(publish): State<Arc<Publish>>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<SocketAnswer>, ApiError> {
+    let Path(id) = id?;
     let parameters = Parameters::read(query.as_deref(), &["namespace"])?;
     let target = Target { rooms: vec![id.clone()], except: Vec::new() };
     let Answered { answer, pods } =

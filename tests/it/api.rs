@@ -79,6 +79,13 @@ async fn what_is_wrong_with_a_request_is_said() {
     let request = reqwest::Client::new().post(format!("http://{}/api/v1/nothing", pod.internal));
     let answer: Value = request.bearer_auth(API_KEY).send().await.unwrap().json().await.unwrap();
     assert_eq!(answer["error"]["code"], "not_found");
+
+    let (status, answer) = pod.ask("sockets/%ff").await;
+    assert_eq!((status, &answer["error"]["code"]), (400, &json!("invalid_request")));
+    assert!(answer["error"]["message"].as_str().unwrap().contains("`id`"), "{answer}");
+    let counted =
+        r#"roomcast_api_requests_total{path="/api/v1/sockets/{id}",result="invalid_request"}"#;
+    assert_eq!(pod.metric(counted).await, 1.0);
 }
 
 #[tokio::test]
