@@ -26,8 +26,6 @@ use crate::{
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// How often the backlog is measured.
 const MEASURED: Duration = Duration::from_secs(2);
-/// The field that holds the emit.
-const FIELD: &[u8] = b"emit";
 
 /// What reads the stream on this pod.
 pub struct Consumer {
@@ -185,10 +183,10 @@ impl Consumer {
         if size > self.limits.max_payload {
             return Err(ApiError::PayloadTooLarge);
         }
-        let emit = entry.fields.iter().find(|(name, _)| name == FIELD).ok_or_else(|| {
+        let emit = entry.emit().ok_or_else(|| {
             ApiError::InvalidRequest("expected a field `emit` with the JSON of an emit".into())
         })?;
-        let request: EmitRequest = parse(&emit.1, "no emit")?;
+        let request: EmitRequest = parse(emit, "no emit")?;
         request.prepare(&self.backplane, &self.limits, Source::Stream, None)?.begin(&self.backplane)
     }
 

@@ -145,7 +145,7 @@ test("what can never be emitted becomes a dead letter with the reason, and holds
     const value = (name) => letter[letter.indexOf(name) + 1];
     assert.deepEqual([value("id"), value("code"), value("deliveries")], [ids[index + 1], code, "1"]);
     assert.ok(value("reason").includes(word), value("reason"));
-    assert.equal(value(fields[0]), fields[1], "its fields are kept");
+    assert.equal(value(fields[0] === "emit" ? "emit" : `entry:${fields[0]}`), fields[1], "its fields are kept");
   });
   assert.equal(await metric("roomcast_stream_entries_total", "unknown_namespace"), 1);
   await until("the metric has them", async () => (await metric("roomcast_stream_dead_letters")) === 6);
@@ -155,6 +155,21 @@ test("what can never be emitted becomes a dead letter with the reason, and holds
   await addMany([{ event: "news", args: ["x".repeat(1_100_000)] }]);
   await until("it is dead", async () => (await metric("roomcast_stream_entries_total", "payload_too_large")) === 1);
   assert.ok(!redis.cli("xrevrange", DEAD, "+", "-", "COUNT", "1").includes("xxx"));
+});
+
+test("the fields of a dead entry are not taken for what is said of it", async () => {
+  await startPods(1);
+  const own = ["code", "reason", "id", "pod", "deliveries", "emit"].flatMap((name) => [name, "mine"]);
+  const id = redis.cli("xadd", STREAM, "*", "trace", "t", "emit", "{", ...own);
+  await until("it is dead", () => redis.cli("xlen", DEAD) === "1");
+  const [, ...words] = redis.cli("xrange", DEAD, "-", "+").split("\n");
+  const names = words.filter((_, index) => index % 2 === 0);
+  assert.equal(new Set(names).size, names.length, `each name is there once: ${names}`);
+  // As a client reads it that makes a map of it.
+  const letter = Object.fromEntries(names.map((name, index) => [name, words[2 * index + 1]]));
+  assert.deepEqual([letter.id, letter.code, letter.deliveries, letter.emit], [id, "invalid_request", "1", "{"]);
+  for (const name of names) assert.equal(letter[name] === "mine", name.startsWith("entry:") && name !== "entry:trace", name);
+  assert.equal(letter["entry:trace"], "t");
 });
 
 test("an entry that no pod ends with is given up", async () => {

@@ -24,6 +24,9 @@ use crate::config;
 /// entries behind that nobody handles for a while.
 const BLOCK: Duration = Duration::from_millis(500);
 
+/// The field of an entry that holds its emit. Others are not read.
+const EMIT: &[u8] = b"emit";
+
 /// An entry of the stream.
 #[derive(Debug)]
 pub struct Entry {
@@ -33,6 +36,25 @@ pub struct Entry {
     pub fields: Vec<(Bytes, Bytes)>,
     /// How often it was given to a pod, this time included.
     pub deliveries: u64,
+}
+
+impl Entry {
+    /// The JSON of its emit, if it has one.
+    pub fn emit(&self) -> Option<&Bytes> {
+        self.fields.iter().find(|(name, _)| name == EMIT).map(|(_, emit)| emit)
+    }
+
+    /// What a dead letter keeps of it: the emit by its name, other fields by names that ours cannot be.
+    fn kept(self) -> impl Iterator<Item = (Bytes, Bytes)> {
+        let mut emit_seen = false;
+        self.fields.into_iter().map(move |(name, value)| {
+            if name == EMIT && !emit_seen {
+                emit_seen = true;
+                return (name, value);
+            }
+            (Bytes::from([b"entry:", &*name].concat()), value)
+        })
+    }
 }
 
 /// What waits in the stream.
@@ -213,19 +235,19 @@ impl PublishStream {
 
     /// Writes a dead letter for an entry, then acknowledges it.
     pub async fn bury(&self, entry: Entry, code: &str, reason: &str) -> Result<(), Error> {
-        let Entry { id, fields, deliveries } = entry;
+        let id = entry.id.clone();
         let text = |text: &str| Bytes::copy_from_slice(text.as_bytes());
         let about = [
             ("id", text(&id)),
             ("code", text(code)),
             ("reason", text(reason)),
-            ("deliveries", text(&deliveries.to_string())),
+            ("deliveries", text(&entry.deliveries.to_string())),
             ("pod", text(&self.pod)),
         ];
         let letter: Vec<(Bytes, Value)> = about
             .into_iter()
             .map(|(name, value)| (Bytes::from_static(name.as_bytes()), value))
-            .chain(fields)
+            .chain(entry.kept())
             .map(|(name, value)| (name, Value::Bytes(value)))
             .collect();
         let cap = ("MAXLEN", "=", i64::try_from(self.settings.dead_letter_max_len).unwrap_or(0));
