@@ -172,6 +172,54 @@ test("the fields of a dead entry are not taken for what is said of it", async ()
   assert.equal(letter["entry:trace"], "t");
 });
 
+test("dead letters that cannot be written hold up nothing, and are written when they can", async () => {
+  const [pod] = await startPods(1, "batch = 2");
+  const received = collect(await clients.connect(io, pod.url, WEBSOCKET), "news");
+  redis.cli("set", DEAD, "no stream");
+  const poison = [];
+  for (const n of [1, 2]) {
+    for (const text of ["{", "[", "}"]) poison.push(add(text));
+    add({ event: "news", args: [n] });
+  }
+  await until("the entries behind them arrive", () => received.length >= 2);
+  const told = ({ level, message }) => level === "WARN" && message.includes("dead letters cannot be written");
+  assert.ok(pod.logs.some(told), "the log says so");
+  await until("they wait", async () => (await pod.metric("roomcast_stream_pending")) === poison.length);
+  const claimed = () => metric("roomcast_stream_retries_total", "claimed");
+  await until("each is tried again", async () => (await claimed()) >= poison.length);
+  add({ event: "news", args: [3] });
+  await until("entries go on to arrive", () => received.length >= 3);
+  assert.deepEqual(received, [[1], [2], [3]], "each once");
+
+  // They survive the pod.
+  await startPods(1);
+  await pod.stop("SIGKILL");
+  redis.cli("del", DEAD);
+  await settled();
+  const letters = redis.cli("xrange", DEAD, "-", "+").split("\n");
+  const ids = letters.filter((_, index) => letters[index - 1] === "id");
+  assert.deepEqual(ids.sort(), poison.sort());
+});
+
+test("a Redis whose memory is full: entries that are there are emitted", async () => {
+  const [pod] = await startPods(1);
+  const received = collect(await clients.connect(io, pod.url, WEBSOCKET), "news");
+  await until("the group is there", () => group().includes("roomcast"));
+  redis.cli("acl", "setuser", "default", "-xreadgroup");
+  await until("the pod does not read", () => pod.logs.some(({ message }) => message.includes("the publish stream waits")));
+  add("{");
+  const all = Array.from({ length: 100 }, (_, n) => n);
+  await addMany(all.map((n) => ({ event: "news", args: [n] })));
+  redis.cli("config", "set", "maxmemory", "1");
+  redis.cli("acl", "setuser", "default", "+xreadgroup");
+  await until("all arrive", () => received.length >= all.length);
+  await until("only the first waits", () => redis.cli("xlen", STREAM) === "1" && ofGroup("pending") === 1);
+  redis.cli("config", "set", "maxmemory", "0");
+  await until("it is dead", () => redis.cli("xlen", DEAD) === "1");
+  await settled();
+  assert.deepEqual(received.flat(), all, "each once, in order");
+});
+
 test("an entry that no pod ends with is given up", async () => {
   // A consumer that has died with the entry again and again.
   redis.cli("xgroup", "create", STREAM, "roomcast", "0", "MKSTREAM");
