@@ -41,7 +41,7 @@ pub use emit::{Emit, Joined, Publishing, Source, Target};
 pub use local::Adapter;
 pub use members::Occupant;
 pub use payload::EncodeError;
-pub(crate) use redis::{Entry, Notes, PublishStream, RedisError};
+pub(crate) use redis::{Entry, Notes, Pending, PublishStream, RedisError};
 pub use redis::{Link, PublishError, SetupError};
 pub use slow::Slow;
 pub use wire::{Argument, RemoteSocket, is_reserved};

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use axum::{
     Json,
     body::Bytes,
-    extract::{Path, RawQuery, State, rejection::BytesRejection},
+    extract::{
+        Path, RawQuery, State,
+        rejection::{BytesRejection, PathRejection},
+    },
 };
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -17,7 +20,7 @@ use super::{
         SocketAnswer, SocketsAnswer,
     },
     body::{Parameters, parse},
-    limits::check_rooms,
+    limits::{check_rooms, list},
 };
 use crate::backplane::{Answered, Link, Target};
 
@@ -57,9 +60,10 @@ pub(super) async fn sockets(
 )]
 pub(super) async fn socket(
     State(publish): State<Arc<Publish>>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<SocketAnswer>, ApiError> {
+    let Path(id) = id?;
     let parameters = Parameters::read(query.as_deref(), &["namespace"])?;
     let target = Target { rooms: vec![id.clone()], except: Vec::new() };
     let Answered { answer, pods } =
@@ -95,7 +99,8 @@ pub(super) async fn rooms(
 pub(super) struct Move {
     namespace: Option<String>,
     /// Whose sockets: rooms or socket ids; all of the namespace if it is left out.
-    #[schema(min_items = 1, max_items = 1000)]
+    #[serde(default, deserialize_with = "list")]
+    #[schema(min_items = 1, max_items = 1000, nullable = false)]
     r#in: Option<Vec<String>>,
     #[schema(max_items = 1000)]
     except: Option<Vec<String>>,
@@ -158,7 +163,8 @@ pub(super) async fn leave(
 pub(super) struct Disconnect {
     namespace: Option<String>,
     /// Rooms or socket ids; all of the namespace if it is left out.
-    #[schema(min_items = 1, max_items = 1000)]
+    #[serde(default, deserialize_with = "list")]
+    #[schema(min_items = 1, max_items = 1000, nullable = false)]
     r#in: Option<Vec<String>>,
     #[schema(max_items = 1000)]
     except: Option<Vec<String>>,

@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    extract::rejection::{BytesRejection, FailedToBufferBody},
+    extract::rejection::{BytesRejection, FailedToBufferBody, PathRejection},
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, StatusCode, header};
@@ -128,6 +128,12 @@ impl From<BytesRejection> for ApiError {
             }
             other => Self::InvalidRequest(other.body_text()),
         }
+    }
+}
+
+impl From<PathRejection> for ApiError {
+    fn from(rejection: PathRejection) -> Self {
+        Self::InvalidRequest(format!("{}; percent-encode its UTF-8", rejection.body_text()))
     }
 }
 

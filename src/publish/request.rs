@@ -6,7 +6,10 @@ use serde::{Deserialize, Serialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::{ApiError, limits::check_rooms};
+use super::{
+    ApiError,
+    limits::{check_rooms, list},
+};
 use crate::{
     backplane::{
         Answered, Backplane, ClientAnswers, Emit, Publishing, Source, Target, is_reserved,
@@ -27,8 +30,8 @@ pub struct EmitRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
     /// Rooms or socket ids; every socket of the namespace if it is left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(min_items = 1, max_items = 1000)]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "list")]
+    #[schema(min_items = 1, max_items = 1000, nullable = false)]
     pub rooms: Option<Vec<String>>,
     /// Rooms or socket ids that do not get it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -2,7 +2,8 @@
 //!
 //! An entry is acknowledged once Redis has confirmed its message for the other pods. Until then it is tried again,
 //! by this pod or by another that claims it: nothing is lost with a pod, and what it emitted without
-//! acknowledging it is emitted twice. An entry that can never be emitted becomes a dead letter.
+//! acknowledging it is emitted twice. An entry that can never be emitted becomes a dead letter. While that cannot be
+//! written, it stays pending: it is claimed after a while like those of a lost pod, and holds up nothing.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -14,7 +15,9 @@ use tokio::{
 
 use super::{ApiError, body::parse, request::EmitRequest};
 use crate::{
-    backplane::{Backplane, Entry, PublishStream, Publishing, RedisError, SetupError, Source},
+    backplane::{
+        Backplane, Entry, Pending, PublishStream, Publishing, RedisError, SetupError, Source,
+    },
     config::{Config, Limits},
     drain::{Lifecycle, Phase},
     telemetry::metrics::{
@@ -26,8 +29,6 @@ use crate::{
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// How often the backlog is measured.
 const MEASURED: Duration = Duration::from_secs(2);
-/// The field that holds the emit.
-const FIELD: &[u8] = b"emit";
 
 /// What reads the stream on this pod.
 pub struct Consumer {
@@ -52,12 +53,12 @@ enum Trouble {
 
 /// Where a pod is with the stream.
 struct Progress {
-    /// The group is there.
-    grouped: bool,
-    /// Entries may be pending for this pod that it does not hold.
-    behind: bool,
-    /// When to look for entries of pods that are gone.
+    /// Entries after this id may be pending for this pod that it does not hold.
+    behind: Option<String>,
+    /// When to look for entries that no pod ends with.
     claim: Instant,
+    /// Those up to this id have been looked at.
+    claimed: String,
 }
 
 impl Consumer {
@@ -82,13 +83,15 @@ impl Consumer {
 
     /// Reads the stream until the pod closes its connections, then leaves the group.
     pub async fn run(&self) {
-        let mut progress = Progress { grouped: false, behind: true, claim: Instant::now() };
+        let start = || PublishStream::START.to_owned();
+        let mut progress =
+            Progress { behind: Some(start()), claim: Instant::now(), claimed: start() };
         let mut pause = PAUSE.0;
         let closing = self.lifecycle.reached(Phase::Closing);
         tokio::pin!(closing);
         while self.lifecycle.phase() < Phase::Closing {
             if !self.stream.is_up() {
-                progress.behind = true;
+                progress.behind = Some(start());
                 tokio::select! {
                     () = self.stream.up() => {}
                     () = &mut closing => {}
@@ -105,9 +108,7 @@ impl Consumer {
             } else {
                 tracing::debug!(error = %trouble, "the publish stream waits");
             }
-            // Redis may have come back empty.
-            progress.grouped = false;
-            progress.behind = true;
+            progress.behind = Some(start());
             tokio::select! {
                 () = sleep(pause) => {}
                 () = &mut closing => {}
@@ -126,27 +127,38 @@ impl Consumer {
         let _ = self.ended.subscribe().wait_for(|ended| *ended).await;
     }
 
-    /// One look at the stream: what is left from before, what others have left, else what is new.
+    /// One look at the stream, whose group is made if there is none.
     async fn turn(&self, progress: &mut Progress) -> Result<(), Trouble> {
-        if !progress.grouped {
-            self.stream.create_group().await?;
-            progress.grouped = true;
+        match self.look(progress).await {
+            // Nobody has published yet, or Redis came back empty.
+            Err(Trouble::Redis(error)) if PublishStream::lacks_group(&error) => {
+                Ok(self.stream.create_group().await?)
+            }
+            looked => looked,
         }
-        if progress.behind {
-            let entries = self.stream.own_entries().await?;
-            progress.behind = !entries.is_empty();
+    }
+
+    /// Handles what is left from before, what others have left, else what is new.
+    async fn look(&self, progress: &mut Progress) -> Result<(), Trouble> {
+        if let Some(after) = progress.behind.take() {
+            let Some(Pending { entries, last }) = self.stream.own_entries(&after).await? else {
+                return Ok(());
+            };
+            progress.behind = Some(last);
             counter!(STREAM_RETRIES.name, "reason" => "retried").increment(entries.len() as u64);
             return self.handle(entries).await;
         }
         if progress.claim <= Instant::now() {
-            let entries = self.stream.claim().await?;
-            if entries.is_empty() {
+            let Some(Pending { entries, last }) = self.stream.claim(&progress.claimed).await?
+            else {
                 progress.claim = Instant::now() + self.claim_after / 4;
-            } else {
-                let count = entries.len();
-                tracing::info!(count, "entries of the publish stream are taken over");
-                counter!(STREAM_RETRIES.name, "reason" => "claimed").increment(count as u64);
-            }
+                progress.claimed = PublishStream::START.to_owned();
+                return Ok(());
+            };
+            progress.claimed = last;
+            let count = entries.len();
+            tracing::info!(count, "entries of the publish stream are taken over");
+            counter!(STREAM_RETRIES.name, "reason" => "claimed").increment(count as u64);
             return self.handle(entries).await;
         }
         self.handle(self.stream.new_entries().await?).await
@@ -185,10 +197,10 @@ impl Consumer {
         if size > self.limits.max_payload {
             return Err(ApiError::PayloadTooLarge);
         }
-        let emit = entry.fields.iter().find(|(name, _)| name == FIELD).ok_or_else(|| {
+        let emit = entry.emit().ok_or_else(|| {
             ApiError::InvalidRequest("expected a field `emit` with the JSON of an emit".into())
         })?;
-        let request: EmitRequest = parse(&emit.1, "no emit")?;
+        let request: EmitRequest = parse(emit, "no emit")?;
         request.prepare(&self.backplane, &self.limits, Source::Stream, None)?.begin(&self.backplane)
     }
 
@@ -197,7 +209,8 @@ impl Consumer {
         &self,
         begun: Vec<(Entry, Result<Publishing, ApiError>)>,
     ) -> Result<(), Trouble> {
-        let (mut done, mut lost, mut trouble) = (Vec::with_capacity(begun.len()), Vec::new(), None);
+        let mut done = Vec::with_capacity(begun.len());
+        let (mut gone, mut lost, mut trouble) = (Vec::new(), Vec::new(), None);
         for (entry, publishing) in begun {
             let result = match publishing {
                 Ok(publishing) => publishing.done().await.map_err(ApiError::from),
@@ -205,6 +218,7 @@ impl Consumer {
             };
             match result {
                 Ok(()) => done.push(entry.id),
+                Err(_) if entry.fields.is_empty() => gone.push(entry.id),
                 Err(error) if may_pass(&error) => trouble = Some(error),
                 Err(error) => lost.push((entry, error)),
             }
@@ -212,28 +226,34 @@ impl Consumer {
         let count = done.len() as u64;
         self.stream.done(done).await?;
         counter!(STREAM_ENTRIES.name, "result" => "ok").increment(count);
-        for (entry, error) in lost {
-            self.give_up(entry, &error).await?;
-        }
-        trouble.map_or(Ok(()), |error| Err(error.into()))
-    }
-
-    /// Makes a dead letter of an entry that cannot be emitted.
-    async fn give_up(&self, mut entry: Entry, error: &ApiError) -> Result<(), Trouble> {
-        let id = entry.id.clone();
-        if entry.fields.is_empty() {
+        for id in gone {
             tracing::warn!(id, "an entry of the publish stream was deleted before it was emitted");
             self.stream.done(vec![id]).await?;
             counter!(STREAM_ENTRIES.name, "result" => "trimmed").increment(1);
-            return Ok(());
         }
-        if matches!(error, ApiError::PayloadTooLarge) {
-            entry.fields.clear();
+        self.give_up(lost).await?;
+        trouble.map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    /// Makes dead letters of entries that cannot be emitted.
+    async fn give_up(&self, lost: Vec<(Entry, ApiError)>) -> Result<(), Trouble> {
+        let mut lost = lost.into_iter();
+        while let Some((mut entry, error)) = lost.next() {
+            let id = entry.id.clone();
+            if matches!(error, ApiError::PayloadTooLarge) {
+                entry.fields.clear();
+            }
+            let (code, reason) = (error.code(), error.to_string());
+            if let Err(error) = self.stream.bury(entry, code, &reason).await {
+                // What Redis has against this one, it has against the next.
+                let count = 1 + lost.len();
+                tracing::warn!(%error, count, id, code, reason, "dead letters cannot be written: entries of the publish stream stay pending, and are tried again after claim_after");
+                return Ok(());
+            }
+            self.stream.done(vec![id.clone()]).await?;
+            tracing::warn!(id, code, reason, "an entry of the publish stream is dead");
+            counter!(STREAM_ENTRIES.name, "result" => code).increment(1);
         }
-        let reason = error.to_string();
-        self.stream.bury(entry, error.code(), &reason).await?;
-        tracing::warn!(id, code = error.code(), reason, "an entry of the publish stream is dead");
-        counter!(STREAM_ENTRIES.name, "result" => error.code()).increment(1);
         Ok(())
     }
 
@@ -255,7 +275,9 @@ impl Consumer {
         };
         gauge!(STREAM_LAG.name).set(backlog.lag as f64);
         gauge!(STREAM_PENDING.name).set(backlog.pending as f64);
-        gauge!(STREAM_DEAD_LETTERS.name).set(backlog.dead as f64);
+        if let Some(dead) = backlog.dead {
+            gauge!(STREAM_DEAD_LETTERS.name).set(dead as f64);
+        }
         for consumer in self.stream.idle_consumers().await? {
             // A pod that has only been cut off is asked for by its record, and makes its consumer anew.
             if self.backplane.pod(&consumer).await.is_none() {

@@ -47,7 +47,18 @@ async fn what_is_wrong_with_a_request_is_said() {
         (r#"{"event":"a","rom":["x"]}"#, 400, "invalid_request", "rom"),
         (r#"{"event":""}"#, 400, "invalid_request", "event"),
         (r#"{"event":"connect"}"#, 400, "invalid_request", "reserved"),
-        (r#"{"event":"a","rooms":[]}"#, 400, "invalid_request", "leave it out"),
+        (
+            r#"{"event":"a","rooms":[]}"#,
+            400,
+            "invalid_request",
+            "rooms: is empty or null; leave it out",
+        ),
+        (
+            r#"{"event":"a","rooms":null}"#,
+            400,
+            "invalid_request",
+            "rooms: is empty or null; leave it out",
+        ),
         (r#"{"event":"a","rooms":"x"}"#, 400, "invalid_request", "sequence"),
         (r#"{"event":"a","namespace":"/none"}"#, 404, "unknown_namespace", "/none"),
     ] {
@@ -68,6 +79,37 @@ async fn what_is_wrong_with_a_request_is_said() {
     let request = reqwest::Client::new().post(format!("http://{}/api/v1/nothing", pod.internal));
     let answer: Value = request.bearer_auth(API_KEY).send().await.unwrap().json().await.unwrap();
     assert_eq!(answer["error"]["code"], "not_found");
+
+    let (status, answer) = pod.ask("sockets/%ff").await;
+    assert_eq!((status, &answer["error"]["code"]), (400, &json!("invalid_request")));
+    assert!(answer["error"]["message"].as_str().unwrap().contains("`id`"), "{answer}");
+    let counted =
+        r#"roomcast_api_requests_total{path="/api/v1/sockets/{id}",result="invalid_request"}"#;
+    assert_eq!(pod.metric(counted).await, 1.0);
+}
+
+#[tokio::test]
+async fn a_list_that_is_empty_or_null_does_not_mean_everyone() {
+    let pod = Pod::start(OPEN);
+    let client = Client::builder(format!("http://{}", pod.public)).connect().await.unwrap();
+    client.join_rooms(["public-a"]).await.unwrap();
+    for list in [json!([]), json!(null)] {
+        for (path, body) in [
+            ("sockets/disconnect", json!({"in": list})),
+            ("sockets/disconnect", json!({"in": list, "close": true})),
+            ("rooms/join", json!({"in": list, "rooms": ["public-b"]})),
+            ("rooms/leave", json!({"in": list, "rooms": ["public-a"]})),
+            ("rooms/leave", json!({"rooms": list})),
+        ] {
+            let (status, answer) = pod.post(path, None, body.to_string()).await;
+            let code = &answer["error"]["code"];
+            assert_eq!((status, code), (400, &json!("invalid_request")), "{path} {body}");
+        }
+    }
+    let (_, answer) = pod.ask(&format!("sockets/{}", client.id().unwrap())).await;
+    let mut rooms = vec![json!(client.id().unwrap()), json!("public-a")];
+    rooms.sort_by_key(ToString::to_string);
+    assert_eq!(answer["socket"]["rooms"], json!(rooms), "it is where it was: {answer}");
 }
 
 #[tokio::test]
@@ -101,6 +143,8 @@ async fn each_emit_of_a_batch_has_its_result() {
         {"event": "four", "ack_timeout": "1s"},
         7,
         {"event": "five", "args": [1]},
+        {"event": "six", "rooms": null},
+        {"event": "seven", "except": null},
     ]});
     let (status, answer) = pod.post("batch", None, batch.to_string()).await;
     assert_eq!(status, 200, "{answer}");
@@ -114,8 +158,8 @@ async fn each_emit_of_a_batch_has_its_result() {
         })
         .collect();
     let (ok, wrong) = ("accepted", "invalid_request");
-    assert_eq!(codes, [ok, wrong, "unknown_namespace", wrong, wrong, ok]);
-    assert_eq!(pod.metric("roomcast_emits_total{source=\"api\"}").await, 2.0);
+    assert_eq!(codes, [ok, wrong, "unknown_namespace", wrong, wrong, ok, wrong, ok]);
+    assert_eq!(pod.metric("roomcast_emits_total{source=\"api\"}").await, 3.0);
 
     let many = json!({"emits": vec![json!({"event": "a"}); 1001]});
     for (body, word) in [("{}", "emits"), (r#"{"emits":[]}"#, "1000"), (&many.to_string(), "1000")]
@@ -206,6 +250,11 @@ async fn the_api_describes_itself() {
     let document: Value = request.send().await.unwrap().json().await.unwrap();
     assert_eq!(document["openapi"], "3.1.0");
     assert_eq!(document["info"]["version"], env!("CARGO_PKG_VERSION"));
+    // Those that mean everyone when they are left out are lists, and nothing else.
+    for (schema, list) in [("EmitRequest", "rooms"), ("Move", "in"), ("Disconnect", "in")] {
+        let list = &document["components"]["schemas"][schema]["properties"][list];
+        assert_eq!(list["type"], "array", "{schema}: {list}");
+    }
     // Each path of the guide is in it.
     let guide = include_str!("../../docs/api.md");
     for (path, methods) in document["paths"].as_object().unwrap() {

@@ -122,7 +122,7 @@ test("one pod emits in the order of the stream, for its own clients and for othe
 });
 
 test("what can never be emitted becomes a dead letter with the reason, and holds up nothing", async () => {
-  const [pod] = await startPods(1, "dead_letter_max_len = 5");
+  const [pod] = await startPods(1, "dead_letter_max_len = 6");
   const received = collect(await clients.connect(io, pod.url, WEBSOCKET), "news");
   const poison = [
     [["emit", "{"], "invalid_request", "EOF"],
@@ -130,29 +130,94 @@ test("what can never be emitted becomes a dead letter with the reason, and holds
     [["emit", `{"event":"connect"}`], "invalid_request", "reserved"],
     [["emit", `{"event":"news","namespace":"/none"}`], "unknown_namespace", "/none"],
     [["emit", `{"event":"news","ack_timeout":"1s"}`], "invalid_request", "ack_timeout"],
+    [["emit", `{"event":"news","rooms":null}`], "invalid_request", "rooms: is empty or null"],
     [["other", "x"], "invalid_request", "emit"],
   ];
   const ids = poison.map(([fields]) => redis.cli("xadd", STREAM, "*", ...fields));
   add({ event: "news", args: ["after"] });
   await until("the entry behind them arrives", () => received.length > 0);
   await settled();
-  assert.equal(redis.cli("xlen", DEAD), "5", "the oldest has made room");
+  assert.deepEqual(received, [["after"]], "and nothing else");
+  assert.equal(redis.cli("xlen", DEAD), "6", "the oldest has made room");
   poison.slice(1).forEach(([fields, code, word], index) => {
     const lines = redis.cli("xrange", DEAD, "-", "+").split("\n");
     const letter = lines.slice(index * 13 + 1, index * 13 + 13);
     const value = (name) => letter[letter.indexOf(name) + 1];
     assert.deepEqual([value("id"), value("code"), value("deliveries")], [ids[index + 1], code, "1"]);
     assert.ok(value("reason").includes(word), value("reason"));
-    assert.equal(value(fields[0]), fields[1], "its fields are kept");
+    assert.equal(value(fields[0] === "emit" ? "emit" : `entry:${fields[0]}`), fields[1], "its fields are kept");
   });
   assert.equal(await metric("roomcast_stream_entries_total", "unknown_namespace"), 1);
-  await until("the metric has them", async () => (await metric("roomcast_stream_dead_letters")) === 5);
+  await until("the metric has them", async () => (await metric("roomcast_stream_dead_letters")) === 6);
 
   // One that is larger than a publish may be is not kept.
   redis.cli("config", "set", "proto-max-bulk-len", "64mb");
   await addMany([{ event: "news", args: ["x".repeat(1_100_000)] }]);
   await until("it is dead", async () => (await metric("roomcast_stream_entries_total", "payload_too_large")) === 1);
   assert.ok(!redis.cli("xrevrange", DEAD, "+", "-", "COUNT", "1").includes("xxx"));
+});
+
+test("the fields of a dead entry are not taken for what is said of it", async () => {
+  await startPods(1);
+  const own = ["code", "reason", "id", "pod", "deliveries", "emit"].flatMap((name) => [name, "mine"]);
+  const id = redis.cli("xadd", STREAM, "*", "trace", "t", "emit", "{", ...own);
+  await until("it is dead", () => redis.cli("xlen", DEAD) === "1");
+  const [, ...words] = redis.cli("xrange", DEAD, "-", "+").split("\n");
+  const names = words.filter((_, index) => index % 2 === 0);
+  assert.equal(new Set(names).size, names.length, `each name is there once: ${names}`);
+  // As a client reads it that makes a map of it.
+  const letter = Object.fromEntries(names.map((name, index) => [name, words[2 * index + 1]]));
+  assert.deepEqual([letter.id, letter.code, letter.deliveries, letter.emit], [id, "invalid_request", "1", "{"]);
+  for (const name of names) assert.equal(letter[name] === "mine", name.startsWith("entry:") && name !== "entry:trace", name);
+  assert.equal(letter["entry:trace"], "t");
+});
+
+test("dead letters that cannot be written hold up nothing, and are written when they can", async () => {
+  const [pod] = await startPods(1, "batch = 2");
+  const received = collect(await clients.connect(io, pod.url, WEBSOCKET), "news");
+  redis.cli("set", DEAD, "no stream");
+  const poison = [];
+  for (const n of [1, 2]) {
+    for (const text of ["{", "[", "}"]) poison.push(add(text));
+    add({ event: "news", args: [n] });
+  }
+  await until("the entries behind them arrive", () => received.length >= 2);
+  const told = ({ level, message }) => level === "WARN" && message.includes("dead letters cannot be written");
+  assert.ok(pod.logs.some(told), "the log says so");
+  await until("they wait", async () => (await pod.metric("roomcast_stream_pending")) === poison.length);
+  const claimed = () => metric("roomcast_stream_retries_total", "claimed");
+  await until("each is tried again", async () => (await claimed()) >= poison.length);
+  add({ event: "news", args: [3] });
+  await until("entries go on to arrive", () => received.length >= 3);
+  assert.deepEqual(received, [[1], [2], [3]], "each once");
+
+  // They survive the pod.
+  await startPods(1);
+  await pod.stop("SIGKILL");
+  redis.cli("del", DEAD);
+  await settled();
+  const letters = redis.cli("xrange", DEAD, "-", "+").split("\n");
+  const ids = letters.filter((_, index) => letters[index - 1] === "id");
+  assert.deepEqual(ids.sort(), poison.sort());
+});
+
+test("a Redis whose memory is full: entries that are there are emitted", async () => {
+  const [pod] = await startPods(1);
+  const received = collect(await clients.connect(io, pod.url, WEBSOCKET), "news");
+  await until("the group is there", () => group().includes("roomcast"));
+  redis.cli("acl", "setuser", "default", "-xreadgroup");
+  await until("the pod does not read", () => pod.logs.some(({ message }) => message.includes("the publish stream waits")));
+  add("{");
+  const all = Array.from({ length: 100 }, (_, n) => n);
+  await addMany(all.map((n) => ({ event: "news", args: [n] })));
+  redis.cli("config", "set", "maxmemory", "1");
+  redis.cli("acl", "setuser", "default", "+xreadgroup");
+  await until("all arrive", () => received.length >= all.length);
+  await until("only the first waits", () => redis.cli("xlen", STREAM) === "1" && ofGroup("pending") === 1);
+  redis.cli("config", "set", "maxmemory", "0");
+  await until("it is dead", () => redis.cli("xlen", DEAD) === "1");
+  await settled();
+  assert.deepEqual(received.flat(), all, "each once, in order");
 });
 
 test("an entry that no pod ends with is given up", async () => {

@@ -37,7 +37,7 @@ pub use inbox::Arrival;
 use inbox::Verdict;
 pub use notes::Notes;
 pub use outbox::{Outbox, PublishError, Receipt};
-pub use publish_stream::{Entry, PublishStream};
+pub use publish_stream::{Entry, Pending, PublishStream};
 use subscriptions::Subscriptions;
 pub use subscriptions::{Changes, Subscribed, Wishes};
 

@@ -24,6 +24,9 @@ use crate::config;
 /// entries behind that nobody handles for a while.
 const BLOCK: Duration = Duration::from_millis(500);
 
+/// The field of an entry that holds its emit. Others are not read.
+const EMIT: &[u8] = b"emit";
+
 /// An entry of the stream.
 #[derive(Debug)]
 pub struct Entry {
@@ -35,6 +38,32 @@ pub struct Entry {
     pub deliveries: u64,
 }
 
+impl Entry {
+    /// The JSON of its emit, if it has one.
+    pub fn emit(&self) -> Option<&Bytes> {
+        self.fields.iter().find(|(name, _)| name == EMIT).map(|(_, emit)| emit)
+    }
+
+    /// What a dead letter keeps of it: the emit by its name, other fields by names that ours cannot be.
+    fn kept(self) -> impl Iterator<Item = (Bytes, Bytes)> {
+        let mut emit_seen = false;
+        self.fields.into_iter().map(move |(name, value)| {
+            if name == EMIT && !emit_seen {
+                emit_seen = true;
+                return (name, value);
+            }
+            (Bytes::from([b"entry:", &*name].concat()), value)
+        })
+    }
+}
+
+/// Entries that are pending.
+pub struct Pending {
+    pub entries: Vec<Entry>,
+    /// The id of the last one that was looked at: more may come after it.
+    pub last: String,
+}
+
 /// What waits in the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backlog {
@@ -42,8 +71,8 @@ pub struct Backlog {
     pub lag: u64,
     /// Entries that pods have read and not acknowledged.
     pub pending: u64,
-    /// Dead letters.
-    pub dead: u64,
+    /// Dead letters; unknown while their key cannot be read.
+    pub dead: Option<u64>,
 }
 
 /// The stream, as one pod reads it.
@@ -61,6 +90,9 @@ pub struct PublishStream {
 }
 
 impl PublishStream {
+    /// An id that is before all.
+    pub const START: &str = "0-0";
+
     pub fn new(
         reading: Client,
         commands: Client,
@@ -104,20 +136,28 @@ impl PublishStream {
         }
     }
 
+    /// Whether an error says that there is no group (any more). Only then is it made: a Redis without memory refuses
+    /// to make one that is there.
+    pub fn lacks_group(error: &Error) -> bool {
+        let details = error.details();
+        // `UNBLOCKED`: the stream was deleted while it was read.
+        details.starts_with("NOGROUP") || details.starts_with("UNBLOCKED")
+    }
+
     /// Waits a little for new entries.
     pub async fn new_entries(&self) -> Result<Vec<Entry>, Error> {
         let block = u64::try_from(self.block.as_millis()).unwrap_or(u64::MAX).max(1);
         self.read(&self.reading, Some(block), XID::NewInGroup).await
     }
 
-    /// Entries that this pod was given and has not acknowledged, the oldest first.
-    pub async fn own_entries(&self) -> Result<Vec<Entry>, Error> {
-        let deliveries = self.deliveries(None, Some(&self.pod)).await?;
-        if deliveries.is_empty() {
-            return Ok(Vec::new());
-        }
-        let entries = self.read(&self.commands, None, "0".into()).await?;
-        Ok(with_deliveries(entries, &deliveries))
+    /// Entries after this one that this pod was given and has not acknowledged, the oldest first. `None`: no more.
+    pub async fn own_entries(&self, after: &str) -> Result<Option<Pending>, Error> {
+        let deliveries = self.deliveries(after, None, Some(&self.pod)).await?;
+        let Some(last) = last(&deliveries) else {
+            return Ok(None);
+        };
+        let entries = self.read(&self.commands, None, after.into()).await?;
+        Ok(Some(Pending { entries: with_deliveries(entries, &deliveries), last }))
     }
 
     async fn read(
@@ -138,13 +178,13 @@ impl PublishStream {
         Ok(entries.map(read_entries).unwrap_or_default())
     }
 
-    /// Takes entries over that no pod has ended with in `claim_after`.
-    pub async fn claim(&self) -> Result<Vec<Entry>, Error> {
+    /// Takes entries after this one over that no pod has ended with in `claim_after`. `None`: no more.
+    pub async fn claim(&self, after: &str) -> Result<Option<Pending>, Error> {
         let idle = u64::try_from(self.settings.claim_after.as_millis()).unwrap_or(u64::MAX);
-        let deliveries = self.deliveries(Some(idle), None).await?;
-        if deliveries.is_empty() {
-            return Ok(Vec::new());
-        }
+        let deliveries = self.deliveries(after, Some(idle), None).await?;
+        let Some(last) = last(&deliveries) else {
+            return Ok(None);
+        };
         let ids: Vec<String> = deliveries.keys().cloned().collect();
         let (stream, group) = (self.stream.as_str(), self.settings.group.as_str());
         let pod = self.pod.as_str();
@@ -155,18 +195,20 @@ impl PublishStream {
             .await?;
         let mut entries = with_deliveries(read_entries(claimed), &deliveries);
         entries.sort_by_key(|entry| order(&entry.id));
-        Ok(entries)
+        Ok(Some(Pending { entries, last }))
     }
 
-    /// How often pending entries have been delivered: of all consumers or of one, those idle for so long.
+    /// How often pending entries after this one have been delivered: of all consumers or of one, those idle for so
+    /// long.
     async fn deliveries(
         &self,
+        after: &str,
         idle: Option<u64>,
         consumer: Option<&str>,
     ) -> Result<HashMap<String, u64>, Error> {
         let args = XPendingArgs {
             idle,
-            start: Some("-".into()),
+            start: Some(format!("({after}").into()),
             end: Some("+".into()),
             count: Some(self.settings.batch),
             consumer: consumer.map(Into::into),
@@ -211,26 +253,24 @@ impl PublishStream {
         self.commands.xtrim(stream, cap).await
     }
 
-    /// Writes a dead letter for an entry, then acknowledges it.
+    /// Writes a dead letter for an entry, which stays pending.
     pub async fn bury(&self, entry: Entry, code: &str, reason: &str) -> Result<(), Error> {
-        let Entry { id, fields, deliveries } = entry;
         let text = |text: &str| Bytes::copy_from_slice(text.as_bytes());
         let about = [
-            ("id", text(&id)),
+            ("id", text(&entry.id)),
             ("code", text(code)),
             ("reason", text(reason)),
-            ("deliveries", text(&deliveries.to_string())),
+            ("deliveries", text(&entry.deliveries.to_string())),
             ("pod", text(&self.pod)),
         ];
         let letter: Vec<(Bytes, Value)> = about
             .into_iter()
             .map(|(name, value)| (Bytes::from_static(name.as_bytes()), value))
-            .chain(fields)
+            .chain(entry.kept())
             .map(|(name, value)| (name, Value::Bytes(value)))
             .collect();
         let cap = ("MAXLEN", "=", i64::try_from(self.settings.dead_letter_max_len).unwrap_or(0));
-        let () = self.commands.xadd(self.dead.as_str(), false, cap, "*", letter).await?;
-        self.done(vec![id]).await
+        self.commands.xadd(self.dead.as_str(), false, cap, "*", letter).await
     }
 
     /// What waits; `None` if there is no group. What is done is gone after.
@@ -251,7 +291,7 @@ impl PublishStream {
             // so the others wait.
             None => self.commands.xlen::<u64, _>(stream).await?.saturating_sub(pending),
         };
-        let dead = self.commands.xlen(self.dead.as_str()).await?;
+        let dead = self.commands.xlen(self.dead.as_str()).await.ok();
         if let Some(delivered) = group.get("last-delivered-id").and_then(Value::as_string)
             && self.settings.trim
         {
@@ -282,7 +322,7 @@ impl PublishStream {
 
     /// Takes this pod out of the group. With entries pending it stays, so that others can claim them.
     pub async fn leave(&self) -> Result<(), Error> {
-        if self.deliveries(None, Some(&self.pod)).await?.is_empty() {
+        if self.deliveries(Self::START, None, Some(&self.pod)).await?.is_empty() {
             self.forget(&self.pod).await?;
         }
         Ok(())
@@ -309,6 +349,11 @@ fn with_deliveries(mut entries: Vec<Entry>, before: &HashMap<String, u64>) -> Ve
         entry.deliveries += before.get(&entry.id).copied().unwrap_or_default();
     }
     entries
+}
+
+/// The highest of the ids.
+fn last(deliveries: &HashMap<String, u64>) -> Option<String> {
+    deliveries.keys().max_by_key(|id| order(id)).cloned()
 }
 
 /// The two numbers of an id.
