@@ -76,13 +76,13 @@ fn handle(event: &Event<'_>) -> Result<Reply, Refusal> {
     member.announce(&event.socket);
     let mut routes = namespace.handlers.iter();
     let route = routes.find(|route| route.pattern.matches(event.name()));
-    let Some(Route { auth, handle, .. }) = route else { return Err(event_denied()) };
-    if *auth {
+    if route.is_some_and(|route| route.auth) {
         authentication::verify(&event.socket)?;
     }
     for listen in &namespace.listeners {
         listen(event);
     }
+    let Route { handle, .. } = route.ok_or_else(event_denied)?;
     handle(event)
 }
 

@@ -183,7 +183,8 @@ impl Namespace {
         self
     }
 
-    /// Hears each event that is about to be handled.
+    /// Hears each event that has passed the middleware and authentication, before its handler does; also one that has
+    /// none, as Node's `onAny`.
     pub fn on_any(mut self, listen: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Self {
         self.listeners.push(Box::new(listen));
         self
