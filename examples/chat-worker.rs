@@ -12,6 +12,9 @@
 //!
 //! A job is acknowledged after its result was pushed. One whose worker died is taken over a minute later, so that a
 //! result may come twice, and is never lost: its `job` tells.
+//!
+//! A worker that has begun goes on for ever: when Redis is away it waits, and when Redis comes back empty it makes the
+//! group again. What Redis lost is lost.
 
 use std::{
     collections::HashMap,
@@ -39,6 +42,8 @@ const PUBLISH: &str = "roomcast:publish";
 /// How long one wait for a job takes, and after how long a job counts as left by its worker, in milliseconds.
 const BLOCK: u64 = 1_000;
 const LEFT_AFTER: u64 = 60_000;
+/// How long it waits after an error of Redis.
+const PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Deserialize)]
 struct Job {
@@ -51,33 +56,50 @@ struct Job {
 async fn main() -> Result<(), Error> {
     let url = env::var("CHAT_REDIS").unwrap_or_else(|_| "redis://127.0.0.1:6379".into());
     let mut builder = Builder::from_config(Config::from_url(&url)?);
-    // It comes back by itself: for ever, after 100 ms at first and 5 s at most.
+    // The connection comes back by itself: for ever, after 100 ms at first and 5 s at most.
     builder.set_policy(ReconnectPolicy::new_exponential(0, 100, 5_000, 2));
     let redis = builder.build()?;
     redis.init().await?;
-    match redis.xgroup_create::<(), _, _, _>(JOBS, GROUP, "0", true).await {
-        Err(error) if !error.details().starts_with("BUSYGROUP") => return Err(error),
-        _ => {}
-    }
+    make_group(&redis).await?;
     let me = format!("worker-{}", std::process::id());
     println!("{me} waits for jobs");
     let mut look_back = Instant::now();
     loop {
-        let entry = if look_back <= Instant::now() {
-            look_back = Instant::now() + Duration::from_millis(LEFT_AFTER / 4);
-            left_by_others(&redis, &me).await?
-        } else {
-            next(&redis, &me).await?
-        };
-        let Some((id, fields)) = entry else { continue };
-        // A job that makes no sense is acknowledged too: it would come back for ever.
-        if let Some(result) = work(&id, fields).await {
-            let _: String = redis.xadd(PUBLISH, false, None, "*", ("emit", result)).await?;
-            println!("{me} did job {id}");
+        let Err(error) = do_one(&redis, &me, &mut look_back).await else { continue };
+        eprintln!("{me} goes on after an error: {error}");
+        tokio::time::sleep(PAUSE).await;
+        // A Redis that came back empty has no group (`NOGROUP`).
+        if let Err(error) = make_group(&redis).await {
+            eprintln!("{me} cannot make the group {GROUP} of {JOBS}: {error}");
         }
-        let _: u64 = redis.xack(JOBS, GROUP, id.as_str()).await?;
-        let _: u64 = redis.xdel(JOBS, id.as_str()).await?;
     }
+}
+
+/// Makes the group, and the stream, unless they are there. It begins with the oldest job.
+async fn make_group(redis: &Client) -> Result<(), Error> {
+    match redis.xgroup_create::<(), _, _, _>(JOBS, GROUP, "0", true).await {
+        Err(error) if !error.details().starts_with("BUSYGROUP") => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Does a job, if one comes in time.
+async fn do_one(redis: &Client, me: &str, look_back: &mut Instant) -> Result<(), Error> {
+    let entry = if *look_back <= Instant::now() {
+        *look_back = Instant::now() + Duration::from_millis(LEFT_AFTER / 4);
+        left_by_others(redis, me).await?
+    } else {
+        next(redis, me).await?
+    };
+    let Some((id, fields)) = entry else { return Ok(()) };
+    // A job that makes no sense is acknowledged too: it would come back for ever.
+    if let Some(result) = work(&id, fields).await {
+        let _: String = redis.xadd(PUBLISH, false, None, "*", ("emit", result)).await?;
+        println!("{me} did job {id}");
+    }
+    let _: u64 = redis.xack(JOBS, GROUP, id.as_str()).await?;
+    let _: u64 = redis.xdel(JOBS, id.as_str()).await?;
+    Ok(())
 }
 
 type Entry = XReadValue<String, String, String>;

@@ -25,7 +25,10 @@ use fred::{
     clients::Client,
     error::Error,
     interfaces::{ClientLike, StreamsInterface},
-    types::{Builder, config::Config},
+    types::{
+        Builder,
+        config::{Config, ReconnectPolicy},
+    },
 };
 use roomcast::{
     Ack, Args, Bearer, Namespace, Refusal, Reply, Socket, cli, codes, config::AuthPolicy,
@@ -147,6 +150,8 @@ async fn connect() -> Result<Client, Error> {
     builder.with_performance_config(|config| {
         config.default_command_timeout = Duration::from_secs(3);
     });
+    // A lost connection is made again: for ever, after 100 ms at first and 5 s at most. Without a policy it is not.
+    builder.set_policy(ReconnectPolicy::new_exponential(0, 100, 5_000, 2));
     let client = builder.build()?;
     client.init().await?;
     Ok(client)

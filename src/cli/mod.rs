@@ -68,7 +68,8 @@ enum Command {
     /// Print a token for development that a pod with the same configuration accepts.
     Token(token::TokenArgs),
     /// Publish an event through a running pod.
-    Emit(emit::EmitArgs),
+    // Far larger than the others.
+    Emit(Box<emit::EmitArgs>),
 }
 
 impl Settings {
@@ -153,7 +154,7 @@ fn execute(cli: Cli, namespaces: Vec<Namespace>) -> Result<(), Failure> {
             Ok(())
         }
         Command::Token(args) => token::token(&cli.settings.load()?, &args),
-        Command::Emit(args) => emit::emit(&args),
+        Command::Emit(args) => emit::emit(&cli.settings.load()?, &args),
     }
 }
 

@@ -18,11 +18,35 @@ pub(super) struct TokenArgs {
     #[arg(long, value_name = "USER")]
     sub: String,
     /// Another claim; its value may be JSON. May be repeated.
-    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    #[arg(long, value_name = "KEY=VALUE", value_parser = claim)]
     claim: Vec<(String, String)>,
-    /// How long the token is valid.
-    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = humantime::parse_duration)]
+    /// How long the token is valid, 1s or more.
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = ttl)]
     ttl: Duration,
+}
+
+/// A claim that no other option has.
+fn claim(text: &str) -> Result<(String, String), String> {
+    let (name, value) = key_value(text)?;
+    let remedy = match name.as_str() {
+        "sub" => "say whom the token is for with --sub",
+        "exp" => "say how long the token is valid with --ttl",
+        "iat" => "leave it out: it is the time at which the token is made",
+        _ => return Ok((name, value)),
+    };
+    Err(format!("the claim `{name}` is not set here; {remedy}"))
+}
+
+fn ttl(text: &str) -> Result<Duration, String> {
+    let ttl = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    // `exp` has whole seconds; only the leeway of the pod would accept it.
+    if ttl < Duration::from_secs(1) {
+        return Err(
+            "the token would have ended before it is used: give it 1s or more, such as --ttl 1h"
+                .into(),
+        );
+    }
+    Ok(ttl)
 }
 
 pub(super) fn token(config: &Config, args: &TokenArgs) -> Result<(), Failure> {

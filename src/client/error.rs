@@ -215,10 +215,24 @@ pub struct Unauthenticated {
     /// When, in the server's form.
     #[serde(default)]
     pub time: serde_json::Value,
+    /// A stable code, of docs/errors.md if the server is Roomcast: `token_invalid`, `authentication_timeout` … Servers of
+    /// Node have none of their own.
+    #[serde(default, deserialize_with = "text")]
+    pub code: Option<String>,
+}
+
+/// A text; anything else is none, so that it does not hide the message.
+fn text<'de, D: serde::Deserializer<'de>>(value: D) -> Result<Option<String>, D::Error> {
+    let value = <serde_json::Value as serde::Deserialize>::deserialize(value)?;
+    Ok(value.as_str().map(str::to_owned))
 }
 
 impl fmt::Display for Unauthenticated {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the server did not accept the token: {}", self.message)
+        write!(f, "the server did not accept the token: {}", self.message)?;
+        match &self.code {
+            Some(code) => write!(f, " ({code})"),
+            None => Ok(()),
+        }
     }
 }

@@ -287,6 +287,7 @@ impl Socket {
         let refusal = event.arguments().unwrap_or_else(|_| Unauthenticated {
             message: "no reason given".into(),
             time: serde_json::Value::Null,
+            code: None,
         });
         if let Some(answer) = waiting {
             let _ = answer.send(Err(ClientError::Unauthenticated(refusal.clone())));

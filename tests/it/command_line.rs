@@ -107,6 +107,71 @@ fn wrong_usage_is_64_and_a_failure_is_1() {
     assert_eq!(unreachable.status.code(), Some(1), "{}", stderr(&unreachable));
 }
 
+#[test]
+fn a_token_is_not_printed_when_it_would_not_be_what_was_asked_for() {
+    let file = config_file("[auth.jwt]\nsecret = \"a secret for the tests only, long enough\"\n");
+    let token = |flags: &[&str]| {
+        let config = ["token", "--config", file.path().to_str().unwrap(), "--sub", "ada"];
+        run(&[&config[..], flags].concat())
+    };
+    for (flag, value, remedy) in [
+        ("--ttl", "0s", "1s or more"),
+        ("--ttl", "999ms", "1s or more"),
+        ("--ttl", "soon", "expected number"),
+        ("--claim", "sub=eve", "with --sub"),
+        ("--claim", "exp=4102444800", "with --ttl"),
+        ("--claim", "iat=1", "leave it out"),
+        ("--claim", "role", "expected KEY=VALUE"),
+    ] {
+        let refused = token(&[flag, value]);
+        let text = stderr(&refused);
+        assert_eq!((refused.status.code(), stdout(&refused).as_str()), (Some(64), ""), "{text}");
+        for part in [flag, value, remedy] {
+            assert!(text.contains(part), "{part}\nin\n{text}");
+        }
+    }
+    for good in [["--ttl", "1s"], ["--claim", "role=admin"]] {
+        let output = token(&good);
+        assert_eq!(stdout(&output).trim().split('.').count(), 3, "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn emit_says_which_option_cannot_be_used() {
+    for url in ["127.0.0.1:9000", "localhost:9000", "ftp://pod:9000", "http://", "http://pod?x=1"] {
+        let refused = run(&["emit", "--url", url, "--api-key", API_KEY, "event"]);
+        assert_eq!(refused.status.code(), Some(64), "{url}");
+        for part in ["--url", url, "expected http://HOST:PORT"] {
+            assert!(stderr(&refused).contains(part), "{part}\nin\n{}", stderr(&refused));
+        }
+    }
+    let to = ["emit", "--url", "http://127.0.0.1:1"];
+    for (flags, code, text) in [
+        (&["--config", "/nowhere.toml", "--api-key", API_KEY][..], 64, "/nowhere.toml"),
+        (&["--set", "api.kes=x", "--api-key", API_KEY], 64, "api.kes"),
+        (&[], 64, "api.keys of --config"),
+        (&["--api-key", "two\nlines"], 64, "--idempotency-key, cannot be sent"),
+        (&["--api-key", API_KEY], 1, "http://127.0.0.1:1/api/v1/emit cannot be reached"),
+    ] {
+        let output = run(&[&to[..], flags, &["event"]].concat());
+        assert_eq!(output.status.code(), Some(code), "{}", stderr(&output));
+        assert!(stderr(&output).contains(text), "{text}\nin\n{}", stderr(&output));
+    }
+}
+
+#[tokio::test]
+async fn emit_has_the_key_and_the_address_of_the_configuration() {
+    let pod = Pod::start(OPEN);
+    let mut member = Raw::member(&pod).await;
+    for listen in [pod.internal.to_string(), pod.internal.replace("127.0.0.1", "0.0.0.0")] {
+        let file = config_file(&format!("internal.listen = {listen:?}\n{OPEN}"));
+        let emit = move || run(&["emit", "--config", file.path().to_str().unwrap(), "news"]);
+        let output = tokio::task::spawn_blocking(emit).await.unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        member.expect(r#"42["news"]"#).await;
+    }
+}
+
 #[tokio::test]
 async fn emit_publishes_through_a_running_pod() {
     let pod = Pod::start(OPEN);

@@ -1,11 +1,14 @@
-//! `docs/features.md` names only tests that exist.
+//! `docs/features.md` names only tests that exist, and one with a stock client for each row about clients.
 
 use std::{fs, path::Path};
 
-/// The cells of the last column, of all tables.
-fn shown_by(page: &str) -> impl Iterator<Item = &str> {
+/// What a cell of rows begins with that are about programs and backends alone.
+const NO_CLIENT: &str = "no client in it: ";
+
+/// The rows of all tables.
+fn rows(page: &str) -> impl Iterator<Item = Vec<&str>> {
     let rows = page.lines().filter(|line| line.starts_with('|') && !line.contains("---"));
-    rows.filter_map(|row| row.trim_end_matches('|').rsplit(" | ").next()).map(str::trim)
+    rows.map(|row| row.trim_matches('|').split(" | ").map(str::trim).collect())
 }
 
 /// What stands between backticks.
@@ -13,35 +16,90 @@ fn quoted(cell: &str) -> impl Iterator<Item = &str> {
     cell.split('`').skip(1).step_by(2)
 }
 
+/// Whether a file has a test, or in JavaScript a group of tests, of that whole name. Comments, strings and helpers do not
+/// count, nor do tests that are skipped.
+fn has_test(file: &str, text: &str, name: &str) -> bool {
+    if file.ends_with(".mjs") {
+        return text.lines().map(str::trim_start).any(|line| {
+            let call = line.strip_prefix("test(").or_else(|| line.strip_prefix("describe("));
+            call.is_some_and(|call| {
+                ['"', '`', '\''].iter().any(|quote| {
+                    let rest = call.strip_prefix(*quote).and_then(|rest| rest.strip_prefix(name));
+                    rest.and_then(|rest| rest.strip_prefix(*quote))
+                        .is_some_and(|rest| rest.starts_with(',') && !rest.contains("skip: true"))
+                })
+            })
+        });
+    }
+    let mut is_test = false;
+    text.lines().map(str::trim).any(|line| {
+        if line.starts_with("#[") {
+            is_test = (is_test || line == "#[test]" || line.starts_with("#[tokio::test"))
+                && !line.starts_with("#[ignore");
+            return false;
+        }
+        let function = line.strip_prefix("async ").unwrap_or(line).strip_prefix("fn ");
+        let found = is_test && function.is_some_and(|rest| rest.starts_with(&format!("{name}(")));
+        is_test = false;
+        found
+    })
+}
+
 #[test]
 fn the_table_of_features_names_tests_that_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let page = fs::read_to_string(root.join("docs/features.md")).unwrap();
     let mut found = 0;
-    for cell in shown_by(&page).filter(|cell| *cell != "shown by") {
+    for row in rows(&page) {
+        let cell = *row.last().unwrap();
+        if cell == "shown by" {
+            continue;
+        }
         // A file, and then names of tests in it.
-        let mut text = None;
+        let mut read = None;
         for name in quoted(cell) {
             if name.starts_with("tests/") {
-                text = fs::read_to_string(root.join(name)).ok();
-                assert!(text.is_some(), "no {name}: {cell}");
-            } else if let Some(text) = &text {
-                assert!(text.contains(name), "no test {name:?}: {cell}");
+                let text = fs::read_to_string(root.join(name)).ok();
+                read = Some((name, text.unwrap_or_else(|| panic!("no {name}: {cell}"))));
+            } else if let Some((file, text)) = &read {
+                assert!(has_test(file, text, name), "no test {name:?} in {file}: {cell}");
                 found += 1;
             }
         }
-        assert!(cell.contains("tests/"), "a row without a test: {cell:?}");
+        assert!(read.is_some(), "a row without a test: {cell:?}");
+        // The table of our own client has no column of settings.
+        let ours = row.len() == 3;
+        let stock = cell.contains("`tests/js/");
+        assert!(ours || stock || cell.starts_with(NO_CLIENT), "no stock client: {row:?}");
     }
-    assert!(found > 60, "{found}");
+    assert!(found > 80, "{found}");
 }
 
 #[test]
 fn a_test_that_is_gone_is_noticed() {
     let table = "| a | b |\n|---|---|\n| x `y` | `tests/it/none.rs`: `gone`; `tests/it/api.rs` |\n";
-    let cells: Vec<_> = shown_by(table).collect();
+    let cells: Vec<_> = rows(table).map(|row| row[1]).collect();
     assert_eq!(cells, ["b", "`tests/it/none.rs`: `gone`; `tests/it/api.rs`"]);
     assert_eq!(
         quoted(cells[1]).collect::<Vec<_>>(),
         ["tests/it/none.rs", "gone", "tests/it/api.rs"]
     );
+
+    let script = "describe(\"all of it\", () => {\n  test(\"one\", async () => {\n  test(`of ${one}`, () => {});\n\
+                  // test(\"two\", …\nassert(\"three\");\ntest.skip(\"four\", () => {});\ntest(\"five\", { skip: true }, f);\n";
+    let named = |name| has_test("a.mjs", script, name);
+    for name in ["all of it", "one", "of ${one}"] {
+        assert!(named(name), "{name}");
+    }
+    for name in ["on", "all", "two", "three", "four", "five"] {
+        assert!(!named(name), "{name}");
+    }
+
+    let program = "#[test]\nfn one() {\n    helper();\n}\n#[tokio::test]\n// Why.\n#[tokio::test]\nasync fn two() {}\n\
+                   fn helper() {}\n// fn three()\n#[test]\n#[ignore = \"later\"]\nfn four() {}\n";
+    let named = |name| has_test("a.rs", program, name);
+    assert!(named("one") && named("two"));
+    for name in ["on", "helper", "three", "four"] {
+        assert!(!named(name), "{name}");
+    }
 }

@@ -140,3 +140,29 @@ test("the example's client does all of it", async () => {
   await guest.ends();
   assert.match(guest.text, /^chat: .*authentication_required/m);
 });
+
+/** Asks for a summary until the job is taken. */
+const queued = (socket) =>
+  until("a job is taken again", async () => (await ask(socket, "summarize", "once more")).job);
+
+test("jobs are taken again after connections to Redis were lost", async () => {
+  const socket = await connect(0, { token: token("ada") });
+  const { job } = await ask(socket, "summarize", "it has a connection");
+  assert.ok(job);
+  const worker = start("chat-worker");
+  await worker.prints(`did job ${job}`);
+  for (const type of ["normal", "pubsub"]) assert.match(redis.cli("client", "kill", "type", type), /^[1-9]/);
+  await worker.prints(`did job ${await queued(socket)}`);
+});
+
+test("a Redis that comes back empty gets jobs, which the same worker does", async () => {
+  const socket = await connect(0, { token: token("ada") });
+  const worker = start("chat-worker");
+  await worker.prints("waits for jobs");
+  await redis.kill();
+  await redis.restart();
+  const results = collect(socket, "summary");
+  const job = await queued(socket);
+  await worker.prints(`did job ${job}`);
+  await until("its result comes", () => results.some(([result]) => result.job === job));
+});

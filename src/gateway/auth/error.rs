@@ -126,6 +126,11 @@ pub enum MintError {
     /// The settings exclude what a secret can sign with.
     #[error("auth.jwt.algorithms has none of HS256, HS384 and HS512, which a secret signs with")]
     NoAlgorithm,
+    /// It would end in the second in which it is made.
+    #[error(
+        "a token that is valid for {0:?} has ended before it is used: make it valid for 1s or more"
+    )]
+    Ttl(std::time::Duration),
     /// The same configuration would not accept it.
     #[error("a pod with this configuration would refuse the token: {0}")]
     Refused(TokenError),

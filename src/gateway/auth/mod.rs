@@ -163,16 +163,21 @@ impl Tokens {
     }
 
     /// A token for a subject, valid from now for `ttl`, signed with the first secret. Issuer and audience are those
-    /// of the settings unless the claims have others.
+    /// of the settings unless the claims have others; `sub`, `iat` and `exp` of the claims are replaced. `exp` has whole
+    /// seconds.
     ///
     /// # Errors
-    /// If there is no secret, or the token would not be accepted with these settings.
+    /// If there is no secret, `ttl` is less than a second, or the token would not be accepted with these settings.
     pub fn mint(
         &self,
         subject: &str,
         mut claims: Claims,
         ttl: Duration,
     ) -> Result<String, MintError> {
+        // Only the leeway would accept it.
+        if ttl < Duration::from_secs(1) {
+            return Err(MintError::Ttl(ttl));
+        }
         let inner = &self.0;
         let signing = inner.signing.as_ref().ok_or(MintError::NoSecret)?;
         let mut algorithms = inner.rules.iter().map(|(algorithm, _)| *algorithm);

@@ -244,6 +244,8 @@ fn what_is_minted_is_accepted_or_not_minted() {
     assert!(matches!(error, MintError::Refused(TokenError::Audience)), "{error}");
     let error = mint(json!({"much": "x".repeat(9000)}), 60).unwrap_err();
     assert!(matches!(error, MintError::Refused(TokenError::TooLarge)), "{error}");
+    let error = mint(json!({}), 0).unwrap_err();
+    assert!(matches!(error, MintError::Ttl(_)), "{error}");
     assert!(mint(json!({}), u64::MAX).is_ok());
 
     let public = tokens_of(&[&Signer::ed25519()]);

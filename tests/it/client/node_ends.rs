@@ -99,6 +99,8 @@ async fn a_token_that_is_refused() {
     let refused = soon(client.authenticate("bad")).await;
     let Err(ClientError::Unauthenticated(refusal)) = refused else { panic!("{refused:?}") };
     assert_eq!((refusal.message.as_str(), &refusal.time), ("token is bad", &json!(1234)));
+    // Node has no codes.
+    assert_eq!(refusal.code, None);
     assert_eq!(refusals.all(), [refusal]);
     assert_eq!(soon(client.wait_for(|state| !state.is_connected())).await, State::Disconnected);
     assert!(matches!(client.authenticate("good").await, Err(ClientError::NotConnected(_))));

@@ -26,6 +26,12 @@ join = "anyone"
 relay = ["chat"]
 [namespaces."/members"]
 auth = "required"
+[namespaces."/late"]
+auth = "required"
+auth_timeout = "20s"
+[namespaces."/hurry"]
+auth = "required"
+auth_timeout = "1s"
 "#;
 
 pub async fn connect(pod: &Pod, transports: &[Transport]) -> Client {
@@ -249,4 +255,29 @@ async fn what_is_sent_is_bounded() {
     .await;
     assert!(answer["error"].is_object());
     assert_eq!(client.state(), State::Connected);
+}
+
+#[tokio::test]
+async fn a_code_says_why_it_is_not_authenticated() {
+    let pod = Pod::start(ROOMS);
+    let connected = async |namespace| {
+        let client = Client::builder(format!("http://{}{namespace}", pod.public)).build().unwrap();
+        let refusals = Seen::default();
+        client.on_unauthenticated({
+            let refusals = refusals.clone();
+            move |refusal| refusals.push(refusal)
+        });
+        soon(client.connect()).await.unwrap();
+        (client, refusals)
+    };
+    let (client, refusals) = connected("/late").await;
+    let refused = soon(client.authenticate("a.bad.token")).await.unwrap_err();
+    assert!(refused.to_string().contains("(token_invalid)"), "{refused}");
+    let ClientError::Unauthenticated(refusal) = refused else { panic!("{refused:?}") };
+    assert_eq!(refusal.code.as_deref(), Some("token_invalid"));
+    assert_eq!(refusals.reaches(1).await, [refusal]);
+
+    let (_late, refusals) = connected("/hurry").await;
+    let code = refusals.reaches(1).await[0].code.clone();
+    assert_eq!(code.as_deref(), Some("authentication_timeout"));
 }
