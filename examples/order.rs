@@ -12,6 +12,10 @@ use roomcast::{
     config::Config,
 };
 use serde_json::json;
+use tokio::sync::Notify;
+
+/// What the event `slow` waits for.
+static GO: Notify = Notify::const_new();
 
 fn main() -> ExitCode {
     cli::run_with([order()])
@@ -53,9 +57,10 @@ fn order() -> Namespace {
         })
         .on("slow", async |socket: Socket, Name(name): Name, Args(text): Args<String>| {
             step(&socket, "handler");
-            tokio::time::sleep(Duration::from_millis(300)).await;
+            GO.notified().await;
             Ok::<_, Refusal>(Ack(format!("{name} {text}")))
         })
+        .on("go", |_: Socket| GO.notify_one())
         .auth("who", |Bearer(claims): Bearer| Ack(claims))
         .on("nothing", |_: Socket| ())
         .on("fail", |_: Socket| Err::<(), _>(Refusal::new("failed", "by the handler")))

@@ -22,8 +22,13 @@ const ENDS = {
   "transport close": { does: ({ engine }) => engine.close(), client: /^forced close$/ },
   "transport error": { does: ({ socket }) => socket.emit("e", "x".repeat(4_000)), settings: 'limits.max_payload = "2KiB"' },
   "ping timeout": {
-    does: ({ engine }) => (engine.transport.send = () => {}),
-    settings: 'engine.ping_interval = "300ms"\nengine.ping_timeout = "1s"',
+    does: ({ engine }) => {
+      engine.transport.send = () => {};
+      // The client must not be the first to notice.
+      engine._pingInterval = 60_000;
+      engine._resetPingTimeout();
+    },
+    settings: 'engine.ping_interval = "300ms"\nengine.ping_timeout = "3s"',
   },
   "parse error": { does: ({ engine }) => engine.write("9") },
   "client namespace disconnect": { does: ({ socket }) => socket.disconnect(), client: /^io client disconnect$/ },
@@ -50,7 +55,7 @@ const ENDS = {
   "message timeout": {
     // It announces an attachment, which does not come.
     does: ({ engine }) => engine.write('51-["e",{"_placeholder":true,"num":0}]'),
-    settings: 'public.request_timeout = "1s"',
+    settings: 'public.request_timeout = "5s"',
   },
 };
 

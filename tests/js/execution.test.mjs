@@ -50,7 +50,7 @@ for (const way of ["websocket", "polling"]) {
       assert.equal(await code(late, "add", 1), "bad_request");
       assert.deepEqual(late.seen(), ["packet", "any add"]);
       assert.equal(await code(late, "unknown"), "event_denied");
-      assert.deepEqual(late.seen(), ["packet"]);
+      assert.deepEqual(late.seen(), ["packet", "any unknown"]);
     });
 
     test("typed handlers: extractors, values, nothing, refusals, later answers", async () => {
@@ -61,9 +61,8 @@ for (const way of ["websocket", "polling"]) {
       assert.deepEqual(await ask(socket, "fail"), { error: { code: "failed", message: "by the handler" } });
       assert.deepEqual(await ask(socket, "data"), { visits: 1 });
       const slow = ask(socket, "slow", "é");
-      const order = [];
-      await Promise.all([slow.then(() => order.push("slow")), ask(socket, "add", 1, 1).then(() => order.push("add"))]);
-      assert.deepEqual(order, ["add", "slow"]);
+      assert.equal(await ask(socket, "add", 1, 1), 2);
+      await ask(socket, "go");
       assert.equal(await slow, "slow é");
     });
 

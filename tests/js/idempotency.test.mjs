@@ -12,7 +12,7 @@ import { startRedis } from "./redis.mjs";
 let redis, pods, clients, received;
 before(async () => {
   [redis, clients] = [await startRedis(), new Clients()];
-  const settings = `${OPEN}[backplane]\nkind = "pubsub"\nurl = "${redis.url}"\ntimeout = "1s"\nheartbeat = "200ms"\n`;
+  const settings = `${OPEN}[backplane]\nkind = "pubsub"\nurl = "${redis.url}"\nheartbeat = "200ms"\n`;
   pods = await Promise.all([1, 2].map(() => startPod(settings)));
   for (const pod of pods) await until("ready", async () => (await fetch(`${pod.internal}/readyz`)).ok);
   received = collect(await clients.connect(io, pods[1].url, { transports: ["websocket"] }), "news");

@@ -6,7 +6,7 @@ import { afterEach, describe, test } from "node:test";
 import { io } from "socket.io-client";
 
 import { Clients, WAYS, ask, code, collect } from "./clients.mjs";
-import { HANG, HOOK_SECRET, startHookService } from "./hook-service.mjs";
+import { HOOK_SECRET, startHookService } from "./hook-service.mjs";
 import { API_KEY, next, startPod, until } from "./pod.mjs";
 
 const clients = new Clients();
@@ -70,7 +70,7 @@ for (const way of ["websocket", "polling"]) {
       assert.equal(here.rate_limited + here.accepted, 40);
       assert.equal(await code(calm, "hello"), "accepted");
       await until("what passed arrived", () => heard.length === here.accepted);
-      assert.ok((await started.metric("roomcast_events_total", "rate_limited")) >= 60);
+      assert.ok((await started.metric("roomcast_events_total", "rate_limited")) >= here.rate_limited + there.rate_limited);
       // It recovers.
       await until("the pace allows one", async () => (await code(busy, "news", 99)) === "accepted", 5000);
     });
@@ -95,19 +95,20 @@ for (const way of ["websocket", "polling"]) {
     });
 
     test("events that wait for their answers", async () => {
-      const service = await startHookService(() => HANG);
+      let release;
+      const held = new Promise((resolve) => (release = () => resolve({ status: 500, body: "" })));
+      const service = await startHookService(() => held);
       ends.push(service.stop);
       const hook = `[[namespaces."/".events]]\nname = "ask"\nhook = "${service.url("ask")}"\n`;
-      const started = await pod("", "acks_pending = 3", hook, `[hooks]\nsecrets = ["${HOOK_SECRET}"]\ntimeout = "3s"\ntotal_timeout = "4s"`);
+      const started = await pod("", "acks_pending = 3", hook, `[hooks]\nsecrets = ["${HOOK_SECRET}"]\ntimeout = "20s"\ntotal_timeout = "25s"`);
       const [socket, other] = [await clients.connect(io, started.url, options), await clients.connect(io, started.url, options)];
-      const begun = Date.now();
       const answers = Array.from({ length: 10 }, () => code(socket, "ask", 1));
       // Those without an ack wait too.
       other.emit("ask", 1);
       const quick = await Promise.all(answers.slice(3));
-      assert.ok(Date.now() - begun < 2500, "they are refused at once");
       assert.deepEqual(count(quick), { too_many_pending: 7 });
       assert.equal(await code(socket, "news"), "accepted");
+      release();
       assert.deepEqual(count(await Promise.all(answers)), { too_many_pending: 7, hook_unavailable: 3 });
       assert.equal(await code(socket, "ask"), "hook_unavailable");
     });
@@ -121,28 +122,32 @@ for (const way of ["websocket", "polling"]) {
         const started = await pod("", `${own}\nover = "disconnect"`);
         const [bad, good] = [await clients.connect(io, started.url, options), await clients.connect(io, started.url, options)];
         const heard = collect(good, "news");
+        const begun = Date.now();
         assert.deepEqual(await putOut(bad, () => send(bad)), [`error ${expected}`, "io server disconnect"]);
-        assert.ok(heard.length <= 1);
+        assert.ok(heard.length <= 1 + Math.ceil((Date.now() - begun) / 1000));
         assert.ok(good.connected && (await code(good, "hello")) === "accepted");
         await until("one is left", async () => (await started.metric("roomcast_sockets")) === 1);
       });
     }
 
     test('over = "disconnect": too many wait; who asked gets the code first', async () => {
-      const service = await startHookService(() => HANG);
+      let release;
+      const held = new Promise((resolve) => (release = () => resolve({ status: 500, body: "" })));
+      const service = await startHookService(() => held);
       ends.push(service.stop);
       const hook = `[[namespaces."/".events]]\nname = "ask"\nhook = "${service.url("ask")}"\n`;
-      const started = await pod("", 'acks_pending = 2\nover = "disconnect"', hook, `[hooks]\nsecrets = ["${HOOK_SECRET}"]`);
+      const started = await pod("", 'acks_pending = 2\nover = "disconnect"', hook, `[hooks]\nsecrets = ["${HOOK_SECRET}"]\ntimeout = "20s"\ntotal_timeout = "25s"`);
       const socket = await clients.connect(io, started.url, options);
       let last;
-      const order = await putOut(socket, () => {
+      const out = putOut(socket, () => {
         socket.emit("ask", 1);
         socket.emit("ask", 2);
         last = code(socket, "ask", 3);
       });
-      assert.deepEqual(order, ["error too_many_pending", "io server disconnect"]);
       assert.equal(await last, "too_many_pending");
-      await until("nobody is left", async () => (await started.metric("roomcast_sockets")) === 0, 10_000);
+      release();
+      assert.deepEqual(await out, ["error too_many_pending", "io server disconnect"]);
+      await until("nobody is left", async () => (await started.metric("roomcast_sockets")) === 0);
     });
   });
 }

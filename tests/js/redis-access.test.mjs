@@ -69,7 +69,6 @@ kind = "${kind}"
 url = "rediss://127.0.0.1:${tls}/2"
 username = "${user}"
 password_file = "${file(password)}"
-timeout = "1s"
 [backplane.tls]
 ca_file = "${file(ca)}"
 cert_file = "${file("pod.crt")}"
@@ -111,9 +110,9 @@ key_file = "${file("pod.key")}"
     const cli = (...words) => redis.cli("-n", 2, ...words);
     // One that a pod has left behind, to be claimed.
     cli("xgroup", "create", "roomcast:publish", "roomcast", "0", "mkstream");
-    cli("xadd", "roomcast:publish", "*", "emit", `{"event":"news","args":[0]}`);
+    cli("xadd", "roomcast:publish", "*", "emit", `{"event":"left","args":[0]}`);
     cli("xreadgroup", "group", "roomcast", "gone", "streams", "roomcast:publish", ">");
-    const stream = `\n[publish.stream]\nenabled = true\nclaim_after = "2s"\n`;
+    const stream = `\n[publish.stream]\nenabled = true\nclaim_after = "4s"\n`;
     const pod = await startPod(`${settings("pubsub", { user: "streaming" })}${stream}`);
     const clients = new Clients();
     try {
