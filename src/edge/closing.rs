@@ -3,7 +3,7 @@
 //! pending) or that has not yet taken what was sent to it goes last.
 
 use std::{
-    collections::VecDeque,
+    iter,
     sync::{
         Arc, Weak,
         atomic::{AtomicBool, Ordering},
@@ -16,14 +16,14 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 
-use super::{connection::Connection, reason::CloseReason, service::Service, sessions::Sessions};
+use super::{
+    connection::Connection, order::Order, reason::CloseReason, service::Service, sessions::Sessions,
+};
 
 /// How often connections that are still there are asked to close once more.
 const CLOSE_AGAIN: Duration = Duration::from_millis(250);
 /// How often it is looked whether they are gone.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
-/// How many are looked at to find one that is idle.
-const LOOKED_AT: usize = 64;
 /// A polling client that is not waiting for an answer is, soon: it gets what is queued for it then. One that
 /// does not ask for so long is closed all the same.
 const NEXT_POLL: Duration = Duration::from_secs(2);
@@ -49,6 +49,14 @@ impl Open {
             Self::Relayed(_) => false,
         }
     }
+
+    /// Whether it has ended by itself.
+    fn is_gone(&self) -> bool {
+        match self {
+            Self::Here(connection) => connection.strong_count() == 0,
+            Self::Relayed(relayed) => relayed.strong_count() == 0,
+        }
+    }
 }
 
 impl Closer {
@@ -61,7 +69,9 @@ impl Closer {
         self.sessions.closing();
         let here = self.sessions.all().into_iter().map(Open::Here);
         let relayed = self.sessions.relayed().into_iter().map(Open::Relayed);
-        self.close(relayed.chain(here).collect(), window, CloseReason::ServerShuttingDown).await;
+        let order = Order::new(relayed.chain(here), Open::is_busy);
+        let count = order.len();
+        self.close(order, count, window, CloseReason::ServerShuttingDown).await;
     }
 
     /// Closes polling sessions whose queues are full, for as long as the pod lives.
@@ -93,24 +103,26 @@ impl Closer {
 
     /// Tells so many connections to close, evenly over a time.
     pub async fn shed(&self, count: usize, window: Duration) {
-        let mut open: Vec<_> = self.sessions.all().into_iter().map(Open::Here).collect();
-        // Busy ones stay if there are enough others.
-        open.sort_by_key(Open::is_busy);
-        open.truncate(count);
-        self.close(open.into(), window, CloseReason::Rebalanced).await;
+        let order = Order::new(self.sessions.all().into_iter().map(Open::Here), Open::is_busy);
+        self.close(order, count, window, CloseReason::Rebalanced).await;
     }
 
-    async fn close(&self, mut open: VecDeque<Open>, window: Duration, reason: CloseReason) {
-        let (begun, count) = (Instant::now(), open.len() as f64);
-        for turn in 0..open.len() {
-            let due = window.mul_f64((turn as f64 + fastrand::f64()) / count);
+    async fn close(
+        &self,
+        mut order: Order<Open>,
+        count: usize,
+        window: Duration,
+        reason: CloseReason,
+    ) {
+        let begun = Instant::now();
+        for turn in 0..count {
+            let due = window.mul_f64((turn as f64 + fastrand::f64()) / count as f64);
             if due > begun.elapsed() {
                 sleep_until(begun + due).await;
             }
-            let idle = open.iter().take(LOOKED_AT).position(|open| !open.is_busy());
-            if let Some(next) = open.swap_remove_front(idle.unwrap_or_default()) {
-                self.end(next, reason);
-            }
+            let next = iter::from_fn(|| order.next(Open::is_busy)).find(|open| !open.is_gone());
+            let Some(next) = next else { return };
+            self.end(next, reason);
         }
     }
 
