@@ -93,7 +93,7 @@ test("connections that are kept and idle are closed when the pod closes its sess
 });
 
 test("a stock polling client that keeps its connections is on another pod with its first attempt", async () => {
-  const [old, other] = await Promise.all([startPod(`${OPEN}\n[drain]\ndelay = "1s"\nwindow = "1s"\ntimeout = "10s"`), startPod(OPEN)]);
+  const [old, other] = await Promise.all([startPod(`${OPEN}\n[drain]\ndelay = "1s"\nwindow = "3s"\ntimeout = "10s"`), startPod(OPEN)]);
   // A load balancer of TCP connections, which gives all that are new to the other pod once the first is not ready.
   let to = old;
   const balancer = createServer((client) => {
@@ -104,11 +104,13 @@ test("a stock polling client that keeps its connections is on another pod with i
   await once(balancer, "listening");
   const agent = new Agent({ keepAlive: true });
   const socket = io(`http://127.0.0.1:${balancer.address().port}`, { forceNew: true, transports: ["polling"], agent, reconnectionDelay: 100 });
-  const errors = [];
+  const [errors, others] = [[], []];
   socket.on("connect_error", (error) => errors.push(`${error.message} ${error.description}`));
   try {
     await next(socket, "connect");
     await ask(socket, "join", { rooms: ["public-a"] });
+    // While these go, the old pod is still there.
+    for (let count = 0; count < 20; count += 1) others.push((await openRaw(old)).socket);
     const gone = next(socket, "disconnect");
     const stopping = old.stop();
     await until("it is announced", () => old.logs.some(({ message }) => message.startsWith("stopping")));
@@ -118,7 +120,7 @@ test("a stock polling client that keeps its connections is on another pod with i
     assert.deepEqual(errors, []);
     assert.equal(await stopping, 0);
   } finally {
-    socket.disconnect();
+    for (const each of [...others, socket.disconnect()]) each.destroy?.();
     agent.destroy();
     balancer.close();
     await Promise.all([old.stop("SIGKILL"), other.stop("SIGKILL")]);
