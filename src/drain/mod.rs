@@ -133,8 +133,8 @@ async fn announced(
             connections = pod.connections(),
             "stopping: new sessions are refused"
         );
-        let over = sleep(delay);
-        tokio::pin!(over);
+        let (over, progress) = (sleep(delay), tell_progress(lifecycle, pod));
+        tokio::pin!(over, progress);
         let in_no_hurry = loop {
             tokio::select! {
                 () = &mut stop, if !told => {
@@ -144,11 +144,13 @@ async fn announced(
                 () = &mut over => break true,
                 () = &mut hurry => break false,
                 () = lifecycle.resumed() => break true,
+                never = &mut progress => match never {},
             }
         };
         if lifecycle.begin_closing() {
             return (begun, in_no_hurry);
         }
+        gauge!(DRAIN_REMAINING.name).set(0.0);
         tracing::info!("serving again: the drain was taken back");
     }
 }
@@ -161,7 +163,7 @@ async fn tell_progress(lifecycle: &Lifecycle, pod: &impl Drainable) -> Infallibl
         tick.tick().await;
         let remaining = pod.connections();
         gauge!(DRAIN_REMAINING.name).set(remaining as f64);
-        if last.elapsed() >= PROGRESS {
+        if last.elapsed() >= PROGRESS && lifecycle.phase() > Phase::Announced {
             last = Instant::now();
             tracing::info!(remaining, phase = lifecycle.phase().name(), "draining");
         }

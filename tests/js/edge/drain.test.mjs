@@ -118,6 +118,27 @@ describe("three pods behind haproxy", () => {
 });
 
 describe("one pod", () => {
+  test("how many connections are left is told from the announcement on", async () => {
+    const pod = await startPod(`${OPEN}\n[drain]\ndelay = "10m"\ntimeout = "11m"`);
+    const sockets = [];
+    const remaining = async () => {
+      const page = await (await fetch(`${pod.internal}/metrics`)).text();
+      return /^roomcast_drain_remaining (\d+)$/m.exec(page)?.[1];
+    };
+    try {
+      for (let count = 0; count < 3; count += 1) sockets.push((await openRaw(pod)).socket);
+      await pod.api("POST", "drain");
+      await until("three are left", async () => (await remaining()) === "3");
+      sockets.pop().destroy();
+      await until("two are left", async () => (await remaining()) === "2");
+      await pod.api("DELETE", "drain");
+      await until("nothing drains", async () => (await remaining()) === "0");
+    } finally {
+      for (const socket of sockets) socket.destroy();
+      await pod.stop("SIGKILL");
+    }
+  });
+
   test("a drain that is asked for by hand is taken back while it is announced", async () => {
     const pod = await startPod(`${OPEN}\n[drain]\ndelay = "4s"`);
     const socket = io(pod.url, { transports: ["websocket"], forceNew: true, reconnection: false });
