@@ -6,13 +6,15 @@ use std::{
     iter,
     sync::{
         Arc, Weak,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use tokio::{
     sync::Notify,
+    task::JoinHandle,
     time::{Instant, sleep, sleep_until},
 };
 
@@ -71,7 +73,8 @@ impl Closer {
         let relayed = self.sessions.relayed().into_iter().map(Open::Relayed);
         let order = Order::new(relayed.chain(here), Open::is_busy);
         let count = order.len();
-        self.close(order, count, window, CloseReason::ServerShuttingDown).await;
+        let closed = AtomicUsize::new(0);
+        self.close(order, count, window, CloseReason::ServerShuttingDown, &closed).await;
     }
 
     /// Closes polling sessions whose queues are full, for as long as the pod lives.
@@ -101,10 +104,10 @@ impl Closer {
         (self.sessions.open() as f64 * share).round() as usize
     }
 
-    /// Tells so many connections to close, evenly over a time.
-    pub async fn shed(&self, count: usize, window: Duration) {
+    /// Tells so many connections to close, evenly over a time, and counts them.
+    async fn shed(&self, count: usize, window: Duration, closed: &AtomicUsize) {
         let order = Order::new(self.sessions.all().into_iter().map(Open::Here), Open::is_busy);
-        self.close(order, count, window, CloseReason::Rebalanced).await;
+        self.close(order, count, window, CloseReason::Rebalanced, closed).await;
     }
 
     async fn close(
@@ -113,6 +116,7 @@ impl Closer {
         count: usize,
         window: Duration,
         reason: CloseReason,
+        closed: &AtomicUsize,
     ) {
         let begun = Instant::now();
         for turn in 0..count {
@@ -123,6 +127,7 @@ impl Closer {
             let next = iter::from_fn(|| order.next(Open::is_busy)).find(|open| !open.is_gone());
             let Some(next) = next else { return };
             self.end(next, reason);
+            closed.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -164,29 +169,50 @@ impl Closer {
 #[derive(Clone)]
 pub struct Shedder {
     closer: Closer,
-    running: Arc<AtomicBool>,
+    last: Arc<Mutex<Option<Shedding>>>,
+}
+
+/// A share that is being given away.
+struct Shedding {
+    task: JoinHandle<()>,
+    closed: Arc<AtomicUsize>,
 }
 
 impl Shedder {
     pub(super) fn new(closer: Closer) -> Self {
-        Self { closer, running: Arc::default() }
+        Self { closer, last: Arc::default() }
     }
 
     /// Begins to close a share of the connections, so many a second. Says how many; nothing if it is
     /// doing so already.
     pub fn begin(&self, share: f64, per_second: f64) -> Option<usize> {
-        if self.running.swap(true, Ordering::AcqRel) {
+        let mut last = self.last.lock();
+        if last.as_ref().is_some_and(|last| !last.task.is_finished()) {
             return None;
         }
         let count = self.closer.count(share);
+        if count == 0 {
+            return Some(0);
+        }
         let window = Duration::from_secs_f64(count as f64 / per_second);
         tracing::info!(connections = count, ?window, "giving connections away");
-        let this = self.clone();
-        tokio::spawn(async move {
-            this.closer.shed(count, window).await;
-            this.running.store(false, Ordering::Release);
-            tracing::info!(connections = count, "connections given away");
+        let closed = Arc::new(AtomicUsize::new(0));
+        let (closer, told) = (self.closer.clone(), closed.clone());
+        let task = tokio::spawn(async move {
+            closer.shed(count, window, &told).await;
+            tracing::info!(connections = told.load(Ordering::Relaxed), "connections given away");
         });
+        *last = Some(Shedding { task, closed });
         Some(count)
+    }
+
+    /// Stops that. Says how many were closed; none if it was not doing so.
+    pub fn stop(&self) -> usize {
+        let last = self.last.lock().take().filter(|last| !last.task.is_finished());
+        let Some(Shedding { task, closed }) = last else { return 0 };
+        task.abort();
+        let closed = closed.load(Ordering::Relaxed);
+        tracing::info!(connections = closed, "giving connections away was stopped");
+        closed
     }
 }

@@ -139,6 +139,36 @@ describe("one pod", () => {
     }
   });
 
+  test("giving connections away can be stopped, and a share that is none says so", async () => {
+    const pod = await startPod(OPEN);
+    const sockets = [];
+    try {
+      for (let count = 0; count < 10; count += 1) sockets.push((await openRaw(pod)).socket);
+      await until("all are open", async () => (await pod.metric("roomcast_connections")) === 10);
+      const none = { status: 200, body: { closed: 0 } };
+      assert.deepEqual(await pod.api("DELETE", "rebalance"), none);
+      const { status, body } = await pod.api("POST", "rebalance", { share: 0.01, per_second: 1 });
+      assert.deepEqual([status, body.closing, body.seconds], [202, 0, 0]);
+      assert.equal(body.message, "a share of 0.01 rounds to no connection: none is closed");
+
+      // One in ten seconds: the first goes at a random time of them.
+      assert.equal((await pod.api("POST", "rebalance", { share: 1, per_second: 0.1 })).status, 202);
+      assert.equal((await pod.api("POST", "rebalance", { share: 1, per_second: 1000 })).body.error.code, "rebalance_running");
+      assert.ok((await pod.api("DELETE", "rebalance")).body.closed < 10);
+      assert.deepEqual(await pod.api("DELETE", "rebalance"), none);
+      const left = await pod.metric("roomcast_connections");
+      assert.ok(left > 0);
+      const second = await pod.api("POST", "rebalance", { share: 1, per_second: 1000 });
+      assert.equal(second.status, 202, "the next one may begin");
+      // One may have been on its way out.
+      assert.ok(second.body.closing > 0 && second.body.closing <= left);
+      await until("all are closed", async () => (await pod.metric("roomcast_connections")) === 0);
+    } finally {
+      for (const socket of sockets) socket.destroy();
+      await pod.stop("SIGKILL");
+    }
+  });
+
   test("a drain that is asked for by hand is taken back while it is announced", async () => {
     const pod = await startPod(`${OPEN}\n[drain]\ndelay = "4s"`);
     const socket = io(pod.url, { transports: ["websocket"], forceNew: true, reconnection: false });
