@@ -13,7 +13,7 @@ use axum::Router;
 use metrics_exporter_prometheus::BuildError as RecorderError;
 use socketioxide::{ParserConfig, SocketIo, SocketIoBuilder, TransportType};
 use socketioxide_core::Sid;
-use tokio::time::timeout;
+use tokio::{sync::Mutex, task::JoinSet, time::timeout};
 
 use crate::{
     backplane::{self, Adapter, Backplane, Io, PodRecord, SetupError},
@@ -30,7 +30,7 @@ use crate::{
 /// at once.
 const READ_BUFFER: usize = 64;
 
-/// How long each step of the end may take once the connections are gone.
+/// How long each step of the end may take once the connections are gone. All together end at `drain.timeout`.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// A pod cannot be built.
@@ -103,6 +103,8 @@ struct Pod {
     me: Arc<Identity>,
     /// What the program publishes with.
     roomcast: Roomcast,
+    /// The listeners, while the pod runs.
+    serving: Mutex<JoinSet<()>>,
 }
 
 /// What a pod says of itself to others.
@@ -269,6 +271,7 @@ impl Builder {
                 consumer,
                 keeping_time,
                 me,
+                serving: Mutex::default(),
             },
             config,
         })
@@ -389,16 +392,12 @@ impl Listening {
             chores.spawn(async move { watcher.watch().await });
         }
         // Both listen to the end: the one to say 503, the other to tell how the drain goes.
-        let public =
-            tokio::spawn(edge::serve(public, options, public_router, pod.lifecycle.clone()));
-        let internal =
-            tokio::spawn(edge::serve(internal, probes, internal_router, pod.lifecycle.clone()));
+        let serving = pod.serving.get_mut();
+        serving.spawn(edge::serve(public, options, public_router, pod.lifecycle.clone()));
+        serving.spawn(edge::serve(internal, probes, internal_router, pod.lifecycle.clone()));
 
         let _running = pod.roomcast.run();
-        let outcome = drain::run(&pod.lifecycle, &config.drain, stop, hurry, &pod).await;
-        // Answers that are under way, such as the last poll of a client, are finished.
-        let _ = timeout(GRACE, async { tokio::join!(public, internal) }).await;
-        outcome
+        drain::run(&pod.lifecycle, &config.drain, stop, hurry, &pod).await
     }
 }
 
@@ -417,15 +416,24 @@ impl Drainable for Pod {
 
     async fn leave(&self) {
         // Hooks hear of sockets that have gone.
-        let _ = timeout(GRACE, self.hooks.flushed()).await;
-        // The namespaces are empty now. What hangs in them does not hang the pod.
-        let _ = timeout(GRACE, self.io.close()).await;
-        if let Some(consumer) = &self.consumer {
-            // What it does not end with is claimed by another pod.
-            let _ = timeout(GRACE, consumer.ended()).await;
-        }
+        let told = timeout(GRACE, self.hooks.flushed());
+        let ended = async {
+            // The namespaces are empty now. What hangs in them does not hang the pod.
+            let _ = timeout(GRACE, self.io.close()).await;
+            if let Some(consumer) = &self.consumer {
+                // What it does not end with is claimed by another pod.
+                let _ = timeout(GRACE, consumer.ended()).await;
+            }
+        };
+        let _ = tokio::join!(told, ended);
         self.roomcast.stop();
         self.backplane.close(GRACE).await;
+    }
+
+    async fn answered(&self) {
+        // Such as the last poll of a client.
+        let mut serving = self.serving.lock().await;
+        let _ = timeout(GRACE, async { while serving.join_next().await.is_some() {} }).await;
     }
 }
 

@@ -36,6 +36,12 @@ impl Slow {
         self.sockets.store(waiting.len(), Ordering::Release);
     }
 
+    /// Whether packets wait for it.
+    pub fn has_waiting(&self, socket: Sid) -> bool {
+        self.sockets.load(Ordering::Acquire) > 0
+            && self.waiting.lock().get(&socket).is_some_and(|count| *count > 0)
+    }
+
     /// One more packet waits for those that get it.
     pub(super) fn note(&self, gets: impl Fn(Sid) -> bool) {
         if self.sockets.load(Ordering::Acquire) > 0 {
@@ -70,6 +76,7 @@ mod tests {
         slow.begins(b);
         slow.begins(c);
         slow.note(|socket| socket != c);
+        assert_eq!([a, b, c].map(|socket| slow.has_waiting(socket)), [true, true, false]);
         assert_eq!(slow.furthest(2, |_| true), [a, b]);
         assert_eq!(slow.furthest(2, |socket| socket == c), [c]);
         slow.ends(a);

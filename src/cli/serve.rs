@@ -50,7 +50,10 @@ fn run(
         runtime.worker_threads(config.runtime.workers);
     }
     let runtime = runtime.enable_all().build().map_err(Failure::runtime)?;
-    runtime.block_on(run_pod(build(config), listening))
+    let ended = runtime.block_on(run_pod(build(config), listening));
+    // What hangs in the system, such as the lookup of a name, is not waited for.
+    runtime.shutdown_background();
+    ended
 }
 
 async fn run_pod(builder: Builder, listening: impl FnOnce(&Listening)) -> Result<(), Failure> {

@@ -6,13 +6,10 @@
 
 mod lifecycle;
 
-use std::{
-    future::Future,
-    time::{Duration, Instant},
-};
+use std::{convert::Infallible, future::Future, time::Duration};
 
 use metrics::gauge;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
 use crate::{config::Drain, telemetry::metrics::DRAIN_REMAINING};
 
@@ -20,6 +17,11 @@ pub use lifecycle::{Lifecycle, Phase};
 
 /// How often the log says how far a drain has come.
 const PROGRESS: Duration = Duration::from_secs(1);
+
+/// The last of `drain.timeout` is for leaving the cluster, though connections are left: this at most.
+const LEAVING: Duration = Duration::from_secs(1);
+/// How long it may take in a hurry. Where Redis answers, that is enough.
+const HASTE: Duration = Duration::from_millis(100);
 
 /// What a drain does to its pod.
 pub trait Drainable {
@@ -31,6 +33,8 @@ pub trait Drainable {
     fn gone(&self) -> impl Future<Output = ()>;
     /// Leaves the cluster.
     fn leave(&self) -> impl Future<Output = ()>;
+    /// Waits for the answers to requests that are under way.
+    fn answered(&self) -> impl Future<Output = ()>;
 }
 
 /// How a drain went.
@@ -45,7 +49,8 @@ pub struct Outcome {
 }
 
 /// Waits until the pod is to end, by `stop` or by an announcement, and ends its work: waits `delay`, closes
-/// every connection over `window`, gives up waiting for them at `timeout`. `hurry` ends all waiting.
+/// every connection over `window`, leaves the cluster, and is done after `timeout` whatever hangs. `hurry` ends all
+/// waiting.
 pub async fn run(
     lifecycle: &Lifecycle,
     config: &Drain,
@@ -54,11 +59,12 @@ pub async fn run(
     pod: &impl Drainable,
 ) -> Outcome {
     tokio::pin!(hurry);
-    let (begun, in_no_hurry) = announced(lifecycle, config.delay, stop, &mut hurry, pod).await;
+    let (begun, mut in_no_hurry) = announced(lifecycle, config.delay, stop, &mut hurry, pod).await;
+    let end = Instant::now() + config.timeout;
     let open = pod.connections();
     tracing::info!(connections = open, window = ?config.window, timeout = ?config.timeout, "closing connections");
     let (window, patience) = if in_no_hurry {
-        (config.window, config.timeout)
+        (config.window, config.timeout - for_leaving(config))
     } else {
         (Duration::ZERO, Duration::ZERO)
     };
@@ -70,16 +76,36 @@ pub async fn run(
     tokio::select! {
         biased; // even in a hurry, each connection is asked to close once
         () = closed => {}
-        () = &mut hurry, if in_no_hurry => {}
+        () = &mut hurry, if in_no_hurry => in_no_hurry = false,
         () = sleep(patience) => {}
         never = tell_progress(lifecycle, pod) => match never {},
     }
     let cut = pod.connections();
     gauge!(DRAIN_REMAINING.name).set(cut as f64);
     lifecycle.advance(Phase::Flushing);
-    pod.leave().await;
+    let left = async {
+        pod.leave().await;
+        lifecycle.advance(Phase::Stopped);
+        pod.answered().await;
+    };
+    let hurried = async {
+        if in_no_hurry {
+            hurry.await;
+        }
+        sleep(HASTE).await;
+    };
+    tokio::select! {
+        () = left => {}
+        () = sleep_until(end) => tracing::warn!("drain.timeout is over: not waiting for what hangs"),
+        () = hurried => tracing::warn!("in a hurry: not waiting for what hangs"),
+    }
     lifecycle.advance(Phase::Stopped);
     Outcome { connections: open, cut, took: begun.elapsed() }
+}
+
+/// How much of `drain.timeout` connections may not take: never of the window, during which they are closed.
+fn for_leaving(config: &Drain) -> Duration {
+    (config.timeout.saturating_sub(config.window) / 4).min(LEAVING)
 }
 
 /// Serves until an announcement has stood for `delay`, or there is a hurry. Says when it was made, and
@@ -107,8 +133,8 @@ async fn announced(
             connections = pod.connections(),
             "stopping: new sessions are refused"
         );
-        let over = sleep(delay);
-        tokio::pin!(over);
+        let (over, progress) = (sleep(delay), tell_progress(lifecycle, pod));
+        tokio::pin!(over, progress);
         let in_no_hurry = loop {
             tokio::select! {
                 () = &mut stop, if !told => {
@@ -118,16 +144,18 @@ async fn announced(
                 () = &mut over => break true,
                 () = &mut hurry => break false,
                 () = lifecycle.resumed() => break true,
+                never = &mut progress => match never {},
             }
         };
         if lifecycle.begin_closing() {
             return (begun, in_no_hurry);
         }
+        gauge!(DRAIN_REMAINING.name).set(0.0);
         tracing::info!("serving again: the drain was taken back");
     }
 }
 
-async fn tell_progress(lifecycle: &Lifecycle, pod: &impl Drainable) -> std::convert::Infallible {
+async fn tell_progress(lifecycle: &Lifecycle, pod: &impl Drainable) -> Infallible {
     let mut tick = interval(PROGRESS / 10);
     tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut last = Instant::now();
@@ -135,7 +163,7 @@ async fn tell_progress(lifecycle: &Lifecycle, pod: &impl Drainable) -> std::conv
         tick.tick().await;
         let remaining = pod.connections();
         gauge!(DRAIN_REMAINING.name).set(remaining as f64);
-        if last.elapsed() >= PROGRESS {
+        if last.elapsed() >= PROGRESS && lifecycle.phase() > Phase::Announced {
             last = Instant::now();
             tracing::info!(remaining, phase = lifecycle.phase().name(), "draining");
         }
@@ -156,11 +184,18 @@ mod tests {
         open: AtomicUsize,
         /// Connections that do not go.
         stuck: usize,
+        /// Redis does not answer.
+        hangs: bool,
     }
 
     impl Pod {
         fn new(open: usize, stuck: usize) -> Self {
-            Self { lifecycle: Lifecycle::default(), open: AtomicUsize::new(open), stuck }
+            Self {
+                lifecycle: Lifecycle::default(),
+                open: AtomicUsize::new(open),
+                stuck,
+                hangs: false,
+            }
         }
     }
 
@@ -183,6 +218,13 @@ mod tests {
 
         async fn leave(&self) {
             assert_eq!(self.lifecycle.phase(), Phase::Flushing);
+            if self.hangs {
+                pending().await
+            }
+        }
+
+        async fn answered(&self) {
+            assert_eq!(self.lifecycle.phase(), Phase::Stopped);
         }
     }
 
@@ -205,7 +247,41 @@ mod tests {
         let begun = tokio::time::Instant::now();
         let outcome = run(&pod.lifecycle, &config(2, 3), ready(()), pending(), &pod).await;
         assert_eq!((outcome.connections, outcome.cut), (2, 2));
-        assert_eq!(begun.elapsed(), Duration::from_secs(5));
+        assert_eq!(begun.elapsed(), Duration::from_secs(5) - for_leaving(&config(2, 3)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_hangs_does_not_hang_the_end() {
+        for stuck in [0, 2] {
+            let pod = Pod { hangs: true, ..Pod::new(2, stuck) };
+            let begun = tokio::time::Instant::now();
+            let outcome = run(&pod.lifecycle, &config(2, 3), ready(()), pending(), &pod).await;
+            assert_eq!(outcome.cut, stuck);
+            assert_eq!(begun.elapsed(), Duration::from_secs(5), "one deadline for all of it");
+            assert_eq!(pod.lifecycle.phase(), Phase::Stopped);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hurry_ends_whatever_is_waited_for() {
+        // While it is announced, while connections are left, while the cluster is left.
+        for (stuck, at) in [(0, 1), (2, 3), (0, 3)] {
+            let pod = Pod { hangs: true, ..Pod::new(2, stuck) };
+            let begun = tokio::time::Instant::now();
+            let hurry = sleep(Duration::from_secs(at));
+            run(&pod.lifecycle, &config(2, 3600), ready(()), hurry, &pod).await;
+            let late = begun.elapsed() - Duration::from_secs(at);
+            assert!(late < 2 * HASTE, "{late:?} after {at} s");
+            assert_eq!(pod.lifecycle.phase(), Phase::Stopped);
+        }
+    }
+
+    #[test]
+    fn leaving_takes_nothing_of_the_window() {
+        let [window, timeout] = [10_000, 10_400].map(Duration::from_millis);
+        let tight = Drain { delay: Duration::ZERO, window, timeout };
+        assert_eq!(for_leaving(&tight), Duration::from_millis(100));
+        assert_eq!(for_leaving(&config(0, 3600)), LEAVING);
     }
 
     #[tokio::test(start_paused = true)]

@@ -3,27 +3,29 @@
 //! pending) or that has not yet taken what was sent to it goes last.
 
 use std::{
-    collections::VecDeque,
+    iter,
     sync::{
         Arc, Weak,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use tokio::{
     sync::Notify,
+    task::JoinHandle,
     time::{Instant, sleep, sleep_until},
 };
 
-use super::{connection::Connection, reason::CloseReason, service::Service, sessions::Sessions};
+use super::{
+    connection::Connection, order::Order, reason::CloseReason, service::Service, sessions::Sessions,
+};
 
 /// How often connections that are still there are asked to close once more.
 const CLOSE_AGAIN: Duration = Duration::from_millis(250);
 /// How often it is looked whether they are gone.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
-/// How many are looked at to find one that is idle.
-const LOOKED_AT: usize = 64;
 /// A polling client that is not waiting for an answer is, soon: it gets what is queued for it then. One that
 /// does not ask for so long is closed all the same.
 const NEXT_POLL: Duration = Duration::from_secs(2);
@@ -49,6 +51,14 @@ impl Open {
             Self::Relayed(_) => false,
         }
     }
+
+    /// Whether it has ended by itself.
+    fn is_gone(&self) -> bool {
+        match self {
+            Self::Here(connection) => connection.strong_count() == 0,
+            Self::Relayed(relayed) => relayed.strong_count() == 0,
+        }
+    }
 }
 
 impl Closer {
@@ -61,7 +71,10 @@ impl Closer {
         self.sessions.closing();
         let here = self.sessions.all().into_iter().map(Open::Here);
         let relayed = self.sessions.relayed().into_iter().map(Open::Relayed);
-        self.close(relayed.chain(here).collect(), window, CloseReason::ServerShuttingDown).await;
+        let order = Order::new(relayed.chain(here), Open::is_busy);
+        let count = order.len();
+        let closed = AtomicUsize::new(0);
+        self.close(order, count, window, CloseReason::ServerShuttingDown, &closed).await;
     }
 
     /// Closes polling sessions whose queues are full, for as long as the pod lives.
@@ -91,26 +104,30 @@ impl Closer {
         (self.sessions.open() as f64 * share).round() as usize
     }
 
-    /// Tells so many connections to close, evenly over a time.
-    pub async fn shed(&self, count: usize, window: Duration) {
-        let mut open: Vec<_> = self.sessions.all().into_iter().map(Open::Here).collect();
-        // Busy ones stay if there are enough others.
-        open.sort_by_key(Open::is_busy);
-        open.truncate(count);
-        self.close(open.into(), window, CloseReason::Rebalanced).await;
+    /// Tells so many connections to close, evenly over a time, and counts them.
+    async fn shed(&self, count: usize, window: Duration, closed: &AtomicUsize) {
+        let order = Order::new(self.sessions.all().into_iter().map(Open::Here), Open::is_busy);
+        self.close(order, count, window, CloseReason::Rebalanced, closed).await;
     }
 
-    async fn close(&self, mut open: VecDeque<Open>, window: Duration, reason: CloseReason) {
-        let (begun, count) = (Instant::now(), open.len() as f64);
-        for turn in 0..open.len() {
-            let due = window.mul_f64((turn as f64 + fastrand::f64()) / count);
+    async fn close(
+        &self,
+        mut order: Order<Open>,
+        count: usize,
+        window: Duration,
+        reason: CloseReason,
+        closed: &AtomicUsize,
+    ) {
+        let begun = Instant::now();
+        for turn in 0..count {
+            let due = window.mul_f64((turn as f64 + fastrand::f64()) / count as f64);
             if due > begun.elapsed() {
                 sleep_until(begun + due).await;
             }
-            let idle = open.iter().take(LOOKED_AT).position(|open| !open.is_busy());
-            if let Some(next) = open.swap_remove_front(idle.unwrap_or_default()) {
-                self.end(next, reason);
-            }
+            let next = iter::from_fn(|| order.next(Open::is_busy)).find(|open| !open.is_gone());
+            let Some(next) = next else { return };
+            self.end(next, reason);
+            closed.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -152,29 +169,50 @@ impl Closer {
 #[derive(Clone)]
 pub struct Shedder {
     closer: Closer,
-    running: Arc<AtomicBool>,
+    last: Arc<Mutex<Option<Shedding>>>,
+}
+
+/// A share that is being given away.
+struct Shedding {
+    task: JoinHandle<()>,
+    closed: Arc<AtomicUsize>,
 }
 
 impl Shedder {
     pub(super) fn new(closer: Closer) -> Self {
-        Self { closer, running: Arc::default() }
+        Self { closer, last: Arc::default() }
     }
 
     /// Begins to close a share of the connections, so many a second. Says how many; nothing if it is
     /// doing so already.
     pub fn begin(&self, share: f64, per_second: f64) -> Option<usize> {
-        if self.running.swap(true, Ordering::AcqRel) {
+        let mut last = self.last.lock();
+        if last.as_ref().is_some_and(|last| !last.task.is_finished()) {
             return None;
         }
         let count = self.closer.count(share);
+        if count == 0 {
+            return Some(0);
+        }
         let window = Duration::from_secs_f64(count as f64 / per_second);
         tracing::info!(connections = count, ?window, "giving connections away");
-        let this = self.clone();
-        tokio::spawn(async move {
-            this.closer.shed(count, window).await;
-            this.running.store(false, Ordering::Release);
-            tracing::info!(connections = count, "connections given away");
+        let closed = Arc::new(AtomicUsize::new(0));
+        let (closer, told) = (self.closer.clone(), closed.clone());
+        let task = tokio::spawn(async move {
+            closer.shed(count, window, &told).await;
+            tracing::info!(connections = told.load(Ordering::Relaxed), "connections given away");
         });
+        *last = Some(Shedding { task, closed });
         Some(count)
+    }
+
+    /// Stops that. Says how many were closed; none if it was not doing so.
+    pub fn stop(&self) -> usize {
+        let last = self.last.lock().take().filter(|last| !last.task.is_finished());
+        let Some(Shedding { task, closed }) = last else { return 0 };
+        task.abort();
+        let closed = closed.load(Ordering::Relaxed);
+        tracing::info!(connections = closed, "giving connections away was stopped");
+        closed
     }
 }

@@ -220,7 +220,9 @@ impl Connection {
 
     /// Whether something is under way for it: an ack, or what was sent and has not been taken.
     pub(super) fn is_busy(&self) -> bool {
-        self.acks.load(Ordering::Relaxed) > 0 || self.backlog.load(Ordering::Relaxed)
+        self.acks.load(Ordering::Relaxed) > 0
+            || self.backlog.load(Ordering::Relaxed)
+            || self.polling_sid().is_some_and(|sid| self.sessions.slow().has_waiting(sid))
     }
 
     /// Notes whether it has not taken all that was written to it.

@@ -1,8 +1,19 @@
 //! Listening sockets, and the connections that they accept.
 
-use std::{future::poll_fn, io, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    future::poll_fn,
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
-use axum::{Router, body::Bytes};
+use axum::{Router, body::Bytes, response::Response};
+use http::{HeaderValue, StatusCode, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
@@ -44,7 +55,8 @@ pub struct Options {
     pub request_timeout: Duration,
     /// Silence before TCP keep-alive probes start.
     pub tcp_keepalive: Duration,
-    /// Whether it is clients that connect: what they send broken is counted.
+    /// Whether it is clients that connect: what they send broken is counted, and a pod that drains sends them to
+    /// others.
     pub clients: bool,
     /// Load balancers, and how they say where clients are.
     pub proxies: Option<Proxies>,
@@ -177,25 +189,40 @@ async fn serve_http(
     }
     let upgrade = Slot::default();
     let peer = Peer { address: remote, secure: false, upgrade: upgrade.clone() };
-    let service = service_fn(move |mut request: http::Request<Incoming>| {
+    let used = AtomicBool::new(false);
+    let service = service_fn(|mut request: http::Request<Incoming>| {
+        used.store(true, Ordering::Relaxed);
         request.extensions_mut().insert(peer.clone());
-        Box::pin(router.clone().oneshot(request))
+        let answer = router.clone().oneshot(request);
+        let (lifecycle, to_clients) = (&lifecycle, options.clients);
+        Box::pin(async move {
+            let mut answer = answer.await?;
+            if to_clients && !lifecycle.accepts_sessions() {
+                send_elsewhere(&mut answer);
+            }
+            Ok::<_, std::convert::Infallible>(answer)
+        })
     });
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(options.request_timeout)
         .max_buf_size(MAX_HEAD)
         .serve_connection(TokioIo::new(stream), service);
-    let mut stopping = false;
+    let closing = options.clients.then_some(Phase::Closing);
+    let mut ends = closing.into_iter().chain([Phase::Stopped]);
+    let mut end = ends.next();
     let served = loop {
         tokio::select! {
             biased;
             // Without a shutdown: the stream may go on as a WebSocket.
             served = poll_fn(|context| connection.poll_without_shutdown(context)) => break served,
-            () = lifecycle.reached(Phase::Stopped), if !stopping => {}
+            () = lifecycle.reached(end.unwrap_or(Phase::Stopped)), if end.is_some() => {}
         }
-        stopping = true;
-        Pin::new(&mut connection).graceful_shutdown();
+        // One that has not been used is new: a session that goes on asks over it. It is closed with its answer.
+        if end == Some(Phase::Stopped) || used.load(Ordering::Relaxed) {
+            Pin::new(&mut connection).graceful_shutdown();
+        }
+        end = ends.next();
     };
     if let Err(error) = served {
         if options.clients && error.is_timeout() {
@@ -209,6 +236,14 @@ async fn serve_http(
     let upgrade = upgrade.take()?;
     let parts = connection.into_parts();
     Some((upgrade, parts.io.into_inner(), parts.read_buf))
+}
+
+/// Ends the TCP connection with an answer: the next request of the client comes over a new one, which a load balancer
+/// that knows nothing of HTTP gives to another pod.
+fn send_elsewhere(answer: &mut Response) {
+    if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
 }
 
 /// Such an error says nothing about the next connection.

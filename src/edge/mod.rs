@@ -13,7 +13,7 @@
 //! - `stream`: that stream, until it ends; `patience`: how long it waits
 //! - `outgoing`: what is changed on the way to a client; `traffic`: bytes and packets
 //! - `frames`, `attachments`: whether a client has finished what it began to send
-//! - `closing`: ends connections at a pace
+//! - `closing`: ends connections at a pace; `order`: which one is next
 //! - `memory`: that of closed connections, given back
 
 mod admission;
@@ -30,6 +30,7 @@ mod kept;
 mod listener;
 mod memory;
 mod open;
+mod order;
 mod origin;
 mod outgoing;
 mod patience;

@@ -180,6 +180,16 @@ pub(super) struct RebalanceAnswer {
     pub closing: usize,
     /// How long it takes.
     pub seconds: f64,
+    /// Why no connection is closed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// How far a rebalance had come.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct RebalanceStopped {
+    /// Connections that it closed; 0 if none ran.
+    pub closed: usize,
 }
 
 /// What every path may answer instead.

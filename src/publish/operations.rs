@@ -14,7 +14,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     ApiError,
-    answers::{Ends, PhaseAnswer, RebalanceAnswer, Refused},
+    answers::{Ends, PhaseAnswer, RebalanceAnswer, RebalanceStopped, Refused},
     body::parse,
 };
 use crate::{
@@ -33,7 +33,7 @@ pub struct Operations {
 pub(super) fn router(operations: Operations) -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(drain, undo))
-        .routes(routes!(rebalance))
+        .routes(routes!(rebalance, stay))
         .with_state(Arc::new(operations))
 }
 
@@ -107,6 +107,22 @@ async fn rebalance(
         return Err(ApiError::DrainFinal(operations.lifecycle.phase().name()));
     }
     let count = operations.shedder.begin(share, per_second).ok_or(ApiError::RebalanceRunning)?;
-    let answer = RebalanceAnswer { closing: count, seconds: count as f64 / per_second };
+    let none = || format!("a share of {share} rounds to no connection: none is closed");
+    let answer = RebalanceAnswer {
+        closing: count,
+        seconds: count as f64 / per_second,
+        message: (count == 0).then(none),
+    };
     Ok((StatusCode::ACCEPTED, Json(answer)))
+}
+
+/// Give no more connections away
+///
+/// Stops a rebalance; what it has closed stays closed. Does no harm if none runs.
+#[utoipa::path(
+    delete, path = "/rebalance", tag = "pod",
+    responses((status = 200, description = "None runs", body = RebalanceStopped), Refused)
+)]
+async fn stay(State(operations): State<Arc<Operations>>) -> Json<RebalanceStopped> {
+    Json(RebalanceStopped { closed: operations.shedder.stop() })
 }

@@ -54,7 +54,7 @@ table! {
     PHASE = Gauge "roomcast_phase" ["phase"]
         "1 for the phase of its life that the pod is in (serving, announced, closing, flushing, stopped), 0 for the others.";
     DRAIN_REMAINING = Gauge "roomcast_drain_remaining" []
-        "Connections that a drain has not closed yet.";
+        "Connections that a drain has not closed yet, from its announcement on; 0 once it is taken back.";
     CONNECTIONS = Gauge "roomcast_connections" ["transport"]
         "Connections open now (Engine.IO sessions).";
     CONNECTIONS_OPENED = Counter "roomcast_connections_opened_total" ["transport"]

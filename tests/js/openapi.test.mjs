@@ -52,7 +52,7 @@ test("a pod answers as its OpenAPI document says", { timeout: PATIENCE + 60_000 
     clearTimeout(late);
     // What was sent may be long: the first failures say enough.
     assert.equal(code, 0, report.slice(0, 20_000));
-    assert.match(report, /Tested: +11\b/, report);
+    assert.match(report, /Tested: +12\b/, report);
     console.log(report.match(/^Test cases:\n.*$/m)?.[0].replace("\n", " "));
     assert.equal(await pod.metric("roomcast_phase", `"serving"`), 1, "it still serves");
     assert.ok((await pod.metric("roomcast_api_requests_total", `result="ok"`)) > 50);

@@ -8,6 +8,7 @@ import { io } from "socket.io-client";
 
 import { OPEN, next, startPod, until } from "../pod.mjs";
 import { startBalancer } from "./balancers.mjs";
+import { watchPulse } from "./pulse.mjs";
 import { openRaw } from "./raw.mjs";
 
 const HANDSHAKE = "/socket.io/?EIO=4&transport=polling";
@@ -134,17 +135,7 @@ test("a storm: 5000 clients in one second against 500 a second are all in at the
   const pod = await startPod(`${OPEN}\n[admission]\nrate = ${RATE}\n[engine]\nping_interval = "10m"`);
   const sockets = [];
   const attempts = [];
-  let ended = false;
-  const slowest = (async () => {
-    let slowest = 0;
-    while (!ended) {
-      const begun = Date.now();
-      assert.equal((await fetch(`${pod.internal}/livez`)).status, 200);
-      slowest = Math.max(slowest, Date.now() - begun);
-      await new Promise((resolve) => setTimeout(resolve, 100));
-    }
-    return slowest;
-  })();
+  const pulse = watchPulse(pod);
   // As the stock client: again after a while that grows, at random.
   const client = async (index) => {
     await new Promise((resolve) => setTimeout(resolve, (index / COUNT) * 1000));
@@ -167,13 +158,14 @@ test("a storm: 5000 clients in one second against 500 a second are all in at the
     await Promise.all(Array.from({ length: COUNT }, (_, index) => client(index)));
     const seconds = (Date.now() - begun) / 1000;
     await until("all have a socket", async () => (await pod.metric("roomcast_sockets")) === COUNT);
-    ended = true;
+    const slowest = await pulse();
     const memory = rss(pod) - before;
-    t.diagnostic(`all in after ${seconds.toFixed(1)} s, ${(attempts.reduce((a, b) => a + b) / COUNT).toFixed(1)} attempts each; ${await refused(pod, "rate_limited")} refused; /livez took ${await slowest} ms at most; ${memory.toFixed(0)} MiB for all`);
+    t.diagnostic(`all in after ${seconds.toFixed(1)} s, ${(attempts.reduce((a, b) => a + b) / COUNT).toFixed(1)} attempts each; ${await refused(pod, "rate_limited")} refused; /livez took ${slowest} ms at most; ${memory.toFixed(0)} MiB for all`);
     assert.ok(seconds > COUNT / RATE - 2, "the rate was held");
+    // On a machine that is busy itself, all of it takes longer.
+    assert.ok(slowest < (seconds * 1000) / 2, `/livez took ${slowest} ms of ${seconds} s`);
     assert.ok(memory < 400, `${memory} MiB`);
   } finally {
-    ended = true;
     for (const socket of sockets) socket.destroy();
     await pod.stop();
   }

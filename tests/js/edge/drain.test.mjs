@@ -118,6 +118,57 @@ describe("three pods behind haproxy", () => {
 });
 
 describe("one pod", () => {
+  test("how many connections are left is told from the announcement on", async () => {
+    const pod = await startPod(`${OPEN}\n[drain]\ndelay = "10m"\ntimeout = "11m"`);
+    const sockets = [];
+    const remaining = async () => {
+      const page = await (await fetch(`${pod.internal}/metrics`)).text();
+      return /^roomcast_drain_remaining (\d+)$/m.exec(page)?.[1];
+    };
+    try {
+      for (let count = 0; count < 3; count += 1) sockets.push((await openRaw(pod)).socket);
+      await pod.api("POST", "drain");
+      await until("three are left", async () => (await remaining()) === "3");
+      sockets.pop().destroy();
+      await until("two are left", async () => (await remaining()) === "2");
+      await pod.api("DELETE", "drain");
+      await until("nothing drains", async () => (await remaining()) === "0");
+    } finally {
+      for (const socket of sockets) socket.destroy();
+      await pod.stop("SIGKILL");
+    }
+  });
+
+  test("giving connections away can be stopped, and a share that is none says so", async () => {
+    const pod = await startPod(OPEN);
+    const sockets = [];
+    try {
+      for (let count = 0; count < 10; count += 1) sockets.push((await openRaw(pod)).socket);
+      await until("all are open", async () => (await pod.metric("roomcast_connections")) === 10);
+      const none = { status: 200, body: { closed: 0 } };
+      assert.deepEqual(await pod.api("DELETE", "rebalance"), none);
+      const { status, body } = await pod.api("POST", "rebalance", { share: 0.01, per_second: 1 });
+      assert.deepEqual([status, body.closing, body.seconds], [202, 0, 0]);
+      assert.equal(body.message, "a share of 0.01 rounds to no connection: none is closed");
+
+      // One in ten seconds: the first goes at a random time of them.
+      assert.equal((await pod.api("POST", "rebalance", { share: 1, per_second: 0.1 })).status, 202);
+      assert.equal((await pod.api("POST", "rebalance", { share: 1, per_second: 1000 })).body.error.code, "rebalance_running");
+      assert.ok((await pod.api("DELETE", "rebalance")).body.closed < 10);
+      assert.deepEqual(await pod.api("DELETE", "rebalance"), none);
+      const left = await pod.metric("roomcast_connections");
+      assert.ok(left > 0);
+      const second = await pod.api("POST", "rebalance", { share: 1, per_second: 1000 });
+      assert.equal(second.status, 202, "the next one may begin");
+      // One may have been on its way out.
+      assert.ok(second.body.closing > 0 && second.body.closing <= left);
+      await until("all are closed", async () => (await pod.metric("roomcast_connections")) === 0);
+    } finally {
+      for (const socket of sockets) socket.destroy();
+      await pod.stop("SIGKILL");
+    }
+  });
+
   test("a drain that is asked for by hand is taken back while it is announced", async () => {
     const pod = await startPod(`${OPEN}\n[drain]\ndelay = "4s"`);
     const socket = io(pod.url, { transports: ["websocket"], forceNew: true, reconnection: false });
@@ -160,26 +211,63 @@ describe("one pod", () => {
   });
 
   test("idle connections go first, those with an ack pending last", async () => {
-    const pod = await startPod(`[api]\nkeys = ["a-key-for-the-tests-only"]\n[drain]\nwindow = "1s"`, { binary: "examples/handlers" });
+    const [COUNT, BUSY] = [200, 100];
+    const pod = await startPod(`[api]\nkeys = ["a-key-for-the-tests-only"]\n[drain]\nwindow = "2s"`, { binary: "examples/handlers" });
     const order = [];
     const sockets = [];
     try {
-      for (let index = 0; index < 20; index += 1) {
+      for (let index = 0; index < COUNT; index += 1) {
         const socket = io(`${pod.url}/handlers`, { transports: ["websocket"], forceNew: true, reconnection: false });
         sockets.push(socket);
         await next(socket, "connect");
         socket.on("disconnect", () => order.push(index));
       }
-      // The example asks the first three for an answer, which they do not give.
-      const asked = sockets.slice(0, 3);
+      // The example asks these for an answer, which they do not give.
+      const asked = sockets.slice(0, BUSY);
+      const questions = asked.map((socket) => next(socket, "question"));
       for (const socket of asked) socket.emit("ask-me", "who are you?");
-      await Promise.all(asked.map((socket) => next(socket, "question")));
+      await Promise.all(questions);
       assert.equal(await pod.stop(), 0);
-      await until("all are closed", () => order.length === 20);
-      // Two that are closed one right after the other may be seen the other way round.
-      assert.deepEqual(order.slice(0, 15).filter((index) => index < 3), [], `closed in this order: ${order}`);
+      await until("all are closed", () => order.length === COUNT);
+      // Some that are closed one right after the other may be seen the other way round.
+      assert.deepEqual(order.slice(0, COUNT - BUSY - 10).filter((index) => index < BUSY), [], `closed in this order: ${order}`);
     } finally {
       for (const socket of sockets) socket.disconnect();
+      await pod.stop();
+    }
+  });
+
+  test("polling clients that have not fetched what is queued for them go after those that have nothing", async () => {
+    const pod = await startPod(`${OPEN}\n[drain]\nwindow = "6s"\ntimeout = "30s"`);
+    const url = `${pod.url}/socket.io/?EIO=4&transport=polling`;
+    const idle = [];
+    let left = 0;
+    /** A client in the room, which polls when it is told to. */
+    const member = async () => {
+      const { sid } = JSON.parse((await (await fetch(url)).text()).slice(1));
+      const post = (body) => fetch(`${url}&sid=${sid}`, { method: "POST", body });
+      const poll = async () => (await fetch(`${url}&sid=${sid}`)).text();
+      await post("40");
+      await until("it is connected", async () => (await poll()).includes("40{"));
+      await post('420["join",{"rooms":["public-queued"]}]');
+      await until("it is in the room", async () => (await poll()).includes("430["));
+      return poll;
+    };
+    try {
+      for (let count = 0; count < 20; count += 1) {
+        const { socket } = await openRaw(pod);
+        socket.on("close", () => left++);
+        socket.resume();
+        idle.push(socket);
+      }
+      const polls = await Promise.all(Array.from({ length: 10 }, member));
+      assert.equal((await pod.publish({ rooms: ["public-queued"], event: "news", args: [1] })).status, 200);
+      await pod.api("POST", "drain");
+      await until("the others have gone", () => left === idle.length);
+      // One that was told to go two seconds ago, and has not polled, has gone.
+      for (const body of await Promise.all(polls.map((poll) => poll()))) assert.match(body, /42\["news",1\]/);
+    } finally {
+      for (const socket of idle) socket.destroy();
       await pod.stop();
     }
   });

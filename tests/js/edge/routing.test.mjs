@@ -181,6 +181,10 @@ describe("pods that go", () => {
       assert.deepEqual({ missing, doubled }, { missing: 0, doubled: 0 });
       const longest = Math.max(...crowd.clients.map((client) => client.longestAway));
       t.diagnostic(`longest time that a client was away: ${longest} ms`);
+      // The longest pause between two attempts, and that for ten of them.
+      const { io } = crowd.clients[0].socket;
+      const backOff = io.reconnectionDelayMax() * (1 + io.randomizationFactor());
+      assert.ok(longest > 0 && longest < 10 * backOff, `away for ${longest} ms; a back-off is ${backOff} ms at most`);
     } finally {
       crowd.close();
       await balancer.stop();
