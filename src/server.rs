@@ -404,7 +404,7 @@ impl Listening {
 
 impl Drainable for Pod {
     fn connections(&self) -> usize {
-        self.sessions.open()
+        self.sessions.to_end()
     }
 
     async fn close_all(&self, window: Duration) {

@@ -38,15 +38,15 @@ pub(super) struct Closer {
 /// What can be closed.
 enum Open {
     Here(Weak<Connection>),
-    /// A WebSocket of another pod's session.
-    Relayed(Weak<Notify>),
+    /// What passes through, of another pod's session.
+    Passing(Weak<Notify>),
 }
 
 impl Open {
     fn is_busy(&self) -> bool {
         match self {
             Self::Here(connection) => connection.upgrade().is_some_and(|open| open.is_busy()),
-            Self::Relayed(_) => false,
+            Self::Passing(_) => false,
         }
     }
 }
@@ -60,8 +60,8 @@ impl Closer {
     pub async fn close_all(&self, window: Duration) {
         self.sessions.closing();
         let here = self.sessions.all().into_iter().map(Open::Here);
-        let relayed = self.sessions.relayed().into_iter().map(Open::Relayed);
-        self.close(relayed.chain(here).collect(), window, CloseReason::ServerShuttingDown).await;
+        let passing = self.sessions.passage().all().into_iter().map(Open::Passing);
+        self.close(passing.chain(here).collect(), window, CloseReason::ServerShuttingDown).await;
     }
 
     /// Closes polling sessions whose queues are full, for as long as the pod lives.
@@ -77,8 +77,8 @@ impl Closer {
     pub async fn gone(&self) {
         // Some may have been in the middle of their handshake, or of an upgrade.
         while !self.all_gone_within(CLOSE_AGAIN).await {
-            for relayed in self.sessions.relayed() {
-                self.end(Open::Relayed(relayed), CloseReason::ServerShuttingDown);
+            for passing in self.sessions.passage().all() {
+                self.end(Open::Passing(passing), CloseReason::ServerShuttingDown);
             }
             for connection in self.sessions.all() {
                 self.end(Open::Here(connection), CloseReason::ServerShuttingDown);
@@ -116,16 +116,16 @@ impl Closer {
 
     async fn all_gone_within(&self, patience: Duration) -> bool {
         let begun = Instant::now();
-        while self.sessions.open() > 0 && begun.elapsed() < patience {
+        while self.sessions.to_end() > 0 && begun.elapsed() < patience {
             sleep(LOOK_AGAIN).await;
         }
-        self.sessions.open() == 0
+        self.sessions.to_end() == 0
     }
 
     /// Closes one at the transport, so that the stock client comes back by itself.
     fn end(&self, open: Open, reason: CloseReason) {
         match open {
-            Open::Relayed(end) => {
+            Open::Passing(end) => {
                 if let Some(end) = end.upgrade() {
                     end.notify_one();
                 }

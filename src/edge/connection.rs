@@ -314,6 +314,13 @@ impl Connection {
         self.stream.reader.wake();
     }
 
+    /// Ends its WebSocket stream without what is queued: the client does not take it, as another pod saw.
+    pub(super) fn cut_unread(&self) {
+        self.cut.store(true, Ordering::Release);
+        self.end_stream(CloseReason::WriteTimeout);
+        self.stream.writer.wake();
+    }
+
     /// Whether its stream has been told to.
     pub(super) fn is_told_to_end(&self) -> bool {
         self.told_to_end.load(Ordering::Acquire)

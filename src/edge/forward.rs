@@ -1,28 +1,25 @@
 //! Requests of a session that another pod has: they go to that pod's internal listener, and its answer
 //! goes back as it is. A poll is one hop, its body passed on piece by piece; a WebSocket is joined to one of
-//! that pod for as long as it lives.
+//! that pod (`relay`) for as long as it lives.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{body::Body, extract::Request, response::Response};
-use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioIo},
 };
 use metrics::{counter, gauge};
-use tokio::{
-    io::{AsyncWriteExt, copy_bidirectional_with_sizes},
-    net::TcpStream,
-    time::timeout,
-};
+use tokio::{net::TcpStream, time::timeout};
 
 use super::{
     handshake::Refusal,
+    notice::Notice,
+    relay::Relay,
     requests::Peer,
     seal::{Place, Seal},
-    sessions::{Relayed, Sessions, name},
+    sessions::{Sessions, name},
 };
 use crate::{
     backplane::Backplane,
@@ -32,12 +29,12 @@ use crate::{
 
 /// Where pods take requests of each other, on the internal listener.
 pub(super) const PATH: &str = "/forward";
+/// Where they say that the client of a WebSocket takes nothing.
+pub(super) const UNREAD: &str = "/forward/unread";
 /// What shows that it is a pod of the cluster that forwards.
 const PASS: HeaderName = HeaderName::from_static("roomcast-pod");
 /// The address of the client.
 const CLIENT: HeaderName = HeaderName::from_static("roomcast-client");
-/// Bytes of each buffer of a joined WebSocket: of all of them, and empty most of the time.
-const BUFFER: usize = 4096;
 /// Idle connections to a pod are kept for less time than it keeps them.
 const IDLE: Duration = Duration::from_secs(10);
 
@@ -129,7 +126,7 @@ impl Forwarder {
     ) -> Result<Response, ForwardError> {
         let address = self.address(place).await?;
         let (mut parts, body) = request.into_parts();
-        parts.uri = forwarded_uri(&address, &parts.uri)?;
+        parts.uri = forwarded_uri(&address, PATH, &parts.uri)?;
         without_hop_by_hop(&mut parts.headers);
         self.introduce(&mut parts.headers, place, client)?;
         // Of the extensions, some are for this pod only.
@@ -148,7 +145,7 @@ impl Forwarder {
         request: Request,
     ) -> Result<Response, ForwardError> {
         let address = self.address(place).await?;
-        let mut forwarded = http::Request::get(forwarded_uri(&address, request.uri())?);
+        let mut forwarded = http::Request::get(forwarded_uri(&address, PATH, request.uri())?);
         if let Some(headers) = forwarded.headers_mut() {
             *headers = request.headers().clone();
             headers
@@ -166,8 +163,10 @@ impl Forwarder {
             };
             let relay = Relay {
                 pod: parts.io.into_inner(),
-                early: parts.read_buf,
-                relayed: self.sessions.relay(),
+                answer: parts.read_buf,
+                patience: self.sessions.times().write,
+                unread: self.notice(UNREAD, &address, place, peer.address, request.uri())?,
+                passing: self.sessions.passage().begin(gauge!(RELAYED_WEBSOCKETS.name)),
             };
             peer.upgrade.put_relay(relay);
         }
@@ -187,6 +186,20 @@ impl Forwarder {
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection.with_upgrades());
         Ok(sender.send_request(request).await?)
+    }
+
+    /// What can be said to a pod of a session of its own, the one of a request.
+    fn notice(
+        &self,
+        path: &str,
+        address: &str,
+        place: Place,
+        client: SocketAddr,
+        uri: &Uri,
+    ) -> Result<Notice, http::Error> {
+        let mut request = http::Request::post(forwarded_uri(address, path, uri)?).body(())?;
+        self.introduce(request.headers_mut(), place, client)?;
+        Ok(Notice { client: self.client.clone(), request, patience: self.patience })
     }
 
     /// Where a pod takes requests of others.
@@ -215,12 +228,12 @@ pub(super) fn introduced(headers: &HeaderMap, seal: &Seal) -> Option<SocketAddr>
     seal.admits(text(PASS)?).then(|| text(CLIENT)?.parse().ok())?
 }
 
-fn forwarded_uri(address: &str, uri: &Uri) -> Result<Uri, http::Error> {
+fn forwarded_uri(address: &str, path: &str, uri: &Uri) -> Result<Uri, http::Error> {
     let query = uri.query().unwrap_or_default();
     Uri::builder()
         .scheme("http")
         .authority(address)
-        .path_and_query(format!("{PATH}?{query}"))
+        .path_and_query(format!("{path}?{query}"))
         .build()
 }
 
@@ -236,35 +249,5 @@ fn without_hop_by_hop(headers: &mut HeaderMap) {
         HeaderName::from_static("keep-alive"),
     ] {
         headers.remove(name);
-    }
-}
-
-/// A WebSocket of another pod, waiting to be joined to that of the client.
-pub(super) struct Relay {
-    pod: TcpStream,
-    /// What it sent right behind its answer.
-    early: Bytes,
-    relayed: Relayed,
-}
-
-impl Relay {
-    /// Joins both until one ends, or this pod does.
-    pub async fn join(self, mut client: TcpStream, early: Bytes) {
-        let Self { mut pod, early: answer, relayed } = self;
-        gauge!(RELAYED_WEBSOCKETS.name).increment(1);
-        let joined = async {
-            client.write_all(&answer).await?;
-            pod.write_all(&early).await?;
-            copy_bidirectional_with_sizes(&mut client, &mut pod, BUFFER, BUFFER).await
-        };
-        tokio::select! {
-            joined = joined => {
-                if let Err(error) = joined {
-                    tracing::debug!(%error, "a forwarded WebSocket broke");
-                }
-            }
-            () = relayed.ended() => {}
-        }
-        gauge!(RELAYED_WEBSOCKETS.name).decrement(1);
     }
 }
