@@ -16,6 +16,7 @@ use http::Uri;
 use metrics::gauge;
 use parking_lot::Mutex;
 use socketioxide_core::Sid;
+use tokio::sync::Notify;
 
 use super::{
     admission::Place,
@@ -94,6 +95,8 @@ struct Polling {
     /// Polls that have begun, and whether the last one waits for its answer.
     polls: AtomicU32,
     polled: AtomicBool,
+    /// A poll that waits is to be answered with nothing.
+    released: Notify,
     attachments: Mutex<Attachments>,
 }
 
@@ -280,6 +283,21 @@ impl Connection {
             }
         };
         let _ = tokio::time::timeout(patience, held).await;
+    }
+
+    /// Has a poll that waits answered with nothing: the client asks again.
+    pub(super) fn release_poll(&self) {
+        if let Some(polling) = &self.polling {
+            polling.released.notify_waiters();
+        }
+    }
+
+    /// Waits until polls that wait are to be answered.
+    pub(super) async fn poll_released(&self) {
+        match &self.polling {
+            Some(polling) => polling.released.notified().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// Whether it uses a WebSocket now.

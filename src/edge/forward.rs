@@ -5,7 +5,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{body::Body, extract::Request, response::Response};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioIo},
@@ -24,11 +24,13 @@ use super::{
 use crate::{
     backplane::Backplane,
     config::{Config, Transport},
-    telemetry::metrics::{FORWARDED, RELAYED_WEBSOCKETS},
+    telemetry::metrics::{FORWARDED, HELD_POLLS, RELAYED_WEBSOCKETS},
 };
 
 /// Where pods take requests of each other, on the internal listener.
 pub(super) const PATH: &str = "/forward";
+/// Where they say that they cannot hold a poll any longer.
+pub(super) const RELEASE: &str = "/forward/release";
 /// Where they say that the client of a WebSocket takes nothing.
 pub(super) const UNREAD: &str = "/forward/unread";
 /// What shows that it is a pod of the cluster that forwards.
@@ -126,16 +128,41 @@ impl Forwarder {
     ) -> Result<Response, ForwardError> {
         let address = self.address(place).await?;
         let (mut parts, body) = request.into_parts();
+        let release = self.notice(RELEASE, &address, place, client, &parts.uri)?;
         parts.uri = forwarded_uri(&address, PATH, &parts.uri)?;
         without_hop_by_hop(&mut parts.headers);
         self.introduce(&mut parts.headers, place, client)?;
         // Of the extensions, some are for this pod only.
         parts.extensions.clear();
+        let is_poll = parts.method == Method::GET;
         let answer = self.client.request(http::Request::from_parts(parts, body));
-        let answer = timeout(self.poll, answer).await.map_err(|_| ForwardError::Late)??;
-        let (mut parts, body) = answer.into_parts();
+        let answer = if is_poll {
+            self.hold(answer, release).await
+        } else {
+            timeout(self.poll, answer).await.map_err(|_| ForwardError::Late)
+        };
+        let (mut parts, body) = answer??.into_parts();
         without_hop_by_hop(&mut parts.headers);
         Ok(Response::from_parts(parts, Body::new(body)))
+    }
+
+    /// Waits for the answer to a poll. When this pod is to end, it has the other one answer: whatever that says on its
+    /// way here is not lost, and the client's next poll finds another way.
+    async fn hold<T>(
+        &self,
+        answer: impl Future<Output = T>,
+        release: Notice,
+    ) -> Result<T, ForwardError> {
+        let passing = self.sessions.passage().begin(gauge!(HELD_POLLS.name));
+        let answer = timeout(self.poll, answer);
+        tokio::pin!(answer);
+        loop {
+            tokio::select! {
+                biased;
+                answer = &mut answer => return answer.map_err(|_| ForwardError::Late),
+                () = passing.told_to_end() => release.send().await,
+            }
+        }
     }
 
     async fn websocket(

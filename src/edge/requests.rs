@@ -430,6 +430,7 @@ pub fn pods(edge: Arc<Edge>) -> Router {
     };
     Router::new()
         .route(forward::PATH, forwarded)
+        .route(forward::RELEASE, heard(Connection::release_poll))
         .route(forward::UNREAD, heard(Connection::cut_unread))
         .with_state(edge)
 }
