@@ -19,6 +19,7 @@ use super::{
     relay::Relay,
     requests::Peer,
     seal::{Place, Seal},
+    sending::{GivenUp, watched},
     sessions::{Sessions, name},
 };
 use crate::{
@@ -61,6 +62,8 @@ enum ForwardError {
     Stranger,
     #[error("it does not answer in time")]
     Late,
+    #[error("the client did not send all of the body")]
+    Body,
     #[error(transparent)]
     Request(#[from] hyper_util::client::legacy::Error),
     #[error(transparent)]
@@ -69,6 +72,15 @@ enum ForwardError {
     Connect(#[from] std::io::Error),
     #[error(transparent)]
     Http(#[from] http::Error),
+}
+
+impl From<GivenUp> for ForwardError {
+    fn from(given_up: GivenUp) -> Self {
+        match given_up {
+            GivenUp::Late => Self::Late,
+            GivenUp::Broken => Self::Body,
+        }
+    }
 }
 
 impl Forwarder {
@@ -128,39 +140,48 @@ impl Forwarder {
     ) -> Result<Response, ForwardError> {
         let address = self.address(place).await?;
         let (mut parts, body) = request.into_parts();
-        let release = self.notice(RELEASE, &address, place, client, &parts.uri)?;
-        parts.uri = forwarded_uri(&address, PATH, &parts.uri)?;
+        let uri = std::mem::take(&mut parts.uri);
+        parts.uri = forwarded_uri(&address, PATH, &uri)?;
         without_hop_by_hop(&mut parts.headers);
         self.introduce(&mut parts.headers, place, client)?;
         // Of the extensions, some are for this pod only.
         parts.extensions.clear();
-        let is_poll = parts.method == Method::GET;
-        let answer = self.client.request(http::Request::from_parts(parts, body));
-        let answer = if is_poll {
-            self.hold(answer, release).await
+        let answer = if parts.method == Method::GET {
+            let answer = self.client.request(http::Request::from_parts(parts, body));
+            let release = || self.notice(RELEASE, &address, place, client, &uri);
+            self.hold(answer, place, release).await
         } else {
-            timeout(self.poll, answer).await.map_err(|_| ForwardError::Late)
+            let (body, progress) = watched(body);
+            let answer = self.client.request(http::Request::from_parts(parts, body));
+            tokio::select! {
+                biased;
+                given_up = progress.given_up(self.patience) => Err(given_up.into()),
+                answer = answer => Ok(answer),
+            }
         };
         let (mut parts, body) = answer??.into_parts();
         without_hop_by_hop(&mut parts.headers);
         Ok(Response::from_parts(parts, Body::new(body)))
     }
 
-    /// Waits for the answer to a poll. When this pod is to end, it has the other one answer: whatever that says on its
-    /// way here is not lost, and the client's next poll finds another way.
+    /// Waits for the answer to a poll, as long as its pod is there. When this pod is to end, it has the other one
+    /// answer: whatever that says on its way here is not lost, and the client's next poll finds another way.
     async fn hold<T>(
         &self,
         answer: impl Future<Output = T>,
-        release: Notice,
+        place: Place,
+        release: impl Fn() -> Result<Notice, http::Error>,
     ) -> Result<T, ForwardError> {
         let passing = self.sessions.passage().begin(gauge!(HELD_POLLS.name));
         let answer = timeout(self.poll, answer);
-        tokio::pin!(answer);
+        let lost = self.backplane.lost(place.pod.as_str());
+        tokio::pin!(answer, lost);
         loop {
             tokio::select! {
                 biased;
                 answer = &mut answer => return answer.map_err(|_| ForwardError::Late),
-                () = passing.told_to_end() => release.send().await,
+                () = &mut lost => return Err(ForwardError::Gone),
+                () = passing.told_to_end() => release()?.send().await,
             }
         }
     }

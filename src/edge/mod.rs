@@ -7,7 +7,7 @@
 //! - `admission`: which new sessions the pod takes; `origin`: where clients are
 //! - `seal`: session ids as clients see them; `open`: the packet that tells them
 //! - `forward`: requests of a session that another pod has; `relay`: WebSockets of it; `passing`: both, while they last;
-//!   `notice`: what else is said to that pod
+//!   `notice`: what else is said to that pod; `sending`: bodies on their way there
 //! - `requests`: polling, and the way to `upgrade`
 //! - `service`: the ways to call socketioxide; `eio3`: what it leaves out for old clients
 //! - `upgrade`: takes a WebSocket stream over from HTTP
@@ -40,6 +40,7 @@ mod reason;
 mod relay;
 mod requests;
 mod seal;
+mod sending;
 mod service;
 mod sessions;
 mod stream;

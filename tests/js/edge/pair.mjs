@@ -7,8 +7,9 @@ import { startRedis } from "../redis.mjs";
 
 const POLLING = "/socket.io/?EIO=4&transport=polling";
 
-/** A request of a polling session, to any pod. */
-export const poll = (pod, sid, method = "GET", body) => fetch(`${pod.url}${POLLING}${sid ? `&sid=${sid}` : ""}`, { method, body });
+/** A request of a polling session, to any pod; it is answered in time. */
+export const poll = (pod, sid, method = "GET", body) =>
+  fetch(`${pod.url}${POLLING}${sid ? `&sid=${sid}` : ""}`, { method, body, signal: AbortSignal.timeout(30_000) });
 
 /** Starts two pods with these settings, beside those of a cluster; `backplane` has more of those. */
 export async function startPair(settings = "", backplane = "") {
