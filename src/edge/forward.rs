@@ -119,6 +119,10 @@ impl Forwarder {
             StatusCode::FORBIDDEN => Err(ForwardError::Stranger),
             _ => Ok(answer),
         });
+        if matches!(answer, Err(ForwardError::Body)) {
+            // As it is answered here.
+            return Err(Refusal::RequestTimeout);
+        }
         let result = if answer.is_ok() { "ok" } else { "failed" };
         counter!(FORWARDED.name, "transport" => name(transport), "result" => result).increment(1);
         answer.map_err(|error| {

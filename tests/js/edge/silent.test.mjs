@@ -1,6 +1,7 @@
-// Polling requests that come to another pod than their session's, when that one is silent.
+// Polling requests that come to another pod than their session's, when that one is silent, or the client is.
 
 import assert from "node:assert/strict";
+import { connect } from "node:net";
 import { test } from "node:test";
 
 import { until } from "../pod.mjs";
@@ -45,6 +46,27 @@ test("a poll may wait, and a body may come slowly", async () => {
     await owner.publish({ rooms: ["public-a"], event: "news", args: ["late"] });
     assert.match(await (await hanging).text(), /42\["news","late"\]/);
     assert.equal(await failed(other), 0);
+  } finally {
+    await stop();
+  }
+});
+
+test("a body that does not come is answered as on the session's own pod, and is no failure of that", async () => {
+  const { owner, other, stop } = await startPair('[public]\nrequest_timeout = "1s"');
+  /** The answer to a request whose body does not go on. */
+  const begin = async (pod) => {
+    const socket = connect(pod.port, "127.0.0.1");
+    socket.write(`POST /socket.io/?EIO=4&transport=polling&sid=${await openSession(owner)} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n42[`);
+    let answer = "";
+    for await (const part of socket) answer += part;
+    return { status: answer.split("\r\n")[0], body: answer.split("\r\n\r\n")[1] };
+  };
+  try {
+    const here = await begin(owner);
+    assert.equal(here.status, "HTTP/1.1 408 Request Timeout");
+    assert.deepEqual(await begin(other), here);
+    assert.equal(await failed(other), 0);
+    await until("both sessions have ended", async () => (await owner.metric("roomcast_connections")) === 0);
   } finally {
     await stop();
   }
