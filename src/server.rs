@@ -360,6 +360,7 @@ impl Listening {
             server;
         let options = Options {
             request_timeout: config.public.request_timeout,
+            write_timeout: config.limits.write_timeout,
             tcp_keepalive: config.public.tcp_keepalive,
             clients: true,
             proxies: Some(config.public.proxies.clone()),

@@ -1,6 +1,8 @@
 //! Listening sockets, and the connections that they accept.
 
-use std::{future::poll_fn, io, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    error::Error as _, future::poll_fn, io, net::SocketAddr, pin::Pin, sync::Arc, time::Duration,
+};
 
 use axum::{Router, body::Bytes};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
@@ -16,6 +18,8 @@ use super::{
     handshake::count_refused,
     origin::proxied_address,
     requests::Peer,
+    timely::{Timely, is_unread},
+    unread::Answered,
     upgrade::{Slot, Upgrade},
 };
 use crate::{
@@ -42,6 +46,8 @@ pub struct ListenError {
 pub struct Options {
     /// Longest wait for the head of a request.
     pub request_timeout: Duration,
+    /// Longest time that nothing of an answer is taken.
+    pub write_timeout: Duration,
     /// Silence before TCP keep-alive probes start.
     pub tcp_keepalive: Duration,
     /// Whether it is clients that connect: what they send broken is counted.
@@ -175,8 +181,13 @@ async fn serve_http(
             }
         }
     }
-    let upgrade = Slot::default();
-    let peer = Peer { address: remote, secure: false, upgrade: upgrade.clone() };
+    let (upgrade, answered) = (Slot::default(), Answered::default());
+    let peer = Peer {
+        address: remote,
+        secure: false,
+        upgrade: upgrade.clone(),
+        answered: answered.clone(),
+    };
     let service = service_fn(move |mut request: http::Request<Incoming>| {
         request.extensions_mut().insert(peer.clone());
         Box::pin(router.clone().oneshot(request))
@@ -185,7 +196,7 @@ async fn serve_http(
         .timer(TokioTimer::new())
         .header_read_timeout(options.request_timeout)
         .max_buf_size(MAX_HEAD)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Timely::new(stream, options.write_timeout)), service);
     let mut stopping = false;
     let served = loop {
         tokio::select! {
@@ -203,12 +214,21 @@ async fn serve_http(
         } else if options.clients && error.is_parse() {
             count_refused("bad_http");
         }
+        if says_unread(&error) {
+            answered.is_unread().await;
+        }
         tracing::debug!(%remote, %error, "connection broken");
         return None;
     }
     let upgrade = upgrade.take()?;
     let parts = connection.into_parts();
-    Some((upgrade, parts.io.into_inner(), parts.read_buf))
+    Some((upgrade, parts.io.into_inner().into_inner(), parts.read_buf))
+}
+
+/// Whether HTTP ended because the client did not read.
+fn says_unread(error: &hyper::Error) -> bool {
+    let source = error.source().and_then(|source| source.downcast_ref());
+    source.is_some_and(is_unread)
 }
 
 /// Such an error says nothing about the next connection.

@@ -10,6 +10,7 @@
 //!   `notice`: what else is said to that pod; `sending`: bodies on their way there
 //! - `requests`: polling, and the way to `upgrade`
 //! - `service`: the ways to call socketioxide; `eio3`: what it leaves out for old clients
+//! - `unread`: answers that clients do not read
 //! - `upgrade`: takes a WebSocket stream over from HTTP
 //! - `stream`: that stream, until it ends; `patience`: how long it waits; `timely`: the same for other streams
 //! - `outgoing`: what is changed on the way to a client; `traffic`: bytes and packets
@@ -46,6 +47,7 @@ mod sessions;
 mod stream;
 mod timely;
 mod traffic;
+mod unread;
 mod upgrade;
 
 pub use admission::Admission;

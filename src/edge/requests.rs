@@ -38,6 +38,7 @@ use super::{
     sessions::Sessions,
     stream::Opening,
     traffic,
+    unread::Answered,
     upgrade::{self, Slot},
 };
 use crate::{
@@ -236,7 +237,7 @@ impl Edge {
             }
             None => {
                 *request.uri_mut() = uri;
-                self.poll(connection, sid, eio3, request).await
+                self.poll(connection, sid, eio3, peer, request).await
             }
         }
     }
@@ -281,6 +282,7 @@ impl Edge {
         connection: Arc<Connection>,
         sid: Sid,
         eio3: bool,
+        peer: &Peer,
         request: Request,
     ) -> Result<Response, Refusal> {
         let response = if request.method() == Method::POST {
@@ -303,6 +305,7 @@ impl Edge {
             let response = self.service.poll(request, &connection, eio3).await;
             drop(polled);
             abandoned.not();
+            peer.answered.note(&self.service, &connection);
             response
         };
         if response.status().is_client_error() && !connection.is_websocket() {
@@ -442,6 +445,7 @@ pub(super) struct Peer {
     /// A trusted load balancer says that it came over TLS.
     pub secure: bool,
     pub upgrade: Slot,
+    pub answered: Answered,
 }
 
 /// The cookie that names a pod (RFC 6265), for as long as the page is open.

@@ -34,6 +34,10 @@ impl<S: Unpin> Timely<S> {
         Self { stream, limit, unread: Patience::default() }
     }
 
+    pub fn into_inner(self) -> S {
+        self.stream
+    }
+
     fn in_time<T>(
         &mut self,
         context: &mut Context<'_>,

@@ -2,12 +2,14 @@
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
+import { connect } from "node:net";
 import { test } from "node:test";
 
 import { io } from "socket.io-client";
 
 import { ask } from "../clients.mjs";
 import { OPEN, next, startPod, until } from "../pod.mjs";
+import { openSession } from "./pair.mjs";
 import { openRaw } from "./raw.mjs";
 
 const rss = (pod) => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pod.pid}/status`, "utf8"))[1]) / 1024;
@@ -107,6 +109,28 @@ test("a polling client that does not poll goes when its queue is full", async ()
     for (let sent = 0; sent < 70; sent += 1) await publish(pod, 10);
     await until("it is gone", async () => (await closed(pod, "queue full")) === 1);
     assert.equal((await fetch(`${url}&sid=${sid}`)).status, 400);
+  } finally {
+    await pod.stop();
+  }
+});
+
+test("a polling client that does not read its answer goes after write_timeout", async () => {
+  const pod = await startPod(`${OPEN}\n[limits]\nwrite_timeout = "1s"\nmax_payload = "64MB"`);
+  try {
+    const sid = await openSession(pod);
+    // More than the kernel takes for it.
+    const [count, size] = [40, 1_000_000];
+    for (let sent = 0; sent < count; sent += 1) await publish(pod, size);
+    const socket = connect(pod.port, "127.0.0.1");
+    socket.on("error", () => {});
+    socket.write(`GET /socket.io/?EIO=4&transport=polling&sid=${sid} HTTP/1.1\r\nHost: x\r\n\r\n`);
+    await until("it is gone", async () => (await closed(pod, "write timeout")) === 1);
+    assert.equal(await pod.metric("roomcast_sockets"), 0);
+    const ended = new Promise((resolve) => socket.once("close", resolve));
+    let read = 0;
+    socket.on("data", (part) => (read += part.length));
+    await ended;
+    assert.ok(read < count * size, `its connection was closed; it had ${read} bytes`);
   } finally {
     await pod.stop();
   }
