@@ -38,6 +38,9 @@ pub(super) const UNREAD: &str = "/forward/unread";
 const PASS: HeaderName = HeaderName::from_static("roomcast-pod");
 /// The address of the client.
 const CLIENT: HeaderName = HeaderName::from_static("roomcast-client");
+/// What has been sent is perhaps being handled: so many times longer is waited for the answer to it than for a pod to
+/// take a request, for a pod that is busy not to lose the session.
+const HANDLED: u32 = 5;
 /// Idle connections to a pod are kept for less time than it keeps them.
 const IDLE: Duration = Duration::from_secs(10);
 
@@ -159,7 +162,7 @@ impl Forwarder {
             let answer = self.client.request(http::Request::from_parts(parts, body));
             tokio::select! {
                 biased;
-                given_up = progress.given_up(self.patience) => Err(given_up.into()),
+                given_up = progress.given_up(self.patience * HANDLED) => Err(given_up.into()),
                 answer = answer => Ok(answer),
             }
         };
