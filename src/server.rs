@@ -397,6 +397,7 @@ impl Listening {
 
         let _running = pod.roomcast.run();
         let outcome = drain::run(&pod.lifecycle, &config.drain, stop, hurry, &pod).await;
+        pod.sessions.end_passage();
         // Answers that are under way, such as the last poll of a client, are finished.
         let _ = timeout(GRACE, async { tokio::join!(public, internal) }).await;
         outcome

@@ -60,7 +60,7 @@ impl Closer {
     pub async fn close_all(&self, window: Duration) {
         self.sessions.closing();
         let here = self.sessions.all().into_iter().map(Open::Here);
-        let passing = self.sessions.passage().all().into_iter().map(Open::Passing);
+        let passing = self.sessions.passage().in_time().into_iter().map(Open::Passing);
         self.close(passing.chain(here).collect(), window, CloseReason::ServerShuttingDown).await;
     }
 
@@ -77,7 +77,7 @@ impl Closer {
     pub async fn gone(&self) {
         // Some may have been in the middle of their handshake, or of an upgrade.
         while !self.all_gone_within(CLOSE_AGAIN).await {
-            for passing in self.sessions.passage().all() {
+            for passing in self.sessions.passage().in_time() {
                 self.end(Open::Passing(passing), CloseReason::ServerShuttingDown);
             }
             for connection in self.sessions.all() {

@@ -1,5 +1,8 @@
 //! What passes through this pod of other pods' sessions: WebSockets, and polls that are held. They are no
 //! connections of this pod, but end with it.
+//!
+//! A client may poll the pod again that has just answered its poll for that: what comes so late is not waited for, and
+//! is answered at the very end, when the pod takes no connections any more.
 
 use std::{
     collections::HashMap,
@@ -18,6 +21,8 @@ pub(super) struct Passage(RwLock<Now>);
 struct Now {
     all: HashMap<u64, Weak<Notify>>,
     next: u64,
+    /// The number of the first that came when the pod was closing.
+    late: Option<u64>,
 }
 
 impl Passage {
@@ -32,14 +37,34 @@ impl Passage {
         Passing { passage: self.clone(), number, end, gauge }
     }
 
-    /// How many there are.
-    pub fn count(&self) -> usize {
-        self.0.read().all.len()
+    /// The pod closes what is there now.
+    pub fn closing(&self) {
+        let mut now = self.0.write();
+        now.late = now.late.or(Some(now.next));
     }
 
-    /// All of them: each ends when it is notified.
-    pub fn all(&self) -> Vec<Weak<Notify>> {
-        self.0.read().all.values().cloned().collect()
+    /// How many there are to wait for.
+    pub fn count(&self) -> usize {
+        self.0.read().in_time().count()
+    }
+
+    /// These: each ends when it is notified.
+    pub fn in_time(&self) -> Vec<Weak<Notify>> {
+        self.0.read().in_time().cloned().collect()
+    }
+
+    /// Ends all, the late ones too.
+    pub fn end_all(&self) {
+        for end in self.0.read().all.values().filter_map(Weak::upgrade) {
+            end.notify_one();
+        }
+    }
+}
+
+impl Now {
+    fn in_time(&self) -> impl Iterator<Item = &Weak<Notify>> {
+        let late = self.late.unwrap_or(u64::MAX);
+        self.all.iter().filter(move |(number, _)| **number < late).map(|(_, end)| end)
     }
 }
 

@@ -109,6 +109,12 @@ impl Sessions {
     /// From now on, connections end because the pod does.
     pub fn closing(&self) {
         self.closing.store(true, Ordering::Relaxed);
+        self.passage.closing();
+    }
+
+    /// Ends all that still passes through.
+    pub fn end_passage(&self) {
+        self.passage.end_all();
     }
 
     /// Begins a connection: it is over when the last clone of the `Arc` is dropped.

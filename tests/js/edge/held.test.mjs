@@ -55,6 +55,23 @@ test("polls that wait on a pod that drains are answered, at its pace, and their 
   }
 });
 
+test("a client that polls a draining pod again and again does not keep it", async () => {
+  const { owner, other, stop } = await startPair('[drain]\ntimeout = "10m"');
+  let clients = [];
+  try {
+    clients = await idleClients(3, owner, other);
+    await owner.publish({ rooms: ["public-busy"], event: "news", args: [0] });
+    await until("their polls wait on the other pod", async () => (await held(other)) === 3);
+    other.signal("SIGTERM");
+    await until("it has ended", () => !other.isAlive());
+    const line = other.logs.at(-1);
+    assert.deepEqual([line.message, line.connections, line.closed, line.cut], ["stopped", 3, 3, 0]);
+  } finally {
+    for (const { socket } of clients) socket.disconnect();
+    await stop();
+  }
+});
+
 test("only pods may say what becomes of a session that they forward", async () => {
   const { owner, stop } = await startPair();
   try {
