@@ -363,6 +363,7 @@ impl Listening {
             server;
         let options = Options {
             request_timeout: config.public.request_timeout,
+            write_timeout: config.limits.write_timeout,
             tcp_keepalive: config.public.tcp_keepalive,
             clients: true,
             proxies: Some(config.public.proxies.clone()),
@@ -403,7 +404,7 @@ impl Listening {
 
 impl Drainable for Pod {
     fn connections(&self) -> usize {
-        self.sessions.open()
+        self.sessions.to_end()
     }
 
     async fn close_all(&self, window: Duration) {
@@ -431,6 +432,7 @@ impl Drainable for Pod {
     }
 
     async fn answered(&self) {
+        self.sessions.end_passage();
         // Such as the last poll of a client.
         let mut serving = self.serving.lock().await;
         let _ = timeout(GRACE, async { while serving.join_next().await.is_some() {} }).await;

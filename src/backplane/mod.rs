@@ -109,6 +109,13 @@ impl Backplane {
         self.cluster()?.pod(id).await
     }
 
+    /// Waits until a pod that was there has gone.
+    pub async fn lost(&self, id: &str) {
+        if let Some(cluster) = self.cluster() {
+            cluster.lost(id).await;
+        }
+    }
+
     /// Leaves it.
     pub async fn close(&self, patience: Duration) {
         if let Some(cluster) = self.cluster() {

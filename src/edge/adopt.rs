@@ -17,6 +17,7 @@ use tokio::{net::TcpStream, sync::mpsc};
 
 use super::{
     requests::Peer,
+    unread::Answered,
     upgrade::{Slot, Upgrade},
 };
 
@@ -26,7 +27,9 @@ pub(super) async fn adopt(mut request: Request, next: Next) -> Response {
     let address = info.map_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)), |info| info.0);
     let stream = request.extensions_mut().remove::<OnUpgrade>();
     let slot = Slot::default();
-    request.extensions_mut().insert(Peer { address, secure: false, upgrade: slot.clone() });
+    let peer =
+        Peer { address, secure: false, upgrade: slot.clone(), answered: Answered::default() };
+    request.extensions_mut().insert(peer);
     let response = next.run(request).await;
     if let (Some(upgrade), Some(stream)) = (slot.take(), stream) {
         tokio::spawn(take_over(upgrade, stream));

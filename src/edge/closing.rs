@@ -40,15 +40,15 @@ pub(super) struct Closer {
 /// What can be closed.
 enum Open {
     Here(Weak<Connection>),
-    /// A WebSocket of another pod's session.
-    Relayed(Weak<Notify>),
+    /// What passes through, of another pod's session.
+    Passing(Weak<Notify>),
 }
 
 impl Open {
     fn is_busy(&self) -> bool {
         match self {
             Self::Here(connection) => connection.upgrade().is_some_and(|open| open.is_busy()),
-            Self::Relayed(_) => false,
+            Self::Passing(_) => false,
         }
     }
 
@@ -56,7 +56,7 @@ impl Open {
     fn is_gone(&self) -> bool {
         match self {
             Self::Here(connection) => connection.strong_count() == 0,
-            Self::Relayed(relayed) => relayed.strong_count() == 0,
+            Self::Passing(passing) => passing.strong_count() == 0,
         }
     }
 }
@@ -70,8 +70,8 @@ impl Closer {
     pub async fn close_all(&self, window: Duration) {
         self.sessions.closing();
         let here = self.sessions.all().into_iter().map(Open::Here);
-        let relayed = self.sessions.relayed().into_iter().map(Open::Relayed);
-        let order = Order::new(relayed.chain(here), Open::is_busy);
+        let passing = self.sessions.passage().in_time().into_iter().map(Open::Passing);
+        let order = Order::new(passing.chain(here), Open::is_busy);
         let count = order.len();
         let closed = AtomicUsize::new(0);
         self.close(order, count, window, CloseReason::ServerShuttingDown, &closed).await;
@@ -90,8 +90,8 @@ impl Closer {
     pub async fn gone(&self) {
         // Some may have been in the middle of their handshake, or of an upgrade.
         while !self.all_gone_within(CLOSE_AGAIN).await {
-            for relayed in self.sessions.relayed() {
-                self.end(Open::Relayed(relayed), CloseReason::ServerShuttingDown);
+            for passing in self.sessions.passage().in_time() {
+                self.end(Open::Passing(passing), CloseReason::ServerShuttingDown);
             }
             for connection in self.sessions.all() {
                 self.end(Open::Here(connection), CloseReason::ServerShuttingDown);
@@ -133,16 +133,16 @@ impl Closer {
 
     async fn all_gone_within(&self, patience: Duration) -> bool {
         let begun = Instant::now();
-        while self.sessions.open() > 0 && begun.elapsed() < patience {
+        while self.sessions.to_end() > 0 && begun.elapsed() < patience {
             sleep(LOOK_AGAIN).await;
         }
-        self.sessions.open() == 0
+        self.sessions.to_end() == 0
     }
 
     /// Closes one at the transport, so that the stock client comes back by itself.
     fn end(&self, open: Open, reason: CloseReason) {
         match open {
-            Open::Relayed(end) => {
+            Open::Passing(end) => {
                 if let Some(end) = end.upgrade() {
                     end.notify_one();
                 }

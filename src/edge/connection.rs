@@ -16,6 +16,7 @@ use http::Uri;
 use metrics::gauge;
 use parking_lot::Mutex;
 use socketioxide_core::Sid;
+use tokio::sync::Notify;
 
 use super::{
     admission::Place,
@@ -94,6 +95,8 @@ struct Polling {
     /// Polls that have begun, and whether the last one waits for its answer.
     polls: AtomicU32,
     polled: AtomicBool,
+    /// A poll that waits is to be answered with nothing.
+    released: Notify,
     attachments: Mutex<Attachments>,
 }
 
@@ -284,6 +287,21 @@ impl Connection {
         let _ = tokio::time::timeout(patience, held).await;
     }
 
+    /// Has a poll that waits answered with nothing: the client asks again.
+    pub(super) fn release_poll(&self) {
+        if let Some(polling) = &self.polling {
+            polling.released.notify_waiters();
+        }
+    }
+
+    /// Waits until polls that wait are to be answered.
+    pub(super) async fn poll_released(&self) {
+        match &self.polling {
+            Some(polling) => polling.released.notified().await,
+            None => std::future::pending().await,
+        }
+    }
+
     /// Whether it uses a WebSocket now.
     pub(super) fn is_websocket(&self) -> bool {
         self.websocket.load(Ordering::Relaxed)
@@ -314,6 +332,13 @@ impl Connection {
         self.verdict(reason);
         self.told_to_end.store(true, Ordering::Release);
         self.stream.reader.wake();
+    }
+
+    /// Ends its WebSocket stream without what is queued: the client does not take it, as another pod saw.
+    pub(super) fn cut_unread(&self) {
+        self.cut.store(true, Ordering::Release);
+        self.end_stream(CloseReason::WriteTimeout);
+        self.stream.writer.wake();
     }
 
     /// Whether its stream has been told to.

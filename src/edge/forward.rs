@@ -1,43 +1,46 @@
 //! Requests of a session that another pod has: they go to that pod's internal listener, and its answer
 //! goes back as it is. A poll is one hop, its body passed on piece by piece; a WebSocket is joined to one of
-//! that pod for as long as it lives.
+//! that pod (`relay`) for as long as it lives.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{body::Body, extract::Request, response::Response};
-use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioIo},
 };
 use metrics::{counter, gauge};
-use tokio::{
-    io::{AsyncWriteExt, copy_bidirectional_with_sizes},
-    net::TcpStream,
-    time::timeout,
-};
+use tokio::{net::TcpStream, time::timeout};
 
 use super::{
     handshake::Refusal,
+    notice::Notice,
+    relay::Relay,
     requests::Peer,
     seal::{Place, Seal},
-    sessions::{Relayed, Sessions, name},
+    sending::{GivenUp, watched},
+    sessions::{Sessions, name},
 };
 use crate::{
     backplane::Backplane,
     config::{Config, Transport},
-    telemetry::metrics::{FORWARDED, RELAYED_WEBSOCKETS},
+    telemetry::metrics::{FORWARDED, HELD_POLLS, RELAYED_WEBSOCKETS},
 };
 
 /// Where pods take requests of each other, on the internal listener.
 pub(super) const PATH: &str = "/forward";
+/// Where they say that they cannot hold a poll any longer.
+pub(super) const RELEASE: &str = "/forward/release";
+/// Where they say that the client of a WebSocket takes nothing.
+pub(super) const UNREAD: &str = "/forward/unread";
 /// What shows that it is a pod of the cluster that forwards.
 const PASS: HeaderName = HeaderName::from_static("roomcast-pod");
 /// The address of the client.
 const CLIENT: HeaderName = HeaderName::from_static("roomcast-client");
-/// Bytes of each buffer of a joined WebSocket: of all of them, and empty most of the time.
-const BUFFER: usize = 4096;
+/// What has been sent is perhaps being handled: so many times longer is waited for the answer to it than for a pod to
+/// take a request, for a pod that is busy not to lose the session.
+const HANDLED: u32 = 5;
 /// Idle connections to a pod are kept for less time than it keeps them.
 const IDLE: Duration = Duration::from_secs(10);
 
@@ -62,6 +65,8 @@ enum ForwardError {
     Stranger,
     #[error("it does not answer in time")]
     Late,
+    #[error("the client did not send all of the body")]
+    Body,
     #[error(transparent)]
     Request(#[from] hyper_util::client::legacy::Error),
     #[error(transparent)]
@@ -70,6 +75,15 @@ enum ForwardError {
     Connect(#[from] std::io::Error),
     #[error(transparent)]
     Http(#[from] http::Error),
+}
+
+impl From<GivenUp> for ForwardError {
+    fn from(given_up: GivenUp) -> Self {
+        match given_up {
+            GivenUp::Late => Self::Late,
+            GivenUp::Broken => Self::Body,
+        }
+    }
 }
 
 impl Forwarder {
@@ -108,6 +122,10 @@ impl Forwarder {
             StatusCode::FORBIDDEN => Err(ForwardError::Stranger),
             _ => Ok(answer),
         });
+        if matches!(answer, Err(ForwardError::Body)) {
+            // As it is answered here.
+            return Err(Refusal::RequestTimeout);
+        }
         let result = if answer.is_ok() { "ok" } else { "failed" };
         counter!(FORWARDED.name, "transport" => name(transport), "result" => result).increment(1);
         answer.map_err(|error| {
@@ -129,16 +147,50 @@ impl Forwarder {
     ) -> Result<Response, ForwardError> {
         let address = self.address(place).await?;
         let (mut parts, body) = request.into_parts();
-        parts.uri = forwarded_uri(&address, &parts.uri)?;
+        let uri = std::mem::take(&mut parts.uri);
+        parts.uri = forwarded_uri(&address, PATH, &uri)?;
         without_hop_by_hop(&mut parts.headers);
         self.introduce(&mut parts.headers, place, client)?;
         // Of the extensions, some are for this pod only.
         parts.extensions.clear();
-        let answer = self.client.request(http::Request::from_parts(parts, body));
-        let answer = timeout(self.poll, answer).await.map_err(|_| ForwardError::Late)??;
-        let (mut parts, body) = answer.into_parts();
+        let answer = if parts.method == Method::GET {
+            let answer = self.client.request(http::Request::from_parts(parts, body));
+            let release = || self.notice(RELEASE, &address, place, client, &uri);
+            self.hold(answer, place, release).await
+        } else {
+            let (body, progress) = watched(body);
+            let answer = self.client.request(http::Request::from_parts(parts, body));
+            tokio::select! {
+                biased;
+                given_up = progress.given_up(self.patience * HANDLED) => Err(given_up.into()),
+                answer = answer => Ok(answer),
+            }
+        };
+        let (mut parts, body) = answer??.into_parts();
         without_hop_by_hop(&mut parts.headers);
         Ok(Response::from_parts(parts, Body::new(body)))
+    }
+
+    /// Waits for the answer to a poll, as long as its pod is there. When this pod is to end, it has the other one
+    /// answer: whatever that says on its way here is not lost, and the client's next poll finds another way.
+    async fn hold<T>(
+        &self,
+        answer: impl Future<Output = T>,
+        place: Place,
+        release: impl Fn() -> Result<Notice, http::Error>,
+    ) -> Result<T, ForwardError> {
+        let passing = self.sessions.passage().begin(gauge!(HELD_POLLS.name));
+        let answer = timeout(self.poll, answer);
+        let lost = self.backplane.lost(place.pod.as_str());
+        tokio::pin!(answer, lost);
+        loop {
+            tokio::select! {
+                biased;
+                answer = &mut answer => return answer.map_err(|_| ForwardError::Late),
+                () = &mut lost => return Err(ForwardError::Gone),
+                () = passing.told_to_end() => release()?.send().await,
+            }
+        }
     }
 
     async fn websocket(
@@ -148,7 +200,7 @@ impl Forwarder {
         request: Request,
     ) -> Result<Response, ForwardError> {
         let address = self.address(place).await?;
-        let mut forwarded = http::Request::get(forwarded_uri(&address, request.uri())?);
+        let mut forwarded = http::Request::get(forwarded_uri(&address, PATH, request.uri())?);
         if let Some(headers) = forwarded.headers_mut() {
             *headers = request.headers().clone();
             headers
@@ -166,8 +218,10 @@ impl Forwarder {
             };
             let relay = Relay {
                 pod: parts.io.into_inner(),
-                early: parts.read_buf,
-                relayed: self.sessions.relay(),
+                answer: parts.read_buf,
+                patience: self.sessions.times().write,
+                unread: self.notice(UNREAD, &address, place, peer.address, request.uri())?,
+                passing: self.sessions.passage().begin(gauge!(RELAYED_WEBSOCKETS.name)),
             };
             peer.upgrade.put_relay(relay);
         }
@@ -187,6 +241,20 @@ impl Forwarder {
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection.with_upgrades());
         Ok(sender.send_request(request).await?)
+    }
+
+    /// What can be said to a pod of a session of its own, the one of a request.
+    fn notice(
+        &self,
+        path: &str,
+        address: &str,
+        place: Place,
+        client: SocketAddr,
+        uri: &Uri,
+    ) -> Result<Notice, http::Error> {
+        let mut request = http::Request::post(forwarded_uri(address, path, uri)?).body(())?;
+        self.introduce(request.headers_mut(), place, client)?;
+        Ok(Notice { client: self.client.clone(), request, patience: self.patience })
     }
 
     /// Where a pod takes requests of others.
@@ -215,12 +283,12 @@ pub(super) fn introduced(headers: &HeaderMap, seal: &Seal) -> Option<SocketAddr>
     seal.admits(text(PASS)?).then(|| text(CLIENT)?.parse().ok())?
 }
 
-fn forwarded_uri(address: &str, uri: &Uri) -> Result<Uri, http::Error> {
+fn forwarded_uri(address: &str, path: &str, uri: &Uri) -> Result<Uri, http::Error> {
     let query = uri.query().unwrap_or_default();
     Uri::builder()
         .scheme("http")
         .authority(address)
-        .path_and_query(format!("{PATH}?{query}"))
+        .path_and_query(format!("{path}?{query}"))
         .build()
 }
 
@@ -236,35 +304,5 @@ fn without_hop_by_hop(headers: &mut HeaderMap) {
         HeaderName::from_static("keep-alive"),
     ] {
         headers.remove(name);
-    }
-}
-
-/// A WebSocket of another pod, waiting to be joined to that of the client.
-pub(super) struct Relay {
-    pod: TcpStream,
-    /// What it sent right behind its answer.
-    early: Bytes,
-    relayed: Relayed,
-}
-
-impl Relay {
-    /// Joins both until one ends, or this pod does.
-    pub async fn join(self, mut client: TcpStream, early: Bytes) {
-        let Self { mut pod, early: answer, relayed } = self;
-        gauge!(RELAYED_WEBSOCKETS.name).increment(1);
-        let joined = async {
-            client.write_all(&answer).await?;
-            pod.write_all(&early).await?;
-            copy_bidirectional_with_sizes(&mut client, &mut pod, BUFFER, BUFFER).await
-        };
-        tokio::select! {
-            joined = joined => {
-                if let Err(error) = joined {
-                    tracing::debug!(%error, "a forwarded WebSocket broke");
-                }
-            }
-            () = relayed.ended() => {}
-        }
-        gauge!(RELAYED_WEBSOCKETS.name).decrement(1);
     }
 }

@@ -172,6 +172,11 @@ impl<'a> Handshake<'a> {
     }
 }
 
+/// The session that a query names.
+pub(super) fn session(query: &str) -> Option<&str> {
+    parameter(query, "sid")
+}
+
 /// The first value of a query parameter, as it is written: Engine.IO's need no decoding.
 fn parameter<'a>(query: &'a str, name: &str) -> Option<&'a str> {
     query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))

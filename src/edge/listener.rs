@@ -1,6 +1,7 @@
 //! Listening sockets, and the connections that they accept.
 
 use std::{
+    error::Error as _,
     future::poll_fn,
     io,
     net::SocketAddr,
@@ -27,6 +28,8 @@ use super::{
     handshake::count_refused,
     origin::proxied_address,
     requests::Peer,
+    timely::{Timely, is_unread},
+    unread::Answered,
     upgrade::{Slot, Upgrade},
 };
 use crate::{
@@ -53,6 +56,8 @@ pub struct ListenError {
 pub struct Options {
     /// Longest wait for the head of a request.
     pub request_timeout: Duration,
+    /// Longest time that nothing of an answer is taken.
+    pub write_timeout: Duration,
     /// Silence before TCP keep-alive probes start.
     pub tcp_keepalive: Duration,
     /// Whether it is clients that connect: what they send broken is counted, and a pod that drains sends them to
@@ -187,8 +192,13 @@ async fn serve_http(
             }
         }
     }
-    let upgrade = Slot::default();
-    let peer = Peer { address: remote, secure: false, upgrade: upgrade.clone() };
+    let (upgrade, answered) = (Slot::default(), Answered::default());
+    let peer = Peer {
+        address: remote,
+        secure: false,
+        upgrade: upgrade.clone(),
+        answered: answered.clone(),
+    };
     let used = AtomicBool::new(false);
     let service = service_fn(|mut request: http::Request<Incoming>| {
         used.store(true, Ordering::Relaxed);
@@ -207,7 +217,7 @@ async fn serve_http(
         .timer(TokioTimer::new())
         .header_read_timeout(options.request_timeout)
         .max_buf_size(MAX_HEAD)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Timely::new(stream, options.write_timeout)), service);
     let closing = options.clients.then_some(Phase::Closing);
     let mut ends = closing.into_iter().chain([Phase::Stopped]);
     let mut end = ends.next();
@@ -230,12 +240,21 @@ async fn serve_http(
         } else if options.clients && error.is_parse() {
             count_refused("bad_http");
         }
+        if says_unread(&error) {
+            answered.is_unread().await;
+        }
         tracing::debug!(%remote, %error, "connection broken");
         return None;
     }
     let upgrade = upgrade.take()?;
     let parts = connection.into_parts();
-    Some((upgrade, parts.io.into_inner(), parts.read_buf))
+    Some((upgrade, parts.io.into_inner().into_inner(), parts.read_buf))
+}
+
+/// Whether HTTP ended because the client did not read.
+fn says_unread(error: &hyper::Error) -> bool {
+    let source = error.source().and_then(|source| source.downcast_ref());
+    source.is_some_and(is_unread)
 }
 
 /// Ends the TCP connection with an answer: the next request of the client comes over a new one, which a load balancer

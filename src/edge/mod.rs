@@ -6,11 +6,13 @@
 //! - `sessions`: the connections that are open, and how each of them ended
 //! - `admission`: which new sessions the pod takes; `origin`: where clients are
 //! - `seal`: session ids as clients see them; `open`: the packet that tells them
-//! - `forward`: requests of a session that another pod has
+//! - `forward`: requests of a session that another pod has; `relay`: WebSockets of it; `passing`: both, while they last;
+//!   `notice`: what else is said to that pod; `sending`: bodies on their way there
 //! - `requests`: polling, and the way to `upgrade`
 //! - `service`: the ways to call socketioxide; `eio3`: what it leaves out for old clients
+//! - `unread`: answers that clients do not read
 //! - `upgrade`: takes a WebSocket stream over from HTTP
-//! - `stream`: that stream, until it ends; `patience`: how long it waits
+//! - `stream`: that stream, until it ends; `patience`: how long it waits; `timely`: the same for other streams
 //! - `outgoing`: what is changed on the way to a client; `traffic`: bytes and packets
 //! - `frames`, `attachments`: whether a client has finished what it began to send
 //! - `closing`: ends connections at a pace; `order`: which one is next
@@ -29,18 +31,24 @@ mod handshake;
 mod kept;
 mod listener;
 mod memory;
+mod notice;
 mod open;
 mod order;
 mod origin;
 mod outgoing;
+mod passing;
 mod patience;
 mod reason;
+mod relay;
 mod requests;
 mod seal;
+mod sending;
 mod service;
 mod sessions;
 mod stream;
+mod timely;
 mod traffic;
+mod unread;
 mod upgrade;
 
 pub use admission::Admission;

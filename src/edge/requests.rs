@@ -8,7 +8,7 @@ use axum::{
     extract::{Request, State},
     middleware,
     response::Response,
-    routing::any,
+    routing::{any, post},
 };
 use http::{HeaderValue, Method, StatusCode, Uri, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -27,7 +27,7 @@ use super::{
     connection::{Began, Connection},
     eio3,
     forward::{self, Forwarder},
-    handshake::{Handshake, Refusal, local_uri, websocket_key},
+    handshake::{Handshake, Refusal, local_uri, session, websocket_key},
     kept::{Keeper, is_secure},
     open::Open,
     origin::client_address,
@@ -38,6 +38,7 @@ use super::{
     sessions::Sessions,
     stream::Opening,
     traffic,
+    unread::Answered,
     upgrade::{self, Slot},
 };
 use crate::{
@@ -145,14 +146,32 @@ impl Edge {
         peer: Peer,
         request: Request,
     ) -> Result<Response, Refusal> {
-        let address = forward::introduced(request.headers(), &self.seal)
-            .ok_or(Refusal::PodUnauthenticated)?;
+        let (address, sid) = self.forwarded_session(&request)?;
         let (handshake, key) = self.read(&request)?;
-        let place = handshake.session.and_then(|session| self.seal.open(session));
-        let place = place.filter(|place| self.seal.is_here(*place));
-        let (sid, eio3) = (place.ok_or(Refusal::SessionUnknown)?.sid, handshake.eio3);
+        let eio3 = handshake.eio3;
         let peer = Peer { address, ..peer };
         self.go_on(sid, eio3, key.as_ref(), &peer, request).await
+    }
+
+    /// Hears of a session of this pod from one that forwards its requests.
+    async fn handle_notice(
+        self: Arc<Self>,
+        request: Request,
+        hear: impl FnOnce(&Connection),
+    ) -> Result<StatusCode, Refusal> {
+        let (_, sid) = self.forwarded_session(&request)?;
+        hear(&*self.sessions.find(sid).ok_or(Refusal::SessionUnknown)?);
+        Ok(StatusCode::NO_CONTENT)
+    }
+
+    /// The client and the session of a request that another pod forwards.
+    fn forwarded_session(&self, request: &Request) -> Result<(SocketAddr, Sid), Refusal> {
+        let address = forward::introduced(request.headers(), &self.seal)
+            .ok_or(Refusal::PodUnauthenticated)?;
+        let session = session(request.uri().query().unwrap_or_default());
+        let place = session.and_then(|session| self.seal.open(session));
+        let place = place.filter(|place| self.seal.is_here(*place));
+        Ok((address, place.ok_or(Refusal::SessionUnknown)?.sid))
     }
 
     fn read<'a>(
@@ -218,7 +237,7 @@ impl Edge {
             }
             None => {
                 *request.uri_mut() = uri;
-                self.poll(connection, sid, eio3, request).await
+                self.poll(connection, sid, eio3, peer, request).await
             }
         }
     }
@@ -263,6 +282,7 @@ impl Edge {
         connection: Arc<Connection>,
         sid: Sid,
         eio3: bool,
+        peer: &Peer,
         request: Request,
     ) -> Result<Response, Refusal> {
         let response = if request.method() == Method::POST {
@@ -285,6 +305,7 @@ impl Edge {
             let response = self.service.poll(request, &connection, eio3).await;
             drop(polled);
             abandoned.not();
+            peer.answered.note(&self.service, &connection);
             response
         };
         if response.status().is_client_error() && !connection.is_websocket() {
@@ -405,7 +426,16 @@ pub fn pods(edge: Arc<Edge>) -> Router {
             edge.handle_forwarded(peer, request).await
         },
     );
-    Router::new().route(forward::PATH, forwarded).with_state(edge)
+    let heard = |hear: fn(&Connection)| {
+        post(move |State(edge): State<Arc<Edge>>, request: Request| async move {
+            edge.handle_notice(request, hear).await
+        })
+    };
+    Router::new()
+        .route(forward::PATH, forwarded)
+        .route(forward::RELEASE, heard(Connection::release_poll))
+        .route(forward::UNREAD, heard(Connection::cut_unread))
+        .with_state(edge)
 }
 
 /// Where a request came from, put into it by the listener.
@@ -415,6 +445,7 @@ pub(super) struct Peer {
     /// A trusted load balancer says that it came over TLS.
     pub secure: bool,
     pub upgrade: Slot,
+    pub answered: Answered,
 }
 
 /// The cookie that names a pod (RFC 6265), for as long as the page is open.

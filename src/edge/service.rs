@@ -62,7 +62,7 @@ impl Service {
     /// one ping interval. So it is taken out of the first answer that has it, and answered for the client.
     pub async fn poll(&self, request: Request, connection: &Connection, eio3: bool) -> Response {
         let uri = request.uri().clone();
-        let (mut parts, mut body) = whole(self.http(request).await).await;
+        let (mut parts, mut body) = whole(self.held(request, connection, eio3).await).await;
         if !eio3
             && let Some(rest) = without_ping(&body)
             && connection.withhold_ping()
@@ -71,7 +71,7 @@ impl Service {
             if rest.is_empty() {
                 let mut again = Request::new(Body::empty());
                 *again.uri_mut() = uri;
-                (parts, body) = whole(self.http(again).await).await;
+                (parts, body) = whole(self.held(again, connection, eio3).await).await;
             } else {
                 parts.headers.insert(header::CONTENT_LENGTH, rest.len().into());
                 body = rest.into();
@@ -79,6 +79,19 @@ impl Service {
         }
         traffic::polling().sent.count_body(&body);
         Response::from_parts(parts, Body::from(body))
+    }
+
+    /// Has a poll wait for its answer, unless it is released: a poll that waits has taken nothing of the queue, so
+    /// nothing is lost with it.
+    async fn held(&self, request: Request, connection: &Connection, eio3: bool) -> Response {
+        tokio::select! {
+            biased;
+            response = self.http(request) => response,
+            () = connection.poll_released() => {
+                let noop = if eio3 { "1:6" } else { "6" };
+                ([(header::CONTENT_TYPE, "text/plain; charset=UTF-8")], noop).into_response()
+            }
+        }
     }
 
     /// Ends a polling session as its client would: there is no other way to end just one. Does

@@ -10,7 +10,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Weak,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
@@ -23,6 +23,7 @@ use tokio::sync::Notify;
 use super::{
     admission::Place,
     connection::{Began, Connection},
+    passing::Passage,
     reason::CloseReason,
 };
 use crate::{
@@ -37,10 +38,8 @@ pub struct Sessions {
     open: RwLock<Open>,
     /// The pod closes them itself now.
     closing: AtomicBool,
-    /// WebSockets of other pods' sessions that pass through this one.
-    relayed: RwLock<HashMap<u64, Weak<Notify>>>,
-    /// The number of the next of these.
-    next: AtomicU64,
+    /// What passes through of other pods' sessions.
+    passage: Arc<Passage>,
     /// Sockets of clients that have not taken all that they were sent.
     slow: Arc<Slow>,
     /// Polling sessions whose queues are full, to be closed.
@@ -110,6 +109,12 @@ impl Sessions {
     /// From now on, connections end because the pod does.
     pub fn closing(&self) {
         self.closing.store(true, Ordering::Relaxed);
+        self.passage.closing();
+    }
+
+    /// Ends all that still passes through.
+    pub fn end_passage(&self) {
+        self.passage.end_all();
     }
 
     /// Begins a connection: it is over when the last clone of the `Arc` is dropped.
@@ -122,17 +127,14 @@ impl Sessions {
         connection
     }
 
-    /// Begins to pass the WebSocket of another pod's session through.
-    pub(super) fn relay(self: &Arc<Self>) -> Relayed {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let end = Arc::new(Notify::new());
-        self.relayed.write().insert(number, Arc::downgrade(&end));
-        Relayed { sessions: self.clone(), number, end }
+    /// What passes through of other pods' sessions.
+    pub(super) fn passage(&self) -> &Arc<Passage> {
+        &self.passage
     }
 
-    /// Those that pass through now: each ends when it is notified.
-    pub(super) fn relayed(&self) -> Vec<Weak<Notify>> {
-        self.relayed.read().values().cloned().collect()
+    /// How many have to end with the pod: those that are open, and what passes through.
+    pub fn to_end(&self) -> usize {
+        self.open() + self.passage.count()
     }
 
     /// A connection is found by its session id from now on, unless it has ended.
@@ -175,26 +177,6 @@ impl Sessions {
         drop(open);
         gauge!(CONNECTIONS.name, "transport" => name(transport)).decrement(1);
         counter!(CONNECTIONS_CLOSED.name, "reason" => reason.name()).increment(1);
-    }
-}
-
-/// A WebSocket of another pod's session passes through this one.
-pub(super) struct Relayed {
-    sessions: Arc<Sessions>,
-    number: u64,
-    end: Arc<Notify>,
-}
-
-impl Relayed {
-    /// Waits until this pod ends it.
-    pub async fn ended(&self) {
-        self.end.notified().await;
-    }
-}
-
-impl Drop for Relayed {
-    fn drop(&mut self) {
-        self.sessions.relayed.write().remove(&self.number);
     }
 }
 

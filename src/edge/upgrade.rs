@@ -22,8 +22,8 @@ use tungstenite::handshake::derive_accept_key;
 
 use super::{
     connection::Connection,
-    forward::Relay,
     handshake::Refusal,
+    relay::Relay,
     service::Service,
     stream::{ClientStream, Opening},
 };
@@ -37,7 +37,7 @@ pub(super) enum Upgrade {
     /// Of a session of this pod.
     Here(Box<Accepted>),
     /// Of another pod's.
-    There(Relay),
+    There(Box<Relay>),
 }
 
 /// What socketioxide gets with the stream.
@@ -62,7 +62,7 @@ impl Slot {
 
     /// The stream shall be joined to that of another pod.
     pub fn put_relay(&self, relay: Relay) {
-        *self.0.lock() = Some(Upgrade::There(relay));
+        *self.0.lock() = Some(Upgrade::There(Box::new(relay)));
     }
 }
 

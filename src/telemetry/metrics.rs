@@ -71,6 +71,8 @@ table! {
         "Requests of other pods' sessions that came here and were forwarded: `ok`, or `failed` when that pod did not take them.";
     RELAYED_WEBSOCKETS = Gauge "roomcast_relayed_websockets" []
         "WebSockets of other pods' sessions that pass through this pod now.";
+    HELD_POLLS = Gauge "roomcast_held_polls" []
+        "Polls of other pods' sessions that wait on this pod now.";
     SOCKETS = Gauge "roomcast_sockets" ["namespace"]
         "Sockets connected now.";
     CONNECTS_REFUSED = Counter "roomcast_connects_refused_total" ["namespace", "code"]

@@ -17,9 +17,12 @@ use std::{
 use fred::interfaces::{ClusterInterface, PubsubInterface};
 use futures_util::{StreamExt, future::join_all};
 use metrics::counter;
-use parking_lot::RwLock;
 use serde_json::Value as Json;
-use tokio::{sync::Notify, task::JoinSet};
+use tokio::{
+    sync::{Notify, watch},
+    task::JoinSet,
+    time::timeout,
+};
 
 use super::{
     Target,
@@ -67,7 +70,7 @@ pub struct Cluster {
     questions: Questions,
     registry: Registry,
     /// The pods when they were last listed, by id.
-    known: RwLock<HashMap<String, PodRecord>>,
+    known: watch::Sender<HashMap<String, PodRecord>>,
     /// The others could find this pod since it started, and it them.
     met: AtomicBool,
     /// The record of this pod is out of date.
@@ -121,7 +124,7 @@ impl Cluster {
             wire,
             namespaces,
             questions: Questions::default(),
-            known: RwLock::default(),
+            known: watch::Sender::new(HashMap::new()),
             met: AtomicBool::new(false),
             renewal: Notify::new(),
             leaving: Notify::new(),
@@ -185,7 +188,13 @@ impl Cluster {
         }
         self.registry.renew(&pod.record()).await?;
         let pods = self.registry.list().await?;
-        *self.known.write() = pods.into_iter().map(|pod| (pod.id.clone(), pod)).collect();
+        let pods: HashMap<_, _> = pods.into_iter().map(|pod| (pod.id.clone(), pod)).collect();
+        self.known.send_if_modified(|known| {
+            // Who waits for it waits for pods to come or go.
+            let others = known.len() != pods.len() || !pods.keys().all(|id| known.contains_key(id));
+            *known = pods;
+            others
+        });
         self.met.store(true, Ordering::Release);
         Ok(())
     }
@@ -197,14 +206,27 @@ impl Cluster {
 
     /// A pod of the cluster. One that was there a moment ago is known while Redis is away, too.
     pub async fn pod(&self, id: &str) -> Option<PodRecord> {
-        let known = self.known.read().get(id).cloned();
+        let known = self.known.borrow().get(id).cloned();
         if known.is_some() || self.redis.health.link() != Link::Up {
             return known;
         }
         // It may have come since.
         let pod = self.registry.get(id).await.ok().flatten()?;
-        self.known.write().insert(pod.id.clone(), pod.clone());
+        self.known.send_if_modified(|known| known.insert(pod.id.clone(), pod.clone()).is_none());
         Some(pod)
+    }
+
+    /// Waits until a pod that was known is not, and does not come again.
+    pub async fn lost(&self, id: &str) {
+        let mut known = self.known.subscribe();
+        loop {
+            // The sender lives as long as the cluster.
+            let _ = known.wait_for(|known| !known.contains_key(id)).await;
+            let again = known.wait_for(|known| known.contains_key(id));
+            if timeout(self.registry.absence, again).await.is_err() {
+                return;
+            }
+        }
     }
 
     /// Longest wait for Redis.

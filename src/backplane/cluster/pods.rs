@@ -49,6 +49,8 @@ pub struct Registry {
     record: String,
     secret: String,
     lifetime: Duration,
+    /// A record that is missing may come again for so long: Redis came back empty.
+    pub absence: Duration,
 }
 
 impl Registry {
@@ -60,6 +62,7 @@ impl Registry {
             record: format!("{{{prefix}}}:pod:"),
             secret: format!("{{{prefix}}}:session-secret"),
             lifetime: settings.timeout + settings.heartbeat * MISSED,
+            absence: settings.heartbeat * MISSED,
         }
     }
 

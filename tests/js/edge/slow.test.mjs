@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
+import { connect } from "node:net";
 import { test } from "node:test";
 
 import { io } from "socket.io-client";
@@ -9,6 +10,7 @@ import { io } from "socket.io-client";
 import { ask } from "../clients.mjs";
 import { HOOK_SECRET, startHookService } from "../hook-service.mjs";
 import { OPEN, next, startPod, until } from "../pod.mjs";
+import { openSession } from "./pair.mjs";
 import { openRaw } from "./raw.mjs";
 
 const rss = (pod) => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pod.pid}/status`, "utf8"))[1]) / 1024;
@@ -131,6 +133,28 @@ test("a polling client that does not poll goes when its queue is full", async ()
   } finally {
     await pod.stop();
     await told.stop();
+  }
+});
+
+test("a polling client that does not read its answer goes after write_timeout", async () => {
+  const pod = await startPod(`${OPEN}\n[limits]\nwrite_timeout = "1s"\nmax_payload = "64MB"`);
+  try {
+    const sid = await openSession(pod);
+    // More than the kernel takes for it.
+    const [count, size] = [40, 1_000_000];
+    for (let sent = 0; sent < count; sent += 1) await publish(pod, size);
+    const socket = connect(pod.port, "127.0.0.1");
+    socket.on("error", () => {});
+    socket.write(`GET /socket.io/?EIO=4&transport=polling&sid=${sid} HTTP/1.1\r\nHost: x\r\n\r\n`);
+    await until("it is gone", async () => (await closed(pod, "write timeout")) === 1);
+    assert.equal(await pod.metric("roomcast_sockets"), 0);
+    const ended = new Promise((resolve) => socket.once("close", resolve));
+    let read = 0;
+    socket.on("data", (part) => (read += part.length));
+    await ended;
+    assert.ok(read < count * size, `its connection was closed; it had ${read} bytes`);
+  } finally {
+    await pod.stop();
   }
 });
 
