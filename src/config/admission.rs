@@ -33,8 +33,21 @@ pub struct Proxies {
     /// Those that are believed where clients are.
     #[serde(deserialize_with = "values::one_or_many")]
     pub trusted: Vec<Network>,
+    /// The header in which they say so.
+    pub header: ProxyHeader,
     /// Whether they begin each connection with the PROXY protocol, version 2.
     pub proxy_protocol: bool,
+}
+
+/// How load balancers say where a client is. Only one is believed: most add to one and pass on whatever a client
+/// sends of the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProxyHeader {
+    /// `X-Forwarded-For`, with `X-Forwarded-Proto`.
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
 }
 
 /// Addresses: one, or all of a prefix.

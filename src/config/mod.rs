@@ -19,7 +19,7 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use serde::Deserialize;
 
-pub use admission::{Admission, Network, Proxies};
+pub use admission::{Admission, Network, Proxies, ProxyHeader};
 pub use auth::{Auth, Jwt, JwtAlgorithm};
 pub use backplane::{Backplane, BackplaneKind, BackplaneTls, SubscriptionMode, WhenAway};
 pub(crate) use hooks::signing_key;

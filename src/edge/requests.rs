@@ -28,9 +28,9 @@ use super::{
     eio3,
     forward::{self, Forwarder},
     handshake::{Handshake, Refusal, local_uri, websocket_key},
-    kept::{Keeper, is_secure},
+    kept::Keeper,
     open::Open,
-    origin::client_address,
+    origin::origin,
     outgoing::Change,
     reason::CloseReason,
     seal::Seal,
@@ -123,8 +123,8 @@ impl Edge {
         mut peer: Peer,
         request: Request,
     ) -> Result<Response, Refusal> {
-        peer.secure = self.proxies.trusts(peer.address.ip()) && is_secure(request.headers());
-        peer.address = client_address(peer.address, request.headers(), &self.proxies);
+        let origin = origin(peer.address, request.headers(), &self.proxies);
+        (peer.address, peer.secure) = (origin.address, origin.secure);
         let (handshake, key) = self.read(&request)?;
         let Some(session) = handshake.session else {
             let (transport, eio3) = (handshake.transport, handshake.eio3);
