@@ -83,14 +83,11 @@ fn check_listeners(config: &Config, problems: &mut Vec<Problem>) {
         }
     }
     let public = &config.public;
-    for (key, empty) in [
-        ("public.listen", public.listen.is_empty()),
-        ("internal.listen", config.internal.listen.is_empty()),
-    ] {
-        if empty {
-            problems.push(Problem::new(key, Vec::<String>::new(), "needs at least one address"));
-        }
+    if public.listen.is_empty() {
+        let remedy = "needs at least one address";
+        problems.push(Problem::new("public.listen", Vec::<String>::new(), remedy));
     }
+    config.internal.check(problems);
     let plain = |c: char| c.is_ascii_alphanumeric() || "-._~/".contains(c);
     if !public.path.starts_with('/')
         || public.path.trim_matches('/').is_empty()
@@ -175,7 +172,7 @@ fn check_secrets(config: &Config, problems: &mut Vec<Problem>) {
 }
 
 fn check_backplane(config: &Config, problems: &mut Vec<Problem>) {
-    if config.backplane.kind == BackplaneKind::None {
+    if config.backplane.kind() == BackplaneKind::None {
         return;
     }
     config.backplane.check(problems);
@@ -212,6 +209,7 @@ impl Config {
             warnings
                 .push(Problem::hidden("backplane.url", "not used by backplane.kind = \"none\""));
         }
+        self.internal.warn(&self.backplane, &mut warnings);
         warnings
     }
 }

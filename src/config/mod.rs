@@ -7,6 +7,7 @@ mod auth;
 mod backplane;
 mod check;
 mod hooks;
+mod internal;
 mod load;
 mod namespace;
 mod problem;
@@ -24,6 +25,8 @@ pub use auth::{Auth, Jwt, JwtAlgorithm};
 pub use backplane::{Backplane, BackplaneKind, BackplaneTls, SubscriptionMode, WhenAway};
 pub(crate) use hooks::signing_key;
 pub use hooks::{HookUrl, Hooks, OnFailure};
+pub(crate) use internal::Advertised;
+pub use internal::Internal;
 pub use load::{DEFAULTS, Sources};
 pub use namespace::{
     AuthPolicy, EventAction, EventRule, JoinPolicy, Namespace, NamespaceHooks, NamespaceLimits,
@@ -113,17 +116,6 @@ pub struct Cors {
     pub origins: Vec<String>,
     /// Whether cookies and `Authorization` are allowed.
     pub credentials: bool,
-}
-
-/// The listener for probes, metrics and the API.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Internal {
-    /// Addresses to listen on.
-    #[serde(deserialize_with = "values::addresses")]
-    pub listen: Vec<SocketAddr>,
-    /// Where other pods reach it, as `ip:port`; empty for the first address that it listens on.
-    pub advertise: String,
 }
 
 /// Engine.IO, as Node names its options.

@@ -58,7 +58,7 @@ fn check_config_says_all_that_is_wrong_with_exit_code_64() {
         "public.tcp_keepalive = 500ms: the system takes whole seconds",
         "drain.timeout = 1s: must be longer than drain.window",
         "backplane.kind = \"nats\" (file ",
-        "expected one of \"none\", \"pubsub\", \"sharded\"",
+        "expected one of \"auto\", \"none\", \"pubsub\", \"sharded\"",
         "namespaces./.auth = \"required\": needs auth.jwt.secret",
         "limits.send_queue = 1: must be at least 16",
         "log.level = \"a=b=c\": ",
