@@ -83,10 +83,7 @@ impl Admission {
             let remedy = "needs admission.rate, of which it is the burst";
             problems.push(Problem::new("admission.burst", self.burst, remedy));
         }
-        for origin in self.origins.iter().filter(|origin| !values::is_origin(origin)) {
-            let remedy = "expected scheme and host, such as \"https://app.example.com\"";
-            problems.push(Problem::new("admission.origins", origin, remedy));
-        }
+        values::check_origins("admission.origins", &self.origins, "", problems);
     }
 }
 

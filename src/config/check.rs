@@ -103,17 +103,13 @@ fn check_listeners(config: &Config, problems: &mut Vec<Problem>) {
     if public.backlog == 0 {
         problems.push(Problem::new("public.backlog", 0, "must be at least 1"));
     }
-    for origin in &public.cors.origins {
-        if origin == "*" {
-            if public.cors.credentials {
-                let remedy = "browsers refuse credentials for any origin; name the origins";
-                problems.push(Problem::new("public.cors.origins", origin, remedy));
-            }
-        } else if !values::is_origin(origin) {
-            let remedy = "expected scheme and host, such as \"https://app.example.com\", or \"*\"";
-            problems.push(Problem::new("public.cors.origins", origin, remedy));
-        }
+    let (any, named): (Vec<_>, Vec<_>) =
+        public.cors.origins.iter().cloned().partition(|origin| origin == "*");
+    if let Some(any) = any.first().filter(|_| public.cors.credentials) {
+        let remedy = "browsers refuse credentials for any origin; name the origins";
+        problems.push(Problem::new("public.cors.origins", any, remedy));
     }
+    values::check_origins("public.cors.origins", &named, ", or \"*\" alone for any", problems);
 }
 
 fn check_engine(config: &Config, problems: &mut Vec<Problem>) {

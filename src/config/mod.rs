@@ -37,6 +37,7 @@ pub(crate) use public_key::{KeyKind, PublicKey, RSA_BITS};
 pub use sessions::{AffinityCookie, SameSite, Sessions};
 pub use stream::{Publish, PublishStream};
 pub use values::Secret;
+pub(crate) use values::canonical_origin;
 
 /// All settings of a pod.
 #[derive(Debug, Clone, Deserialize)]

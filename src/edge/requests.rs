@@ -32,6 +32,7 @@ use super::{
     open::Open,
     origin::origin,
     outgoing::Change,
+    pages::Pages,
     reason::CloseReason,
     seal::Seal,
     service::{NoPage, Service, whole},
@@ -427,10 +428,10 @@ fn cookie(settings: &AffinityCookie, path: &str, pod: Sid) -> Option<HeaderValue
 
 fn cors(config: &Cors) -> CorsLayer {
     let any = config.origins.iter().any(|origin| origin == "*");
-    let origins: Vec<HeaderValue> =
-        config.origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()).collect();
+    let pages = Pages::new(&config.origins);
+    let named = AllowOrigin::predicate(move |origin, _| pages.have(origin));
     CorsLayer::new()
-        .allow_origin(if any { AllowOrigin::any() } else { AllowOrigin::list(origins) })
+        .allow_origin(if any { AllowOrigin::any() } else { named })
         .allow_credentials(config.credentials)
         .allow_methods([Method::GET, Method::POST])
         .allow_headers([header::CONTENT_TYPE, header::AUTHORIZATION])

@@ -133,6 +133,23 @@ fn an_address_of_redis_alone_makes_a_cluster_unless_the_kind_is_set() {
 }
 
 #[test]
+fn an_origin_that_never_matches_is_a_problem() {
+    for key in ["admission.origins", "public.cors.origins"] {
+        for origin in ["https://*.example.com", "https://app.example.com/chat", "app.example.com"] {
+            let found = problems(&format!("{key} = [\"https://ok.example\", {origin:?}]"));
+            assert_eq!(found.len(), 1, "{found:?}");
+            assert!(
+                found[0].starts_with(&format!("{key} = {origin:?}: expected scheme")),
+                "{found:?}"
+            );
+        }
+        assert!(load(".toml", &format!("{key} = \"HTTPS://App.example.com:443\""), &[]).is_ok());
+    }
+    assert!(load(".toml", "public.cors.origins = \"*\"", &[]).is_ok());
+    assert!(problems("admission.origins = \"*\"")[0].contains("name each origin"));
+}
+
+#[test]
 fn the_publish_stream_says_what_it_needs() {
     let stream = "[publish.stream]\nenabled = true\ngroup = \"\"\nbatch = 0\nclaim_after = \"1s\"\n\
                   max_deliveries = 0\ndead_letter_max_len = 0";

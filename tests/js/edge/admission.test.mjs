@@ -135,9 +135,10 @@ describe("admission", () => {
     }));
 
   test("pages of some origins connect, over either transport; who is no browser passes", () =>
-    withPod('[admission]\norigins = ["https://app.example.com"]', async (pod) => {
+    withPod('[admission]\norigins = ["https://app.example.com", "HTTPS://Other.example.com:443"]', async (pod) => {
       for (const [headers, polling, websocket] of [
         [{ Origin: "https://app.example.com" }, 200, 101],
+        [{ Origin: "https://other.example.com" }, 200, 101],
         [{ Origin: "https://evil.example.com" }, 403, 403],
         [{ Origin: "null" }, 403, 403],
         [{}, 200, 101],
