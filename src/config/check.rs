@@ -4,7 +4,7 @@ use std::{fs, path::Path, time::Duration};
 
 use tracing_subscriber::EnvFilter;
 
-use super::{BackplaneKind, Config, Problem, Publish, Secret, values};
+use super::{BackplaneKind, Config, Drain, Problem, Publish, Secret, values};
 
 /// Seconds that Linux takes for TCP_KEEPIDLE.
 const KEEPALIVE: std::ops::RangeInclusive<u64> = 1..=32767;
@@ -145,6 +145,22 @@ fn check_drain(config: &Config, problems: &mut Vec<Problem>) {
     }
 }
 
+impl Drain {
+    /// The defaults are for a pod on its own, which nobody takes over from and which should end at once.
+    fn warn(&self, warnings: &mut Vec<Problem>) {
+        if self.delay.is_zero() {
+            let remedy = "clients are still sent here while their connections are closed, and POST /api/v1/drain cannot be \
+                          taken back; set it to the time in which load balancers notice, such as \"5s\"";
+            warnings.push(Problem::new("drain.delay", self.delay, remedy));
+        }
+        if self.window.is_zero() {
+            let remedy = "all connections are closed at once, and the other pods get all of their clients in the same \
+                          moment; set it to connections ÷ new connections a second that they can take, such as \"10s\"";
+            warnings.push(Problem::new("drain.window", self.window, remedy));
+        }
+    }
+}
+
 fn check_limits(config: &Config, problems: &mut Vec<Problem>) {
     let limits = &config.limits;
     for (key, value, least) in [
@@ -206,6 +222,9 @@ impl Config {
                 .push(Problem::hidden("backplane.url", "not used by backplane.kind = \"none\""));
         }
         self.internal.warn(&self.backplane, &mut warnings);
+        if self.backplane.kind() != BackplaneKind::None {
+            self.drain.warn(&mut warnings);
+        }
         warnings
     }
 }

@@ -68,6 +68,27 @@ fn check_config_says_all_that_is_wrong_with_exit_code_64() {
 }
 
 #[test]
+fn check_config_warns_of_what_works_for_one_pod_only() {
+    let warnings = |more: &[&str]| {
+        let url = ["check-config", "--set", "backplane.url=redis://redis:6379"];
+        let output = run(&[&url[..], more].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        stderr(&output)
+    };
+    let text = warnings(&[]);
+    for line in [
+        "warning: internal.listen = [127.0.0.1:9000]: nobody on another machine reaches it",
+        "warning: drain.delay = 0ns: ",
+        "warning: drain.window = 0ns: all connections are closed at once",
+    ] {
+        assert!(text.contains(line), "{line}\nin\n{text}");
+    }
+    let listen = "internal.listen=0.0.0.0:9000";
+    let set = ["--set", listen, "--set", "drain.delay=5s", "--set", "drain.window=10s"];
+    assert_eq!(warnings(&set), "");
+}
+
+#[test]
 fn the_environment_wins_over_the_file_and_flags_over_both() {
     let check = |environment: &[(&str, &str)], flags: &[&str]| {
         let file = config_file("limits.name_length = 1");

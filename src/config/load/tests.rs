@@ -133,6 +133,19 @@ fn an_address_of_redis_alone_makes_a_cluster_unless_the_kind_is_set() {
 }
 
 #[test]
+fn a_drain_without_time_is_warned_of_where_others_take_over() {
+    let keys = |text: &str| {
+        let warnings = load(".toml", text, &[]).unwrap().warnings();
+        warnings.into_iter().map(|warning| warning.key).collect::<Vec<_>>()
+    };
+    let redis = "backplane.url = \"redis://127.0.0.1\"\n";
+    assert_eq!(keys(redis), ["drain.delay", "drain.window"]);
+    assert_eq!(keys(&format!("{redis}drain.window = \"1s\"")), ["drain.delay"]);
+    assert!(keys(&format!("{redis}drain.window = \"1s\"\ndrain.delay = \"1s\"")).is_empty());
+    assert!(keys("").is_empty());
+}
+
+#[test]
 fn an_origin_that_never_matches_is_a_problem() {
     for key in ["admission.origins", "public.cors.origins"] {
         for origin in ["https://*.example.com", "https://app.example.com/chat", "app.example.com"] {
