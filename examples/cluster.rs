@@ -1,6 +1,6 @@
 //! Events between the servers of a cluster (`serverSideEmit` on Node).
 //!
-//!     cargo run --example cluster -- --set backplane.kind=pubsub --set backplane.url=redis://127.0.0.1
+//!     cargo run --example cluster -- --set backplane.url=redis://127.0.0.1
 //!
 //! It takes the options of `roomcast serve`, and adds the namespace `/cluster`, whose clients may send
 //! events to the other servers, and see those that came in.

@@ -20,6 +20,7 @@
 //! A request meets the parts in this order: edge, socketioxide, gateway, backplane.
 //! `ARCHITECTURE.md` has the map.
 
+mod address;
 mod backplane;
 pub mod cli;
 pub mod client;

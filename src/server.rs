@@ -3,9 +3,9 @@
 use std::{
     convert::Infallible,
     future::Future,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     pin::Pin,
-    sync::{Arc, OnceLock},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -16,6 +16,7 @@ use socketioxide_core::Sid;
 use tokio::{sync::Mutex, task::JoinSet, time::timeout};
 
 use crate::{
+    address::Address,
     backplane::{self, Adapter, Backplane, Io, PodRecord, SetupError},
     config::{BackplaneKind, Config, Parser, Transport},
     drain::{self, Drainable, Lifecycle, Outcome},
@@ -110,8 +111,8 @@ struct Pod {
 /// What a pod says of itself to others.
 struct Identity {
     id: String,
-    /// Where its internal listener is reached; known once it listens.
-    address: OnceLock<String>,
+    /// Where its internal listener is reached.
+    address: Address,
     since: String,
     sessions: Arc<Sessions>,
     lifecycle: Lifecycle,
@@ -125,7 +126,7 @@ impl backplane::Pod for Identity {
         let serving = self.lifecycle.accepts_sessions();
         PodRecord {
             id: self.id.clone(),
-            address: self.address.get().cloned().unwrap_or_default(),
+            address: self.address.get(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             state: if serving { "serving" } else { "draining" }.to_owned(),
             connections: self.sessions.open(),
@@ -139,6 +140,14 @@ impl backplane::Pod for Identity {
 
     fn agreed(&self, secret: &str) {
         self.seal.adopt(secret);
+    }
+
+    fn is_lost(&self) -> bool {
+        self.address.is_open()
+    }
+
+    fn is_at(&self, way_out: IpAddr) {
+        self.address.is_at(way_out);
     }
 }
 
@@ -231,12 +240,12 @@ impl Builder {
             backplane.clone(),
             pod,
         );
-        let agrees = secret.is_empty() && config.backplane.kind != BackplaneKind::None;
+        let agrees = secret.is_empty() && config.backplane.kind() != BackplaneKind::None;
         let me = Arc::new(Identity {
             seal,
             agrees,
             id: pod.to_string(),
-            address: OnceLock::new(),
+            address: Address::default(),
             since: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
             sessions: sessions.clone(),
             lifecycle: lifecycle.clone(),
@@ -369,12 +378,7 @@ impl Listening {
             proxies: Some(config.public.proxies.clone()),
         };
         let probes = options.internal();
-        let address = match &config.internal.advertise[..] {
-            "" => internal.addresses().first().map(ToString::to_string).unwrap_or_default(),
-            advertised => advertised.to_owned(),
-        };
-        // It is bound once.
-        let _ = pod.me.address.set(address);
+        pod.me.address.listens(&config.internal, internal.addresses());
         // They end with the pod.
         let mut chores = pod.backplane.start(pod.me.clone());
         chores.spawn(pod.edge.clone().close_overflowed());

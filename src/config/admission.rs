@@ -33,8 +33,21 @@ pub struct Proxies {
     /// Those that are believed where clients are.
     #[serde(deserialize_with = "values::one_or_many")]
     pub trusted: Vec<Network>,
+    /// The header in which they say so.
+    pub header: ProxyHeader,
     /// Whether they begin each connection with the PROXY protocol, version 2.
     pub proxy_protocol: bool,
+}
+
+/// How load balancers say where a client is. Only one is believed: most add to one and pass on whatever a client
+/// sends of the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProxyHeader {
+    /// `X-Forwarded-For`, with `X-Forwarded-Proto`.
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
 }
 
 /// Addresses: one, or all of a prefix.
@@ -70,10 +83,7 @@ impl Admission {
             let remedy = "needs admission.rate, of which it is the burst";
             problems.push(Problem::new("admission.burst", self.burst, remedy));
         }
-        for origin in self.origins.iter().filter(|origin| !values::is_origin(origin)) {
-            let remedy = "expected scheme and host, such as \"https://app.example.com\"";
-            problems.push(Problem::new("admission.origins", origin, remedy));
-        }
+        values::check_origins("admission.origins", &self.origins, "", problems);
     }
 }
 

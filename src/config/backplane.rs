@@ -1,6 +1,6 @@
 //! The settings of the backplane.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use serde::Deserialize;
 use url::Url;
@@ -11,7 +11,7 @@ use super::{Problem, Secret, values};
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Backplane {
-    /// Which backplane.
+    /// Which backplane; [`Self::kind`] says what `auto` comes to.
     pub kind: BackplaneKind,
     /// Address of Redis; empty for none. May hold a password. That of `url_file` is put here when
     /// loaded.
@@ -58,6 +58,30 @@ const SCHEMES: [&str; 6] =
     ["redis", "rediss", "redis-cluster", "rediss-cluster", "redis-sentinel", "rediss-sentinel"];
 
 impl Backplane {
+    /// Which backplane it is; never `auto`.
+    pub fn kind(&self) -> BackplaneKind {
+        match self.kind {
+            BackplaneKind::Auto if self.url.is_empty() => BackplaneKind::None,
+            BackplaneKind::Auto => BackplaneKind::Pubsub,
+            kind => kind,
+        }
+    }
+
+    /// Whether Redis is on this machine, all of its servers.
+    pub(super) fn is_here(&self) -> bool {
+        let here = |host: &str| {
+            let host = host.trim_matches(['[', ']']);
+            let loopback = |ip: IpAddr| ip.to_canonical().is_loopback();
+            host == "localhost" || host.parse().is_ok_and(loopback)
+        };
+        let Ok(url) = Url::parse(self.url.expose()) else {
+            return true;
+        };
+        let name = |node: &str| node.rsplit_once(':').map_or(node, |(host, _)| host).to_owned();
+        let mut nodes = url.query_pairs().filter(|(key, _)| key == "node");
+        url.host_str().is_some_and(here) && nodes.all(|(_, node)| here(&name(&node)))
+    }
+
     /// Names what makes no sense, for a kind that needs Redis.
     pub(super) fn check(&self, problems: &mut Vec<Problem>) {
         let url = self.url.expose();
@@ -119,6 +143,8 @@ pub struct BackplaneTls {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BackplaneKind {
+    /// `Pubsub` if there is an address of Redis, else `None`.
+    Auto,
     /// One pod on its own.
     None,
     /// Redis, in the protocol of `createAdapter` of `@socket.io/redis-adapter`.
@@ -131,6 +157,7 @@ impl BackplaneKind {
     /// As it is written in the configuration.
     pub(crate) fn name(self) -> &'static str {
         match self {
+            Self::Auto => "auto",
             Self::None => "none",
             Self::Pubsub => "pubsub",
             Self::Sharded => "sharded",

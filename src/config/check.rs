@@ -4,7 +4,7 @@ use std::{fs, path::Path, time::Duration};
 
 use tracing_subscriber::EnvFilter;
 
-use super::{BackplaneKind, Config, Problem, Publish, Secret, values};
+use super::{BackplaneKind, Config, Drain, Problem, Publish, Secret, values};
 
 /// Seconds that Linux takes for TCP_KEEPIDLE.
 const KEEPALIVE: std::ops::RangeInclusive<u64> = 1..=32767;
@@ -83,14 +83,11 @@ fn check_listeners(config: &Config, problems: &mut Vec<Problem>) {
         }
     }
     let public = &config.public;
-    for (key, empty) in [
-        ("public.listen", public.listen.is_empty()),
-        ("internal.listen", config.internal.listen.is_empty()),
-    ] {
-        if empty {
-            problems.push(Problem::new(key, Vec::<String>::new(), "needs at least one address"));
-        }
+    if public.listen.is_empty() {
+        let remedy = "needs at least one address";
+        problems.push(Problem::new("public.listen", Vec::<String>::new(), remedy));
     }
+    config.internal.check(problems);
     let plain = |c: char| c.is_ascii_alphanumeric() || "-._~/".contains(c);
     if !public.path.starts_with('/')
         || public.path.trim_matches('/').is_empty()
@@ -106,17 +103,13 @@ fn check_listeners(config: &Config, problems: &mut Vec<Problem>) {
     if public.backlog == 0 {
         problems.push(Problem::new("public.backlog", 0, "must be at least 1"));
     }
-    for origin in &public.cors.origins {
-        if origin == "*" {
-            if public.cors.credentials {
-                let remedy = "browsers refuse credentials for any origin; name the origins";
-                problems.push(Problem::new("public.cors.origins", origin, remedy));
-            }
-        } else if !values::is_origin(origin) {
-            let remedy = "expected scheme and host, such as \"https://app.example.com\", or \"*\"";
-            problems.push(Problem::new("public.cors.origins", origin, remedy));
-        }
+    let (any, named): (Vec<_>, Vec<_>) =
+        public.cors.origins.iter().cloned().partition(|origin| origin == "*");
+    if let Some(any) = any.first().filter(|_| public.cors.credentials) {
+        let remedy = "browsers refuse credentials for any origin; name the origins";
+        problems.push(Problem::new("public.cors.origins", any, remedy));
     }
+    values::check_origins("public.cors.origins", &named, ", or \"*\" alone for any", problems);
 }
 
 fn check_engine(config: &Config, problems: &mut Vec<Problem>) {
@@ -152,6 +145,22 @@ fn check_drain(config: &Config, problems: &mut Vec<Problem>) {
     }
 }
 
+impl Drain {
+    /// The defaults are for a pod on its own, which nobody takes over from and which should end at once.
+    fn warn(&self, warnings: &mut Vec<Problem>) {
+        if self.delay.is_zero() {
+            let remedy = "clients are still sent here while their connections are closed, and POST /api/v1/drain cannot be \
+                          taken back; set it to the time in which load balancers notice, such as \"5s\"";
+            warnings.push(Problem::new("drain.delay", self.delay, remedy));
+        }
+        if self.window.is_zero() {
+            let remedy = "all connections are closed at once, and the other pods get all of their clients in the same \
+                          moment; set it to connections ÷ new connections a second that they can take, such as \"10s\"";
+            warnings.push(Problem::new("drain.window", self.window, remedy));
+        }
+    }
+}
+
 fn check_limits(config: &Config, problems: &mut Vec<Problem>) {
     let limits = &config.limits;
     for (key, value, least) in [
@@ -175,7 +184,7 @@ fn check_secrets(config: &Config, problems: &mut Vec<Problem>) {
 }
 
 fn check_backplane(config: &Config, problems: &mut Vec<Problem>) {
-    if config.backplane.kind == BackplaneKind::None {
+    if config.backplane.kind() == BackplaneKind::None {
         return;
     }
     config.backplane.check(problems);
@@ -211,6 +220,10 @@ impl Config {
         if self.backplane.kind == BackplaneKind::None && !self.backplane.url.is_empty() {
             warnings
                 .push(Problem::hidden("backplane.url", "not used by backplane.kind = \"none\""));
+        }
+        self.internal.warn(&self.backplane, &mut warnings);
+        if self.backplane.kind() != BackplaneKind::None {
+            self.drain.warn(&mut warnings);
         }
         warnings
     }

@@ -8,6 +8,7 @@ mod backplane;
 mod check;
 mod futile;
 mod hooks;
+mod internal;
 mod load;
 mod namespace;
 mod problem;
@@ -20,11 +21,13 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use serde::Deserialize;
 
-pub use admission::{Admission, Network, Proxies};
+pub use admission::{Admission, Network, Proxies, ProxyHeader};
 pub use auth::{Auth, Jwt, JwtAlgorithm};
 pub use backplane::{Backplane, BackplaneKind, BackplaneTls, SubscriptionMode, WhenAway};
 pub(crate) use hooks::signing_key;
 pub use hooks::{HookUrl, Hooks, OnFailure};
+pub(crate) use internal::Advertised;
+pub use internal::Internal;
 pub use load::{DEFAULTS, Sources};
 pub use namespace::{
     AuthPolicy, EventAction, EventRule, JoinPolicy, Namespace, NamespaceHooks, NamespaceLimits,
@@ -35,6 +38,7 @@ pub(crate) use public_key::{KeyKind, PublicKey, RSA_BITS};
 pub use sessions::{AffinityCookie, SameSite, Sessions};
 pub use stream::{Publish, PublishStream};
 pub use values::Secret;
+pub(crate) use values::canonical_origin;
 
 /// All settings of a pod.
 #[derive(Debug, Clone, Deserialize)]
@@ -114,17 +118,6 @@ pub struct Cors {
     pub origins: Vec<String>,
     /// Whether cookies and `Authorization` are allowed.
     pub credentials: bool,
-}
-
-/// The listener for probes, metrics and the API.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Internal {
-    /// Addresses to listen on.
-    #[serde(deserialize_with = "values::addresses")]
-    pub listen: Vec<SocketAddr>,
-    /// Where other pods reach it, as `ip:port`; empty for the first address that it listens on.
-    pub advertise: String,
 }
 
 /// Engine.IO, as Node names its options.

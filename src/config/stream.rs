@@ -44,8 +44,8 @@ impl Publish {
         if !stream.enabled {
             return;
         }
-        if config.backplane.kind == BackplaneKind::None {
-            let remedy = "needs Redis: set backplane.kind and backplane.url";
+        if config.backplane.kind() == BackplaneKind::None {
+            let remedy = "needs Redis: set backplane.url";
             problems.push(Problem::new("publish.stream.enabled", true, remedy));
         }
         if stream.group.is_empty() {

@@ -7,6 +7,9 @@ use serde::{
     Deserialize, Deserializer,
     de::{self, DeserializeOwned, SeqAccess, Visitor, value::SeqAccessDeserializer},
 };
+use url::Url;
+
+use super::Problem;
 
 /// A value that is never printed.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -125,15 +128,72 @@ pub(super) fn parsed<'de, D: Deserializer<'de>, T>(
     parse(&text).ok_or_else(error)
 }
 
-/// `https://host[:port]`, nothing behind it: what a browser puts in `Origin`.
-pub(super) fn is_origin(text: &str) -> bool {
-    let Ok(uri) = text.parse::<http::Uri>() else {
-        return false;
-    };
-    http::HeaderValue::from_str(text).is_ok()
-        && uri.scheme().is_some()
-        && uri.authority().is_some()
-        && !text.ends_with('/')
-        && matches!(uri.path(), "" | "/")
-        && uri.query().is_none()
+/// `https://host[:port]`, nothing behind it, as a browser puts it in `Origin`: in lower case, without the port that the
+/// scheme has by itself. None for what no browser would send.
+pub(crate) fn canonical_origin(text: &str) -> Option<String> {
+    // The parser of URLs would mend some of what is no origin.
+    let (scheme, rest) = text.split_once("://")?;
+    let plain = |c: char| c.is_alphanumeric() || "-._:[]".contains(c);
+    if scheme.contains(char::is_whitespace) || !rest.chars().all(plain) {
+        return None;
+    }
+    let url = Url::parse(text).ok()?;
+    let host = url.host_str().filter(|host| !host.is_empty())?.to_lowercase();
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    Some(format!("{}://{host}{port}", url.scheme()))
+}
+
+/// Names the origins that no page can have.
+pub(super) fn check_origins(
+    key: &str,
+    origins: &[String],
+    also: &str,
+    problems: &mut Vec<Problem>,
+) {
+    for origin in origins.iter().filter(|origin| canonical_origin(origin).is_none()) {
+        let remedy = format!(
+            "expected scheme and host, and the port if it has one, such as \"https://app.example.com\"{also}; a path or \
+             a \"*\" in it would never match: name each origin"
+        );
+        problems.push(Problem::new(key, origin, remedy));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_is_what_a_browser_makes_of_it() {
+        for (text, origin) in [
+            ("https://app.example.com", "https://app.example.com"),
+            ("HTTPS://APP.example.com:443", "https://app.example.com"),
+            ("http://localhost:80", "http://localhost"),
+            ("http://localhost:443", "http://localhost:443"),
+            ("https://[2001:DB8::1]:8443", "https://[2001:db8::1]:8443"),
+            ("https://b\u{fc}cher.example", "https://xn--bcher-kva.example"),
+            ("capacitor://localhost", "capacitor://localhost"),
+            ("chrome-extension://AbC", "chrome-extension://abc"),
+        ] {
+            assert_eq!(canonical_origin(text).as_deref(), Some(origin), "{text}");
+        }
+        for text in [
+            "*",
+            "https://*.example.com",
+            "https://app.example.com/",
+            "https://app.example.com/chat",
+            "https://app.example.com?a",
+            "https://user@app.example.com",
+            "https://app.example.com:99999",
+            " https://app.example.com",
+            "https:///app",
+            "https://",
+            "app.example.com",
+            "app.example.com:443",
+            "null",
+            "",
+        ] {
+            assert_eq!(canonical_origin(text), None, "{text}");
+        }
+    }
 }

@@ -12,7 +12,7 @@ use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use http::{HeaderMap, header};
 use parking_lot::Mutex;
 
-use super::{handshake::Refusal, sessions::Sessions};
+use super::{handshake::Refusal, pages::Pages, sessions::Sessions};
 use crate::{config, drain::Lifecycle};
 
 /// What is asked before a session begins.
@@ -20,6 +20,7 @@ pub struct Admission {
     lifecycle: Lifecycle,
     sessions: Arc<Sessions>,
     settings: config::Admission,
+    pages: Pages,
     rate: Option<DefaultDirectRateLimiter>,
     addresses: Arc<Addresses>,
 }
@@ -35,8 +36,8 @@ impl Admission {
             let burst = NonZeroU32::new(settings.burst).unwrap_or(rate);
             RateLimiter::direct(Quota::per_second(rate).allow_burst(burst))
         });
-        let settings = settings.clone();
-        Self { lifecycle, sessions, settings, rate, addresses: Arc::default() }
+        let (settings, pages) = (settings.clone(), Pages::new(&settings.origins));
+        Self { lifecycle, sessions, settings, pages, rate, addresses: Arc::default() }
     }
 
     /// Lets a new session in, or says why not. What it gives is kept as long as the session.
@@ -64,10 +65,8 @@ impl Admission {
 
     /// A client that is no browser sends no origin.
     fn allows(&self, headers: &HeaderMap) -> bool {
-        let allowed = &self.settings.origins;
         let origin = headers.get(header::ORIGIN);
-        allowed.is_empty()
-            || origin.is_none_or(|origin| allowed.iter().any(|allowed| origin == allowed.as_str()))
+        self.pages.is_empty() || origin.is_none_or(|origin| self.pages.have(origin))
     }
 
     /// Whether the pod has so many connections that others should get the next ones.

@@ -5,8 +5,6 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::config::{Config, Secret};
 
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-
 /// What to keep of requests.
 pub(super) struct Keeper {
     /// The cookie that may be a token; empty for none.
@@ -70,18 +68,6 @@ impl Keeper {
         let value = value.trim();
         Some(value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(value))
     }
-}
-
-/// Whether a load balancer that is trusted says that the client came over TLS.
-pub(super) fn is_secure(headers: &HeaderMap) -> bool {
-    let first = |name: &HeaderName| headers.get(name)?.to_str().ok()?.split(',').next();
-    let forwarded = first(&header::FORWARDED).and_then(|element| {
-        let mut pairs = element.split(';').filter_map(|pair| pair.trim().split_once('='));
-        pairs.find(|(name, _)| name.eq_ignore_ascii_case("proto")).map(|(_, value)| value)
-    });
-    let proto = forwarded.or_else(|| first(&X_FORWARDED_PROTO)).unwrap_or_default();
-    let proto = proto.trim().trim_matches('"');
-    proto.eq_ignore_ascii_case("https") || proto.eq_ignore_ascii_case("wss")
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
@@ -155,18 +141,5 @@ mod tests {
         let values: Vec<_> = kept.headers.iter().map(|(_, value)| value.clone()).collect();
         assert_eq!(values, ["de", "en"]);
         assert!(keeper("", &[]).keep(&headers).is_none());
-    }
-
-    #[test]
-    fn tls_before_a_load_balancer_is_seen() {
-        for (name, value, secure) in [
-            (header::FORWARDED, "for=1.2.3.4;proto=https, for=10.0.0.1;proto=http", true),
-            (header::FORWARDED, "for=1.2.3.4;Proto=\"HTTP\"", false),
-            (X_FORWARDED_PROTO, "https", true),
-            (X_FORWARDED_PROTO, "http, https", false),
-            (header::ACCEPT, "https", false),
-        ] {
-            assert_eq!(is_secure(&map(&[(name.clone(), value)])), secure, "{name}: {value}");
-        }
     }
 }

@@ -4,7 +4,7 @@
 //! - `listener`: sockets, accepted and served; `adopt`: the same for requests of a listener of the program
 //! - `handshake`: what a request wants, and Engine.IO's answers when it cannot have it
 //! - `sessions`: the connections that are open, and how each of them ended
-//! - `admission`: which new sessions the pod takes; `origin`: where clients are
+//! - `admission`: which new sessions the pod takes; `origin`: where clients are; `pages`: whose pages
 //! - `seal`: session ids as clients see them; `open`: the packet that tells them
 //! - `forward`: requests of a session that another pod has; `relay`: WebSockets of it; `passing`: both, while they last;
 //!   `notice`: what else is said to that pod; `sending`: bodies on their way there
@@ -36,6 +36,7 @@ mod open;
 mod order;
 mod origin;
 mod outgoing;
+mod pages;
 mod passing;
 mod patience;
 mod reason;

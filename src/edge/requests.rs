@@ -28,10 +28,11 @@ use super::{
     eio3,
     forward::{self, Forwarder},
     handshake::{Handshake, Refusal, local_uri, session, websocket_key},
-    kept::{Keeper, is_secure},
+    kept::Keeper,
     open::Open,
-    origin::client_address,
+    origin::origin,
     outgoing::Change,
+    pages::Pages,
     reason::CloseReason,
     seal::Seal,
     service::{NoPage, Service, whole},
@@ -124,8 +125,8 @@ impl Edge {
         mut peer: Peer,
         request: Request,
     ) -> Result<Response, Refusal> {
-        peer.secure = self.proxies.trusts(peer.address.ip()) && is_secure(request.headers());
-        peer.address = client_address(peer.address, request.headers(), &self.proxies);
+        let origin = origin(peer.address, request.headers(), &self.proxies);
+        (peer.address, peer.secure) = (origin.address, origin.secure);
         let (handshake, key) = self.read(&request)?;
         let Some(session) = handshake.session else {
             let (transport, eio3) = (handshake.transport, handshake.eio3);
@@ -458,10 +459,10 @@ fn cookie(settings: &AffinityCookie, path: &str, pod: Sid) -> Option<HeaderValue
 
 fn cors(config: &Cors) -> CorsLayer {
     let any = config.origins.iter().any(|origin| origin == "*");
-    let origins: Vec<HeaderValue> =
-        config.origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()).collect();
+    let pages = Pages::new(&config.origins);
+    let named = AllowOrigin::predicate(move |origin, _| pages.have(origin));
     CorsLayer::new()
-        .allow_origin(if any { AllowOrigin::any() } else { AllowOrigin::list(origins) })
+        .allow_origin(if any { AllowOrigin::any() } else { named })
         .allow_credentials(config.credentials)
         .allow_methods([Method::GET, Method::POST])
         .allow_headers([header::CONTENT_TYPE, header::AUTHORIZATION])

@@ -48,7 +48,7 @@ struct Publish {
     idempotency: Idempotency,
     /// The OpenAPI document of the routes; known once they are.
     document: OnceLock<Bytes>,
-    /// The kind of the backplane, as it is configured.
+    /// The kind of the backplane.
     kind: &'static str,
     /// What this pod is like now.
     record: Box<dyn Fn() -> PodRecord + Send + Sync>,
@@ -67,7 +67,7 @@ pub fn router(
         document: OnceLock::new(),
         backplane,
         keys: Keys::new(&config.api.keys),
-        kind: config.backplane.kind.name(),
+        kind: config.backplane.kind().name(),
         record: Box::new(record),
         limits,
     });

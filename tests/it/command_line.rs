@@ -58,13 +58,34 @@ fn check_config_says_all_that_is_wrong_with_exit_code_64() {
         "public.tcp_keepalive = 500ms: the system takes whole seconds",
         "drain.timeout = 1s: must be longer than drain.window",
         "backplane.kind = \"nats\" (file ",
-        "expected one of \"none\", \"pubsub\", \"sharded\"",
+        "expected one of \"auto\", \"none\", \"pubsub\", \"sharded\"",
         "namespaces./.auth = \"required\": needs auth.jwt.secret",
         "limits.send_queue = 1: must be at least 16",
         "log.level = \"a=b=c\": ",
     ] {
         assert!(text.contains(line), "{line}\nin\n{text}");
     }
+}
+
+#[test]
+fn check_config_warns_of_what_works_for_one_pod_only() {
+    let warnings = |more: &[&str]| {
+        let url = ["check-config", "--set", "backplane.url=redis://redis:6379"];
+        let output = run(&[&url[..], more].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        stderr(&output)
+    };
+    let text = warnings(&[]);
+    for line in [
+        "warning: internal.listen = [127.0.0.1:9000]: nobody on another machine reaches it",
+        "warning: drain.delay = 0ns: ",
+        "warning: drain.window = 0ns: all connections are closed at once",
+    ] {
+        assert!(text.contains(line), "{line}\nin\n{text}");
+    }
+    let listen = "internal.listen=0.0.0.0:9000";
+    let set = ["--set", listen, "--set", "drain.delay=5s", "--set", "drain.window=10s"];
+    assert_eq!(warnings(&set), "");
 }
 
 #[test]

@@ -59,18 +59,25 @@ export async function next(emitter, event, timeout = 30_000) {
   ]);
 }
 
-/** Starts a pod with a configuration; `port` and `internalPort` ask for those that an earlier pod had. */
-export async function startPod(config = OPEN, { binary = "roomcast", args = [], port = 0, internalPort = 0 } = {}) {
+/**
+ * Starts a pod with a configuration; `port` and `internalPort` ask for those that an earlier pod had, `internalHost` for
+ * another address, `env` adds to the environment.
+ */
+export async function startPod(
+  config = OPEN,
+  { binary = "roomcast", args = [], port = 0, internalPort = 0, internalHost = "127.0.0.1", env = {} } = {},
+) {
   const folder = mkdtempSync(join(tmpdir(), "roomcast-"));
   const file = join(folder, "roomcast.toml");
   writeFileSync(file, config);
   const flags = [
     ...args,
     ...["--config", file],
-    ...["--listen", `127.0.0.1:${port}`, "--internal-listen", `127.0.0.1:${internalPort}`],
+    ...["--listen", `127.0.0.1:${port}`, "--internal-listen", `${internalHost}:${internalPort}`],
     ...["--set", "log.format=json"],
   ];
-  const child = spawn(join(BIN, binary), flags, { cwd: ROOT, stdio: ["ignore", "inherit", "pipe"] });
+  const options = { cwd: ROOT, env: { ...process.env, ...env }, stdio: ["ignore", "inherit", "pipe"] };
+  const child = spawn(join(BIN, binary), flags, options);
   const exit = once(child, "exit");
   const logs = [];
   createInterface({ input: child.stderr }).on("line", (line) => {

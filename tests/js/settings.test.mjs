@@ -127,7 +127,7 @@ test("path and transports are settings", async () => {
 
 test("pages of configured origins may connect", async () => {
   const origin = "https://app.example.com";
-  const pod = await startPod(`[public.cors]\norigins = ["${origin}"]\ncredentials = true\n`);
+  const pod = await startPod(`[public.cors]\norigins = ["HTTPS://App.example.com:443"]\ncredentials = true\n`);
   const handshake = (from) =>
     fetch(`${pod.url}/socket.io/?EIO=4&transport=polling`, { headers: { origin: from } });
   const allowed = (await handshake(origin)).headers;

@@ -14,6 +14,13 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end }}
 
+{{/* As the pod decides: an address of Redis alone means pubsub. */}}
+{{- define "roomcast.backplane" -}}
+{{- $kind := dig "backplane" "kind" "auto" .Values.config -}}
+{{- $url := or (dig "backplane" "url" "" .Values.config) (dig "backplane" "url_file" "" .Values.config) .Values.secrets.backplaneUrl.name -}}
+{{- if ne $kind "auto" -}}{{ $kind }}{{- else if $url -}}pubsub{{- else -}}none{{- end -}}
+{{- end }}
+
 {{- define "roomcast.config" -}}
 {{- if le (int .Values.drain.timeoutSeconds) (int .Values.drain.windowSeconds) -}}
 {{- fail "drain.timeoutSeconds must be more than drain.windowSeconds" -}}

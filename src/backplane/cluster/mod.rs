@@ -6,7 +6,7 @@ mod questions;
 mod wishes;
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -17,6 +17,7 @@ use std::{
 use fred::interfaces::{ClusterInterface, PubsubInterface};
 use futures_util::{StreamExt, future::join_all};
 use metrics::counter;
+use parking_lot::Mutex;
 use serde_json::Value as Json;
 use tokio::{
     sync::{Notify, watch},
@@ -71,6 +72,8 @@ pub struct Cluster {
     registry: Registry,
     /// The pods when they were last listed, by id.
     known: watch::Sender<HashMap<String, PodRecord>>,
+    /// Those of them that say that they are where this pod is, once the log has it.
+    mistaken: Mutex<HashSet<String>>,
     /// The others could find this pod since it started, and it them.
     met: AtomicBool,
     /// The record of this pod is out of date.
@@ -125,6 +128,7 @@ impl Cluster {
             namespaces,
             questions: Questions::default(),
             known: watch::Sender::new(HashMap::new()),
+            mistaken: Mutex::default(),
             met: AtomicBool::new(false),
             renewal: Notify::new(),
             leaving: Notify::new(),
@@ -186,9 +190,13 @@ impl Cluster {
         if let Some(secret) = pod.secret() {
             pod.agreed(&self.registry.agree_on(secret).await?);
         }
+        if pod.is_lost() {
+            pod.is_at(self.redis.way_out().await?);
+        }
         self.registry.renew(&pod.record()).await?;
         let pods = self.registry.list().await?;
         let pods: HashMap<_, _> = pods.into_iter().map(|pod| (pod.id.clone(), pod)).collect();
+        self.mistaken.lock().retain(|id| pods.contains_key(id));
         self.known.send_if_modified(|known| {
             // Who waits for it waits for pods to come or go.
             let others = known.len() != pods.len() || !pods.keys().all(|id| known.contains_key(id));
@@ -204,8 +212,27 @@ impl Cluster {
         self.met.load(Ordering::Acquire)
     }
 
-    /// A pod of the cluster. One that was there a moment ago is known while Redis is away, too.
+    /// Another pod of the cluster. One that was there a moment ago is known while Redis is away, too.
     pub async fn pod(&self, id: &str) -> Option<PodRecord> {
+        let pod = self.find(id).await?;
+        let here = self.known.borrow().get(&self.pod).is_some_and(|own| own.address == pod.address);
+        if !here || pod.id == self.pod {
+            return Some(pod);
+        }
+        // It would be this pod that takes the request, and knows nothing of the session.
+        if self.mistaken.lock().insert(pod.id.clone()) {
+            let address = pod.address;
+            tracing::warn!(
+                pod = pod.id,
+                address,
+                "its sessions are not found from here: it says that it is reached at this pod's own address; unless it \
+                 has just ended here, internal.advertise must be set to another address on one of them"
+            );
+        }
+        None
+    }
+
+    async fn find(&self, id: &str) -> Option<PodRecord> {
         let known = self.known.borrow().get(id).cloned();
         if known.is_some() || self.redis.health.link() != Link::Up {
             return known;

@@ -1,7 +1,7 @@
 //! The pods of the cluster, as they know each other: each keeps a record of itself in Redis, which
 //! ends by itself when the pod does not renew it.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use fred::{
     error::Error,
@@ -40,6 +40,10 @@ pub trait Pod: Send + Sync {
     fn secret(&self) -> Option<String>;
     /// The others and it share this secret.
     fn agreed(&self, secret: &str);
+    /// Whether it does not know where the others reach it.
+    fn is_lost(&self) -> bool;
+    /// They do at this address of its machine, which leads to Redis.
+    fn is_at(&self, way_out: IpAddr);
 }
 
 /// Where the records are. One hash tag, so that a cluster keeps them together.

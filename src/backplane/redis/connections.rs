@@ -74,6 +74,11 @@ impl Connections {
         })
     }
 
+    /// The servers that the address names.
+    pub fn servers(&self) -> Vec<Server> {
+        self.config.server.hosts()
+    }
+
     /// The connection that waits for entries of a stream. It must be asked for before all connect.
     pub fn stream(&self, settings: &config::Backplane) -> Result<Client, SetupError> {
         let made = client(&self.config, settings, MESSAGES)?;

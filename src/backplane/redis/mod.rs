@@ -8,8 +8,10 @@ mod outbox;
 mod publish_stream;
 mod queue;
 mod subscriptions;
+mod way;
 
 use std::{
+    net::IpAddr,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -58,7 +60,7 @@ pub struct Redis {
 impl Redis {
     pub fn new(settings: Arc<config::Backplane>) -> Result<Self, SetupError> {
         let connections = Connections::new(&settings)?;
-        let sharded = settings.kind == config::BackplaneKind::Sharded;
+        let sharded = settings.kind() == config::BackplaneKind::Sharded;
         let health = Arc::new(Health::default());
         let (outbox, sender) = outbox::outbox(&settings, health.clone(), sharded);
         Ok(Self {
@@ -71,6 +73,11 @@ impl Redis {
             settings,
             sender: parking_lot::Mutex::new(Some(sender)),
         })
+    }
+
+    /// The address of this machine that leads to Redis.
+    pub async fn way_out(&self) -> std::io::Result<IpAddr> {
+        way::way_out(&self.connections.servers()).await
     }
 
     /// The connection for commands.

@@ -150,8 +150,8 @@ impl Wire {
     /// The protocol of a pod's settings; `None` for a pod on its own.
     pub fn new(settings: &config::Backplane, pod: &str, format: Format) -> Option<Self> {
         let prefix = settings.channel_prefix.as_str();
-        match settings.kind {
-            BackplaneKind::None => None,
+        match settings.kind() {
+            BackplaneKind::Auto | BackplaneKind::None => None,
             BackplaneKind::Pubsub => Some(Self::Classic(Classic::new(prefix, pod, format))),
             BackplaneKind::Sharded => {
                 let mode = settings.subscription_mode;

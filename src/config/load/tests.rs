@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use super::*;
-use crate::config::JoinPolicy;
+use crate::config::{BackplaneKind, JoinPolicy};
 
 fn file(ending: &str, text: &str) -> tempfile::NamedTempFile {
     let mut file = tempfile::Builder::new().suffix(ending).tempfile().unwrap();
@@ -102,13 +102,64 @@ fn a_file_that_cannot_be_read_or_parsed_is_named() {
 
 #[test]
 fn what_is_weak_is_warned_of_and_works() {
-    let text = "[api]\nkeys = \"short\"\n[auth.jwt]\nsecret = \"short\"\n[backplane]\nurl = \"redis://:pw@x\"\n\
+    let text = "[api]\nkeys = \"short\"\n[auth.jwt]\nsecret = \"short\"\n[backplane]\nkind = \"none\"\nurl = \"redis://:pw@x\"\n\
                 [engine]\nallow_eio3 = true\n[namespaces.\"/chat\"]\n";
     let warnings = load(".toml", text, &[]).unwrap().warnings();
     let keys: Vec<_> = warnings.iter().map(|warning| warning.key.as_str()).collect();
     assert_eq!(keys, ["api.keys", "auth.jwt.secret", "engine.allow_eio3", "backplane.url"]);
     assert!(!format!("{warnings:?}").contains("pw"), "{warnings:?}");
     assert!(Config::defaults().warnings().is_empty());
+}
+
+#[test]
+fn an_address_of_redis_alone_makes_a_cluster_unless_the_kind_is_set() {
+    let url = "[backplane]\nurl = \"redis://127.0.0.1\"\n";
+    for (more, kind) in [
+        ("", BackplaneKind::Pubsub),
+        ("kind = \"auto\"", BackplaneKind::Pubsub),
+        ("kind = \"sharded\"", BackplaneKind::Sharded),
+        ("kind = \"none\"", BackplaneKind::None),
+    ] {
+        let config = load(".toml", &format!("{url}{more}"), &[]).unwrap();
+        assert_eq!(config.backplane.kind(), kind, "{more}");
+    }
+    let secret = file(".txt", "redis://127.0.0.1\n");
+    let from_file = format!("[backplane]\nurl_file = {:?}\n", secret.path());
+    let config = load(".toml", &from_file, &[]).unwrap();
+    assert_eq!(config.backplane.kind(), BackplaneKind::Pubsub);
+    assert_eq!(Config::defaults().backplane.kind(), BackplaneKind::None);
+    let alone = problems("backplane.kind = \"pubsub\"");
+    assert!(alone[0].contains("needs backplane.url"), "{alone:?}");
+}
+
+#[test]
+fn a_drain_without_time_is_warned_of_where_others_take_over() {
+    let keys = |text: &str| {
+        let warnings = load(".toml", text, &[]).unwrap().warnings();
+        warnings.into_iter().map(|warning| warning.key).collect::<Vec<_>>()
+    };
+    let redis = "backplane.url = \"redis://127.0.0.1\"\n";
+    assert_eq!(keys(redis), ["drain.delay", "drain.window"]);
+    assert_eq!(keys(&format!("{redis}drain.window = \"1s\"")), ["drain.delay"]);
+    assert!(keys(&format!("{redis}drain.window = \"1s\"\ndrain.delay = \"1s\"")).is_empty());
+    assert!(keys("").is_empty());
+}
+
+#[test]
+fn an_origin_that_never_matches_is_a_problem() {
+    for key in ["admission.origins", "public.cors.origins"] {
+        for origin in ["https://*.example.com", "https://app.example.com/chat", "app.example.com"] {
+            let found = problems(&format!("{key} = [\"https://ok.example\", {origin:?}]"));
+            assert_eq!(found.len(), 1, "{found:?}");
+            assert!(
+                found[0].starts_with(&format!("{key} = {origin:?}: expected scheme")),
+                "{found:?}"
+            );
+        }
+        assert!(load(".toml", &format!("{key} = \"HTTPS://App.example.com:443\""), &[]).is_ok());
+    }
+    assert!(load(".toml", "public.cors.origins = \"*\"", &[]).is_ok());
+    assert!(problems("admission.origins = \"*\"")[0].contains("name each origin"));
 }
 
 #[test]

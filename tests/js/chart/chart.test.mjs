@@ -91,9 +91,20 @@ test("several pods need a backplane, and know where others reach them", () => {
   assert.equal(rendered.find("Service", "chat").spec.sessionAffinity, "ClientIP");
   const { env, volumeMounts } = rendered.pod.containers[0];
   const value = (name) => env.find((variable) => variable.name === name)?.value;
-  assert.equal(value("ROOMCAST__INTERNAL__ADVERTISE"), "$(POD_IP):9000");
+  // An IPv6 address needs brackets before a port, which the pod adds and a variable cannot.
+  assert.equal(value("ROOMCAST__INTERNAL__ADVERTISE"), undefined);
+  const { fieldPath } = env.find(({ name }) => name === "POD_IP").valueFrom.fieldRef;
+  assert.equal(fieldPath, "status.podIP");
   assert.equal(value("ROOMCAST__BACKPLANE__PASSWORD_FILE"), "/etc/roomcast/backplane-password/password");
   assert.ok(volumeMounts.some(({ mountPath }) => mountPath === "/etc/roomcast/backplane-password"));
+});
+
+test("an address of Redis is enough for several pods", () => {
+  for (const values of [{ config: { backplane: { url: "redis://redis:6379" } } }, { secrets: { backplaneUrl: { name: "redis" } } }]) {
+    assert.match(template({ replicas: 3, ...values }).stdout, /replicas: 3/, JSON.stringify(values));
+  }
+  const none = template({ replicas: 3, config: { backplane: { kind: "none", url: "redis://redis:6379" } } });
+  assert.match(none.stderr, /needs Redis/);
 });
 
 test("values that make no sense are refused", () => {
@@ -108,6 +119,6 @@ test("values that make no sense are refused", () => {
   ]) {
     const { status, stderr } = template(values);
     assert.notEqual(status, 0, JSON.stringify(values));
-    assert.match(stderr, /specifications of the schema|must be more than|needs config.backplane.kind/);
+    assert.match(stderr, /specifications of the schema|must be more than|needs Redis/);
   }
 });

@@ -7,7 +7,7 @@ import { describe, test } from "node:test";
 import { io } from "socket.io-client";
 
 import { OPEN, next, startPod, until } from "../pod.mjs";
-import { startBalancer } from "./balancers.mjs";
+import { BALANCERS, startBalancer } from "./balancers.mjs";
 import { watchPulse } from "./pulse.mjs";
 import { openRaw } from "./raw.mjs";
 
@@ -103,10 +103,43 @@ describe("admission", () => {
       }
     }));
 
+  test("a client behind nginx or haproxy does not choose its address", async () => {
+    for (const name of BALANCERS) {
+      await withPod('[admission]\nmax_per_address = 1\n[public.proxies]\ntrusted = ["127.0.0.1"]', async (pod) => {
+        const balancer = await startBalancer(name, [pod], { forwardedFor: true });
+        const through = { port: Number(new URL(balancer.url).port) };
+        const open = async (localAddress, headers) => (await openRaw(through, { localAddress, headers })).status;
+        try {
+          assert.equal(await open("127.0.0.5"), 101, name);
+          for (const headers of [
+            {},
+            { Forwarded: "for=198.51.100.1" },
+            { Forwarded: "for=198.51.100.2;proto=https" },
+            { "X-Forwarded-For": "198.51.100.3" },
+          ]) {
+            assert.equal(await open("127.0.0.5", headers), 429, `${name}: ${JSON.stringify(headers)}`);
+          }
+          assert.equal(await open("127.0.0.6", { Forwarded: "for=127.0.0.5" }), 101, name);
+        } finally {
+          await balancer.stop();
+        }
+      });
+    }
+  });
+
+  test("load balancers that write Forwarded are believed that alone, where the setting says so", () =>
+    withPod('[admission]\nmax_per_address = 1\n[public.proxies]\ntrusted = ["127.0.0.2"]\nheader = "forwarded"', async (pod) => {
+      const open = async (headers) => (await openRaw(pod, { localAddress: "127.0.0.2", headers })).status;
+      assert.equal(await open({ Forwarded: "for=192.0.2.1" }), 101);
+      assert.equal(await open({ Forwarded: "for=192.0.2.1", "X-Forwarded-For": "192.0.2.9" }), 429);
+      assert.equal(await open({ Forwarded: 'for=192.0.2.1, for="192.0.2.2:80"' }), 101);
+    }));
+
   test("pages of some origins connect, over either transport; who is no browser passes", () =>
-    withPod('[admission]\norigins = ["https://app.example.com"]', async (pod) => {
+    withPod('[admission]\norigins = ["https://app.example.com", "HTTPS://Other.example.com:443"]', async (pod) => {
       for (const [headers, polling, websocket] of [
         [{ Origin: "https://app.example.com" }, 200, 101],
+        [{ Origin: "https://other.example.com" }, 200, 101],
         [{ Origin: "https://evil.example.com" }, 403, 403],
         [{ Origin: "null" }, 403, 403],
         [{}, 200, 101],

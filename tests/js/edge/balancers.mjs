@@ -11,7 +11,7 @@ import { until } from "../pod.mjs";
 import { freePort } from "../redis.mjs";
 
 /** Pods are taken out and in by `/readyz`, as a Service of Kubernetes does; one that answers late on a busy machine stays in. */
-const haproxy = (port, pods, { cookie, proxyProtocol }) => `
+const haproxy = (port, pods, { cookie, proxyProtocol, forwardedFor }) => `
 global
   maxconn 4000
 defaults
@@ -29,6 +29,7 @@ backend pods
   retries 3
   retry-on conn-failure
   option redispatch 1
+  ${forwardedFor ? "option forwardfor" : ""}
   option httpchk GET /readyz
   default-server inter 100ms fall 2 rise 1 observe layer4 error-limit 1 on-error mark-down
   ${cookie ? `stick-table type string len 64 size 10k expire 10m\n  stick store-response res.cook(${cookie})\n  stick match req.cook(${cookie})` : ""}
