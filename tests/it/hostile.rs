@@ -211,7 +211,7 @@ async fn a_websocket_that_sends_nothing_is_closed_in_time() {
 #[tokio::test]
 async fn a_client_that_answers_no_ping_is_closed_in_time() {
     let pod = Pod::start(&format!(
-        "engine.ping_interval = \"200ms\"\nengine.ping_timeout = \"1s\"\n{OPEN}"
+        "engine.ping_interval = \"200ms\"\nengine.ping_timeout = \"5s\"\n{OPEN}"
     ));
     let mut frozen = Raw::member(&pod).await;
     frozen.answers = false;
@@ -222,7 +222,7 @@ async fn a_client_that_answers_no_ping_is_closed_in_time() {
 
 #[tokio::test]
 async fn half_a_request_is_closed_in_time() {
-    let pod = Pod::start(&format!("public.request_timeout = \"300ms\"\n{OPEN}"));
+    let pod = Pod::start(&format!("public.request_timeout = \"3s\"\n{OPEN}"));
     let mut witness = Witness::new(&pod).await;
     let session = open_polling(&pod).await;
     let path = session.split_once("/socket.io").unwrap().1;
@@ -279,7 +279,7 @@ async fn an_upgrade_that_fails_ends_its_session() {
 
 #[tokio::test]
 async fn a_client_that_reads_nothing_is_closed_in_time() {
-    let pod = Pod::start(&format!("limits.write_timeout = \"2s\"\n{OPEN}"));
+    let pod = Pod::start(&format!("limits.write_timeout = \"5s\"\n{OPEN}"));
     let mut witness = Witness::new(&pod).await;
     let stuck = Raw::member(&pod).await;
     let chunk = json!({"event": "big", "rooms": ["public-a"], "args": ["x".repeat(900_000)]});
@@ -296,7 +296,7 @@ async fn a_client_that_reads_nothing_is_closed_in_time() {
 
 #[tokio::test]
 async fn announced_attachments_of_a_polling_client_are_awaited_in_time() {
-    let pod = Pod::start(&format!("public.request_timeout = \"2s\"\n{OPEN}"));
+    let pod = Pod::start(&format!("public.request_timeout = \"5s\"\n{OPEN}"));
     let mut witness = Witness::new(&pod).await;
     let session = open_polling(&pod).await;
     let client = reqwest::Client::new();
@@ -353,7 +353,7 @@ async fn a_thousand_clients_that_leave_in_any_state_leave_nothing_behind() {
 
 #[tokio::test]
 async fn messages_that_are_never_finished_are_closed_in_time() {
-    let pod = Pod::start(&format!("public.request_timeout = \"2s\"\n{OPEN}"));
+    let pod = Pod::start(&format!("public.request_timeout = \"5s\"\n{OPEN}"));
     let mut witness = Witness::new(&pod).await;
     let announced = text(r#"452-["chat","public-a",{"_placeholder":true,"num":0}]"#);
     let half = Message::Frame(Frame::message(

@@ -35,9 +35,6 @@ impl Embedded {
         if let Some(redis) = redis {
             config.backplane.kind = BackplaneKind::Pubsub;
             config.backplane.url = roomcast::config::Secret::new(redis.url());
-            config.backplane.heartbeat = Duration::from_millis(200);
-            config.backplane.timeout = Duration::from_secs(1);
-            config.backplane.request_timeout = Duration::from_secs(2);
         }
         config
     }

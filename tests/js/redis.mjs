@@ -9,14 +9,20 @@ import { join } from "node:path";
 
 import { until } from "./pod.mjs";
 
-/** A port that was free a moment ago. */
+const given = new Set();
+/** A port that was free a moment ago: none that was given before, nor one that the system gives to others by itself. */
 export async function freePort() {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address();
-  server.close();
-  await once(server, "close");
-  return port;
+  for (;;) {
+    const port = 16_384 + Math.floor(Math.random() * 16_000);
+    if (given.has(port)) continue;
+    given.add(port);
+    const server = createServer().listen(port, "127.0.0.1");
+    const taken = await once(server, "listening").then(() => false, () => true);
+    if (taken) continue;
+    server.close();
+    await once(server, "close");
+    return port;
+  }
 }
 
 /** Starts one `redis-server` that keeps nothing on disk; `args` are more of its options. */

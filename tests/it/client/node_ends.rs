@@ -68,7 +68,7 @@ async fn late_authentication_and_what_a_reconnection_restores() {
         assert_eq!(client.state(), State::Authenticated);
         soon(client.join_rooms(["members", "lobby"])).await.unwrap();
 
-        let mut news = client.events("news", 10).unwrap();
+        let mut news = client.events("news", 1000).unwrap();
         client.emit("cut me", &()).unwrap();
         soon(client.wait_for(|state| state == State::Reconnecting)).await;
         soon(client.wait_for(|state| state == State::Authenticated)).await;
@@ -143,7 +143,7 @@ async fn how_a_connection_ends() {
 
 #[tokio::test]
 async fn a_server_that_falls_silent_and_one_that_says_too_much() {
-    let node = Node::start(&json!({"pingInterval": 200, "pingTimeout": 2000}));
+    let node = Node::start(&json!({"pingInterval": 200, "pingTimeout": 5000}));
     for (way, transports) in WAYS {
         let client = Client::builder(node.url()).transports(transports.iter().copied());
         let client = soon(client.max_message(100_000).reconnect(quick()).connect()).await.unwrap();

@@ -13,7 +13,7 @@ async function startNode() {
     args: [
       ...["--cluster-enabled", "yes", "--cluster-port", String(busPort)],
       // Short, so that a test does not wait for what a deployment would take for a passing hiccup.
-      ...["--cluster-node-timeout", "2000", "--cluster-replica-validity-factor", "0"],
+      ...["--cluster-node-timeout", "5000", "--cluster-replica-validity-factor", "0"],
       ...["--repl-diskless-sync-delay", "0"],
     ],
   });

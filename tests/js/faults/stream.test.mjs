@@ -25,11 +25,10 @@ for (const kind of ["pubsub", "sharded"]) {
 [backplane]
 kind = "${kind}"
 url = "${cluster.url}"
-timeout = "1s"
 heartbeat = "200ms"
 [publish.stream]
 enabled = true
-claim_after = "2s"
+claim_after = "8s"
 `;
       pods = await Promise.all([1, 2].map(() => startPod(settings)));
       for (const pod of pods) await until("ready", async () => (await fetch(`${pod.internal}/readyz`)).ok);

@@ -305,7 +305,7 @@ async fn a_new_key_is_waited_for_also_right_after_a_fetch() {
 async fn a_new_key_is_waited_for_also_if_a_fetch_hangs_and_the_next_is_slow() {
     let (old, new) = (Signer::ed25519(), Signer::ed25519());
     let issuer = Issuer::start(&[old.jwk("old")]).await;
-    let tokens = issuer.tokens();
+    let tokens = kept_fresh(&Jwt { jwks_timeout: Duration::from_secs(5), ..issuer.settings() });
     assert!(tokens.check(&old.named("EdDSA", "old", &claims())).await.is_ok());
     issuer.behave(Behaviour::Hangs);
     let nonsense = new.named("EdDSA", "nonsense", &claims());

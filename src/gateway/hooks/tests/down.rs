@@ -42,8 +42,8 @@ async fn a_hook_that_hangs_ends_in_time_and_keeps_no_other_waiting() {
 #[tokio::test]
 async fn a_question_to_a_hook_that_hangs_is_asked_again_within_the_total_time() {
     let hangs = Service::hangs().await;
-    let total = Duration::from_secs(3);
-    let timeout = Duration::from_secs(2);
+    let total = Duration::from_secs(7);
+    let timeout = Duration::from_secs(4);
     let hung = hangs.hook(config::Hooks { timeout, total_timeout: total, ..settings() });
     let began = Instant::now();
     assert_eq!(join(&hung).await, down(Down::Timeout));
@@ -207,7 +207,7 @@ async fn the_circuit_breaker_opens_and_closes() {
     })
     .await;
     let settings =
-        config::Hooks { breaker_failures: 3, breaker_open: Duration::from_secs(1), ..settings() };
+        config::Hooks { breaker_failures: 3, breaker_open: Duration::from_secs(5), ..settings() };
     let hook = service.hook(settings);
     let is = |state: &str| metric("roomcast_hook_breaker", &hook, &format!("\"{state}\"")) == 1.0;
     assert!(is("closed"));

@@ -59,7 +59,7 @@ async fn a_crowd_that_goes_leaves_room_for_questions_and_waits_for_the_breaker()
     let settings = config::Hooks {
         in_flight: 2,
         breaker_failures: 2,
-        breaker_open: Duration::from_secs(1),
+        breaker_open: Duration::from_secs(5),
         ..settings()
     };
     let hooks = Hooks::new(&settings);
