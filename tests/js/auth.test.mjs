@@ -265,7 +265,7 @@ test("keys rotate while clients connect: none with a valid token is refused", as
 test("a key server that hangs, lies or sends a megabyte: the last good set stays, and clients are served", async () => {
   const key = new Key("key");
   const issuer = await issuerOf([key]);
-  const started = await pod(fast(issuer, 'jwks_refresh = "300ms"'));
+  const started = await pod(fast(issuer, 'jwks_refresh = "300ms"', "3s"));
   await ready(started);
   const refreshes = (result) => started.metric("roomcast_jwks_refreshes_total", `result="${result}"`);
   const lies = {
@@ -334,8 +334,6 @@ test("clients that leave while they wait for a key leave nothing behind", async 
   // Those over WebSocket are seen to go; the pod still waits with their tokens in hand.
   await until("some have gone", async () => (await started.metric("roomcast_connections_closed_total")) >= 4);
   release();
-  const checked = () => started.metric("roomcast_token_checks_total", 'result="ok"');
-  await until("all tokens are checked", async () => (await checked()) === waiting.length);
   await until("the others are in", () => waiting.slice(10).every((socket) => socket.connected));
   await until("only those are in", async () => (await started.metric("roomcast_sockets")) === 2);
   await until("and connected", async () => (await connections()) === 2);

@@ -117,7 +117,7 @@ for (const [way, options] of Object.entries(WAYS)) {
     }
 
     test("no token in time", async () => {
-      const started = await pod('auth = "required"\nauth_timeout = "2s"');
+      const started = await pod('auth = "required"\nauth_timeout = "5s"');
       const slow = clients.open(io, started.url, options);
       const [told, gone] = [next(slow, "unauthenticated"), next(slow, "disconnect")];
       const quick = clients.open(io, started.url, options);
@@ -126,15 +126,15 @@ for (const [way, options] of Object.entries(WAYS)) {
       assert.equal((await told)[0].code, "authentication_timeout");
       assert.equal((await gone)[0], "io server disconnect");
       // Long after its own time the other one is still there.
-      await new Promise((resolve) => setTimeout(resolve, 2500));
+      await new Promise((resolve) => setTimeout(resolve, 5500));
       assert.deepEqual(await ask(quick, "announce:x"), { accepted: true });
     });
 
     test("a token that ends: told, nobody, and out unless a fresh one comes", async () => {
-      const started = await pod('auth = "required"\nauth_timeout = "2s"');
+      const started = await pod('auth = "required"\nauth_timeout = "5s"');
       const events = {};
       const open = (name) => {
-        const socket = clients.open(io, started.url, { ...options, auth: { token: jwt(soon(3)) } });
+        const socket = clients.open(io, started.url, { ...options, auth: { token: jwt(soon(6)) } });
         const seen = (events[name] = []);
         socket.on("unauthenticated", ({ code }) => seen.push(code));
         socket.on("disconnect", (reason) => seen.push(reason));
@@ -166,7 +166,7 @@ test("optional: a guest may act, may authenticate, and is told when its token en
   // A guest has no deadline.
   await new Promise((resolve) => setTimeout(resolve, 1000));
   const [told, gone] = [next(guest, "unauthenticated"), next(guest, "disconnect")];
-  assert.deepEqual(await ask(guest, "authenticate", { token: jwt(soon(4)) }), { authenticated: true });
+  assert.deepEqual(await ask(guest, "authenticate", { token: jwt(soon(6)) }), { authenticated: true });
   assert.deepEqual(await heard(started, guest, TARGETS), TARGETS);
   assert.equal((await told)[0].code, "token_invalid");
   assert.equal((await gone)[0], "io server disconnect");
@@ -238,7 +238,7 @@ describe("events with `auth = true`", () => {
     const started = await pod('auth = "optional"\nauth_timeout = "20s"');
     const guest = await clients.connect(io, started.url);
     assert.equal(await code(guest, "careful"), "authentication_required");
-    const member = clients.open(io, started.url, { auth: { token: jwt(soon(3)) } });
+    const member = clients.open(io, started.url, { auth: { token: jwt(soon(6)) } });
     const ended = next(member, "unauthenticated");
     await next(member, "connect");
     assert.deepEqual(await ask(member, "careful"), { accepted: true });
@@ -273,7 +273,7 @@ test("a hook that says who a client is, also later", async () => {
   const started = await pod(
     `${LATE}\n[namespaces."/".hooks]\nauthenticate = "${service.url("who")}"`,
     "",
-    `[hooks]\nsecrets = ["${HOOK_SECRET}"]`,
+    `[hooks]\nsecrets = ["${HOOK_SECRET}"]\ntimeout = "5s"\ntotal_timeout = "6s"`,
   );
   const all = [...TARGETS, { rooms: ["granted"] }];
   const byName = await clients.connect(io, started.url, { auth: { name: "ada" } });

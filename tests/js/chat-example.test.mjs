@@ -159,8 +159,12 @@ test("a Redis that comes back empty gets jobs, which the same worker does", asyn
   const socket = await connect(0, { token: token("ada") });
   const worker = start("chat-worker");
   await worker.prints("waits for jobs");
+  const connected = (value) =>
+    Promise.all(pods.map((pod) => until("the link", async () => (await pod.metric("roomcast_backplane_connected")) === value)));
   await redis.kill();
+  await connected(0);
   await redis.restart();
+  await connected(1);
   const results = collect(socket, "summary");
   const job = await queued(socket);
   await worker.prints(`did job ${job}`);

@@ -103,19 +103,20 @@ function classic(scene) {
 
     const binary = Buffer.from([4]);
     const got = await cast.received(pod, async () => {
+      // First: Node drops it for a client whose transport is busy.
+      await pod.emit({ rooms: NODES.map((who) => cast.id(who)), event: "news", args: [3], volatile: true });
       await pod.emit({ rooms: [rooms.all], event: "news", args: [1] });
       await pod.emit({ except: [rooms.pods], event: "news", args: [{ é: null }] });
-      await pod.emit({ rooms: NODES.map((who) => cast.id(who)), event: "news", args: [3], volatile: true });
       await ask(cast.socket("roomcast1"), "chat", rooms.all, binary);
     });
-    const events = [["news", 1], ["news", { é: null }], ["news", 3], ["chat", rooms.all, binary]];
+    const events = [["news", 3], ["news", 1], ["news", { é: null }], ["chat", rooms.all, binary]];
     for (const who of NODES) assert.deepEqual(got[who], events);
 
     const room = `socket.io#/#${rooms.all}#`;
     const expected = [
+      ["socket.io#/#", { rooms: NODES.map((who) => cast.id(who)), except: [], volatile: true }],
       [room, { rooms: [rooms.all], except: [] }],
       ["socket.io#/#", { rooms: [], except: [rooms.pods] }],
-      ["socket.io#/#", { rooms: NODES.map((who) => cast.id(who)), except: [], volatile: true }],
       [room, { rooms: [rooms.all], except: [cast.id("roomcast1")] }],
     ];
     await until("all of them", () => heard.length >= expected.length);
