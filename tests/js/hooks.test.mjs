@@ -284,7 +284,7 @@ test("a hook with too many calls under way allows nothing, whatever `on_failure`
 });
 
 test("a socket that keeps a hook busy leaves places for others", async () => {
-  const hooks = 'timeout = "30s"\ntotal_timeout = "40s"\nin_flight = 8';
+  const hooks = 'timeout = "30s"\ntotal_timeout = "80s"\nin_flight = 8';
   const state = await setup({ hooks, kinds: [] });
   let release;
   const held = new Promise((resolve) => (release = resolve));

@@ -61,7 +61,11 @@ impl Hook {
         let left = || patience.deadline.saturating_duration_since(Instant::now());
         let (_notifying, _asking) = match request.kind {
             Kind::Disconnect => (Some(hook.notifications.turn(left()).await?), None),
-            _ => (None, Some(hook.turns.turn(&request.socket, left()).await?)),
+            // Not so long that the hook would have less time than it may take.
+            _ => {
+                let wait = left().saturating_sub(hook.settings.timeout);
+                (None, Some(hook.turns.turn(&request.socket, wait).await?))
+            }
         };
         let admitted = hook.breaker.admit().ok_or(Down::BreakerOpen)?;
         let place = match hook.places.try_acquire() {

@@ -263,7 +263,8 @@ async fn one_socket_takes_a_quarter_of_the_calls_in_flight_and_waits_for_itself(
         }
     })
     .await;
-    let hook = service.hook(config::Hooks { in_flight: 4, ..settings() });
+    let settings = config::Hooks { timeout: LONG / 6, in_flight: 4, ..settings() };
+    let hook = service.hook(settings);
     let mut greedy = JoinSet::new();
     for _ in 0..10 {
         let hook = hook.clone();
