@@ -142,7 +142,7 @@ pub(super) fn over(member: &Arc<Member>) {
         member.runtime.deadlines.set(member, Some(now + NOT_YET));
         return;
     }
-    let Some(identity) = member.identity().filter(|identity| identity.shown) else {
+    let Some(identity) = member.shown() else {
         let refusal = Refusal::new(codes::AUTHENTICATION_TIMEOUT, "authentication timed out");
         tell(member, &refusal);
         socket.disconnect(false);
@@ -175,13 +175,11 @@ fn put_out(member: &Member, refusal: Refusal) -> Refusal {
 /// The event `authenticate`: a token, as `{token}` or as text. One at a time for each socket.
 pub(super) fn authenticate(event: &Event<'_>) -> Result<Reply, Refusal> {
     let member = event.socket.member.clone();
-    let shown = event.arguments().map(|shown| match shown {
+    let auth = match event.arguments().unwrap_or_default() {
         Json::String(token) => json!({ "token": token }),
-        other => other,
-    });
-    let (Ok(auth), Some(token)) =
-        (&shown, shown.as_ref().ok().and_then(|auth| auth["token"].as_str()))
-    else {
+        auth => auth,
+    };
+    let Some(token) = auth["token"].as_str() else {
         let refusal = Refusal::new(codes::BAD_REQUEST, "expected {\"token\": \"…\"}");
         return Err(put_out(&member, refusal));
     };
@@ -200,7 +198,7 @@ pub(super) fn authenticate(event: &Event<'_>) -> Result<Reply, Refusal> {
     }
     let mut handshake = Handshake::of(&socket);
     handshake.token = Some(Secret::new(token));
-    handshake.auth = auth.clone();
+    handshake.auth = auth;
     Ok(Reply::later(async move {
         let _checking = checking;
         let admitted = async {
@@ -250,7 +248,7 @@ fn welcome(socket: &Socket, admitted: Admitted) -> Result<Reply, Refusal> {
 /// Whether the token that a socket showed is valid now, by the keys of now.
 pub(super) fn verify(socket: &Socket) -> Result<(), Refusal> {
     let member = &socket.member;
-    let Some(identity) = member.identity().filter(|identity| identity.shown) else {
+    let Some(identity) = member.shown() else {
         return Err(Refusal::authentication_required());
     };
     match (&identity.token, &member.tokens) {

@@ -175,9 +175,14 @@ impl Member {
         self.read(|state| state.identity.clone()).flatten()
     }
 
+    /// Who it showed to be.
+    pub fn shown(&self) -> Option<Arc<Identity>> {
+        self.identity().filter(|identity| identity.shown)
+    }
+
     /// Whether it showed who it is.
     pub fn is_authenticated(&self) -> bool {
-        self.identity().is_some_and(|identity| identity.shown)
+        self.shown().is_some()
     }
 
     /// It is this, or nobody any longer.

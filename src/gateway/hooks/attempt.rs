@@ -11,9 +11,9 @@ use http::{
 };
 use metrics::Gauge;
 use reqwest::Response;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
-use super::{Down, Hook, HookError, Kind, Patience, Request, answer};
+use super::{Down, Hook, HookError, Kind, Patience, Request, answer, turns::in_time};
 
 /// An attempt without the answer that was asked for.
 pub enum Failed {
@@ -70,10 +70,7 @@ impl Hook {
         let admitted = hook.breaker.admit().ok_or(Down::BreakerOpen)?;
         let place = match hook.places.try_acquire() {
             Ok(place) => place,
-            Err(_) => {
-                let place = timeout(min(patience.wait, left()), hook.places.acquire()).await;
-                place.ok().and_then(Result::ok).ok_or(Down::InFlightLimit)?
-            }
+            Err(_) => in_time(min(patience.wait, left()), hook.places.acquire()).await?,
         };
         let flying = Flying::new(&hook.flying);
         let time = min(hook.settings.timeout, left());

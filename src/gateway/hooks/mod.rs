@@ -132,13 +132,14 @@ impl Hook {
         client: reqwest::Client,
     ) -> Result<Self, HookSetupError> {
         let label = url.to_string();
+        let share = (settings.in_flight / SHARE).max(1);
         Ok(Self(Arc::new(Inner {
             keys: Keys::new(&settings.secrets)?,
             breaker: Breaker::new(&label, settings.breaker_failures, settings.breaker_open),
             places: Semaphore::new(settings.in_flight),
-            turns: Turns::new((settings.in_flight / SHARE).max(1)),
+            turns: Turns::new(share),
             flying: gauge!(HOOK_IN_FLIGHT.name, "hook" => label.clone()),
-            notifications: Notifications::new(&label, settings),
+            notifications: Notifications::new(&label, settings, share),
             url: url.clone(),
             settings: settings.clone(),
             client,

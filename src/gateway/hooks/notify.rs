@@ -6,10 +6,10 @@ use std::{sync::Arc, time::Duration};
 use metrics::{Gauge, counter, gauge};
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
-    time::{Instant, timeout},
+    time::Instant,
 };
 
-use super::{Down, Hook, HookError, Patience, Request, SHARE};
+use super::{Down, Hook, HookError, Patience, Request, turns::in_time};
 use crate::{
     config,
     telemetry::metrics::{HOOK_DROPPED, HOOK_QUEUE},
@@ -26,20 +26,19 @@ pub struct Notifications {
 }
 
 impl Notifications {
-    /// Nothing yet.
-    pub fn new(label: &str, settings: &config::Hooks) -> Self {
+    /// Nothing yet. `share` may be told at once.
+    pub fn new(label: &str, settings: &config::Hooks, share: usize) -> Self {
         Self {
             queue: Arc::new(Semaphore::new(settings.disconnect_queue)),
             size: settings.disconnect_queue,
             waiting: gauge!(HOOK_QUEUE.name, "hook" => label.to_owned()),
-            turns: Semaphore::new((settings.in_flight / SHARE).max(1)),
+            turns: Semaphore::new(share),
         }
     }
 
     /// Waits for its turn to be told.
     pub async fn turn(&self, most: Duration) -> Result<SemaphorePermit<'_>, Down> {
-        let turn = timeout(most, self.turns.acquire()).await;
-        turn.ok().and_then(Result::ok).ok_or(Down::InFlightLimit)
+        in_time(most, self.turns.acquire()).await
     }
 
     /// Waits until everything was told, or given up.

@@ -9,11 +9,19 @@ use std::{
 
 use parking_lot::Mutex;
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{AcquireError, OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
 
 use super::Down;
+
+/// Waits for a place, or a turn, no longer than this.
+pub async fn in_time<T>(
+    most: Duration,
+    place: impl Future<Output = Result<T, AcquireError>>,
+) -> Result<T, Down> {
+    timeout(most, place).await.ok().and_then(Result::ok).ok_or(Down::InFlightLimit)
+}
 
 /// The turns of the sockets that a hook is called for now.
 pub struct Turns {
@@ -48,8 +56,7 @@ impl Turns {
         };
         // Before it waits: who waits no longer wants none.
         let mut turn = Turn { turns: self, socket, permit: None };
-        let permit = timeout(most, semaphore.acquire_owned()).await;
-        turn.permit = Some(permit.ok().and_then(Result::ok).ok_or(Down::InFlightLimit)?);
+        turn.permit = Some(in_time(most, semaphore.acquire_owned()).await?);
         Ok(turn)
     }
 }
