@@ -44,6 +44,10 @@ pub use payload::EncodeError;
 pub(crate) use redis::{Entry, Notes, Pending, PublishStream, RedisError};
 pub use redis::{Link, PublishError, SetupError};
 pub use slow::Slow;
+pub(crate) use transcode::{
+    Bounds, Reader as MsgpackReader, Token as MsgpackToken, TranscodeError, Unportable,
+    check as check_portable,
+};
 pub use wire::{Argument, RemoteSocket, is_reserved};
 
 /// The Socket.IO server that a pod runs.
@@ -55,6 +59,8 @@ pub struct Backplane {
     namespaces: Arc<Namespaces>,
     /// What clients and their parser speak.
     format: Format,
+    /// What an event may have.
+    bounds: Bounds,
     /// The other pods; none for a pod on its own.
     cluster: Option<Arc<Cluster>>,
 }
@@ -81,10 +87,11 @@ impl Backplane {
         settings: &config::Backplane,
         pod: &str,
         parser: config::Parser,
+        limits: &config::Limits,
     ) -> Result<Self, SetupError> {
         let (namespaces, format) = (Arc::<Namespaces>::default(), Format::from(parser));
         let cluster = Cluster::new(settings, pod.to_owned(), format, namespaces.clone())?;
-        Ok(Self { namespaces, format, cluster: cluster.map(Arc::new) })
+        Ok(Self { namespaces, format, bounds: limits.into(), cluster: cluster.map(Arc::new) })
     }
 
     /// Joins the cluster, for as long as the answer lives. `pod` is asked what this pod is like.
@@ -418,26 +425,26 @@ impl Backplane {
     /// Writes an event as the parser of the pod does. A tuple is several arguments.
     ///
     /// # Errors
-    /// If the namespace does not exist, or its arguments cannot be written.
+    /// If the namespace does not exist, or its arguments cannot be written, or not be read by all that it may be for.
     pub fn encode<T: Serialize + ?Sized>(
         &self,
         namespace: &str,
         event: &str,
         arguments: &T,
     ) -> Result<Value, EncodeError> {
-        payload::encode(&self.namespaces.get(namespace)?.local, event, arguments)
+        payload::encode(&self.namespaces.get(namespace)?.local, self.bounds, event, arguments)
     }
 
     /// The same from the text of an array, which is copied as it is.
     ///
     /// # Errors
-    /// If it is no array, or cannot be written.
+    /// If it is no array, or cannot be written, or not be read by all that it may be for.
     pub fn encode_raw(
         &self,
         event: &str,
         arguments: Option<&RawValue>,
     ) -> Result<Value, EncodeError> {
-        payload::encode_raw(self.format, event, arguments)
+        payload::encode_raw(self.format, self.bounds, event, arguments)
     }
 }
 

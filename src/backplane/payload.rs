@@ -9,7 +9,11 @@ use socketioxide_core::{
     parser::{Parse, ParserError},
 };
 
-use super::{UnknownNamespace, transcode::json_to_msgpack, wire::Format};
+use super::{
+    UnknownNamespace,
+    transcode::{self, Bounds, Unportable, json_to_msgpack},
+    wire::Format,
+};
 
 /// An event could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -20,21 +24,28 @@ pub enum EncodeError {
     /// The parser refuses an argument.
     #[error("the arguments cannot be written: {0}")]
     Parser(#[from] ParserError),
-    /// The arguments are no array, or nested too deep.
+    /// The clients of other pods, or of this one, could not be given them.
+    #[error("the arguments cannot reach all clients: {0}")]
+    Unportable(#[from] Unportable),
+    /// The arguments are no array.
     #[error("the arguments cannot be written: {0}")]
     Json(String),
 }
 
 pub(super) fn encode<T: Serialize + ?Sized>(
     local: &CoreLocalAdapter<Emitter>,
+    bounds: Bounds,
     event: &str,
     arguments: &T,
 ) -> Result<Value, EncodeError> {
-    Ok(local.parser().encode_value(arguments, Some(event))?)
+    let payload = local.parser().encode_value(arguments, Some(event))?;
+    transcode::check(&payload, bounds)?;
+    Ok(payload)
 }
 
 pub(super) fn encode_raw(
     format: Format,
+    bounds: Bounds,
     event: &str,
     arguments: Option<&RawValue>,
 ) -> Result<Value, EncodeError> {
@@ -55,6 +66,7 @@ pub(super) fn encode_raw(
     }
     text.push(b']');
     let text = String::from_utf8(text).map_err(|error| failed(&error))?;
+    transcode::check_json(&text, bounds.depth)?;
     match format {
         Format::Json => Ok(Value::Str(text.into(), None)),
         Format::Msgpack => {

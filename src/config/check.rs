@@ -8,6 +8,8 @@ use super::{BackplaneKind, Config, Drain, Problem, Publish, Secret, values};
 
 /// Seconds that Linux takes for TCP_KEEPIDLE.
 const KEEPALIVE: std::ops::RangeInclusive<u64> = 1..=32767;
+/// Levels of arrays and objects that go from one pod to another, within an event's arguments.
+pub(crate) const DEEPEST: usize = 126;
 /// Shortest API key that is not warned of.
 const API_KEY_LENGTH: usize = 16;
 
@@ -163,6 +165,10 @@ impl Drain {
 
 fn check_limits(config: &Config, problems: &mut Vec<Problem>) {
     let limits = &config.limits;
+    if !(1..=DEEPEST).contains(&limits.depth) {
+        let remedy = format!("expected 1 to {DEEPEST}, which is what goes from one pod to another");
+        problems.push(Problem::new("limits.depth", limits.depth, remedy));
+    }
     for (key, value, least) in [
         ("limits.max_payload", limits.max_payload, 1024),
         ("limits.send_queue", limits.send_queue, 16),

@@ -22,6 +22,7 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 use serde::Deserialize;
 
 pub use admission::{Admission, Network, Proxies, ProxyHeader};
+pub(crate) use check::DEEPEST;
 pub use auth::{Auth, Jwt, JwtAlgorithm};
 pub use backplane::{Backplane, BackplaneKind, BackplaneTls, SubscriptionMode, WhenAway};
 pub(crate) use hooks::signing_key;
@@ -174,6 +175,8 @@ pub struct Limits {
     pub max_payload: usize,
     /// Binary attachments of one message.
     pub max_attachments: usize,
+    /// Arrays and objects in one another, in an argument of an event.
+    pub depth: usize,
     /// Packets that wait for one client.
     pub send_queue: usize,
     /// Longest time in which a client takes nothing of what is sent to it.

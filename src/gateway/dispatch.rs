@@ -30,7 +30,7 @@ use super::{
     socket::unsent,
 };
 use crate::{
-    backplane::Adapter,
+    backplane::{Adapter, Bounds},
     config::{AuthPolicy, OverLimit},
     telemetry::metrics::EVENTS,
 };
@@ -45,13 +45,17 @@ impl MessageHandler<Adapter, Self> for Dispatcher {
             return;
         }
         hear_out(&socket, member);
-        let result = match inspect(&payload) {
-            Ok(head) => {
-                let socket = Socket { socket: socket.clone(), member: member.clone() };
-                let event = Event { socket, payload: &payload, head };
-                guarded("event", || handle(&event)).flatten()
-            }
-            Err(malformed) => Err(refuse_malformed(&socket, &malformed)),
+        let io = || Socket { socket: socket.clone(), member: member.clone() };
+        // The pace comes before all that costs something.
+        let result = match limits::check_pace(member) {
+            Ok(()) => match inspect(&payload, Bounds::from(&member.limits)) {
+                Ok(head) => {
+                    let event = Event { socket: io(), payload: &payload, head };
+                    guarded("event", || handle(&event)).flatten()
+                }
+                Err(malformed) => Err(refuse_malformed(&socket, &malformed)),
+            },
+            Err(refusal) => Err(over_limit(&io(), refusal)),
         };
         finish(&socket, member, &mut payload, &ack, result);
     }
@@ -100,8 +104,12 @@ pub(super) fn event_denied() -> Refusal {
     Refusal::new(codes::EVENT_DENIED, "no rule allows this event")
 }
 
-/// A stock client never sends such a packet: as on Node, it ends there.
+/// A stock client never sends such a packet: as on Node, it ends there. What it may send, and not all clients could be
+/// given, is refused alone.
 fn refuse_malformed(socket: &Arc<IoSocket<Adapter>>, malformed: &Malformed) -> Refusal {
+    if let Malformed::Unportable(_) = malformed {
+        return Refusal::new(codes::BAD_ARGUMENTS, malformed.to_string());
+    }
     tracing::debug!(socket = %socket.id, error = %malformed, "malformed event: disconnecting");
     let _ = socket.clone().disconnect();
     Refusal::new(codes::BAD_EVENT, malformed.to_string())

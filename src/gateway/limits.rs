@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 
-use super::{Event, Refusal, codes};
+use super::{Event, Refusal, codes, member::Member};
 use crate::config::Limits;
 
 /// How fast one socket may send.
@@ -19,16 +19,20 @@ impl Pace {
     }
 }
 
-/// Whether an event is within the limits of its namespace.
-pub(super) fn check(event: &Event<'_>) -> Result<(), Refusal> {
-    let member = &event.socket.member;
-    let limits = &member.limits;
+/// Whether a socket may send another event now, whatever it is.
+pub(super) fn check_pace(member: &Member) -> Result<(), Refusal> {
     if let Some(Pace(pace)) = member.pace.as_deref()
         && pace.check().is_err()
     {
-        let message = format!("more than {} events a second", limits.events_per_second);
+        let message = format!("more than {} events a second", member.limits.events_per_second);
         return Err(Refusal::new(codes::RATE_LIMITED, message));
     }
+    Ok(())
+}
+
+/// Whether an event is within the limits of its namespace.
+pub(super) fn check(event: &Event<'_>) -> Result<(), Refusal> {
+    let limits = &event.socket.member.limits;
     if event.name().len() > limits.name_length {
         return Err(Refusal::new(codes::BAD_EVENT, "the name of the event is too long"));
     }

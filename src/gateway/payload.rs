@@ -3,9 +3,10 @@
 //! A relayed event goes on as it came, byte for byte. So it must be checked first: the stock client
 //! closes its connection on a packet that it cannot decode, which would let one client take others
 //! down. What the client refuses is listed in `socket.io-parser`: an event name that is reserved,
-//! JSON that is none, and a placeholder for an attachment that does not exist.
+//! JSON that is none, and a placeholder for an attachment that does not exist. What not every parser and protocol can
+//! carry is found by [`check_portable`], and refused too.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, cell::RefCell, fmt};
 
 use serde::{
     Deserialize, Deserializer,
@@ -13,7 +14,9 @@ use serde::{
 };
 use socketioxide_core::Value;
 
-use crate::backplane::is_reserved;
+use crate::backplane::{
+    Bounds, MsgpackReader, MsgpackToken, TranscodeError, Unportable, check_portable, is_reserved,
+};
 
 /// The beginning of an event.
 #[derive(Debug, PartialEq, Eq)]
@@ -29,24 +32,48 @@ pub(super) enum Malformed {
     #[error("not an array that begins with the name of an event: {0}")]
     Json(#[from] serde_json::Error),
     #[error("not an array that begins with the name of an event: {0}")]
-    Msgpack(#[from] rmp_serde::decode::Error),
+    Msgpack(#[from] TranscodeError),
+    #[error("not an event: {0}")]
+    Broken(Unportable),
     #[error("the name {0:?} is reserved")]
     Reserved(String),
+    /// It is an event, which a stock client may send, and not all clients could be given it.
+    #[error("the arguments cannot reach all clients: {0}")]
+    Unportable(Unportable),
 }
 
-/// Reads the whole event once.
-pub(super) fn inspect(value: &Value) -> Result<Head<'_>, Malformed> {
+impl From<Unportable> for Malformed {
+    fn from(error: Unportable) -> Self {
+        match error {
+            Unportable::Broken(_) => Self::Broken(error),
+            _ => Self::Unportable(error),
+        }
+    }
+}
+
+/// Reads the whole event.
+pub(super) fn inspect(value: &Value, bounds: Bounds) -> Result<Head<'_>, Malformed> {
+    check_portable(value, bounds)?;
     let head = match value {
         Value::Str(text, attachments) => {
-            let attachments = attachments.as_ref().map(|attachments| attachments.len());
+            let attachments = attachments.as_ref().map(|all| RefCell::new(vec![false; all.len()]));
             let mut json = serde_json::Deserializer::from_str(text);
-            let head = EventSeed { attachments }.deserialize(&mut json)?;
+            let head = EventSeed { attachments: attachments.as_ref() }.deserialize(&mut json)?;
             json.end()?;
             head
         }
         Value::Bytes(bytes) => {
-            let mut msgpack = rmp_serde::Deserializer::from_read_ref(bytes.as_ref());
-            EventSeed { attachments: None }.deserialize(&mut msgpack)?
+            let mut reader = MsgpackReader::new(bytes);
+            let length = reader.read_array_len()?;
+            let name = reader.read_str()?.into();
+            let first = match length {
+                ..2 => None,
+                _ => match reader.token()? {
+                    MsgpackToken::Text(text) => std::str::from_utf8(text).ok().map(Cow::Borrowed),
+                    _ => None,
+                },
+            };
+            Head { name, first }
         }
     };
     if is_reserved(&head.name) {
@@ -56,13 +83,13 @@ pub(super) fn inspect(value: &Value) -> Result<Head<'_>, Malformed> {
 }
 
 /// Reads an array: a name, a first argument, and more.
-struct EventSeed {
-    /// How many attachments came with the event; `None` for an event without any, whose
-    /// placeholders no client looks at.
-    attachments: Option<usize>,
+struct EventSeed<'a> {
+    /// Whether a placeholder has taken each of the attachments that came with the event; `None` for an event without
+    /// any, whose placeholders no client looks at.
+    attachments: Option<&'a RefCell<Vec<bool>>>,
 }
 
-impl<'de> DeserializeSeed<'de> for EventSeed {
+impl<'de> DeserializeSeed<'de> for EventSeed<'_> {
     type Value = Head<'de>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
@@ -70,7 +97,7 @@ impl<'de> DeserializeSeed<'de> for EventSeed {
     }
 }
 
-impl<'de> Visitor<'de> for EventSeed {
+impl<'de> Visitor<'de> for EventSeed<'_> {
     type Value = Head<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -108,11 +135,11 @@ impl<'a> Seen<'a> {
 
 /// Reads any value, and checks the placeholders in it if there are attachments.
 #[derive(Clone, Copy)]
-struct ValueSeed {
-    attachments: Option<usize>,
+struct ValueSeed<'a> {
+    attachments: Option<&'a RefCell<Vec<bool>>>,
 }
 
-impl<'de> DeserializeSeed<'de> for ValueSeed {
+impl<'de> DeserializeSeed<'de> for ValueSeed<'_> {
     type Value = Seen<'de>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
@@ -120,7 +147,7 @@ impl<'de> DeserializeSeed<'de> for ValueSeed {
     }
 }
 
-impl<'de> Visitor<'de> for ValueSeed {
+impl<'de> Visitor<'de> for ValueSeed<'_> {
     type Value = Seen<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -155,19 +182,6 @@ impl<'de> Visitor<'de> for ValueSeed {
         Ok(Seen::Other)
     }
 
-    fn visit_bytes<E>(self, _: &[u8]) -> Result<Self::Value, E> {
-        Ok(Seen::Other)
-    }
-
-    /// An extension of msgpack, such as a date.
-    fn visit_newtype_struct<D: Deserializer<'de>>(
-        self,
-        extension: D,
-    ) -> Result<Self::Value, D::Error> {
-        IgnoredAny::deserialize(extension)?;
-        Ok(Seen::Other)
-    }
-
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
         while self.skip_element(&mut seq)? {}
         Ok(Seen::Other)
@@ -188,15 +202,29 @@ impl<'de> Visitor<'de> for ValueSeed {
                 _ => {}
             }
         }
-        let dangling = !matches!(number, Seen::Index(index) if index < attachments);
-        if placeholder == Seen::True && dangling {
-            return Err(de::Error::custom("a placeholder for an attachment that is not there"));
+        if placeholder == Seen::True {
+            let mut attachments = attachments.borrow_mut();
+            let taken = match number {
+                Seen::Index(index) => attachments.get_mut(index),
+                _ => None,
+            };
+            match taken {
+                Some(taken) if !*taken => *taken = true,
+                // Between pods, binary has the place of its placeholder: each more is a copy.
+                Some(_) => {
+                    return Err(de::Error::custom("two placeholders for the same attachment"));
+                }
+                None => {
+                    let message = "a placeholder for an attachment that is not there";
+                    return Err(de::Error::custom(message));
+                }
+            }
         }
         Ok(Seen::Other)
     }
 }
 
-impl ValueSeed {
+impl ValueSeed<'_> {
     /// Reads one element of which nothing matters, as cheaply as can be. Says whether there was one.
     fn skip_element<'de, A: SeqAccess<'de>>(self, seq: &mut A) -> Result<bool, A::Error> {
         Ok(match self.attachments {
@@ -218,6 +246,12 @@ mod tests {
 
     use super::*;
 
+    const BOUNDS: Bounds = Bounds { depth: 64, attachments: 10 };
+
+    fn inspect(value: &Value) -> Result<Head<'_>, Malformed> {
+        super::inspect(value, BOUNDS)
+    }
+
     fn json(text: &str) -> Value {
         Value::Str(text.to_owned().into(), None)
     }
@@ -238,6 +272,16 @@ mod tests {
             let value = json(text);
             let head = inspect(&value).unwrap();
             assert_eq!((&*head.name, head.first.as_deref()), (name, first), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_a_stock_client_may_send_and_not_all_can_have_is_told_from_what_is_no_event() {
+        let broken = Value::Bytes(b"\x92\xa4chat\xc1".as_slice().into());
+        assert!(matches!(inspect(&broken), Err(Malformed::Broken(_))));
+        let text = Value::Bytes(b"\x92\xa4chat\xa2\xff\xfe".as_slice().into());
+        for event in [text, json(r#"["chat","\ud83d"]"#), json(r#"["chat","a",1e400]"#)] {
+            assert!(matches!(inspect(&event), Err(Malformed::Unportable(_))), "{event:?}");
         }
     }
 
@@ -281,6 +325,7 @@ mod tests {
             r#"["f","a",{"_placeholder":{"_placeholder":true,"num":7}}]"#,
             r#"["f","a",{"num":{"_placeholder":true,"num":7}}]"#,
             r#"["f",{"_placeholder":true,"num":7}]"#,
+            r#"["f",[{"_placeholder":true,"num":0}],{"_placeholder":true,"num":0}]"#,
         ] {
             assert!(inspect(&binary(text, 1)).is_err(), "{text}");
         }
@@ -291,7 +336,8 @@ mod tests {
     #[test]
     fn deep_nesting_ends_no_stack() {
         let deep = format!(r#"["chat","a",{}1{}]"#, "[".repeat(100_000), "]".repeat(100_000));
-        assert!(inspect(&json(&deep)).is_ok());
-        assert!(inspect(&binary(&deep, 1)).is_err());
+        for event in [json(&deep), binary(&deep, 1)] {
+            assert!(matches!(inspect(&event), Err(Malformed::Unportable(_))));
+        }
     }
 }

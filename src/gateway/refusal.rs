@@ -10,6 +10,8 @@ pub mod codes {
     pub const BAD_REQUEST: &str = "bad_request";
     /// The packet is no event that other clients could read.
     pub const BAD_EVENT: &str = "bad_event";
+    /// The arguments cannot reach all clients that the event may be for.
+    pub const BAD_ARGUMENTS: &str = "bad_arguments";
     /// No rule allows this event.
     pub const EVENT_DENIED: &str = "event_denied";
     /// Only members may emit to the room.
@@ -47,6 +49,7 @@ pub mod codes {
     pub const ALL: &[&str] = &[
         BAD_REQUEST,
         BAD_EVENT,
+        BAD_ARGUMENTS,
         EVENT_DENIED,
         NOT_IN_ROOM,
         ROOM_DENIED,
