@@ -1,23 +1,83 @@
-//! Binary for polling clients of Engine.IO v3.
+//! Payloads of polling clients of Engine.IO v3.
 //!
-//! Gap: to them, socketioxide writes a binary packet as Engine.IO v4 does, `b` and base64. Version 3
+//! Gap, what they are sent: socketioxide writes a binary packet as Engine.IO v4 does, `b` and base64. Version 3
 //! wants the packet type in between, `b4`, so the client takes the packet for nonsense and drops it.
 //! Way round: add the type in the answer to a poll. No upstream issue was found; the mend belongs in
 //! `Permit::emit_many` of engineioxide, which makes `Packet::Binary` where `BinaryV3` is due.
 //!
+//! Gap, what they send: the decoder of engineioxide copies all that is left of a piece of the body to look for the length
+//! of the next packet: 990 kB of `1:2` cost a processor 20 seconds. Way round: each packet is a piece of its own. No
+//! upstream issue was found; the mend belongs in `v3_string_decoder` of engineioxide-core.
+//!
 //! Payloads: Engine.IO protocol, revision 3, section "Payload".
 
-use bytes::Bytes;
+use std::convert::Infallible;
 
+use axum::body::Body;
+use bytes::Bytes;
+use futures_util::stream;
+use http::HeaderValue;
+
+/// Separates length and packet in a payload of text.
+const TEXT_SEPARATOR: u8 = b':';
+/// Digits of the longest length, and more: what has no separator by then has no length.
+const LONGEST_LENGTH: usize = 32;
 /// Separates length and packet in a payload of octets.
 const OCTETS_SEPARATOR: u8 = 0xff;
 /// A packet as text, in a payload of octets.
 const OCTETS_TEXT: u8 = 0;
 
+/// Whether a payload of this type is of octets; else it is text.
+pub(super) fn is_octets(content_type: &HeaderValue) -> bool {
+    content_type == "application/octet-stream"
+}
+
 /// Adds the missing types. A payload of another form is left as it is.
 pub(super) fn add_binary_types(payload: Bytes, octets: bool) -> Bytes {
     let mended = if octets { in_octets(&payload) } else { in_text(&payload) };
     mended.map_or(payload, Bytes::from)
+}
+
+/// A payload of text that a client sent, with each packet as a piece.
+pub(super) fn in_pieces(payload: Bytes) -> Body {
+    Body::from_stream(stream::iter(Pieces(payload).map(Ok::<_, Infallible>)))
+}
+
+/// The packets of a payload of text, each with its length; then, as one, what is none.
+struct Pieces(Bytes);
+
+impl Iterator for Pieces {
+    type Item = Bytes;
+
+    fn next(&mut self) -> Option<Bytes> {
+        let Self(rest) = self;
+        if rest.is_empty() {
+            return None;
+        }
+        let end = piece_end(rest).unwrap_or(rest.len());
+        Some(rest.split_to(end))
+    }
+}
+
+/// Where the first packet of a payload ends. It looks no further than that, however much follows.
+fn piece_end(payload: &[u8]) -> Option<usize> {
+    let digits = payload.iter().take(LONGEST_LENGTH).position(|byte| *byte == TEXT_SEPARATOR)?;
+    let length: usize = std::str::from_utf8(&payload[..digits]).ok()?.parse().ok()?;
+    let start = digits + 1;
+    let mut left = length;
+    let mut at = start;
+    while left > 0 {
+        // How many units a character has, its first byte tells; bytes of a character that are none, socketioxide finds.
+        let (bytes, units) = match payload.get(at)? {
+            ..0x80 => (1, 1),
+            ..0xe0 => (2, 1),
+            ..0xf0 => (3, 1),
+            _ => (4, 2),
+        };
+        at += bytes;
+        left = left.saturating_sub(units);
+    }
+    (at <= payload.len()).then_some(at)
 }
 
 /// `<length in UTF-16 units>:<packet>`, again and again.
@@ -84,6 +144,28 @@ mod tests {
             "6:b4AQL/7:42[\"😀\"6:b4AQL/".as_bytes()
         );
         assert_eq!(mend(b"2:40", false), b"2:40".as_slice());
+    }
+
+    #[test]
+    fn each_packet_that_is_sent_is_a_piece() {
+        for (payload, pieces) in [
+            ("1:2", vec!["1:2"]),
+            ("1:21:26:42[\"é\"", vec!["1:2", "1:2", "6:42[\"é\""]),
+            ("8:42[\"😀\"]1:2", vec!["8:42[\"😀\"]", "1:2"]),
+            ("3:4€f0:1:2", vec!["3:4€f", "0:", "1:2"]),
+            ("1:2x:11:2", vec!["1:2", "x:11:2"]),
+            ("1:29:short", vec!["1:2", "9:short"]),
+            ("1:2123", vec!["1:2", "123"]),
+            ("99999999999999999999999:1", vec!["99999999999999999999999:1"]),
+            ("", vec![]),
+        ] {
+            let found: Vec<Bytes> = Pieces(Bytes::copy_from_slice(payload.as_bytes())).collect();
+            assert_eq!(found, pieces, "{payload}");
+        }
+        for broken in [b"1:2\x01:\xff1:2".as_slice(), b"2:4\xf0", b"1:\xf0\x9f"] {
+            let found: Vec<Bytes> = Pieces(Bytes::copy_from_slice(broken)).collect();
+            assert_eq!(found.concat(), broken);
+        }
     }
 
     #[test]

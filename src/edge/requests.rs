@@ -299,7 +299,9 @@ impl Edge {
             if !eio3 && let Some(request) = connection.follow_attachments(&body) {
                 tokio::spawn(self.clone().await_attachments(connection.clone(), sid, request));
             }
-            self.service.http(Request::from_parts(parts, Body::from(body))).await
+            let octets = parts.headers.get(header::CONTENT_TYPE).is_some_and(eio3::is_octets);
+            let body = if eio3 && !octets { eio3::in_pieces(body) } else { Body::from(body) };
+            self.service.http(Request::from_parts(parts, body)).await
         } else {
             let abandoned = Abandoned::new(&self.service, &connection, sid);
             let polled = connection.begin_poll();
@@ -378,7 +380,7 @@ impl Drop for Abandoned {
 async fn poll_eio3(response: Response) -> Response {
     let (mut parts, body) = whole(response).await;
     let kind = parts.headers.get(header::CONTENT_TYPE);
-    let octets = kind.is_some_and(|kind| kind == "application/octet-stream");
+    let octets = kind.is_some_and(eio3::is_octets);
     let body = eio3::add_binary_types(body, octets);
     parts.headers.insert(header::CONTENT_LENGTH, body.len().into());
     Response::from_parts(parts, Body::from(body))
