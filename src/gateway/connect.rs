@@ -19,7 +19,7 @@ use serde_json::Value as Json;
 use socketioxide::{
     extract::TryData,
     handler::{ConnectHandler, FromConnectParts},
-    socket::{DisconnectReason, Socket as IoSocket},
+    socket::Socket as IoSocket,
 };
 use socketioxide_core::Value;
 
@@ -32,6 +32,7 @@ use super::{
     deadlines::Deadlines,
     dispatch::Dispatcher,
     guarded::guarded,
+    leaving::Leaving,
     member::{Member, Runtime},
     now_millis,
 };
@@ -200,10 +201,7 @@ async fn enter(
     let joined = runtime.backplane.join(path, socket.id, rooms);
 
     socket.on_fallback(Dispatcher(member.clone()));
-    let leaving = member.clone();
-    socket.on_disconnect(async move |reason: DisconnectReason| {
-        left(&leaving, CloseReason::from(reason));
-    });
+    socket.on_disconnect(Leaving(member.clone()));
     if runtime.namespace.on_reconnect.is_some()
         && let Some(previous) = previous
     {
@@ -258,7 +256,9 @@ pub(super) fn connected(socket: &Socket) {
 }
 
 /// A socket has gone.
-fn left(member: &Arc<Member>, reason: CloseReason) {
+pub(super) fn left(member: &Arc<Member>, reason: CloseReason) {
+    // An event that waits for it to be connected need not wait any longer.
+    member.note_connected();
     let reason = member.connection.ended(reason);
     member.withdraw();
     if let Some(handler) = &member.namespace.on_disconnect

@@ -15,15 +15,36 @@ use crate::backplane::Adapter;
 
 /// Longer than any thread is kept from going on; one that has been put out meanwhile is never connected.
 const MOMENT: Duration = Duration::from_millis(100);
+/// How often another thread is let go first: mostly it has only to be.
+const YIELDS: u32 = 8;
+/// Time between two looks when that was not enough.
+const NAP: Duration = Duration::from_micros(500);
 
 /// Waits until what is emitted to a socket reaches it.
 pub(super) fn hear_out(socket: &Socket<Adapter>, member: &Member) {
     if member.was_connected() {
         return;
     }
-    let end = Instant::now() + MOMENT;
-    while !socket.connected() && Instant::now() < end {
-        std::thread::yield_now();
-    }
+    wait(|| socket.connected() || member.was_connected());
     member.note_connected();
+}
+
+/// Waits until letting a client in has ended, which its CONNECT was answered in the midst of: it may leave before, and a
+/// CONNECT that it sends then would be taken for the same one again.
+pub(super) fn let_in(member: &Member) {
+    wait(|| member.is_let_in());
+}
+
+/// Waits for another thread to go on, without taking the processor that it may need.
+fn wait(done: impl Fn() -> bool) {
+    let end = Instant::now() + MOMENT;
+    let mut yields = YIELDS;
+    while !done() && Instant::now() < end {
+        if yields > 0 {
+            yields -= 1;
+            std::thread::yield_now();
+        } else {
+            std::thread::sleep(NAP);
+        }
+    }
 }

@@ -66,6 +66,8 @@ pub(super) struct Member {
     pending: AtomicU32,
     /// Whether it was seen to be connected.
     connected: AtomicBool,
+    /// Whether all that letting it in takes is done.
+    let_in: AtomicBool,
     /// Whether it has been announced to the program, or never will be.
     announced: Once,
     /// Whether a token that it showed is being checked.
@@ -138,6 +140,7 @@ impl Member {
             pace: Pace::new(&runtime.limits).map(Box::new),
             pending: AtomicU32::new(0),
             connected: AtomicBool::new(false),
+            let_in: AtomicBool::new(false),
             announced: Once::new(),
             authenticating: AtomicBool::new(false),
             dismissed: AtomicBool::new(false),
@@ -233,6 +236,11 @@ impl Member {
     /// It has been seen to be.
     pub fn note_connected(&self) {
         self.connected.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether all that letting it in takes is done.
+    pub fn is_let_in(&self) -> bool {
+        self.let_in.load(Ordering::Acquire)
     }
 
     /// Whether it has been announced to the program.
@@ -381,6 +389,8 @@ impl Occupant for Member {
         if let Some(socket) = self.socket() {
             connect::connected(&socket);
         }
+        self.note_connected();
+        self.let_in.store(true, Ordering::Release);
     }
 
     fn handshake(&self) -> Value {

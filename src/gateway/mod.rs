@@ -21,6 +21,7 @@ mod guarded;
 mod handler;
 mod hooked;
 mod hooks;
+mod leaving;
 mod limits;
 mod member;
 mod namespace;
