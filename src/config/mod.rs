@@ -22,9 +22,9 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 use serde::Deserialize;
 
 pub use admission::{Admission, Network, Proxies, ProxyHeader};
-pub(crate) use check::DEEPEST;
 pub use auth::{Auth, Jwt, JwtAlgorithm};
 pub use backplane::{Backplane, BackplaneKind, BackplaneTls, SubscriptionMode, WhenAway};
+pub(crate) use check::DEEPEST;
 pub(crate) use hooks::signing_key;
 pub use hooks::{HookUrl, Hooks, OnFailure};
 pub(crate) use internal::Advertised;

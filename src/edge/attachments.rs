@@ -3,7 +3,7 @@
 //! Packets of a polling request are separated by 0x1e, and binary ones begin with `b` (Engine.IO protocol,
 //! revision 4, section "Payload"). Clients of revision 3 are not followed.
 
-use super::traffic::SEPARATOR;
+use super::{packet_head::PacketHead, traffic::SEPARATOR};
 
 /// Attachments that a client has announced and not sent, over either transport.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -15,9 +15,9 @@ impl Missing {
         self.0 == 0
     }
 
-    /// A text packet came; its first bytes tell whether it announces attachments.
-    pub fn text(&mut self, packet: &[u8]) {
-        if let Some(announced) = announced(packet) {
+    /// A text packet came.
+    pub fn text(&mut self, head: &PacketHead) {
+        if let Some(announced) = head.announced() {
             self.0 = announced;
         }
     }
@@ -44,7 +44,7 @@ impl Attachments {
         for packet in body.split(|byte| *byte == SEPARATOR) {
             match packet.first() {
                 Some(b'b') => self.missing.binary(),
-                _ => self.missing.text(packet),
+                _ => self.missing.text(&PacketHead::of(packet)),
             }
         }
         if self.missing == missing_before {
@@ -58,14 +58,6 @@ impl Attachments {
     pub fn stuck_since(&self, request: u64) -> bool {
         !self.missing.none() && self.requests == request
     }
-}
-
-/// How many attachments a text packet announces, if it does: Engine.IO `4` (message), then Socket.IO
-/// `5` (binary event) or `6` (binary ack), then their number, then `-`.
-fn announced(packet: &[u8]) -> Option<u32> {
-    let number = packet.strip_prefix(b"45").or_else(|| packet.strip_prefix(b"46"))?;
-    let end = number.iter().position(|byte| *byte == b'-')?;
-    std::str::from_utf8(&number[..end]).ok()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -86,13 +78,5 @@ mod tests {
         assert!(!session.stuck_since(first) && session.stuck_since(second));
         assert_eq!(session.follow(b"bAQL/"), None);
         assert!(!session.stuck_since(second));
-    }
-
-    #[test]
-    fn only_binary_packets_announce() {
-        assert_eq!(announced(b"461-[]"), Some(1));
-        for other in [b"45[]".as_slice(), b"45-", b"42[\"45-\"]", b"4599999999999-[]", b"", b"4"] {
-            assert_eq!(announced(other), None, "{other:?}");
-        }
     }
 }

@@ -18,6 +18,8 @@ use bytes::Bytes;
 use futures_util::stream;
 use http::HeaderValue;
 
+use super::packet_head::PacketHead;
+
 /// Separates length and packet in a payload of text.
 const TEXT_SEPARATOR: u8 = b':';
 /// Digits of the longest length, and more: what has no separator by then has no length.
@@ -57,6 +59,14 @@ impl Iterator for Pieces {
         let end = piece_end(rest).unwrap_or(rest.len());
         Some(rest.split_to(end))
     }
+}
+
+/// Whether a packet of a payload of text is none.
+pub(super) fn is_malformed(payload: &Bytes) -> bool {
+    Pieces(payload.clone()).any(|piece| {
+        let start = piece.iter().position(|byte| *byte == TEXT_SEPARATOR);
+        start.is_some_and(|start| PacketHead::of(&piece[start + 1..]).is_malformed())
+    })
 }
 
 /// Where the first packet of a payload ends. It looks no further than that, however much follows.

@@ -1,14 +1,12 @@
 //! Follows the WebSocket frames of a client (RFC 6455, section 5.2), and whether a message of it is
 //! complete: its frames, and the binary attachments that its Socket.IO packet announced.
 
-use super::attachments::Missing;
+use super::{attachments::Missing, packet_head::PacketHead};
 
 /// The first two bytes: opcode, mask bit and length.
 const HEADER: usize = 2;
 /// The longest header: with a length of eight bytes and a mask.
 const LONGEST_HEADER: usize = 14;
-/// Bytes of a text message that are looked at: `45`, the number of attachments, `-`.
-const HEAD: usize = 8;
 
 /// Where a client is in what it sends. Keeps no more than a header and the first bytes of a message.
 #[derive(Debug, Default)]
@@ -22,9 +20,8 @@ pub(super) struct Frames {
     binary: bool,
     /// A message has begun and its last frame has not come.
     fragmented: bool,
-    /// The first bytes of a text message.
-    head: [u8; HEAD],
-    head_length: u8,
+    /// The beginning of a text message.
+    head: PacketHead,
     /// Attachments that were announced and have not come.
     missing: Missing,
     /// Messages that have been completed: as many as are read at once, at most.
@@ -40,6 +37,11 @@ impl Frames {
     /// Whether all that was begun is complete, attachments too.
     pub fn is_complete(&self) -> bool {
         self.at_boundary() && self.missing.none()
+    }
+
+    /// Whether a packet of the client was none.
+    pub fn is_malformed(&self) -> bool {
+        self.head.is_malformed()
     }
 
     /// Messages that have been completed since it was asked.
@@ -79,11 +81,10 @@ impl Frames {
         if !self.binary && !self.is_control() {
             let (from, mask) = (self.length() - self.left, self.mask());
             for (&byte, at) in bytes[..taken].iter().zip(from..) {
-                let Some(place) = self.head.get_mut(usize::from(self.head_length)) else {
+                if !self.head.wants_more() {
                     break;
-                };
-                *place = byte ^ mask[(at % 4) as usize];
-                self.head_length += 1;
+                }
+                self.head.read(byte ^ mask[(at % 4) as usize]);
             }
         }
         self.left -= taken as u64;
@@ -95,7 +96,13 @@ impl Frames {
 
     fn begin_frame(&mut self) {
         match self.opcode() {
-            1 => (self.binary, self.head_length) = (false, 0),
+            1 => {
+                self.binary = false;
+                // Once is enough, also when it is asked for after more was read.
+                if !self.head.is_malformed() {
+                    self.head = PacketHead::default();
+                }
+            }
             2 => self.binary = true,
             _ => {} // continues a message, or controls the connection
         }
@@ -114,7 +121,7 @@ impl Frames {
         if std::mem::take(&mut self.binary) {
             self.missing.binary();
         } else {
-            self.missing.text(&self.head[..usize::from(self.head_length)]);
+            self.missing.text(&self.head);
         }
     }
 
@@ -251,6 +258,19 @@ mod tests {
                 assert_eq!(frames.is_complete(), *complete, "step {index} in pieces of {chunk}");
             }
         }
+    }
+
+    #[test]
+    fn a_malformed_packet_is_not_forgotten() {
+        let mut frames = Frames::default();
+        frames.follow(&text("421[\"a\"]"));
+        assert!(!frames.is_malformed());
+        let mut both = text("429223372036854775999[\"a\"]");
+        both.extend(text("42[\"a\"]"));
+        frames.follow(&both);
+        assert!(frames.is_malformed());
+        // Each connection has one.
+        assert_eq!(size_of::<Frames>(), 40);
     }
 
     #[test]

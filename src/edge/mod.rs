@@ -36,6 +36,7 @@ mod open;
 mod order;
 mod origin;
 mod outgoing;
+mod packet_head;
 mod pages;
 mod passing;
 mod patience;

@@ -1,6 +1,6 @@
 //! Requests under the path of Socket.IO: polling, and the way to a WebSocket.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{error::Error, iter::successors, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Extension, Json, Router,
@@ -17,7 +17,7 @@ use socketioxide_core::Sid;
 use tokio::runtime::Handle;
 use tower_http::{
     cors::{AllowOrigin, CorsLayer},
-    timeout::RequestBodyTimeoutLayer,
+    timeout::{RequestBodyTimeoutLayer, TimeoutError},
 };
 
 use super::{
@@ -32,13 +32,14 @@ use super::{
     open::Open,
     origin::origin,
     outgoing::Change,
+    packet_head::PacketHead,
     pages::Pages,
     reason::CloseReason,
     seal::Seal,
     service::{NoPage, Service, whole},
     sessions::Sessions,
     stream::Opening,
-    traffic,
+    traffic::{self, SEPARATOR},
     unread::Answered,
     upgrade::{self, Slot},
 };
@@ -299,6 +300,11 @@ impl Edge {
             if !eio3 && let Some(request) = connection.follow_attachments(&body) {
                 tokio::spawn(self.clone().await_attachments(connection.clone(), sid, request));
             }
+            if is_malformed(&body, eio3) {
+                connection.verdict(CloseReason::ParseError);
+                self.service.end_polling(&connection, sid).await;
+                return Err(Refusal::BadRequest);
+            }
             let octets = parts.headers.get(header::CONTENT_TYPE).is_some_and(eio3::is_octets);
             let body = if eio3 && !octets { eio3::in_pieces(body) } else { Body::from(body) };
             self.service.http(Request::from_parts(parts, body)).await
@@ -323,7 +329,9 @@ impl Edge {
         match Limited::new(body, self.max_payload).collect().await {
             Ok(body) => Ok(body.to_bytes()),
             Err(error) if error.is::<LengthLimitError>() => Err(Refusal::PayloadTooLarge),
-            Err(_) => Err(Refusal::RequestTimeout),
+            Err(error) if is_timeout(&*error) => Err(Refusal::RequestTimeout),
+            // A chunk that is none, or the end before its time.
+            Err(_) => Err(Refusal::BadRequest),
         }
     }
 
@@ -340,6 +348,19 @@ impl Edge {
             self.service.end_polling(&connection, sid).await;
         }
     }
+}
+
+/// Whether a packet in the body of a request is none.
+fn is_malformed(body: &Bytes, eio3: bool) -> bool {
+    if eio3 {
+        return eio3::is_malformed(body);
+    }
+    body.split(|byte| *byte == SEPARATOR).any(|packet| PacketHead::of(packet).is_malformed())
+}
+
+/// Whether a body did not come in time.
+fn is_timeout(error: &(dyn Error + 'static)) -> bool {
+    successors(Some(error), |&error| error.source()).any(|error| error.is::<TimeoutError>())
 }
 
 /// The handshake of a polling session, as socketioxide gets it. It keeps it for life, and the connection in it: `uri`

@@ -231,6 +231,9 @@ impl AsyncRead for ClientStream {
         let received = &buffer.filled()[before..];
         let progress = frames.follow(received);
         traffic::websocket().received.count(received.len(), frames.take_messages());
+        if frames.is_malformed() {
+            connection.end_stream(CloseReason::ParseError);
+        }
         if frames.is_complete() {
             unfinished.stop();
         } else if progress {

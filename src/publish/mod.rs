@@ -25,6 +25,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use metrics::counter;
+use tower_http::timeout::RequestBodyTimeoutLayer;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
@@ -92,6 +93,8 @@ pub fn router(
         .method_not_allowed_fallback(|| std::future::ready(ApiError::MethodNotAllowed))
         .fallback(|| std::future::ready(ApiError::NotFound))
         .layer(DefaultBodyLimit::max(publish.limits.max_payload))
+        // A body that never comes whole is waited for as long as that of a client.
+        .layer(RequestBodyTimeoutLayer::new(config.public.request_timeout))
         .layer(middleware::from_fn_with_state(publish, authorize))
 }
 
