@@ -36,6 +36,10 @@ pub(super) fn let_in(member: &Member) {
 }
 
 /// Waits for another thread to go on, without taking the processor that it may need.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "handlers are called in the loop that reads a client, which cannot be awaited in; no longer than a moment"
+)]
 fn wait(done: impl Fn() -> bool) {
     let end = Instant::now() + MOMENT;
     let mut yields = YIELDS;

@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::{
 
 use super::{
     raw::Raw,
-    support::{OPEN, PATIENCE, Pod, get},
+    support::{API_KEY, OPEN, PATIENCE, Pod, get},
 };
 
 const CLOSED: &str = "roomcast_connections_closed_total";
@@ -64,6 +64,10 @@ async fn nonsense_from_a_member_closes_its_connection() {
         text("45[\"no count\"]"),
         text(&long_count),
         text("451001-[\"too many attachments\"]"),
+        // Ids that cannot be answered.
+        text("429223372036854775999[\"join\",{\"rooms\":[]}]"),
+        text("421 [\"join\",{\"rooms\":[]}]"),
+        text("4318446744073709551616[]"),
         Message::binary(vec![1, 2, 3]),
     ] {
         let closed = format!("{CLOSED}{{reason=\"parse error\"}}");
@@ -94,6 +98,7 @@ async fn an_event_that_others_could_not_decode_goes_no_further() {
     let mut witness = Witness::new(&pod).await;
     let events = "roomcast_events_total{namespace=\"/\",result=\"bad_event\"}";
     let dangling = r#"{"_placeholder":true,"num":1}"#;
+    let same = r#"{"_placeholder":true,"num":0}"#;
     let many = vec![dangling; 5000].join(",");
     let cases = [
         vec![text(r#"42["chat","public-a"] and more"#)],
@@ -101,6 +106,11 @@ async fn an_event_that_others_could_not_decode_goes_no_further() {
         vec![text(r#"42["disconnect"]"#)],
         vec![
             text(&format!(r#"451-["chat","public-a",{dangling}]"#)),
+            Message::binary(b"x".to_vec()),
+        ],
+        // Between pods, each would be a copy of the attachment.
+        vec![
+            text(&format!(r#"451-["chat","public-a",{same},{same}]"#)),
             Message::binary(b"x".to_vec()),
         ],
         vec![text(&format!(r#"451-["chat","public-a",{many}]"#)), Message::binary(b"x".to_vec())],
@@ -117,16 +127,133 @@ async fn an_event_that_others_could_not_decode_goes_no_further() {
 }
 
 #[tokio::test]
-async fn thousands_of_placeholders_for_one_attachment_are_just_an_event() {
+async fn what_not_all_clients_could_be_given_is_refused_and_its_sender_stays() {
     let pod = Pod::start(OPEN);
     let mut witness = Witness::new(&pod).await;
     let mut raw = Raw::member(&pod).await;
-    let many = vec![r#"{"_placeholder":true,"num":0}"#; 5000].join(",");
-    raw.send(text(&format!(r#"451-["chat","public-a",{many}]"#))).await;
-    raw.send(Message::binary(b"x".to_vec())).await;
-    let relayed = witness.0.next().await.unwrap();
-    assert!(relayed.starts_with(r#"451-["chat","public-a","#) && relayed.len() > 100_000);
+    let deep = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+    let refused = [
+        deep(65),
+        deep(200_000),
+        format!(r#"{{"a":{}}}"#, deep(64)),
+        "1e400".into(),
+        format!("-{}", "9".repeat(400)),
+        r#""\ud83d""#.into(),
+        r#"{"\ude00":1}"#.into(),
+    ];
+    for argument in &refused {
+        // A relay, an event of the gateway's own, a room that is cut, and one that no rule allows: all the same.
+        for event in [
+            format!(r#"421["chat","public-a",{argument}]"#),
+            format!(r#"421["join",{argument}]"#),
+            format!(r#"421["other",{argument}]"#),
+            format!(r#"421["chat",{argument}]"#),
+        ] {
+            raw.send(text(&event)).await;
+            raw.expect(r#"431[{"error":{"code":"bad_arguments""#).await;
+        }
+    }
+    let events = "roomcast_events_total{namespace=\"/\",result=\"bad_arguments\"}";
+    pod.metric_reaches(events, 4.0 * refused.len() as f64).await;
     witness.is_well(&pod).await;
+    raw.expect("42[\"well\"]").await;
+    for argument in
+        [deep(64), "1e308".into(), r#""\ud83d\ude00""#.into(), r#""1e400 \\ud83d""#.into()]
+    {
+        let event = format!(r#"["chat","public-a",{argument}]"#);
+        raw.send(text(&format!("421{event}"))).await;
+        raw.expect("431[{\"accepted\"").await;
+        assert_eq!(witness.0.next().await, Some(format!("42{event}")));
+    }
+}
+
+#[tokio::test]
+async fn a_backend_cannot_publish_what_a_client_could_not() {
+    let pod = Pod::start(&format!("limits.depth = 3\n{OPEN}"));
+    let mut witness = Witness::new(&pod).await;
+    for (argument, status) in
+        [("[[[1]]]", 200), ("[[[[1]]]]", 400), ("1e400", 400), (r#""\ud83d""#, 400)]
+    {
+        let body = format!(r#"{{"rooms":["public-a"],"event":"news","args":[{argument}]}}"#);
+        let (answered, answer) = pod.publish_raw(Some(API_KEY), body).await;
+        assert_eq!(answered, status, "{argument}: {answer}");
+        if status == 400 {
+            assert_eq!(answer["error"]["code"], "invalid_request");
+        }
+    }
+    assert_eq!(witness.0.next().await.as_deref(), Some(r#"42["news",[[[1]]]]"#));
+    witness.is_well(&pod).await;
+}
+
+#[tokio::test]
+async fn each_connect_behind_a_disconnect_is_answered() {
+    let pod = Pod::start(&format!("{OPEN}\n[namespaces.\"/other\"]\nauth = \"none\"\n"));
+    let mut witness = Witness::new(&pod).await;
+    let mut raw = Raw::member(&pod).await;
+    raw.send(text("40/other,")).await;
+    raw.expect("40/other,").await;
+    for _ in 0..200 {
+        raw.send_all([text("41/other,"), text("40/other,")]).await;
+        raw.expect("40/other,").await;
+    }
+    assert_eq!(pod.metric("roomcast_sockets{namespace=\"/other\"}").await, 1.0);
+    // An event of a socket that has left ends the connection, as on Node.
+    raw.send_all([text("41/other,"), text("42/other,[\"x\"]")]).await;
+    raw.closed().await;
+    pod.metric_reaches("roomcast_sockets{namespace=\"/other\"}", 0.0).await;
+    witness.is_well(&pod).await;
+}
+
+#[tokio::test]
+async fn many_packets_of_engine_io_3_are_all_read() {
+    let pod = Pod::start(&format!("engine.allow_eio3 = true\n{OPEN}"));
+    let url = format!("http://{}/socket.io/?EIO=3&transport=polling", pod.public);
+    let (_, opened) = get(&url).await;
+    let sid = opened.split_once("\"sid\":\"").unwrap().1.split_once('"').unwrap().0;
+    let url = format!("{url}&sid={sid}");
+    assert!(get(&url).await.1.contains("2:40"));
+    let client = reqwest::Client::new();
+    // Lengths are in UTF-16 units; pings in between, a quarter of a million of them.
+    let mut body = String::new();
+    for id in 0..10 {
+        let packet = format!(r#"42{id}["é😀","{}"]"#, "😀".repeat(id));
+        body += &format!("{}:{packet}", packet.encode_utf16().count());
+        body += &"1:2".repeat(25_000);
+    }
+    let answer = client.post(&url).body(body).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let mut acks = 0;
+    while acks < 10 {
+        acks += get(&url).await.1.matches("event_denied").count();
+    }
+    for malformed in ["1:2x:1", "5:short", "26:429223372036854775999[\"a\"]"] {
+        let (_, opened) = get(url.split("&sid").next().unwrap()).await;
+        let sid = opened.split_once("\"sid\":\"").unwrap().1.split_once('"').unwrap().0;
+        let url = format!("{}&sid={sid}", url.split("&sid").next().unwrap());
+        let answer = client.post(&url).body(malformed).send().await.unwrap();
+        assert_eq!(answer.status(), 400, "{malformed}");
+    }
+}
+
+#[tokio::test]
+async fn a_broken_chunk_is_answered_on_either_listener() {
+    let pod = Pod::start(OPEN);
+    let (_, opened) =
+        get(&format!("http://{}/socket.io/?EIO=4&transport=polling", pod.public)).await;
+    let sid = opened.split_once("\"sid\":\"").unwrap().1.split_once('"').unwrap().0;
+    for (address, path) in [
+        (pod.public.to_string(), format!("/socket.io/?EIO=4&transport=polling&sid={sid}")),
+        (pod.internal.to_string(), "/api/v1/emit".into()),
+    ] {
+        let mut stream = TcpStream::connect(&address).await.unwrap();
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {API_KEY}\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 400", "{path}");
+    }
 }
 
 #[tokio::test]

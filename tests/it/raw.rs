@@ -37,6 +37,14 @@ impl Raw {
         let _ = self.stream.send(message).await;
     }
 
+    /// Sends several in one piece.
+    pub async fn send_all(&mut self, messages: impl IntoIterator<Item = Message>) {
+        for message in messages {
+            let _ = self.stream.feed(message).await;
+        }
+        let _ = self.stream.flush().await;
+    }
+
     /// The next text, but for pings, which are answered; `None` once the server has closed.
     pub async fn next(&mut self) -> Option<String> {
         let next = async {

@@ -15,7 +15,7 @@ mod to_json;
 mod to_msgpack;
 
 pub use legacy::with_legacy_dates;
-pub use portable::{Bounds, Unportable, check, check_json};
+pub use portable::{Bounds, Unportable, check, check_json, check_msgpack};
 pub use reader::{Reader, Token, contains_binary};
 pub use to_json::{msgpack_to_json, msgpack_value_to_json};
 pub use to_msgpack::json_to_msgpack;

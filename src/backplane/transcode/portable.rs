@@ -25,6 +25,11 @@ pub struct Bounds {
     pub attachments: usize,
 }
 
+impl Bounds {
+    /// What is taken from other servers: they have bounds of their own, and transcoding has its.
+    pub const ELSEWHERE: Self = Self { depth: DEEPEST, attachments: usize::MAX };
+}
+
 impl From<&Limits> for Bounds {
     fn from(limits: &Limits) -> Self {
         Self { depth: limits.depth, attachments: limits.max_attachments }
@@ -133,7 +138,7 @@ fn number_end(text: &str, start: usize) -> Result<usize, Unportable> {
 }
 
 /// An event in msgpack, to its end. It keeps what is open in a list, no longer than the depth, so none ends the stack.
-fn check_msgpack(bytes: &[u8], bounds: Bounds) -> Result<(), Unportable> {
+pub fn check_msgpack(bytes: &[u8], bounds: Bounds) -> Result<(), Unportable> {
     /// Values to come of an array or a map; of a map, each second one is a key.
     struct Open {
         left: usize,

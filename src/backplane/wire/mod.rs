@@ -18,7 +18,10 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use socketioxide_core::Value;
 
-use super::{Target, transcode::TranscodeError};
+use super::{
+    Target,
+    transcode::{TranscodeError, Unportable},
+};
 use crate::config::{self, BackplaneKind, SubscriptionMode};
 
 pub use classic::Classic;
@@ -128,6 +131,8 @@ pub enum WireError {
     UnknownType(u64),
     #[error("{0} is missing")]
     Missing(&'static str),
+    #[error("what clients cannot read: {0}")]
+    Unportable(#[from] Unportable),
     #[error("an event that clients would refuse")]
     BadEvent,
 }

@@ -9,8 +9,8 @@ use socketioxide_core::Value;
 use super::{WireError, document};
 use crate::{
     backplane::transcode::{
-        Reader, Token, contains_binary, json_to_msgpack, msgpack_to_json, msgpack_value_to_json,
-        with_legacy_dates,
+        Bounds, Reader, Token, check_msgpack, contains_binary, json_to_msgpack, msgpack_to_json,
+        msgpack_value_to_json, with_legacy_dates,
     },
     config::Parser,
 };
@@ -60,6 +60,8 @@ impl Format {
         match self {
             Self::Msgpack => {
                 let event = message.slice(event);
+                // It goes to clients as it is: what none of them reads would disconnect them all.
+                check_msgpack(&event, Bounds::ELSEWHERE)?;
                 Ok(Value::Bytes(with_legacy_dates(&event)?.map_or(event, Bytes::from)))
             }
             Self::Json => {
