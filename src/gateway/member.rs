@@ -393,7 +393,8 @@ impl Occupant for Member {
         let mut data = match self.noted() {
             Value::Object(noted) => noted,
             Value::Null => serde_json::Map::new(),
-            other => [("data".to_owned(), other)].into_iter().collect(),
+            // What a handler noted is seen as it is, as on Node: a text has no place for claims.
+            other => return other,
         };
         if let Some(identity) = self.identity() {
             data.insert("claims".into(), json!(identity.claims));

@@ -18,7 +18,10 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use socketioxide_core::Value;
 
-use super::{Target, transcode::TranscodeError};
+use super::{
+    Target,
+    transcode::{Reader, Token, TranscodeError},
+};
 use crate::config::{self, BackplaneKind, SubscriptionMode};
 
 pub use classic::Classic;
@@ -128,6 +131,9 @@ pub enum WireError {
     UnknownType(u64),
     #[error("{0} is missing")]
     Missing(&'static str),
+    /// It would be guesswork whom it is for, or what it asks; a guess may reach more than was meant.
+    #[error("{0} is of a type that it cannot be")]
+    Odd(&'static str),
     #[error("an event that clients would refuse")]
     BadEvent,
 }
@@ -192,6 +198,16 @@ impl Wire {
     /// Whether servers have one subscription for each room, so that a pod must follow its members.
     pub fn follows_rooms(&self) -> bool {
         matches!(self, Self::Sharded(wire) if wire.mode() != SubscriptionMode::Static)
+    }
+}
+
+/// Makes sure that a packet is an event. Node hands others on to its clients as they are: a DISCONNECT would be
+/// an event here. Type 5 is an event with binary, as older emitters write it.
+fn read_event_type(reader: &mut Reader<'_>) -> Result<(), WireError> {
+    match reader.token()? {
+        Token::Unsigned(2 | 5) | Token::Signed(2 | 5) => Ok(()),
+        Token::Float(number) if number == 2.0 || number == 5.0 => Ok(()),
+        _ => Err(WireError::Odd("packet.type")),
     }
 }
 
