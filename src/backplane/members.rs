@@ -36,8 +36,11 @@ pub trait Occupant: Send + Sync {
     fn connected(&self);
     /// What it began with, as Node's `socket.handshake`. Never a token.
     fn handshake(&self) -> serde_json::Value;
-    /// What is known of it, as Node's `socket.data`.
+    /// What is known of it, as Node's `socket.data`: what handlers noted, as it is. In an object, the claims of its
+    /// token are there too, if it has no `claims` of its own.
     fn data(&self) -> serde_json::Value;
+    /// The claims of its token, if its `data` has no place for them.
+    fn claims(&self) -> Option<serde_json::Value>;
     /// Closes its connection, with all its sockets.
     fn close_connection(&self);
     /// Closes its connection, for it does not take what it is sent.

@@ -397,9 +397,17 @@ impl Occupant for Member {
             other => return other,
         };
         if let Some(identity) = self.identity() {
-            data.insert("claims".into(), json!(identity.claims));
+            data.entry("claims").or_insert_with(|| json!(identity.claims));
         }
         Value::Object(data)
+    }
+
+    fn claims(&self) -> Option<Value> {
+        let fits = match self.noted() {
+            Value::Object(noted) => !noted.contains_key("claims"),
+            noted => noted.is_null(),
+        };
+        self.identity().filter(|_| !fits).map(|identity| json!(identity.claims))
     }
 
     fn close_connection(&self) {

@@ -170,6 +170,7 @@ pub(in crate::backplane) fn describe(
             rooms: socket.rooms,
             handshake: socket.occupant.handshake(),
             data: socket.occupant.data(),
+            claims: socket.occupant.claims(),
             pod: pod.map(str::to_owned),
         })
         .collect()

@@ -183,7 +183,9 @@ fn flags<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Flags, D::Error> 
         serde_json::Value::String(text) if text.is_empty() => Ok(Flags::default()),
         serde_json::Value::Array(list) if list.is_empty() => Ok(Flags::default()),
         // serde would take a list for the fields in their order.
-        flags @ serde_json::Value::Object(_) => Flags::deserialize(flags).map_err(de::Error::custom),
+        flags @ serde_json::Value::Object(_) => {
+            Flags::deserialize(flags).map_err(de::Error::custom)
+        }
         _ => Err(de::Error::custom("opts.flags must be an object")),
     }
 }

@@ -29,6 +29,13 @@ pub use envelope::Meta;
 pub use payload::{Argument, Format, is_reserved};
 pub use sharded::Sharded;
 
+impl RemoteSocket {
+    /// The claims of its token, wherever they are; `null` if it has none.
+    pub fn token_claims(&self) -> &serde_json::Value {
+        self.claims.as_ref().unwrap_or_else(|| &self.data["claims"])
+    }
+}
+
 /// A message from one server to others.
 #[derive(Debug, Clone)]
 pub enum Message {
@@ -97,9 +104,12 @@ pub struct RemoteSocket {
     /// What it began with: Node's `socket.handshake`.
     #[serde(default)]
     pub handshake: serde_json::Value,
-    /// Node's `socket.data`; here `{"claims": …}` of its token.
+    /// Node's `socket.data`: what handlers noted. Here `{"claims": …}` of its token too, where that is an object.
     #[serde(default)]
     pub data: serde_json::Value,
+    /// The claims of its token, where its `data` is no object or has `claims` of its own. Node servers do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claims: Option<serde_json::Value>,
     /// The pod that holds it; Node servers do not say.
     #[serde(default)]
     pub pod: Option<String>,

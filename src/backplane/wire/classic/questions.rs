@@ -49,7 +49,9 @@ pub(super) struct Request {
 }
 
 /// serde would also take a list, for the fields in their order: an empty one would be for everybody.
-fn options<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Options<'static>>, D::Error> {
+fn options<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Options<'static>>, D::Error> {
     match Json::deserialize(deserializer)? {
         Json::Null => Ok(None),
         options @ Json::Object(_) => {
@@ -84,12 +86,8 @@ impl Request {
                 rooms: names(Some(self.rooms.unwrap_or_default()), None)?,
             },
             kind::ALL_ROOMS => Message::AllRooms { question: question(self.request_id)? },
-            kind::REMOTE_JOIN => {
-                Message::Join { target, rooms: names(self.rooms, self.room)? }
-            },
-            kind::REMOTE_LEAVE => {
-                Message::Leave { target, rooms: names(self.rooms, self.room)? }
-            },
+            kind::REMOTE_JOIN => Message::Join { target, rooms: names(self.rooms, self.room)? },
+            kind::REMOTE_LEAVE => Message::Leave { target, rooms: names(self.rooms, self.room)? },
             kind::REMOTE_DISCONNECT => Message::Disconnect { target, close: self.close },
             kind::REMOTE_FETCH => {
                 Message::FetchSockets { question: question(self.request_id)?, target }

@@ -74,9 +74,7 @@ impl<'a> Data<'a> {
             kind::SOCKETS_JOIN => Message::Join { target: opts()?, rooms: rooms()? },
             kind::SOCKETS_LEAVE => Message::Leave { target: opts()?, rooms: rooms()? },
             kind::DISCONNECT_SOCKETS => Message::Disconnect { target: opts()?, close: self.close },
-            kind::FETCH_SOCKETS => {
-                Message::FetchSockets { question: question?, target: opts()? }
-            },
+            kind::FETCH_SOCKETS => Message::FetchSockets { question: question?, target: opts()? },
             kind::SERVER_SIDE_EMIT => Message::ServerSideEmit {
                 arguments: serde_json::from_str(
                     self.packet.ok_or(WireError::Missing("packet"))?.get(),
@@ -98,7 +96,9 @@ impl<'a> Data<'a> {
             }
             kind::BROADCAST_CLIENT_COUNT => Message::Answer {
                 question: question?,
-                answer: Answer::AckCount(self.client_count.ok_or(WireError::Missing("clientCount"))?),
+                answer: Answer::AckCount(
+                    self.client_count.ok_or(WireError::Missing("clientCount"))?,
+                ),
             },
             kind::BROADCAST_ACK => Message::Answer {
                 question: question?,

@@ -311,9 +311,8 @@ impl Sharded {
             if packet.kind.is_some_and(|kind| kind != 2.0 && kind != 5.0) {
                 return Err(WireError::Odd("packet.type"));
             }
-            let ask = data
-                .request_id
-                .map(|question| Ask { question, timeout: opts.flags.ack_timeout() });
+            let ask =
+                data.request_id.map(|question| Ask { question, timeout: opts.flags.ack_timeout() });
             Message::Broadcast(Broadcast {
                 payload: self.format.event_from_json(packet.data)?,
                 volatile: opts.flags.volatile,
