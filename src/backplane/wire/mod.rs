@@ -10,6 +10,8 @@ mod document;
 mod envelope;
 mod payload;
 mod sharded;
+#[cfg(test)]
+mod strict;
 mod write;
 
 use std::time::Duration;
