@@ -31,12 +31,11 @@ pub fn sharded(input: &[u8]) {
     }
 }
 
-/// What is for everybody must say so: by an empty list, an empty text, nil or nothing in place of `rooms`.
+/// What one pod reads, it can tell others.
 fn read(wire: &Wire, channel: &str, input: &[u8]) {
     let payload = Bytes::copy_from_slice(input);
     let Ok(Some(incoming)) = wire.decode(channel, &payload) else { return };
     if let Message::Broadcast(broadcast) = incoming.message {
-        // What one pod reads, it can tell others.
         let _ = wire.encode("/", &Message::Broadcast(broadcast), None);
     }
 }
