@@ -5,7 +5,7 @@ TOOLS := $(CURDIR)/.tools
 export PATH := $(TOOLS)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fmt test-rust test-js test-edge test-faults test-chart test-image deny advisories bench bench-wire bench-allocators bench-profile doc clean binaries node-modules peers
+.PHONY: help demo test lint fmt fuzz test-rust test-js test-edge test-faults test-chart test-image deny advisories bench bench-wire bench-allocators bench-profile doc clean binaries node-modules peers
 
 help: ## List the chores
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,10 @@ lint: ## Formatting, clippy and rustdoc, warnings as errors
 
 fmt: ## Format the code
 	cargo fmt --all
+
+fuzz: ## Feed readers of bytes from outside for FUZZ_SECONDS each (60), or FUZZ_TARGET alone
+	@.ci/install rust
+	FUZZ_SECONDS=$${FUZZ_SECONDS:-60} cargo test --locked --test fuzz -- --nocapture
 
 test-rust: lint ## Unit tests, and the binary from outside
 	cargo test --workspace --locked

@@ -28,6 +28,8 @@ pub mod config;
 mod demo;
 mod drain;
 mod edge;
+#[doc(hidden)]
+pub mod fuzz;
 mod gateway;
 mod internal;
 mod publish;

@@ -7,7 +7,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, OnceLock, Weak},
+    sync::{Arc, LazyLock, OnceLock, Weak},
 };
 
 use parking_lot::RwLock;
@@ -36,8 +36,11 @@ pub trait Occupant: Send + Sync {
     fn connected(&self);
     /// What it began with, as Node's `socket.handshake`. Never a token.
     fn handshake(&self) -> serde_json::Value;
-    /// What is known of it, as Node's `socket.data`.
+    /// What is known of it, as Node's `socket.data`: what handlers noted, as it is. In an object, the claims of its
+    /// token are there too, if it has no `claims` of its own.
     fn data(&self) -> serde_json::Value;
+    /// The claims of its token, if its `data` has no place for them.
+    fn claims(&self) -> Option<serde_json::Value>;
     /// Closes its connection, with all its sockets.
     fn close_connection(&self);
     /// Closes its connection, for it does not take what it is sent.
@@ -64,8 +67,14 @@ struct Index {
     held: usize,
 }
 
-/// The room, to socketioxide alone, of sockets that are held. No other servers know of it.
-const HELD: &str = "\0held";
+/// The room, to socketioxide alone, of sockets that are held. No other servers know of it. Nor can anyone name it:
+/// who could put sockets in this room, or take them out, would decide who hears what is for all.
+static HELD: LazyLock<String> = LazyLock::new(|| {
+    let mut random = [0; 16];
+    // Without a source of chance there are no session ids either, and so no sockets.
+    let _ = aws_lc_rs::rand::fill(&mut random);
+    format!("\0held {:032x}", u128::from_be_bytes(random))
+});
 
 struct Entry {
     /// Lives as long as the socket.
@@ -114,10 +123,10 @@ impl Members {
         entry.held = held;
         if held {
             index.held += 1;
-            self.local.add_all(socket, HELD);
+            self.local.add_all(socket, HELD.as_str());
         } else {
             index.held -= 1;
-            self.local.del(socket, HELD);
+            self.local.del(socket, HELD.as_str());
         }
     }
 
@@ -327,7 +336,7 @@ impl Members {
     fn audience(&self, target: &Target, from: Option<Sid>, volatile: bool) -> BroadcastOptions {
         let mut options = self.options(target, from, volatile);
         if target.rooms.is_empty() && self.index.read().held > 0 {
-            options.except.push(Room::Borrowed(HELD));
+            options.except.push(Room::Borrowed(HELD.as_str()));
         }
         options
     }

@@ -7,6 +7,7 @@
 mod cluster;
 mod delivery;
 mod emit;
+pub(crate) mod fuzz;
 mod local;
 pub mod measured;
 mod members;

@@ -57,6 +57,9 @@ pub struct Backplane {
 const SCHEMES: [&str; 6] =
     ["redis", "rediss", "redis-cluster", "rediss-cluster", "redis-sentinel", "rediss-sentinel"];
 
+/// That of Node, whichever database it is on.
+const DEFAULT_CHANNEL_PREFIX: &str = "socket.io";
+
 impl Backplane {
     /// Which backplane it is; never `auto`.
     pub fn kind(&self) -> BackplaneKind {
@@ -80,6 +83,27 @@ impl Backplane {
         let name = |node: &str| node.rsplit_once(':').map_or(node, |(host, _)| host).to_owned();
         let mut nodes = url.query_pairs().filter(|(key, _)| key == "node");
         url.host_str().is_some_and(here) && nodes.all(|(_, node)| here(&name(&node)))
+    }
+
+    /// The number of the database that the address names.
+    fn database(&self) -> Option<u8> {
+        let url = Url::parse(self.url.expose()).ok()?;
+        // A Redis cluster has one database only.
+        let clustered = url.scheme().ends_with("-cluster");
+        url.path().trim_matches('/').parse().ok().filter(|_| !clustered)
+    }
+
+    /// Names what works otherwise than it looks.
+    pub(super) fn warn(&self, warnings: &mut Vec<Problem>) {
+        let database = self.database().unwrap_or_default();
+        if database != 0 && self.channel_prefix == DEFAULT_CHANNEL_PREFIX {
+            let remedy = format!(
+                "Redis' pub/sub knows no databases: database {database} of backplane.url separates the keys, but this pod \
+                 hears what others publish on all databases; set a channel_prefix of its own (Node: `key`, \
+                 `channelPrefix`), such as \"{DEFAULT_CHANNEL_PREFIX}-{database}\", for each cluster on this Redis"
+            );
+            warnings.push(Problem::new("backplane.channel_prefix", &self.channel_prefix, remedy));
+        }
     }
 
     /// Names what makes no sense, for a kind that needs Redis.

@@ -229,6 +229,7 @@ impl Config {
         }
         self.internal.warn(&self.backplane, &mut warnings);
         if self.backplane.kind() != BackplaneKind::None {
+            self.backplane.warn(&mut warnings);
             self.drain.warn(&mut warnings);
         }
         warnings

@@ -27,6 +27,7 @@ mod connection;
 mod eio3;
 mod forward;
 mod frames;
+pub(crate) mod fuzz;
 mod handshake;
 mod kept;
 mod listener;

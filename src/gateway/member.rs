@@ -403,12 +403,21 @@ impl Occupant for Member {
         let mut data = match self.noted() {
             Value::Object(noted) => noted,
             Value::Null => serde_json::Map::new(),
-            other => [("data".to_owned(), other)].into_iter().collect(),
+            // What a handler noted is seen as it is, as on Node: a text has no place for claims.
+            other => return other,
         };
         if let Some(identity) = self.identity() {
-            data.insert("claims".into(), json!(identity.claims));
+            data.entry("claims").or_insert_with(|| json!(identity.claims));
         }
         Value::Object(data)
+    }
+
+    fn claims(&self) -> Option<Value> {
+        let fits = match self.noted() {
+            Value::Object(noted) => !noted.contains_key("claims"),
+            noted => noted.is_null(),
+        };
+        self.identity().filter(|_| !fits).map(|identity| json!(identity.claims))
     }
 
     fn close_connection(&self) {

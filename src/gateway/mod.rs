@@ -17,6 +17,7 @@ mod deadlines;
 mod dispatch;
 mod early;
 mod event;
+pub(crate) mod fuzz;
 mod guarded;
 mod handler;
 mod hooked;

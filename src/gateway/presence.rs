@@ -1,9 +1,10 @@
 //! Who is in a room: asked by its members, and told to them.
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Event, Refusal, Reply, Socket, codes, rooms::Rules};
+use crate::RemoteSocket;
 
 /// A member of the room is new.
 const CAME: &str = "presence:join";
@@ -34,9 +35,9 @@ pub(super) fn ask(rules: &Rules, event: &Event<'_>) -> Result<Reply, Refusal> {
             .fetch_sockets(vec![room.clone()])
             .await
             .map_err(|error| Refusal::new(codes::BAD_REQUEST, error.to_string()))?;
-        let member = |id: &str, data: &Value| json!({"id": id, "sub": data["claims"]["sub"]});
-        let members: Vec<_> =
-            answered.answer.iter().map(|socket| member(&socket.id, &socket.data)).collect();
+        let member =
+            |socket: &RemoteSocket| json!({"id": socket.id, "sub": socket.token_claims()["sub"]});
+        let members: Vec<_> = answered.answer.iter().map(member).collect();
         Reply::json(json!({"room": room, "members": members, "silent": answered.pods.silent}))
     }))
 }

@@ -147,6 +147,9 @@ pub(super) struct Member {
     pub id: String,
     /// As that of `GET /api/v1/sockets`.
     pub data: Value,
+    /// The claims of its token, where its `data` is no object or has `claims` of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub claims: Option<serde_json::Value>,
 }
 
 /// The pods of the cluster.

@@ -111,3 +111,8 @@ async fn authorize(State(publish): State<Arc<Publish>>, request: Request, next: 
     counter!(API_REQUESTS.name, "path" => path, "result" => result).increment(1);
     response
 }
+
+/// Reads any bytes as the emit of a stream's entry, for `tests/fuzz`.
+pub(crate) fn fuzz_entry(input: &[u8]) {
+    let _ = body::parse::<request::EmitRequest>(input, "no emit");
+}

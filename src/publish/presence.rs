@@ -50,7 +50,8 @@ pub(super) async fn presence(
     for socket in answer {
         for room in &socket.rooms {
             if let Some(present) = rooms.get_mut(room) {
-                present.add(Member { id: socket.id.clone(), data: socket.data.clone() });
+                let (id, data) = (socket.id.clone(), socket.data.clone());
+                present.add(Member { id, data, claims: socket.claims.clone() });
             }
         }
     }

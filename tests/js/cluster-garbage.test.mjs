@@ -53,6 +53,13 @@ const ANSWERS = [
 ];
 
 /** What would end a server of Node, or at least be a broadcast for no one there. */
+const odd = (key) =>
+  Object.entries({ "a map": { a: 1 }, text: "some-room", "a number": 7, "[nil]": [null], "[{}]": [{}] }).map(([what, value]) => [
+    `for ${key} that are ${what}`,
+    { rooms: [], except: [], flags: {}, [key]: value },
+  ]);
+const ODD = [...odd("rooms"), ...odd("except"), ["without options", null], ["whose options are a list", []]];
+
 const BROKEN = {
   both: [
     ["nothing at all", Buffer.alloc(0)],
@@ -70,6 +77,8 @@ const BROKEN = {
     ["as many in JSON", text(`{"uid":${"[".repeat(100_000)}`)],
   ],
   pubsub: [
+    ...ODD.map(([what, opts]) => [what, notepack.encode(["emitter", { type: 2, data: ["news"], nsp: "/second" }, opts])]),
+    ["a packet that is a DISCONNECT", notepack.encode(["emitter", { type: 1, data: ["news"], nsp: "/second" }, {}])],
     ["a map", notepack.encode({ uid: "x" })],
     ["too few elements", notepack.encode(["emitter", { type: 2, data: ["news"], nsp: "/second" }])],
     ["elements of other types", notepack.encode([1, 2, 3])],
@@ -78,6 +87,10 @@ const BROKEN = {
     ["data without an event", notepack.encode(["emitter", { type: 2, data: [], nsp: "/second" }, {}])],
   ],
   sharded: [
+    ...ODD.flatMap(([what, opts]) => {
+      const data = { packet: { type: 2, data: ["news"] }, opts: opts ?? undefined, rooms: ["a"], requestId: "r" };
+      return [3, 4, 5, 6, 7].map((type) => [`of type ${type} ${what}`, json({ uid: "x", type, nsp: "/second", data })]);
+    }),
     ["a list", json([1, 2])],
     ["an emit without data", json({ uid: "x", nsp: "/second", type: 3 })],
     ["an emit without a packet", json({ uid: "x", nsp: "/second", type: 3, data: { opts: {} } })],

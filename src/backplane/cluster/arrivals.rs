@@ -1,7 +1,7 @@
 //! What other servers say, and what this pod does about it.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -65,7 +65,17 @@ impl Cluster {
             Ok(None) => {}
             Err(error) => {
                 counter!(BACKPLANE_DROPPED.name, "reason" => "undecodable").increment(1);
-                tracing::debug!(%error, channel, "a message of the backplane cannot be read");
+                // Whoever writes such messages writes many: the metric counts them, the log names one.
+                if self.told_unreadable.swap(true, Ordering::Relaxed) {
+                    tracing::debug!(%error, channel, "a message of the backplane cannot be read");
+                } else {
+                    tracing::warn!(
+                        %error,
+                        channel,
+                        "a message of the backplane cannot be read, and reaches nobody; others are only counted \
+                         (roomcast_backplane_messages_dropped_total)"
+                    );
+                }
             }
         }
     }
@@ -160,6 +170,7 @@ pub(in crate::backplane) fn describe(
             rooms: socket.rooms,
             handshake: socket.occupant.handshake(),
             data: socket.occupant.data(),
+            claims: socket.occupant.claims(),
             pod: pod.map(str::to_owned),
         })
         .collect()

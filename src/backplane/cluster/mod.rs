@@ -78,6 +78,10 @@ pub struct Cluster {
     met: AtomicBool,
     /// The record of this pod is out of date.
     renewal: Notify,
+    /// A name that nobody knows, of a room that nobody is in.
+    echo: String,
+    /// It has been said that a message cannot be read.
+    told_unreadable: AtomicBool,
     /// It is to be taken out, and it has been.
     leaving: Notify,
     left: Notify,
@@ -120,7 +124,6 @@ impl Cluster {
             namespaces.follow(redis.changes.clone());
         }
         Ok(Some(Self {
-            pod,
             registry: Registry::new(redis.clone(), &settings),
             redis,
             settings,
@@ -131,6 +134,9 @@ impl Cluster {
             mistaken: Mutex::default(),
             met: AtomicBool::new(false),
             renewal: Notify::new(),
+            echo: unknown_name(&pod),
+            told_unreadable: AtomicBool::new(false),
+            pod,
             leaving: Notify::new(),
             left: Notify::new(),
             servers: AtomicUsize::new(1),
@@ -524,6 +530,14 @@ impl ClientAnswers {
             }
         }
     }
+}
+
+/// A name that clients cannot find out.
+fn unknown_name(pod: &str) -> String {
+    let mut random = [0; 16];
+    // Without a source of chance no session id could be made either. The name is then like that of a room.
+    let _ = aws_lc_rs::rand::fill(&mut random);
+    format!("{pod}-{:032x}", u128::from_be_bytes(random))
 }
 
 /// Subscribers by channel.

@@ -36,8 +36,10 @@ impl Wishes for ClusterWishes {
     fn echo(&self) -> Option<String> {
         let namespace = self.namespaces().into_iter().min()?;
         match &self.0.wire {
-            // It looks like the channel of a room that is named after the pod, and that nobody is in.
-            Wire::Classic(wire) => Some(wire.room_channel(&namespace, &self.0.pod)),
+            // It looks like the channel of a room that nobody is in. Clients may join a room of any name that they
+            // know, the pod's id too: its members would miss their emits here, and a server of Node
+            // that has one would try to read a pulse.
+            Wire::Classic(wire) => Some(wire.room_channel(&namespace, &self.0.echo)),
             Wire::Sharded(_) => None,
         }
     }
@@ -51,7 +53,7 @@ impl Wishes for ClusterWishes {
             let namespace = members.local.path().as_str();
             // Rooms first: once the pod is counted as a server, it must hear everything.
             let rooms = members.rooms();
-            shards.extend(rooms.iter().filter_map(|room| wire.room_channel(namespace, room)));
+            shards.extend(rooms.iter().filter_map(|room| wire.room_subscription(namespace, room)));
             shards.extend(wire.channels(namespace));
         }
         shards
@@ -60,7 +62,7 @@ impl Wishes for ClusterWishes {
     fn room(&self, namespace: &str, room: &str) -> Option<String> {
         match &self.0.wire {
             Wire::Classic(_) => None,
-            Wire::Sharded(wire) => wire.room_channel(namespace, room),
+            Wire::Sharded(wire) => wire.room_subscription(namespace, room),
         }
     }
 

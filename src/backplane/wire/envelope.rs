@@ -38,6 +38,10 @@ impl Meta {
 }
 
 /// Whom something is for, as it is written: `opts` of all messages.
+///
+/// No rooms means everybody. So what is read as "no rooms" is what means that in every emitter: an empty
+/// list, none at all (absent or nil), and the empty text of the emitter for Python. All else that is no list
+/// of names is refused: on Node it throws, or names rooms that nobody is in.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Options<'a> {
@@ -45,13 +49,14 @@ pub(super) struct Options<'a> {
     pub rooms: Cow<'a, [String]>,
     #[serde(deserialize_with = "names")]
     pub except: Cow<'a, [String]>,
+    #[serde(deserialize_with = "flags")]
     pub flags: Flags,
 }
 
 #[derive(Debug, Default, Clone, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Flags {
-    #[serde(skip_serializing_if = "is_false")]
+    #[serde(skip_serializing_if = "is_false", deserialize_with = "flag")]
     pub volatile: bool,
     /// Milliseconds that the clients have to answer.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -76,16 +81,13 @@ impl<'a> Options<'a> {
     pub fn read(reader: &mut Reader<'_>) -> Result<Self, WireError> {
         let mut options = Self::default();
         if !matches!(reader.peek()?, Token::Map(_)) {
-            reader.skip_value()?;
-            return Ok(options);
+            return Err(WireError::Odd("opts"));
         }
         for _ in 0..reader.read_map_len()? {
             match reader.read_str()? {
-                "rooms" => options.rooms = Cow::Owned(read_names(reader)?),
-                "except" => options.except = Cow::Owned(read_names(reader)?),
-                "flags" if matches!(reader.peek()?, Token::Map(_)) => {
-                    options.flags = Flags::read(reader)?;
-                }
+                "rooms" => options.rooms = Cow::Owned(read_names(reader, "opts.rooms")?),
+                "except" => options.except = Cow::Owned(read_names(reader, "opts.except")?),
+                "flags" => options.flags = Flags::read(reader)?,
                 _ => reader.skip_value().map(drop)?,
             }
         }
@@ -102,12 +104,25 @@ impl Flags {
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, WireError> {
         let mut flags = Self::default();
+        match reader.peek()? {
+            Token::Map(_) => {}
+            // PHP writes a map without entries as a list, the emitter for Python as a text.
+            Token::Nil | Token::Undefined | Token::Array(0) | Token::Text(b"") => {
+                reader.skip_value()?;
+                return Ok(flags);
+            }
+            _ => return Err(WireError::Odd("opts.flags")),
+        }
         for _ in 0..reader.read_map_len()? {
             let name = reader.read_str()?;
             match (name, reader.peek()?) {
+                (_, Token::Nil | Token::Undefined) => {}
                 ("volatile", Token::Bool(volatile)) => flags.volatile = volatile,
+                ("volatile", _) => return Err(WireError::Odd("opts.flags.volatile")),
                 ("timeout", Token::Unsigned(timeout)) => flags.timeout = Some(timeout as f64),
+                ("timeout", Token::Signed(timeout)) => flags.timeout = Some(timeout as f64),
                 ("timeout", Token::Float(timeout)) => flags.timeout = Some(timeout),
+                ("timeout", _) => return Err(WireError::Odd("opts.flags.timeout")),
                 _ => {}
             }
             reader.skip_value()?;
@@ -116,33 +131,68 @@ impl Flags {
     }
 }
 
-/// The names of rooms. On Node a room may also be a number, and what is no list is an empty one: the
-/// emitter for Python sends `""`.
-fn read_names(reader: &mut Reader<'_>) -> Result<Vec<String>, WireError> {
-    let Token::Array(count) = reader.peek()? else {
-        reader.skip_value()?;
-        return Ok(Vec::new());
+/// The names of rooms. On Node a room may also be a number.
+fn read_names(reader: &mut Reader<'_>, of: &'static str) -> Result<Vec<String>, WireError> {
+    let count = match reader.token()? {
+        Token::Array(count) => count,
+        Token::Nil | Token::Undefined | Token::Text(b"") => 0,
+        _ => return Err(WireError::Odd(of)),
     };
-    reader.token()?;
-    let mut names = Vec::new();
-    for _ in 0..count {
-        match reader.peek()? {
-            Token::Text(text) => names.push(String::from_utf8_lossy(text).into_owned()),
-            Token::Unsigned(number) => names.push(number.to_string()),
-            Token::Signed(number) => names.push(number.to_string()),
-            _ => {}
-        }
-        reader.skip_value()?;
-    }
-    Ok(names)
+    let name = |token| {
+        Ok(match token {
+            // A name that is no UTF-8 would become another one.
+            Token::Text(text) => {
+                std::str::from_utf8(text).map_err(|_| WireError::Odd(of))?.to_owned()
+            }
+            Token::Unsigned(number) => number.to_string(),
+            Token::Signed(number) => number.to_string(),
+            Token::Float(number) => number.to_string(),
+            _ => return Err(WireError::Odd(of)),
+        })
+    };
+    // Skipping a list of rooms that cannot be read would leave those that can: fewer than were meant, or with
+    // `except` more. So it is all of them or none.
+    (0..count).map(|_| name(reader.token()?)).collect()
 }
 
 /// The same from JSON.
 pub(super) fn names<'de, D: Deserializer<'de>, T: From<Vec<String>>>(
     deserializer: D,
 ) -> Result<T, D::Error> {
-    let names = Option::<Vec<Name>>::deserialize(deserializer)?.unwrap_or_default();
-    Ok(names.into_iter().map(|Name(name)| name).collect::<Vec<_>>().into())
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected a list of the names of rooms")]
+    enum Names {
+        List(Vec<Name>),
+        Text(String),
+    }
+
+    let names = match Option::<Names>::deserialize(deserializer)? {
+        Some(Names::List(names)) => names.into_iter().map(|Name(name)| name).collect(),
+        Some(Names::Text(text)) if !text.is_empty() => {
+            return Err(de::Error::custom("expected a list of the names of rooms"));
+        }
+        Some(Names::Text(_)) | None => Vec::new(),
+    };
+    Ok(names.into())
+}
+
+/// Flags from JSON, with what emitters write for none.
+fn flags<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Flags, D::Error> {
+    match serde_json::Value::deserialize(deserializer)? {
+        serde_json::Value::Null => Ok(Flags::default()),
+        serde_json::Value::String(text) if text.is_empty() => Ok(Flags::default()),
+        serde_json::Value::Array(list) if list.is_empty() => Ok(Flags::default()),
+        // serde would take a list for the fields in their order.
+        flags @ serde_json::Value::Object(_) => {
+            Flags::deserialize(flags).map_err(de::Error::custom)
+        }
+        _ => Err(de::Error::custom("opts.flags must be an object")),
+    }
+}
+
+/// One that is not there may also be `null`.
+fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// The name of a room: text, or a number.

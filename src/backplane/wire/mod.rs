@@ -10,6 +10,8 @@ mod document;
 mod envelope;
 mod payload;
 mod sharded;
+#[cfg(test)]
+mod strict;
 mod write;
 
 use std::time::Duration;
@@ -20,7 +22,7 @@ use socketioxide_core::Value;
 
 use super::{
     Target,
-    transcode::{TranscodeError, Unportable},
+    transcode::{Reader, Token, TranscodeError, Unportable},
 };
 use crate::config::{self, BackplaneKind, SubscriptionMode};
 
@@ -28,6 +30,13 @@ pub use classic::Classic;
 pub use envelope::Meta;
 pub use payload::{Argument, Format, is_reserved};
 pub use sharded::Sharded;
+
+impl RemoteSocket {
+    /// The claims of its token, wherever they are; `null` if it has none.
+    pub fn token_claims(&self) -> &serde_json::Value {
+        self.claims.as_ref().unwrap_or_else(|| &self.data["claims"])
+    }
+}
 
 /// A message from one server to others.
 #[derive(Debug, Clone)]
@@ -97,9 +106,12 @@ pub struct RemoteSocket {
     /// What it began with: Node's `socket.handshake`.
     #[serde(default)]
     pub handshake: serde_json::Value,
-    /// Node's `socket.data`; here `{"claims": …}` of its token.
+    /// Node's `socket.data`: what handlers noted. Here `{"claims": …}` of its token too, where that is an object.
     #[serde(default)]
     pub data: serde_json::Value,
+    /// The claims of its token, where its `data` is no object or has `claims` of its own. Node servers do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claims: Option<serde_json::Value>,
     /// The pod that holds it; Node servers do not say.
     #[serde(default)]
     pub pod: Option<String>,
@@ -133,6 +145,9 @@ pub enum WireError {
     Missing(&'static str),
     #[error("what clients cannot read: {0}")]
     Unportable(#[from] Unportable),
+    /// It would be guesswork whom it is for, or what it asks; a guess may reach more than was meant.
+    #[error("{0} is of a type that it cannot be")]
+    Odd(&'static str),
     #[error("an event that clients would refuse")]
     BadEvent,
 }
@@ -197,6 +212,16 @@ impl Wire {
     /// Whether servers have one subscription for each room, so that a pod must follow its members.
     pub fn follows_rooms(&self) -> bool {
         matches!(self, Self::Sharded(wire) if wire.mode() != SubscriptionMode::Static)
+    }
+}
+
+/// Makes sure that a packet is an event. Node hands others on to its clients as they are: a DISCONNECT would be
+/// an event here. Type 5 is an event with binary, as older emitters write it.
+fn read_event_type(reader: &mut Reader<'_>) -> Result<(), WireError> {
+    match reader.token()? {
+        Token::Unsigned(2 | 5) | Token::Signed(2 | 5) => Ok(()),
+        Token::Float(number) if number == 2.0 || number == 5.0 => Ok(()),
+        _ => Err(WireError::Odd("packet.type")),
     }
 }
 

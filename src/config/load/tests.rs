@@ -133,6 +133,28 @@ fn an_address_of_redis_alone_makes_a_cluster_unless_the_kind_is_set() {
 }
 
 #[test]
+fn a_database_without_channels_of_its_own_is_warned_of() {
+    let warned = |backplane: &str| {
+        let warnings =
+            load(".toml", &format!("[backplane]\n{backplane}\n"), &[]).unwrap().warnings();
+        let mut warnings = warnings.into_iter().map(|warning| warning.to_string());
+        warnings.find(|warning| warning.contains("backplane.channel_prefix"))
+    };
+    let warning = warned("url = \"redis://:pw@127.0.0.1:6379/7\"").unwrap();
+    assert!(warning.contains("database 7") && warning.contains("socket.io-7"), "{warning}");
+    assert!(!warning.contains("pw"), "{warning}");
+    for nothing in [
+        "url = \"redis://127.0.0.1\"",
+        "url = \"redis://127.0.0.1/0\"",
+        "url = \"redis://127.0.0.1/7\"\nchannel_prefix = \"mine\"",
+        "url = \"redis-cluster://127.0.0.1/7\"",
+        "url = \"redis://127.0.0.1/7\"\nkind = \"none\"",
+    ] {
+        assert_eq!(warned(nothing), None, "{nothing}");
+    }
+}
+
+#[test]
 fn a_drain_without_time_is_warned_of_where_others_take_over() {
     let keys = |text: &str| {
         let warnings = load(".toml", text, &[]).unwrap().warnings();

@@ -254,5 +254,12 @@ impl Hook {
     }
 }
 
+/// Reads any bytes as each of the answers, for `tests/fuzz`.
+pub(super) fn fuzz(input: &[u8]) {
+    let _ = answer::decision(input);
+    let _ = answer::ack(input);
+    let _ = answer::refusal(input).to_string();
+}
+
 #[cfg(test)]
 mod tests;

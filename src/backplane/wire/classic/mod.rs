@@ -12,7 +12,7 @@ use self::questions::{Request, decode_json_answer, decode_msgpack_answer, encode
 use super::{
     Address, Ask, Broadcast, Format, Incoming, Message, Meta, Outgoing, WireError, document,
     envelope::Options,
-    split_address,
+    read_event_type, split_address,
     write::{write_array, write_document, write_event_packet, write_map, write_number, write_text},
 };
 use crate::backplane::transcode::{Reader, Token};
@@ -230,14 +230,14 @@ impl Classic {
     fn decode_ask(&self, payload: &Bytes) -> Result<Option<Option<Incoming>>, WireError> {
         let mut reader = Reader::new(payload);
         let (mut kind, mut from, mut question) = (None, None, None);
-        let (mut packet, mut options) = (None, Options::default());
+        let (mut packet, mut options) = (None, None);
         for _ in 0..reader.read_map_len()? {
             match (reader.read_str()?, reader.peek()?) {
                 ("type", _) => kind = Some(reader.read_u64()?),
                 ("uid", Token::Text(_)) => from = Some(reader.read_str()?.to_owned()),
                 ("requestId", Token::Text(_)) => question = Some(reader.read_str()?.to_owned()),
                 ("packet", Token::Map(_)) => packet = Some(Packet::read(&mut reader)?),
-                ("opts", _) => options = Options::read(&mut reader)?,
+                ("opts", _) => options = Some(Options::read(&mut reader)?),
                 _ => reader.skip_value().map(drop)?,
             }
         }
@@ -246,6 +246,8 @@ impl Classic {
         }
         let event = packet.and_then(|packet| packet.event);
         let event = event.ok_or(WireError::Missing("packet.data"))?;
+        // Without, it would ask everybody.
+        let options = options.ok_or(WireError::Missing("opts"))?;
         let timeout = options.flags.ack_timeout();
         let broadcast = Broadcast {
             payload: self.format.event_from_msgpack(payload, event)?,
@@ -271,6 +273,11 @@ impl<'a> Packet<'a> {
         for _ in 0..reader.read_map_len()? {
             match (reader.read_str()?, reader.peek()?) {
                 ("nsp", Token::Text(_)) => packet.namespace = Some(reader.read_str()?),
+                // One that is not there is "/"; one that cannot be read must not be.
+                ("nsp", token) if token != Token::Undefined => {
+                    return Err(WireError::Odd("packet.nsp"));
+                }
+                ("type", _) => read_event_type(reader)?,
                 ("data", Token::Array(_)) => packet.event = Some(reader.skip_value()?),
                 _ => reader.skip_value().map(drop)?,
             }

@@ -1,7 +1,7 @@
 //! Questions and answers in the classic protocol: requests, and responses to them.
 
 use bytes::Bytes;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de};
 use serde_json::{Value as Json, json, value::RawValue};
 
 use crate::backplane::{
@@ -36,6 +36,7 @@ pub(super) struct Request {
     kind: u64,
     uid: Option<String>,
     request_id: Option<String>,
+    #[serde(default, deserialize_with = "options")]
     opts: Option<Options<'static>>,
     rooms: Option<Vec<Name>>,
     #[serde(default)]
@@ -47,12 +48,28 @@ pub(super) struct Request {
     room: Option<Name>,
 }
 
+/// serde would also take a list, for the fields in their order: an empty one would be for everybody.
+fn options<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Options<'static>>, D::Error> {
+    match Json::deserialize(deserializer)? {
+        Json::Null => Ok(None),
+        options @ Json::Object(_) => {
+            Options::deserialize(options).map(Some).map_err(de::Error::custom)
+        }
+        _ => Err(de::Error::custom("opts must be an object")),
+    }
+}
+
 impl Request {
     pub fn into_incoming(self) -> Result<Incoming, WireError> {
         let question = |id: Option<String>| id.ok_or(WireError::Missing("requestId"));
-        let names = |names: Option<Vec<Name>>, one: Option<Name>| -> Vec<String> {
+        let names = |names: Option<Vec<Name>>, one: Option<Name>| -> Result<Vec<String>, _> {
+            if names.is_none() && one.is_none() {
+                return Err(WireError::Missing("rooms"));
+            }
             let names = names.unwrap_or_default().into_iter().chain(one);
-            names.map(|Name(name)| name).collect()
+            Ok(names.map(|Name(name)| name).collect())
         };
         let target = match (self.opts, self.sid) {
             (Some(options), _) => options.into_target(),
@@ -65,17 +82,18 @@ impl Request {
         let message = match self.kind {
             kind::SOCKETS => Message::SocketIds {
                 question: question(self.request_id)?,
-                rooms: names(self.rooms, None),
+                // Node takes none for all: it is only asked which they are.
+                rooms: names(Some(self.rooms.unwrap_or_default()), None)?,
             },
             kind::ALL_ROOMS => Message::AllRooms { question: question(self.request_id)? },
-            kind::REMOTE_JOIN => Message::Join { target, rooms: names(self.rooms, self.room) },
-            kind::REMOTE_LEAVE => Message::Leave { target, rooms: names(self.rooms, self.room) },
+            kind::REMOTE_JOIN => Message::Join { target, rooms: names(self.rooms, self.room)? },
+            kind::REMOTE_LEAVE => Message::Leave { target, rooms: names(self.rooms, self.room)? },
             kind::REMOTE_DISCONNECT => Message::Disconnect { target, close: self.close },
             kind::REMOTE_FETCH => {
                 Message::FetchSockets { question: question(self.request_id)?, target }
             }
             kind::SERVER_SIDE_EMIT => Message::ServerSideEmit {
-                arguments: self.data.unwrap_or_default(),
+                arguments: self.data.ok_or(WireError::Missing("data"))?,
                 question: self.request_id,
             },
             other => return Err(WireError::UnknownType(other)),
@@ -135,7 +153,7 @@ pub(super) fn decode_json_answer(payload: &Bytes) -> Result<Option<Message>, Wir
             Answer::ServerSide(response.data.unwrap_or_default())
         }
         (Some(kind::BROADCAST_CLIENT_COUNT), _, _) => {
-            Answer::AckCount(response.client_count.unwrap_or_default())
+            Answer::AckCount(response.client_count.ok_or(WireError::Missing("clientCount"))?)
         }
         (Some(kind::BROADCAST_ACK), _, _) => {
             Answer::Ack(response.packet.map_or_else(Argument::null, Argument::from_json))

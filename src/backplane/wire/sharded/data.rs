@@ -32,8 +32,8 @@ pub(super) mod kind {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Data<'a> {
-    #[serde(default)]
-    pub opts: Options<'static>,
+    #[serde(borrow)]
+    opts: Option<&'a RawValue>,
     pub rooms: Option<Vec<Name>>,
     #[serde(default)]
     pub close: bool,
@@ -44,26 +44,46 @@ pub(super) struct Data<'a> {
     pub client_count: Option<u64>,
 }
 
-impl Data<'_> {
+impl<'a> Data<'a> {
+    /// Reads it from its JSON. serde would also take a list, for the fields in their order.
+    pub fn read(data: &'a RawValue) -> Result<Self, WireError> {
+        if !data.get().starts_with('{') {
+            return Err(WireError::Odd("data"));
+        }
+        Ok(serde_json::from_str(data.get())?)
+    }
+
+    /// Whom it is for. Without, everybody would be put in a room, or disconnected.
+    pub fn options(&self) -> Result<Options<'static>, WireError> {
+        let options = self.opts.ok_or(WireError::Missing("opts"))?.get();
+        if !options.starts_with('{') {
+            return Err(WireError::Odd("opts"));
+        }
+        Ok(serde_json::from_str(options)?)
+    }
+
     pub fn into_message(self, kind: u64) -> Result<Message, WireError> {
-        let target = self.opts.into_target();
-        let rooms =
-            || -> Vec<String> { self.rooms.into_iter().flatten().map(|Name(name)| name).collect() };
+        let options = self.options();
+        let opts = || options.map(Options::into_target);
+        let rooms = || -> Result<Vec<String>, WireError> {
+            let rooms = self.rooms.ok_or(WireError::Missing("rooms"))?;
+            Ok(rooms.into_iter().map(|Name(name)| name).collect())
+        };
         let question = self.request_id.clone().ok_or(WireError::Missing("requestId"));
         Ok(match kind {
-            kind::SOCKETS_JOIN => Message::Join { target, rooms: rooms() },
-            kind::SOCKETS_LEAVE => Message::Leave { target, rooms: rooms() },
-            kind::DISCONNECT_SOCKETS => Message::Disconnect { target, close: self.close },
-            kind::FETCH_SOCKETS => Message::FetchSockets { question: question?, target },
+            kind::SOCKETS_JOIN => Message::Join { target: opts()?, rooms: rooms()? },
+            kind::SOCKETS_LEAVE => Message::Leave { target: opts()?, rooms: rooms()? },
+            kind::DISCONNECT_SOCKETS => Message::Disconnect { target: opts()?, close: self.close },
+            kind::FETCH_SOCKETS => Message::FetchSockets { question: question?, target: opts()? },
             kind::SERVER_SIDE_EMIT => Message::ServerSideEmit {
-                arguments: self
-                    .packet
-                    .map_or_else(|| Ok(Vec::new()), |packet| serde_json::from_str(packet.get()))?,
+                arguments: serde_json::from_str(
+                    self.packet.ok_or(WireError::Missing("packet"))?.get(),
+                )?,
                 question: self.request_id,
             },
             kind::FETCH_SOCKETS_RESPONSE => Message::Answer {
                 question: question?,
-                answer: Answer::Sockets(self.sockets.unwrap_or_default()),
+                answer: Answer::Sockets(self.sockets.ok_or(WireError::Missing("sockets"))?),
             },
             kind::SERVER_SIDE_EMIT_RESPONSE => {
                 Message::Answer {
@@ -76,7 +96,9 @@ impl Data<'_> {
             }
             kind::BROADCAST_CLIENT_COUNT => Message::Answer {
                 question: question?,
-                answer: Answer::AckCount(self.client_count.unwrap_or_default()),
+                answer: Answer::AckCount(
+                    self.client_count.ok_or(WireError::Missing("clientCount"))?,
+                ),
             },
             kind::BROADCAST_ACK => Message::Answer {
                 question: question?,

@@ -15,7 +15,7 @@ use super::{
     document,
     envelope::Options,
     payload::as_json,
-    split_address,
+    read_event_type, split_address,
     write::{write_document, write_event_packet, write_map, write_number, write_text},
 };
 use crate::{
@@ -60,6 +60,13 @@ impl Sharded {
             SubscriptionMode::DynamicPrivate => true,
         };
         has_one.then(|| self.channel(namespace, Some(room)))
+    }
+
+    /// The channel that the pod subscribes to while it has members of a room; `None` if it hears of the room on
+    /// those that it always listens on. A room may be named as the pod: when its last member leaves, the pod must
+    /// not give up its own channel.
+    pub fn room_subscription(&self, namespace: &str, room: &str) -> Option<String> {
+        self.room_channel(namespace, room).filter(|_| room != self.pod)
     }
 
     fn channel(&self, namespace: &str, part: Option<&str>) -> String {
@@ -284,23 +291,32 @@ impl Sharded {
             return Ok(None);
         }
         let data = envelope.data.ok_or(WireError::Missing("data"))?;
-        let data: Data<'_> = serde_json::from_str(data.get())?;
+        let data = Data::read(data)?;
         let message = if envelope.kind == kind::BROADCAST {
             #[derive(Deserialize)]
             struct Packet<'a> {
+                /// As [`read_event_type`] reads it.
+                #[serde(rename = "type")]
+                kind: Option<f64>,
                 #[serde(borrow)]
                 data: &'a RawValue,
             }
 
+            let opts = data.options()?;
             let packet = data.packet.ok_or(WireError::Missing("packet"))?;
+            if !packet.get().starts_with('{') {
+                return Err(WireError::Odd("packet"));
+            }
             let packet: Packet<'_> = serde_json::from_str(packet.get())?;
-            let ask = data
-                .request_id
-                .map(|question| Ask { question, timeout: data.opts.flags.ack_timeout() });
+            if packet.kind.is_some_and(|kind| kind != 2.0 && kind != 5.0) {
+                return Err(WireError::Odd("packet.type"));
+            }
+            let ask =
+                data.request_id.map(|question| Ask { question, timeout: opts.flags.ack_timeout() });
             Message::Broadcast(Broadcast {
                 payload: self.format.event_from_json(packet.data)?,
-                volatile: data.opts.flags.volatile,
-                target: data.opts.into_target(),
+                volatile: opts.flags.volatile,
+                target: opts.into_target(),
                 ask,
                 meta: envelope.roomcast.and_then(|meta| serde_json::from_str(meta.get()).ok()),
             })
@@ -342,8 +358,9 @@ impl Sharded {
             }
             kind::BROADCAST_ACK => msgpack_ack(payload, data)?,
             _ => {
-                let data = document::from_msgpack(&payload.slice(data))?.to_string();
-                serde_json::from_str::<Data<'_>>(&data)?.into_message(kind)?
+                let data = document::from_msgpack(&payload.slice(data))?;
+                let data = serde_json::value::to_raw_value(&data)?;
+                Data::read(&data)?.into_message(kind)?
             }
         };
         Ok(Some(Incoming { from: Some(from.to_owned()), message }))
@@ -355,23 +372,28 @@ impl Sharded {
         data: std::ops::Range<usize>,
     ) -> Result<Broadcast, WireError> {
         let mut reader = Reader::part(payload, data)?;
-        let (mut event, mut options, mut question) = (None, Options::default(), None);
+        let (mut event, mut options, mut question) = (None, None, None);
         for _ in 0..reader.read_map_len()? {
             match (reader.read_str()?, reader.peek()?) {
                 ("packet", Token::Map(_)) => {
                     for _ in 0..reader.read_map_len()? {
-                        let name = reader.read_str()?;
-                        let value = reader.skip_value()?;
-                        if name == "data" {
-                            event = Some(value);
+                        match reader.read_str()? {
+                            "type" => read_event_type(&mut reader)?,
+                            "data" => event = Some(reader.skip_value()?),
+                            _ => reader.skip_value().map(drop)?,
                         }
                     }
                 }
-                ("opts", _) => options = Options::read(&mut reader)?,
+                ("opts", _) => options = Some(Options::read(&mut reader)?),
                 ("requestId", Token::Text(_)) => question = Some(reader.read_str()?.to_owned()),
+                // A question whose answers nobody could send is no plain emit.
+                ("requestId", token) if !matches!(token, Token::Nil | Token::Undefined) => {
+                    return Err(WireError::Odd("requestId"));
+                }
                 _ => reader.skip_value().map(drop)?,
             }
         }
+        let options = options.ok_or(WireError::Missing("opts"))?;
         let event = event.ok_or(WireError::Missing("packet.data"))?;
         let timeout = options.flags.ack_timeout();
         Ok(Broadcast {

@@ -1,0 +1,42 @@
+//! What the edge reads of bytes from outside, opened for `tests/fuzz` and for nothing else.
+
+use bytes::Bytes;
+
+use super::{attachments::Attachments, eio3, frames::Frames};
+
+/// Payloads of Engine.IO 3, as text and in octets.
+pub fn eio3_payload(input: &[u8]) {
+    for octets in [false, true] {
+        let mended = eio3::add_binary_types(Bytes::copy_from_slice(input), octets);
+        // At most a type and a digit more for each packet, of which each has two bytes at least.
+        assert!(mended.len() <= input.len() * 3 + 16, "{} of {}", mended.len(), input.len());
+    }
+}
+
+/// Payloads of Engine.IO 4: whether what was announced has come.
+pub fn eio4_payload(input: &[u8]) {
+    let mut session = Attachments::default();
+    if let Some(request) = session.follow(input) {
+        assert!(session.stuck_since(request));
+    }
+}
+
+/// WebSocket frames, which come in any pieces.
+pub fn websocket_frames(input: &[u8]) {
+    let mut whole = Frames::default();
+    whole.follow(input);
+    let mut pieces = Frames::default();
+    for piece in input.chunks(3) {
+        pieces.follow(piece);
+    }
+    assert_eq!(whole.at_boundary(), pieces.at_boundary());
+    assert_eq!(whole.is_complete(), pieces.is_complete());
+}
+
+/// The header of the PROXY protocol.
+pub fn proxy_protocol(input: &[u8]) {
+    // It is logged when it cannot be read.
+    if let Err(error) = ppp::v2::Header::try_from(input) {
+        let _ = error.to_string();
+    }
+}

@@ -1,0 +1,22 @@
+//! Every reader of bytes from outside, opened for `tests/fuzz` and for nothing else. Each takes any bytes, and
+//! panics if a promise is broken.
+
+use crate::{backplane, edge, gateway, publish};
+
+/// A reader of bytes.
+pub type Target = fn(&[u8]);
+
+/// All of them, by the names of their folders in `tests/fuzz/corpus`.
+pub const TARGETS: [(&str, Target); 11] = [
+    ("eio3-payload", edge::fuzz::eio3_payload),
+    ("eio4-payload", edge::fuzz::eio4_payload),
+    ("websocket-frames", edge::fuzz::websocket_frames),
+    ("proxy-protocol", edge::fuzz::proxy_protocol),
+    ("event", gateway::fuzz::event),
+    ("token", gateway::fuzz::token),
+    ("hook-answer", gateway::fuzz::hook_answer),
+    ("classic-wire", backplane::fuzz::classic),
+    ("sharded-wire", backplane::fuzz::sharded),
+    ("transcode", backplane::fuzz::transcode),
+    ("stream-entry", publish::fuzz_entry),
+];
