@@ -34,6 +34,7 @@ pub use namespace::{
     OverLimit, RoomRule,
 };
 pub use problem::{ConfigError, Problem};
+pub(crate) use namespace::OWN_EVENTS;
 pub(crate) use public_key::{KeyKind, PublicKey, RSA_BITS};
 pub use sessions::{AffinityCookie, SameSite, Sessions};
 pub use stream::{Publish, PublishStream};
@@ -189,6 +190,8 @@ pub struct Limits {
     pub events_burst: u32,
     /// Events of one socket that may wait for their answers.
     pub acks_pending: u32,
+    /// Questions who is in a room, that one socket may ask in a second; 0: no limit.
+    pub presence_per_second: u32,
     /// What happens to a socket that goes over the limits of its events.
     pub over: OverLimit,
 }

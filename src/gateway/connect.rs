@@ -30,6 +30,7 @@ use super::{
     authentication::{self, Admitted},
     codes,
     deadlines::Deadlines,
+    decide::is_no_id,
     dispatch::Dispatcher,
     guarded::guarded,
     member::{Member, Runtime},
@@ -221,11 +222,16 @@ pub(super) fn may_act(member: &Member) -> bool {
 pub(super) fn rooms_of(member: &Member, granted: Vec<String>) -> Vec<String> {
     let namespace = &member.namespace;
     let mut rooms = namespace.default_rooms.clone();
-    if let Some(identity) = member.identity() {
-        for template in &namespace.own_rooms {
-            rooms.extend(template.fill(&identity.claims));
-        }
-    }
+    rooms.extend(member.as_who(|who| {
+        let rules = namespace.rules.iter().flat_map(|rules| rules.own_rooms(who));
+        let own = namespace.own_rooms.iter().flat_map(|template| {
+            let mut rooms = who.claims.map(|claims| template.fill(claims)).unwrap_or_default();
+            // What a token says must not lead to what is sent to a socket of another server.
+            rooms.retain(|room| is_no_id(template, room, who.ids));
+            rooms
+        });
+        rules.chain(own).collect::<Vec<_>>()
+    }));
     rooms.extend(granted);
     let mut seen = HashSet::new();
     rooms.retain(|room| seen.insert(room.clone()));

@@ -2,6 +2,7 @@
 
 mod arrivals;
 mod pods;
+mod questioned;
 mod questions;
 mod wishes;
 
@@ -41,6 +42,7 @@ pub use arrivals::ServerSide;
 pub(super) use arrivals::describe;
 use arrivals::{Arrivals, now};
 use pods::Registry;
+use questioned::Questioned;
 pub use pods::{Pod, PodRecord};
 pub use questions::Pods;
 use questions::{Question, Questions, Tally};
@@ -139,7 +141,7 @@ impl Cluster {
 
     /// Connects to Redis and joins the cluster, for as long as the answer lives.
     pub fn start(self: &Arc<Self>, pod: Arc<dyn Pod>) -> JoinSet<()> {
-        let listener = Arrivals::new(self.clone());
+        let listener = Arrivals::new(self.clone(), Questioned::start(self.clone()));
         let mut tasks = self.redis.start(&self.pod, ClusterWishes(self.clone()), listener);
         tasks.spawn(self.clone().stay_known(pod));
         tasks
@@ -329,8 +331,9 @@ impl Cluster {
     }
 
     /// A broadcast of this pod, stamped.
-    pub fn stamp(traceparent: Option<String>) -> Option<Meta> {
-        Some(Meta::new(u64::try_from(now().as_millis()).unwrap_or_default(), traceparent))
+    pub fn stamp(traceparent: Option<String>, presence: bool) -> Option<Meta> {
+        let now = u64::try_from(now().as_millis()).unwrap_or_default();
+        Some(Meta::new(now, traceparent, presence))
     }
 
     /// How many servers there are of a namespace, this pod among them.
