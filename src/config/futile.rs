@@ -166,13 +166,17 @@ mod tests {
     fn events_of_roomcast_itself_are_not_named_for_relaying() {
         for settings in [
             room("join = \"claim\"\nrelay = [\"presence:join\"]"),
-            "[[namespaces.\"/\".events]]\nname = \"authenticated\"\naction = \"relay\"\n".to_owned(),
+            "[[namespaces.\"/\".events]]\nname = \"authenticated\"\naction = \"relay\"\n"
+                .to_owned(),
         ] {
             let found = problems(&settings);
             assert!(found.contains("never relays it"), "{settings}: {found}");
         }
         assert_eq!(problems(&room("join = \"claim\"\nrelay = \"*\"")), "");
-        assert!(problems("[[namespaces.\"/\".rooms]]\npattern = \"a{sub}*\"\njoin = \"claim\"").contains("pattern"));
+        assert!(
+            problems("[[namespaces.\"/\".rooms]]\npattern = \"a{sub}*\"\njoin = \"claim\"")
+                .contains("pattern")
+        );
     }
 
     #[test]

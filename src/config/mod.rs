@@ -29,12 +29,12 @@ pub use hooks::{HookUrl, Hooks, OnFailure};
 pub(crate) use internal::Advertised;
 pub use internal::Internal;
 pub use load::{DEFAULTS, Sources};
+pub(crate) use namespace::OWN_EVENTS;
 pub use namespace::{
     AuthPolicy, EventAction, EventRule, JoinPolicy, Namespace, NamespaceHooks, NamespaceLimits,
     OverLimit, RoomRule,
 };
 pub use problem::{ConfigError, Problem};
-pub(crate) use namespace::OWN_EVENTS;
 pub(crate) use public_key::{KeyKind, PublicKey, RSA_BITS};
 pub use sessions::{AffinityCookie, SameSite, Sessions};
 pub use stream::{Publish, PublishStream};

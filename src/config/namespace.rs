@@ -7,14 +7,8 @@ use serde::Deserialize;
 use super::{Config, HookUrl, Limits, Problem, futile, values};
 
 /// Events that Roomcast sends itself, which clients believe for that: they are never relayed.
-pub(crate) const OWN_EVENTS: [&str; 6] = [
-    "authenticated",
-    "unauthenticated",
-    "presence:join",
-    "presence:leave",
-    "heartbeat",
-    "error",
-];
+pub(crate) const OWN_EVENTS: [&str; 6] =
+    ["authenticated", "unauthenticated", "presence:join", "presence:leave", "heartbeat", "error"];
 
 /// Most values of `require` and most wildcards in a pattern.
 const MOST_WILDCARDS: usize = 4;
@@ -296,7 +290,9 @@ impl RoomRule {
             wrong("expected \"}\" behind each \"{\": \"user:{sub}\"");
         }
         if ["}*", "*{", "}{"].iter().any(|beside| pattern.contains(beside)) {
-            wrong("expected \":\" between a claim and what is beside it, for it to end somewhere: \"user:{sub}:*\"");
+            wrong(
+                "expected \":\" between a claim and what is beside it, for it to end somewhere: \"user:{sub}:*\"",
+            );
         }
         if pattern.matches('*').count() > MOST_WILDCARDS {
             wrong("at most four \"*\"");

@@ -198,7 +198,8 @@ impl Edge {
         request: Request,
     ) -> Result<Response, Refusal> {
         // Before it is let in: one that makes no sense takes nothing of the rate.
-        let uri = self.local_uri(&request, None).map_err(|refusal| self.admission.refuse(refusal))?;
+        let uri =
+            self.local_uri(&request, None).map_err(|refusal| self.admission.refuse(refusal))?;
         let place = self.admission.admit(peer.address, request.headers())?;
         let began = Began {
             remote: peer.address,

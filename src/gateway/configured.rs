@@ -35,9 +35,7 @@ pub fn configured(
         config.default_rooms.iter().cloned().partition(|room| room.contains('{'));
     let rules = Rules::new(rules, &own, &limits, on_failure);
 
-    let mut namespace = Namespace::new(path)
-        .authentication(config.auth)
-        .default_rooms(default);
+    let mut namespace = Namespace::new(path).authentication(config.auth).default_rooms(default);
     if let Some(timeout) = config.auth_timeout {
         namespace = namespace.auth_timeout(timeout);
     }
@@ -114,7 +112,10 @@ fn relay(rules: &Rules, event: &Event<'_>) -> Result<Reply, Refusal> {
     match rules.may(event.socket(), Act::Relay(event.name()), room) {
         Answer::Yes => {}
         Answer::No(code) if code != codes::EVENT_DENIED => {
-            return Err(Refusal::new(code, "who may emit to this room is more than this client"));
+            return Err(Refusal::new(
+                code,
+                "the rule of this room does not let this client emit to it",
+            ));
         }
         _ => return Err(event_denied()),
     }

@@ -153,12 +153,19 @@ impl Decider {
         Answer::No(why)
     }
 
-    /// The rooms that somebody is put in, unasked.
-    pub fn own_rooms(&self, who: Who<'_>) -> Vec<String> {
-        let Some(claims) = who.claims else { return Vec::new() };
+    /// The rooms that somebody is put in, unasked; and how many others have a name that no room may have.
+    pub fn own_rooms(&self, who: Who<'_>) -> (Vec<String>, usize) {
+        let Some(claims) = who.claims else { return (Vec::new(), 0) };
         let auto = self.rules.iter().filter(|rule| rule.join == JoinPolicy::Auto);
-        let rooms = auto.flat_map(|rule| rule.template.fill(claims));
-        rooms.filter(|room| self.may(who, Act::Enter, room).is_yes()).collect()
+        let (mut rooms, mut bad) = (Vec::new(), 0);
+        for room in auto.flat_map(|rule| rule.template.fill(claims)) {
+            match self.may(who, Act::Enter, &room) {
+                Answer::Yes => rooms.push(room),
+                Answer::No(codes::BAD_ROOM_NAME | codes::ROOM_RESERVED) => bad += 1,
+                Answer::Ask(_) | Answer::No(_) => {}
+            }
+        }
+        (rooms, bad)
     }
 
     /// Whether a rule speaks of a room, to somebody.

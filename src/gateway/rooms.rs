@@ -59,8 +59,8 @@ impl Rules {
         self.0.decider.may(who, act, room).is_yes()
     }
 
-    /// The rooms that somebody is put in, unasked.
-    pub fn own_rooms(&self, who: Who<'_>) -> Vec<String> {
+    /// The rooms that somebody is put in, unasked; and how many others have a name that no room may have.
+    pub fn own_rooms(&self, who: Who<'_>) -> (Vec<String>, usize) {
         self.0.decider.own_rooms(who)
     }
 
@@ -132,13 +132,13 @@ impl Rules {
                         let code = if let Answer::No(code) = self.may(socket, Act::Join, &room) {
                             code
                         } else if !allowed.as_ref().is_none_or(|allowed| allowed.contains(&room)) {
-                                codes::HOOK_DENIED
-                            } else if !member_of.contains(&room) && member_of.len() >= most {
-                                codes::ROOM_LIMIT
-                            } else {
-                                joined.push(room);
-                                continue;
-                            };
+                            codes::HOOK_DENIED
+                        } else if !member_of.contains(&room) && member_of.len() >= most {
+                            codes::ROOM_LIMIT
+                        } else {
+                            joined.push(room);
+                            continue;
+                        };
                         rejected.push(Rejected { room, code: code.into() });
                     }
                 }
@@ -179,9 +179,8 @@ impl Rules {
 
     /// Takes a socket out of those of these rooms that no rule lets it be in any longer.
     fn leave_lost(&self, socket: &Socket, mut rooms: Vec<String>) {
-        rooms.retain(|room| {
-            self.0.decider.knows(room) && self.may(socket, Act::Stay, room).is_no()
-        });
+        rooms
+            .retain(|room| self.0.decider.knows(room) && self.may(socket, Act::Stay, room).is_no());
         if !rooms.is_empty() {
             socket.leave(rooms.clone());
             self.announced(rooms.iter()).for_each(|room| self.went_from(socket, room));
