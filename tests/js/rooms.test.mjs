@@ -429,6 +429,43 @@ require = { role = "admin" }
   });
 });
 
+for (const kind of ["pubsub", "sharded"]) {
+  test(`${kind}: who may not ask who is there is not told by other pods either`, async () => {
+    const redis = await startRedis();
+    const config = `${top(`[backplane]\nkind = "${kind}"\nurl = "${redis.url}"`)}
+${rule("ops-*", "authenticated", 'require = { role = "admin" }\npresence = true')}`;
+    const pods = [await startPod(config), await startPod(config)];
+    try {
+      for (const pod of pods) await until("ready", async () => (await fetch(`${pod.internal}/readyz`)).status === 200);
+      const [here, there] = pods;
+      const connect = (pod, of) => clients.connect(io, pod.url, { ...WAYS.websocket, ...(of && { auth: { token: jwt(of) } }) });
+      const user = await connect(there, { sub: "bob", role: "user" });
+      const admin = await connect(there, { sub: "ada", role: "admin" });
+      await join(admin, "ops-1");
+      await there.api("POST", "rooms/join", { in: [user.id], rooms: ["ops-1"] });
+      const [seen, told] = [[], []];
+      for (const event of ["presence:join", "presence:leave"]) {
+        admin.on(event, ({ id }) => seen.push([event, id]));
+        user.on(event, ({ id }) => told.push([event, id]));
+      }
+      const comes = await connect(here, { sub: "eve", role: "admin" });
+      await join(comes, "ops-1");
+      const { id } = comes;
+      comes.disconnect();
+      await until("both", () => seen.length === 2);
+      assert.deepEqual(seen, [["presence:join", id], ["presence:leave", id]]);
+      const marker = next(user, "marker");
+      await here.publish({ rooms: ["ops-1"], event: "marker" });
+      await marker;
+      assert.deepEqual(told, []);
+    } finally {
+      clients.close();
+      for (const pod of pods) await pod.stop();
+      await redis.stop();
+    }
+  });
+}
+
 test("the id of a socket is no room of others, on any pod", async () => {
   const redis = await startRedis();
   const letters = [..."ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"];

@@ -18,6 +18,7 @@ use crate::{
     backplane::{
         Target,
         members::Members,
+        redis::Sizable,
         wire::{Answer, Message},
     },
     telemetry::metrics::BACKPLANE_DROPPED,
@@ -37,9 +38,15 @@ pub(super) struct Asked {
     pub size: usize,
 }
 
+impl Sizable for Asked {
+    fn size(&self) -> usize {
+        self.size
+    }
+}
+
 /// Questions that wait for their answers.
-pub(super) struct Questioned {
-    queue: SyncSender<Asked>,
+pub(super) struct Questioned<T = Asked> {
+    queue: SyncSender<T>,
     /// Bytes in the queue.
     waiting: Arc<AtomicUsize>,
 }
@@ -63,15 +70,17 @@ impl Questioned {
         }
         this
     }
+}
 
-    fn new() -> (Self, Receiver<Asked>) {
+impl<T: Sizable> Questioned<T> {
+    fn new() -> (Self, Receiver<T>) {
         let (queue, questions) = sync_channel(MOST);
         (Self { queue, waiting: Arc::default() }, questions)
     }
 
     /// Lets a question wait for its answer.
-    pub fn push(&self, asked: Asked) {
-        let size = asked.size;
+    pub fn push(&self, asked: T) {
+        let size = asked.size();
         // Only one thread adds.
         let waiting = self.waiting.fetch_add(size, Ordering::AcqRel);
         let fits = waiting == 0 || waiting + size <= MOST_BYTES;
@@ -100,5 +109,37 @@ impl Cluster {
             _ => return,
         };
         self.reply(members.local.path(), from.as_deref(), &question, answer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Of(usize);
+
+    impl Sizable for Of {
+        fn size(&self) -> usize {
+            self.0
+        }
+    }
+
+    #[test]
+    fn questions_that_do_not_fit_are_dropped_and_the_queue_is_free_again_when_they_are_answered() {
+        let (questioned, questions) = Questioned::new();
+        let answered = || {
+            let all: Vec<_> = questions.try_iter().collect();
+            all.iter().for_each(|Of(size)| {
+                questioned.waiting.fetch_sub(*size, Ordering::AcqRel);
+            });
+            all.len()
+        };
+        (0..1000).for_each(|_| questioned.push(Of(1)));
+        assert_eq!((answered(), questioned.waiting.load(Ordering::Acquire)), (MOST, 0));
+        // A large one, by itself.
+        (0..10).for_each(|_| questioned.push(Of(2 * MOST_BYTES)));
+        assert_eq!((answered(), questioned.waiting.load(Ordering::Acquire)), (1, 0));
+        (0..10).for_each(|_| questioned.push(Of(MOST_BYTES / 4)));
+        assert_eq!(answered(), 4);
     }
 }
