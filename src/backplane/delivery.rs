@@ -29,7 +29,7 @@ pub(super) fn handles(source: Source) -> &'static (Counter, Histogram) {
         Source::Client => &CLIENT,
         Source::Api => &API,
         Source::Stream => &STREAM,
-        Source::Handler => &HANDLER,
+        Source::Handler | Source::Presence => &HANDLER,
         Source::Backplane => &BACKPLANE,
     }
 }
@@ -44,6 +44,8 @@ pub(super) fn deliver(
     source: Source,
 ) {
     let begun = Instant::now();
+    let told = (source == Source::Presence).then(|| members.told(target));
+    let target = told.as_ref().unwrap_or(target);
     if let Err(errors) = members.emit(payload, target, from, volatile) {
         report_dropped(members.local.path(), &errors);
     }

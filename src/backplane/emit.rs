@@ -24,6 +24,8 @@ pub enum Source {
     Stream,
     /// A handler of a Rust program.
     Handler,
+    /// The gateway, which tells those who may know it who comes to their rooms and goes.
+    Presence,
     /// Another server, or an emitter.
     Backplane,
 }
@@ -65,7 +67,7 @@ impl Emit {
             target,
             volatile: self.volatile,
             ask: None,
-            meta: Cluster::stamp(self.traceparent.clone()),
+            meta: Cluster::stamp(self.traceparent.clone(), self.source == Source::Presence),
         })
     }
 }

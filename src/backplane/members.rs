@@ -36,6 +36,8 @@ pub trait Occupant: Send + Sync {
     fn connected(&self);
     /// What it began with, as Node's `socket.handshake`. Never a token.
     fn handshake(&self) -> serde_json::Value;
+    /// Whether it may know who is in a room.
+    fn is_told_of(&self, room: &str) -> bool;
     /// What is known of it, as Node's `socket.data`: what handlers noted, as it is. In an object, the claims of its
     /// token are there too, if it has no `claims` of its own.
     fn data(&self) -> serde_json::Value;
@@ -227,6 +229,18 @@ impl Members {
             return Vec::new();
         }
         self.local.sockets(self.options(target, None, false))
+    }
+
+    /// A target without those who may not know who is in its rooms.
+    pub fn told(&self, target: &Target) -> Target {
+        let is_told = |id: &Sid| {
+            let occupant = self.occupant(*id);
+            occupant.is_some_and(|one| target.rooms.iter().all(|room| one.is_told_of(room)))
+        };
+        let mut told = target.clone();
+        let others = self.matching(target).into_iter().filter(|id| !is_told(id));
+        told.except.extend(others.map(|id| id.to_string()));
+        told
     }
 
     /// All of them.

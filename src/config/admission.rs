@@ -19,6 +19,8 @@ pub struct Admission {
     pub rate: u32,
     /// How many at once, after a quiet second; 0 for `rate`.
     pub burst: u32,
+    /// Requests for a new session a second that are refused for another reason; 0 for as many as `rate`.
+    pub refused_rate: u32,
     /// Connections of one client address; 0 for no limit.
     pub max_per_address: u32,
     /// Origins that pages may come from; empty for any.

@@ -13,6 +13,19 @@ pub(super) fn check(key: &str, namespace: &Namespace, problems: &mut Vec<Problem
             let remedy = "expected the name of a room";
             problems.push(Problem::new(format!("{key}.default_rooms.{index}"), "", remedy));
         }
+        let remedy = if room.contains('*') {
+            "a room that sockets are put in has a name without \"*\""
+        } else if room.matches('{').count() != room.matches('}').count() || room.contains("}{") {
+            "expected \"}\" behind each \"{\", and text between two claims: \"user:{sub}\""
+        } else if room.contains('{')
+            && namespace.auth == AuthPolicy::None
+            && namespace.hooks.connect.is_none()
+        {
+            "has no effect: with auth = \"none\" no client has claims; set that to \"optional\" or \"required\""
+        } else {
+            continue;
+        };
+        problems.push(Problem::new(format!("{key}.default_rooms.{index}"), room, remedy));
     }
     events(key, namespace, problems);
     if namespace.auth == AuthPolicy::None {
@@ -136,6 +149,34 @@ mod tests {
         let shown = [room("join = \"claim\"\npresence = true"), presence].concat();
         assert!(problems(&shown).contains("the gateway handles this event itself"));
         assert!(problems("default_rooms = \"\"").contains("expected the name of a room"));
+    }
+
+    #[test]
+    fn default_rooms_are_as_rooms_that_sockets_are_put_in() {
+        assert_eq!(problems("default_rooms = [\"user:{sub}\", \"a-{b}-{c}\"]"), "");
+        for room in ["a-*", "a{b", "{a}{b}"] {
+            let found = problems(&format!("default_rooms = {room:?}"));
+            assert!(found.contains("default_rooms.0"), "{room}: {found}");
+        }
+        let found = problems("auth = \"none\"\ndefault_rooms = \"user:{sub}\"");
+        assert!(found.contains("no client has claims"), "{found}");
+    }
+
+    #[test]
+    fn events_of_roomcast_itself_are_not_named_for_relaying() {
+        for settings in [
+            room("join = \"claim\"\nrelay = [\"presence:join\"]"),
+            "[[namespaces.\"/\".events]]\nname = \"authenticated\"\naction = \"relay\"\n"
+                .to_owned(),
+        ] {
+            let found = problems(&settings);
+            assert!(found.contains("never relays it"), "{settings}: {found}");
+        }
+        assert_eq!(problems(&room("join = \"claim\"\nrelay = \"*\"")), "");
+        assert!(
+            problems("[[namespaces.\"/\".rooms]]\npattern = \"a{sub}*\"\njoin = \"claim\"")
+                .contains("pattern")
+        );
     }
 
     #[test]

@@ -30,6 +30,7 @@ pub use hooks::{HookUrl, Hooks, OnFailure};
 pub(crate) use internal::Advertised;
 pub use internal::Internal;
 pub use load::{DEFAULTS, Sources};
+pub(crate) use namespace::OWN_EVENTS;
 pub use namespace::{
     AuthPolicy, EventAction, EventRule, JoinPolicy, Namespace, NamespaceHooks, NamespaceLimits,
     OverLimit, RoomRule,
@@ -192,6 +193,8 @@ pub struct Limits {
     pub events_burst: u32,
     /// Events of one socket that may wait for their answers.
     pub acks_pending: u32,
+    /// Questions who is in a room, that one socket may ask in a second; 0: no limit.
+    pub presence_per_second: u32,
     /// What happens to a socket that goes over the limits of its events.
     pub over: OverLimit,
 }

@@ -6,6 +6,10 @@ use serde::Deserialize;
 
 use super::{Config, HookUrl, Limits, Problem, futile, values};
 
+/// Events that Roomcast sends itself, which clients believe for that: they are never relayed.
+pub(crate) const OWN_EVENTS: [&str; 6] =
+    ["authenticated", "unauthenticated", "presence:join", "presence:leave", "heartbeat", "error"];
+
 /// Most values of `require` and most wildcards in a pattern.
 const MOST_WILDCARDS: usize = 4;
 
@@ -19,7 +23,7 @@ pub struct Namespace {
     /// How long a client has to authenticate after it has connected; none: it must when it connects.
     #[serde(default, deserialize_with = "values::optional_duration")]
     pub auth_timeout: Option<Duration>,
-    /// Rooms that each socket is put in.
+    /// Rooms that each socket is put in; `{claim}` stands for what its token says.
     #[serde(default, deserialize_with = "values::one_or_many")]
     pub default_rooms: Vec<String>,
     /// How often authenticated sockets get the event `heartbeat`; none: never.
@@ -153,6 +157,9 @@ pub struct NamespaceLimits {
     /// Events of one socket that may wait for their answers.
     #[serde(default)]
     pub acks_pending: Option<u32>,
+    /// Questions who is in a room, that one socket may ask in a second.
+    #[serde(default)]
+    pub presence_per_second: Option<u32>,
     /// What happens over a limit.
     #[serde(default)]
     pub over: Option<OverLimit>,
@@ -194,6 +201,7 @@ impl NamespaceLimits {
             name_length,
             rooms_per_socket,
             acks_pending,
+            presence_per_second,
             over,
         } = self;
         set(&mut limits.events_per_second, events_per_second);
@@ -202,6 +210,7 @@ impl NamespaceLimits {
         set(&mut limits.name_length, name_length);
         set(&mut limits.rooms_per_socket, rooms_per_socket);
         set(&mut limits.acks_pending, acks_pending);
+        set(&mut limits.presence_per_second, presence_per_second);
         set(&mut limits.over, over);
         limits
     }
@@ -280,6 +289,11 @@ impl RoomRule {
         if pattern.matches('{').count() != pattern.matches('}').count() {
             wrong("expected \"}\" behind each \"{\": \"user:{sub}\"");
         }
+        if ["}*", "*{", "}{"].iter().any(|beside| pattern.contains(beside)) {
+            wrong(
+                "expected \":\" between a claim and what is beside it, for it to end somewhere: \"user:{sub}:*\"",
+            );
+        }
         if pattern.matches('*').count() > MOST_WILDCARDS {
             wrong("at most four \"*\"");
         }
@@ -293,8 +307,14 @@ impl RoomRule {
             let remedy = "join = \"hook\" and hook = \"https://…\" belong together";
             problems.push(Problem::new(format!("{key}.hook"), &self.hook, remedy));
         }
+        for event in self.relay.iter().filter(|event| OWN_EVENTS.contains(&event.as_str())) {
+            problems.push(Problem::new(format!("{key}.relay"), event, NEVER_RELAYED));
+        }
     }
 }
+
+const NEVER_RELAYED: &str =
+    "Roomcast sends this event itself, and never relays it: clients could make it up";
 
 impl EventRule {
     fn check(&self, key: &str, problems: &mut Vec<Problem>) {
@@ -305,6 +325,10 @@ impl EventRule {
         if self.action.is_some() == self.hook.is_some() {
             let remedy = "expected either action = \"relay\" or \"deny\", or hook = \"https://…\"";
             problems.push(Problem::new(format!("{key}.action"), self.action, remedy));
+        }
+        let own = OWN_EVENTS.contains(&self.name.as_str());
+        if own && self.action == Some(EventAction::Relay) {
+            problems.push(Problem::new(format!("{key}.name"), &self.name, NEVER_RELAYED));
         }
     }
 }

@@ -1,5 +1,8 @@
 //! Which new sessions a pod takes. The checks come in the order of the refusals below, each with a code and
 //! a counter of its own; a session that is there already is never asked again.
+//!
+//! The rate comes last: what is refused anyway must not take the place of those that would be let in. It has a rate
+//! of its own, over which it is told so.
 
 use std::{
     collections::HashMap,
@@ -22,6 +25,8 @@ pub struct Admission {
     settings: config::Admission,
     pages: Pages,
     rate: Option<DefaultDirectRateLimiter>,
+    /// Of those that are refused for another reason.
+    refused: Option<DefaultDirectRateLimiter>,
     addresses: Arc<Addresses>,
 }
 
@@ -32,12 +37,18 @@ impl Admission {
         lifecycle: Lifecycle,
         sessions: Arc<Sessions>,
     ) -> Self {
-        let rate = NonZeroU32::new(settings.rate).map(|rate| {
-            let burst = NonZeroU32::new(settings.burst).unwrap_or(rate);
-            RateLimiter::direct(Quota::per_second(rate).allow_burst(burst))
-        });
+        let limiter = |rate: u32, burst: u32| {
+            let rate = NonZeroU32::new(rate)?;
+            let burst = NonZeroU32::new(burst).unwrap_or(rate);
+            Some(RateLimiter::direct(Quota::per_second(rate).allow_burst(burst)))
+        };
+        let rate = limiter(settings.rate, settings.burst);
+        let refused = match settings.refused_rate {
+            0 => limiter(settings.rate, settings.burst),
+            own => limiter(own, 0),
+        };
         let (settings, pages) = (settings.clone(), Pages::new(&settings.origins));
-        Self { lifecycle, sessions, settings, pages, rate, addresses: Arc::default() }
+        Self { lifecycle, sessions, settings, pages, rate, refused, addresses: Arc::default() }
     }
 
     /// Lets a new session in, or says why not. What it gives is kept as long as the session.
@@ -53,14 +64,24 @@ impl Admission {
         if most > 0 && self.sessions.open() >= most {
             return Err(Refusal::ConnectionLimit);
         }
+        let place = self.addresses.enter(client.ip(), self.settings.max_per_address);
+        let place = place.map_err(|refusal| self.refuse(refusal))?;
+        if !self.allows(headers) {
+            return Err(self.refuse(Refusal::OriginDenied));
+        }
+        // Last: see the head of this file. The place is given back with the refusal.
         if self.rate.as_ref().is_some_and(|rate| rate.check().is_err()) {
             return Err(Refusal::RateLimited);
         }
-        let place = self.addresses.enter(client.ip(), self.settings.max_per_address)?;
-        if !self.allows(headers) {
-            return Err(Refusal::OriginDenied);
-        }
         Ok(place)
+    }
+
+    /// What a client is told that asks for a new session and cannot have one: why, as long as not too many are.
+    pub(super) fn refuse(&self, refusal: Refusal) -> Refusal {
+        match &self.refused {
+            Some(rate) if rate.check().is_err() => Refusal::RateLimited,
+            _ => refusal,
+        }
     }
 
     /// A client that is no browser sends no origin.

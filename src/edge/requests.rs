@@ -128,7 +128,10 @@ impl Edge {
     ) -> Result<Response, Refusal> {
         let origin = origin(peer.address, request.headers(), &self.proxies);
         (peer.address, peer.secure) = (origin.address, origin.secure);
-        let (handshake, key) = self.read(&request)?;
+        let (handshake, key) = self.read(&request).map_err(|refusal| {
+            let new = session(request.uri().query().unwrap_or_default()).is_none();
+            if new { self.admission.refuse(refusal) } else { refusal }
+        })?;
         let Some(session) = handshake.session else {
             let (transport, eio3) = (handshake.transport, handshake.eio3);
             return self.open(transport, eio3, key.as_ref(), &peer, request).await;
@@ -195,6 +198,9 @@ impl Edge {
         peer: &Peer,
         request: Request,
     ) -> Result<Response, Refusal> {
+        // Before it is let in: one that makes no sense takes nothing of the rate.
+        let uri =
+            self.local_uri(&request, None).map_err(|refusal| self.admission.refuse(refusal))?;
         let place = self.admission.admit(peer.address, request.headers())?;
         let began = Began {
             remote: peer.address,
@@ -204,7 +210,6 @@ impl Edge {
             kept: self.keeper.keep(request.headers()),
         };
         let connection = self.sessions.begin(began, place);
-        let uri = self.local_uri(&request, None)?;
         let mut response = match key {
             Some(key) => self.accept(uri, key, connection, Change::Opening { pings: !eio3 }, peer),
             None => self.open_polling(uri, connection, request).await,

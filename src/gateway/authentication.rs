@@ -221,9 +221,9 @@ fn welcome(socket: &Socket, admitted: Admitted) -> Result<Reply, Refusal> {
     settle(member, admitted.identity);
     let rooms = super::connect::rooms_of(member, rooms);
     if member.is_announced()
-        && let Some(reconsider) = &member.namespace.reconsider
+        && let Some(rules) = &member.namespace.rules
     {
-        reconsider(socket, &rooms);
+        rules.reconsider(socket, &rooms);
     }
     let joined = socket.begin_to_join(rooms);
     member.backplane.release(&member.namespace.path, member.id);

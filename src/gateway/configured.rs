@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use super::{
     Event, Namespace, Refusal, Reply, Socket, codes,
+    decide::{Act, Answer, has, is_own},
     dispatch::event_denied,
     hooked,
     hooks::{Hook, HookSetupError, Hooks},
     presence,
-    rooms::{Rules, has},
+    rooms::Rules,
 };
-use crate::config::{self, EventAction, EventRule, HookUrl, JoinPolicy, Limits, OnFailure};
+use crate::config::{self, EventAction, EventRule, HookUrl, Limits, OnFailure};
 
 /// A namespace as configured: `join`, `leave`, `presence`, and what its rules relay or hand to hooks.
 ///
@@ -29,19 +30,17 @@ pub fn configured(
     for rule in &config.rooms {
         rules.push((rule, at(&rule.hook)?));
     }
-    let rules = Rules::new(rules, &limits, on_failure);
+    // Those that have to do with what tokens say are as rules of rooms that sockets are put in.
+    let (own, default): (Vec<_>, Vec<_>) =
+        config.default_rooms.iter().cloned().partition(|room| room.contains('{'));
+    let rules = Rules::new(rules, &own, &limits, on_failure);
 
-    let mut namespace = Namespace::new(path)
-        .authentication(config.auth)
-        .default_rooms(config.default_rooms.clone());
+    let mut namespace = Namespace::new(path).authentication(config.auth).default_rooms(default);
     if let Some(timeout) = config.auth_timeout {
         namespace = namespace.auth_timeout(timeout);
     }
     if let Some(interval) = config.heartbeat {
         namespace = namespace.heartbeat(interval);
-    }
-    for rule in config.rooms.iter().filter(|rule| rule.join == JoinPolicy::Auto) {
-        namespace = namespace.own_room(&rule.pattern);
     }
     let (authenticate, connect) = (at(&config.hooks.authenticate)?, at(&config.hooks.connect)?);
     let disconnect = at(&config.hooks.disconnect)?;
@@ -58,10 +57,7 @@ pub fn configured(
         );
     }
 
-    let reconsidered = rules.clone();
-    namespace.reconsider = Some(Box::new(move |socket, coming| {
-        reconsidered.reconsider(socket, coming);
-    }));
+    namespace.rules = Some(rules.clone());
     let (joins, leaves) = (rules.clone(), rules.clone());
     namespace = namespace
         .on("join", move |event: &Event<'_>| joins.join(event))
@@ -101,7 +97,7 @@ impl EventHandler {
         }
         match (&self.hook, self.action) {
             (Some(hook), _) => hooked::event(hook, event),
-            (None, Some(EventAction::Relay)) => {
+            (None, Some(EventAction::Relay)) if !is_own(event.name()) => {
                 event.relay(None);
                 Ok(Reply::accepted())
             }
@@ -113,8 +109,15 @@ impl EventHandler {
 /// Sends an event on to a room whose rule allows it.
 fn relay(rules: &Rules, event: &Event<'_>) -> Result<Reply, Refusal> {
     let room = event.first_text().ok_or_else(event_denied)?;
-    if !event.socket().with_claims(|claims| rules.may_relay(event.name(), room, claims)) {
-        return Err(event_denied());
+    match rules.may(event.socket(), Act::Relay(event.name()), room) {
+        Answer::Yes => {}
+        Answer::No(code) if code != codes::EVENT_DENIED => {
+            return Err(Refusal::new(
+                code,
+                "the rule of this room does not let this client emit to it",
+            ));
+        }
+        _ => return Err(event_denied()),
     }
     if !event.socket().is_in(room) {
         let message = "only members may emit to this room; join it first";

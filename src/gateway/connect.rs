@@ -30,6 +30,7 @@ use super::{
     authentication::{self, Admitted},
     codes,
     deadlines::Deadlines,
+    decide::is_no_id,
     dispatch::Dispatcher,
     guarded::guarded,
     leaving::Leaving,
@@ -219,15 +220,23 @@ pub(super) fn may_act(member: &Member) -> bool {
 pub(super) fn rooms_of(member: &Member, granted: Vec<String>) -> Vec<String> {
     let namespace = &member.namespace;
     let mut rooms = namespace.default_rooms.clone();
-    if let Some(identity) = member.identity() {
-        for template in &namespace.own_rooms {
-            rooms.extend(template.fill(&identity.claims));
-        }
-    }
+    let (own, bad) = member.as_who(|who| {
+        let rules = namespace.rules.as_ref().map(|rules| rules.own_rooms(who));
+        let (mut rooms, bad) = rules.unwrap_or_default();
+        let own = namespace.own_rooms.iter().flat_map(|template| {
+            let mut rooms = who.claims.map(|claims| template.fill(claims)).unwrap_or_default();
+            // What a token says must not lead to what is sent to a socket of another server.
+            rooms.retain(|room| is_no_id(template, room, who.ids));
+            rooms
+        });
+        rooms.extend(own);
+        (rooms, bad)
+    });
+    rooms.extend(own);
     rooms.extend(granted);
     let mut seen = HashSet::new();
     rooms.retain(|room| seen.insert(room.clone()));
-    let asked = rooms.len();
+    let asked = rooms.len() + bad;
     let longest = member.limits.name_length;
     // What a token says must not lead to what is sent to another socket by its id.
     let allowed = |room: &String| !member.backplane.is_socket(room) || room == member.id.as_str();

@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use socketioxide::{extract::Data, handler::FromMessageParts};
 use socketioxide_core::Value;
 
-use super::{Refusal, Socket, codes, payload::Head};
+use super::{Refusal, Socket, codes, decide::is_own, payload::Head};
 use crate::backplane::{Argument, Emit, Source, Target};
 
 /// An event that a client sent.
@@ -74,7 +74,14 @@ impl Event<'_> {
     }
 
     /// Sends the event on as it came to the other sockets of a room; of the namespace, if `None`.
+    ///
+    /// An event that Roomcast sends itself, such as `authenticated` or `presence:join`, goes nowhere: the others would
+    /// believe it.
     pub fn relay(&self, room: Option<&str>) {
+        if is_own(self.name()) {
+            tracing::debug!(event = self.name(), "an event of Roomcast's own is not relayed");
+            return;
+        }
         let emit = Emit {
             payload: self.payload.clone(),
             target: Target {

@@ -13,16 +13,26 @@ pub(super) struct Pace(DefaultDirectRateLimiter);
 impl Pace {
     /// As the limits say; none if they do not.
     pub fn new(limits: &Limits) -> Option<Self> {
-        let rate = NonZeroU32::new(limits.events_per_second)?;
-        let burst = NonZeroU32::new(limits.events_burst).unwrap_or(rate);
+        Self::of(limits.events_per_second, limits.events_burst)
+    }
+
+    /// So much a second, and so much at once; none without a rate.
+    pub fn of(rate: u32, burst: u32) -> Option<Self> {
+        let rate = NonZeroU32::new(rate)?;
+        let burst = NonZeroU32::new(burst).unwrap_or(rate);
         Some(Self(RateLimiter::direct(Quota::per_second(rate).allow_burst(burst))))
+    }
+
+    /// Whether there is room for one more.
+    pub fn allows(&self) -> bool {
+        self.0.check().is_ok()
     }
 }
 
 /// Whether a socket may send another event now, whatever it is.
 pub(super) fn check_pace(member: &Member) -> Result<(), Refusal> {
-    if let Some(Pace(pace)) = member.pace.as_deref()
-        && pace.check().is_err()
+    if let Some(pace) = member.pace.as_deref()
+        && !pace.allows()
     {
         let message = format!("more than {} events a second", member.limits.events_per_second);
         return Err(Refusal::new(codes::RATE_LIMITED, message));

@@ -17,6 +17,7 @@ use socketioxide_core::Sid;
 use super::{
     Claims, Namespace, Socket, Tokens, connect,
     deadlines::{Deadline, Deadlines},
+    decide::{Act, Who},
     guarded::guarded,
     limits::Pace,
     socket::unsent,
@@ -94,6 +95,8 @@ struct State {
     asked: Vec<(u64, String)>,
     /// The number of the next question.
     question: u64,
+    /// How fast it may ask who is in a room, once it has asked.
+    questions: Option<Option<Box<Pace>>>,
 }
 
 /// Who a client is.
@@ -186,6 +189,25 @@ impl Member {
     /// Whether it showed who it is.
     pub fn is_authenticated(&self) -> bool {
         self.shown().is_some()
+    }
+
+    /// Asks something with who it is now.
+    pub fn as_who<T>(&self, ask: impl FnOnce(Who<'_>) -> T) -> T {
+        let identity = self.identity();
+        ask(Who {
+            claims: identity.as_deref().map(|identity| &identity.claims),
+            authenticated: identity.as_deref().is_some_and(|identity| identity.shown),
+            ids: &self.backplane,
+        })
+    }
+
+    /// Whether it may ask now who is in a room, as often as it does.
+    pub fn may_question(&self) -> bool {
+        let limits = &self.limits;
+        let pace = || Pace::of(limits.presence_per_second, 0).map(Box::new);
+        self.change(|state| {
+            state.questions.get_or_insert_with(pace).as_ref().is_none_or(|pace| pace.allows())
+        })
     }
 
     /// It is this, or nobody any longer.
@@ -418,6 +440,11 @@ impl Occupant for Member {
             noted => noted.is_null(),
         };
         self.identity().filter(|_| !fits).map(|identity| json!(identity.claims))
+    }
+
+    fn is_told_of(&self, room: &str) -> bool {
+        let Some(rules) = &self.namespace.rules else { return true };
+        self.as_who(|who| rules.decides(who, Act::Presence, room))
     }
 
     fn close_connection(&self) {

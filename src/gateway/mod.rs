@@ -5,6 +5,7 @@
 //!
 //! - `connect`, `admission`, `authentication`, `auth`, `deadlines`: a client comes in, and shows who it is
 //! - `dispatch`, `limits`, `payload`, `event`, `handler`, `guarded`, `reply`, `refusal`: an event is handled and answered
+//! - `decide`, `rooms`, `presence`, `template`: what an identity may do in which rooms
 //! - `member`, `socket`, `cluster`: what is known of a socket, and what can be done with it
 
 mod admission;
@@ -14,6 +15,7 @@ mod cluster;
 mod configured;
 mod connect;
 mod deadlines;
+mod decide;
 mod dispatch;
 mod early;
 mod event;

@@ -11,6 +11,7 @@ use super::{
     guarded::guarded,
     handler::{Handle, Handler, boxed},
     hooks::Grant,
+    rooms::Rules,
     template::Template,
 };
 use crate::{
@@ -63,8 +64,8 @@ pub struct Namespace {
     pub(super) handlers: Vec<Route>,
     /// Whether tokens are kept, for handlers that check them again.
     pub(super) checks_tokens_again: bool,
-    /// Looks again at the rooms of a socket that showed another token, when it is about to be put in some.
-    pub(super) reconsider: Option<Reconsider>,
+    /// What may be done in which rooms, where the configuration says so.
+    pub(super) rules: Option<Rules>,
     /// Handles the events of other servers.
     pub(super) server_side: Option<Box<dyn ServerSide>>,
 }
@@ -79,7 +80,6 @@ pub(super) struct Route {
 
 pub(super) type Hear = Box<dyn Fn(&Socket) + Send + Sync>;
 pub(super) type HearWord = Box<dyn Fn(&Socket, &str) + Send + Sync>;
-pub(super) type Reconsider = Box<dyn Fn(&Socket, &[String]) + Send + Sync>;
 pub(super) type Inspect = Box<dyn Fn(&Event<'_>) -> Result<(), Refusal> + Send + Sync>;
 pub(super) type Listen = Box<dyn Fn(&Event<'_>) + Send + Sync>;
 
@@ -112,7 +112,7 @@ impl Namespace {
             listeners: Vec::new(),
             handlers: Vec::new(),
             checks_tokens_again: false,
-            reconsider: None,
+            rules: None,
             server_side: None,
         }
     }

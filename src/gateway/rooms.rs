@@ -1,35 +1,27 @@
 //! Joining and leaving rooms, by rules.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Claims, Event, Refusal, Reply, Socket, codes, hooked,
+    Event, Refusal, Reply, Socket, codes,
+    decide::{Act, Answer, Decider, Who},
+    hooked,
     hooks::Hook,
-    namespace::Pattern,
     presence,
-    template::{Template, values},
 };
-use crate::config::{JoinPolicy, Limits, OnFailure, RoomRule};
+use crate::config::{Limits, OnFailure, RoomRule};
 
 /// What may be done with which rooms.
 #[derive(Clone)]
 pub(super) struct Rules(Arc<Inner>);
 
 struct Inner {
-    rules: Vec<Rule>,
+    decider: Decider,
     limits: Limits,
     on_failure: OnFailure,
-}
-
-struct Rule {
-    template: Template,
-    join: JoinPolicy,
-    hook: Option<Hook>,
-    require: BTreeMap<String, String>,
-    relay: Vec<Pattern>,
-    presence: bool,
+    questions: presence::Questions,
 }
 
 /// The argument of `join` and `leave`.
@@ -44,30 +36,37 @@ struct Rejected {
     code: String,
 }
 
-/// What a rule says of a room.
-enum Verdict<'a> {
-    Join,
-    /// The hook decides.
-    Ask(&'a Hook),
-    Reject(&'static str),
-}
-
 impl Rules {
-    /// Rules, each with its hook if it names one.
+    /// Rules, each with its hook if it names one; and rooms that sockets are put in by what their tokens say.
     pub fn new(
         rules: Vec<(&RoomRule, Option<Hook>)>,
+        own: &[String],
         limits: &Limits,
         on_failure: OnFailure,
     ) -> Self {
-        let rules = rules.into_iter().map(|(rule, hook)| Rule {
-            template: Template::new(&rule.pattern),
-            join: rule.join,
-            hook,
-            require: rule.require.clone(),
-            relay: rule.relay.iter().map(|event| Pattern::new(event)).collect(),
-            presence: rule.presence,
-        });
-        Self(Arc::new(Inner { rules: rules.collect(), limits: limits.clone(), on_failure }))
+        let decider = Decider::new(rules, own, limits.name_length);
+        let questions = presence::Questions::default();
+        Self(Arc::new(Inner { decider, limits: limits.clone(), on_failure, questions }))
+    }
+
+    /// Whether a socket may do this in a room, with who it is now.
+    pub fn may(&self, socket: &Socket, act: Act<'_>, room: &str) -> Answer<'_> {
+        socket.as_who(|who| self.0.decider.may(who, act, room))
+    }
+
+    /// Whether somebody may do this in a room, where no hook is asked.
+    pub fn decides(&self, who: Who<'_>, act: Act<'_>, room: &str) -> bool {
+        self.0.decider.may(who, act, room).is_yes()
+    }
+
+    /// The rooms that somebody is put in, unasked; and how many others have a name that no room may have.
+    pub fn own_rooms(&self, who: Who<'_>) -> (Vec<String>, usize) {
+        self.0.decider.own_rooms(who)
+    }
+
+    /// Questions who is in a room, that are under way.
+    pub fn questions(&self) -> &presence::Questions {
+        &self.0.questions
     }
 
     /// The event `join`: `{rooms}` → `{joined, rejected}`.
@@ -76,15 +75,18 @@ impl Rules {
         let mut member_of = socket.rooms();
         let (mut joined, mut rejected, mut asked) = (Vec::new(), Vec::new(), Vec::new());
         for room in self.requested(event)? {
-            match socket.with_claims(|claims| self.verdict(socket, claims, &room, &member_of)) {
-                Verdict::Join => {
-                    if !member_of.contains(&room) {
+            let is_new = !member_of.contains(&room);
+            let full = is_new && member_of.len() >= self.0.limits.rooms_per_socket;
+            match self.may(socket, Act::Join, &room) {
+                Answer::No(code) => rejected.push(Rejected { room, code: code.into() }),
+                _ if full => rejected.push(Rejected { room, code: codes::ROOM_LIMIT.into() }),
+                Answer::Ask(hook) => asked.push((room, hook.clone())),
+                Answer::Yes => {
+                    if is_new {
                         member_of.push(room.clone());
                     }
                     joined.push(room);
                 }
-                Verdict::Ask(hook) => asked.push((room, hook.clone())),
-                Verdict::Reject(code) => rejected.push(Rejected { room, code: code.into() }),
             }
         }
         if asked.is_empty() {
@@ -126,15 +128,17 @@ impl Rules {
                     for room in rooms {
                         let mut member_of = socket.rooms();
                         member_of.extend(joined.iter().cloned());
-                        let code =
-                            if !allowed.as_ref().is_none_or(|allowed| allowed.contains(&room)) {
-                                codes::HOOK_DENIED
-                            } else if !member_of.contains(&room) && member_of.len() >= most {
-                                codes::ROOM_LIMIT
-                            } else {
-                                joined.push(room);
-                                continue;
-                            };
+                        // It may have become somebody else meanwhile, for whom nobody would have been asked.
+                        let code = if let Answer::No(code) = self.may(socket, Act::Join, &room) {
+                            code
+                        } else if !allowed.as_ref().is_none_or(|allowed| allowed.contains(&room)) {
+                            codes::HOOK_DENIED
+                        } else if !member_of.contains(&room) && member_of.len() >= most {
+                            codes::ROOM_LIMIT
+                        } else {
+                            joined.push(room);
+                            continue;
+                        };
                         rejected.push(Rejected { room, code: code.into() });
                     }
                 }
@@ -164,9 +168,31 @@ impl Rules {
         // One that has gone meanwhile has come nowhere.
         if socket.is_connected() {
             self.announced(joined.iter().filter(|room| !socket.is_in(room)))
-                .for_each(|room| presence::came(socket, room));
+                .for_each(|room| self.came_to(socket, room));
         }
-        socket.join_then(joined, reply)
+        let rooms = joined.clone();
+        let reply = socket.join_then(joined, reply);
+        // It may have shown another token at this moment, whose look at its rooms came too early for these.
+        self.leave_lost(socket, rooms);
+        reply
+    }
+
+    /// Takes a socket out of those of these rooms that no rule lets it be in any longer.
+    fn leave_lost(&self, socket: &Socket, mut rooms: Vec<String>) {
+        rooms
+            .retain(|room| self.0.decider.knows(room) && self.may(socket, Act::Stay, room).is_no());
+        if !rooms.is_empty() {
+            socket.leave(rooms.clone());
+            self.announced(rooms.iter()).for_each(|room| self.went_from(socket, room));
+        }
+    }
+
+    fn came_to(&self, socket: &Socket, room: &str) {
+        presence::came(socket, room, self.0.decider.tells_everybody(room));
+    }
+
+    fn went_from(&self, socket: &Socket, room: &str) {
+        presence::went(socket, room, self.0.decider.tells_everybody(room));
     }
 
     /// The event `leave`: `{rooms}` → `{left, rejected}`.
@@ -184,7 +210,7 @@ impl Rules {
         let gone: Vec<String> = left.iter().filter(|room| socket.is_in(room)).cloned().collect();
         socket.member.give_up(&left);
         socket.leave(left.clone());
-        self.announced(gone.iter()).for_each(|room| presence::went(socket, room));
+        self.announced(gone.iter()).for_each(|room| self.went_from(socket, room));
         let rejected = reserved
             .into_iter()
             .map(|room| Rejected { room, code: codes::ROOM_RESERVED.into() })
@@ -195,64 +221,35 @@ impl Rules {
     /// A socket showed another token, and is about to be put in rooms: it leaves those that its claims of now do not
     /// allow, as far as rules speak of them.
     pub fn reconsider(&self, socket: &Socket, coming: &[String]) {
-        let claims = socket.claims();
-        let rules = &self.0.rules;
-        let allowed = |rule: &Rule, room: &str| {
-            rule.template.matches(room, claims.as_ref()) && has(claims.as_ref(), &rule.require)
-        };
-        let mut lost = socket.rooms();
-        lost.retain(|room| {
-            !coming.contains(room)
-                && rules.iter().any(|rule| rule.template.could_match(room))
-                && !rules.iter().any(|rule| allowed(rule, room))
-        });
-        socket.leave(lost.clone());
-        self.announced(lost.iter()).for_each(|room| presence::went(socket, room));
+        let mut rooms = socket.rooms();
+        rooms.retain(|room| !coming.contains(room));
+        self.leave_lost(socket, rooms);
         self.announced(coming.iter().filter(|room| !socket.is_in(room)))
-            .for_each(|room| presence::came(socket, room));
+            .for_each(|room| self.came_to(socket, room));
     }
 
     /// Tells the members of a socket's rooms that it has gone, where they are to be told.
     pub fn gone(&self, socket: &Socket) {
         let rooms = socket.rooms();
-        self.announced(rooms.iter()).for_each(|room| presence::went(socket, room));
+        self.announced(rooms.iter()).for_each(|room| self.went_from(socket, room));
     }
 
     /// Tells the members of a socket's rooms that it has come, where they are to be told.
     pub fn came(&self, socket: &Socket) {
         let rooms = socket.rooms();
-        self.announced(rooms.iter()).for_each(|room| presence::came(socket, room));
-    }
-
-    /// Whether members of a room may know of each other.
-    pub fn shows_presence(&self, room: &str, claims: Option<&Claims>) -> bool {
-        let mut rules = self.0.rules.iter();
-        rules.any(|rule| rule.presence && rule.template.matches(room, claims))
+        self.announced(rooms.iter()).for_each(|room| self.came_to(socket, room));
     }
 
     /// Whether rules speak of presence at all.
     pub fn has_presence(&self) -> bool {
-        self.0.rules.iter().any(|rule| rule.presence)
+        self.0.decider.has_presence()
     }
 
     fn announced<'a>(
         &self,
         rooms: impl Iterator<Item = &'a String>,
     ) -> impl Iterator<Item = &'a String> {
-        rooms.filter(|room| self.announces(room))
-    }
-
-    /// Whether a room is one of those whose members are told. Its claims were checked when it was joined.
-    fn announces(&self, room: &str) -> bool {
-        let mut rules = self.0.rules.iter();
-        rules.any(|rule| rule.presence && rule.template.could_match(room))
-    }
-
-    /// Whether a rule lets members emit an event to a room.
-    pub fn may_relay(&self, event: &str, room: &str, claims: Option<&Claims>) -> bool {
-        self.0.rules.iter().any(|rule| {
-            rule.relay.iter().any(|name| name.matches(event)) && rule.template.matches(room, claims)
-        })
+        rooms.filter(|room| self.0.decider.announces(room))
     }
 
     fn requested(&self, event: &Event<'_>) -> Result<Vec<String>, Refusal> {
@@ -266,59 +263,4 @@ impl Rules {
         }
         Ok(rooms)
     }
-
-    fn verdict(
-        &self,
-        socket: &Socket,
-        claims: Option<&Claims>,
-        room: &str,
-        member_of: &[String],
-    ) -> Verdict<'_> {
-        let Inner { rules, limits, .. } = &*self.0;
-        if room.is_empty() || room.len() > limits.name_length {
-            return Verdict::Reject(codes::BAD_ROOM_NAME);
-        }
-        // Else a wide pattern would let a client read what is sent to another one.
-        if socket.is_id(room) {
-            return Verdict::Reject(codes::ROOM_RESERVED);
-        }
-        let matching = || rules.iter().filter(|rule| rule.template.matches(room, claims));
-        if matching().next().is_none() {
-            return Verdict::Reject(codes::ROOM_DENIED);
-        }
-        // Which ids there are on other servers is not known here.
-        if matching().all(|rule| rule.template.is_open()) && socket.could_be_id_elsewhere(room) {
-            return Verdict::Reject(codes::ROOM_RESERVED);
-        }
-        let is_new = !member_of.iter().any(|member_of| member_of == room);
-        if is_new && member_of.len() >= limits.rooms_per_socket {
-            return Verdict::Reject(codes::ROOM_LIMIT);
-        }
-        let mut verdict = Verdict::Reject(codes::AUTHENTICATION_REQUIRED);
-        for rule in matching() {
-            if !has(claims, &rule.require) {
-                verdict = Verdict::Reject(codes::CLAIM_DENIED);
-                continue;
-            }
-            match (rule.join, &rule.hook) {
-                (JoinPolicy::Anyone, _) => return Verdict::Join,
-                (JoinPolicy::Authenticated, _) if socket.is_authenticated() => {
-                    return Verdict::Join;
-                }
-                (JoinPolicy::Claim | JoinPolicy::Auto, _) if claims.is_some() => {
-                    return Verdict::Join;
-                }
-                (JoinPolicy::Hook, Some(hook)) => return Verdict::Ask(hook),
-                _ => {}
-            }
-        }
-        verdict
-    }
-}
-
-/// Whether claims say all that is required; of a list, one.
-pub(super) fn has(claims: Option<&Claims>, require: &BTreeMap<String, String>) -> bool {
-    require.iter().all(|(claim, expected)| {
-        claims.is_some_and(|claims| values(claims, claim).contains(expected))
-    })
 }

@@ -115,6 +115,7 @@ impl Socket {
             except: Vec::new(),
             from: self.socket.id,
             volatile: false,
+            presence: false,
         }
     }
 
@@ -163,11 +164,6 @@ impl Socket {
         self.member.backplane.is_member(self.namespace(), self.socket.id, room)
     }
 
-    /// Whether a room could be that of the own id of a socket on another server.
-    pub(super) fn could_be_id_elsewhere(&self, room: &str) -> bool {
-        self.member.backplane.could_be_elsewhere(room)
-    }
-
     /// Whether a room is that of the own id of a socket that is connected.
     pub fn is_id(&self, room: &str) -> bool {
         self.member.backplane.is_socket(room)
@@ -204,6 +200,8 @@ pub struct Broadcast {
     except: Vec<String>,
     from: Sid,
     volatile: bool,
+    /// Only for those who may know who is in the rooms.
+    presence: bool,
 }
 
 impl Broadcast {
@@ -225,6 +223,12 @@ impl Broadcast {
         self
     }
 
+    /// Only for those who may know who is in the rooms.
+    pub(super) fn of_presence(mut self) -> Self {
+        self.presence = true;
+        self
+    }
+
     /// Sends them an event. Several arguments are a tuple.
     ///
     /// # Errors
@@ -239,7 +243,7 @@ impl Broadcast {
             target: Target { rooms: self.rooms, except: self.except },
             from: Some(self.from),
             volatile: self.volatile,
-            source: Source::Handler,
+            source: if self.presence { Source::Presence } else { Source::Handler },
             traceparent: None,
         };
         Ok(self.backplane.emit(&self.namespace, emit)?)

@@ -6,7 +6,8 @@ use super::Claims;
 const MOST: usize = 10_000;
 
 /// A pattern of names: `*` stands for any characters, `{claim}` for what the claim says (any one of a list, `.` leads into a
-/// claim), everything else for itself. What a claim says stands for itself too: a `*` in it is a `*`.
+/// claim), everything else for itself. What a claim says fills one segment: with [`SEPARATOR`], a wildcard, or what ends
+/// it in this pattern in it, it fills none. Else who is `ada:x` would be in the rooms of `ada`.
 #[derive(Debug, Clone)]
 pub(super) struct Template(Vec<Part>);
 
@@ -14,7 +15,43 @@ pub(super) struct Template(Vec<Part>);
 enum Part {
     Text(String),
     Any,
-    Claim(String),
+    Claim(Segment),
+}
+
+/// What a claim says, as a part of a name.
+#[derive(Debug, Clone)]
+struct Segment {
+    claim: String,
+    /// What it may not hold, beside what none may: where it ends if that is not at a separator.
+    ends: Vec<char>,
+}
+
+/// What parts the segments of a name.
+const SEPARATOR: char = ':';
+/// What stands for any characters.
+const WILDCARD: char = '*';
+
+impl Segment {
+    fn fits(&self, value: &str) -> bool {
+        let odd = |c: char| c == SEPARATOR || c == WILDCARD || self.ends.contains(&c);
+        !value.is_empty() && !value.contains(odd)
+    }
+
+    /// What the claims say that may stand here.
+    fn values(&self, claims: Option<&Claims>) -> Vec<String> {
+        let mut all = claims.map(|claims| values(claims, &self.claim)).unwrap_or_default();
+        all.retain(|value| self.fits(value));
+        all
+    }
+}
+
+/// Whose claims a name is looked at with.
+#[derive(Clone, Copy)]
+enum Whose<'a> {
+    /// These.
+    Of(Option<&'a Claims>),
+    /// Those of anybody there could be.
+    Anybodys,
 }
 
 impl Template {
@@ -28,7 +65,8 @@ impl Template {
             rest = &rest[at..];
             match rest.find('}').filter(|_| rest.starts_with('{')) {
                 Some(end) => {
-                    parts.push(Part::Claim(rest[1..end].to_owned()));
+                    let claim = rest[1..end].to_owned();
+                    parts.push(Part::Claim(Segment { claim, ends: Vec::new() }));
                     rest = &rest[end + 1..];
                 }
                 None if rest.starts_with('{') => break,
@@ -41,26 +79,32 @@ impl Template {
         if !rest.is_empty() {
             parts.push(Part::Text(rest.to_owned()));
         }
+        let ends: Vec<_> = (0..parts.len()).map(|at| ends(&parts, at)).collect();
+        for (part, ends) in parts.iter_mut().zip(ends) {
+            if let Part::Claim(segment) = part {
+                segment.ends = ends;
+            }
+        }
         Self(parts)
     }
 
-    /// Whether it says nothing of how a name begins.
-    pub fn is_open(&self) -> bool {
-        matches!(self.0.first(), Some(Part::Any))
+    /// How many characters of a name it says itself, whoever asks.
+    pub fn said(&self) -> usize {
+        let said = |part: &Part| match part {
+            Part::Text(text) => text.chars().count(),
+            _ => 0,
+        };
+        self.0.iter().map(said).sum()
     }
 
     /// Whether a name is one that it stands for, with these claims.
     pub fn matches(&self, name: &str, claims: Option<&Claims>) -> bool {
-        matches(&self.0, name, claims)
+        matches(&self.0, name, Whose::Of(claims))
     }
 
     /// Whether a name is one that it stands for, with some claims.
     pub fn could_match(&self, name: &str) -> bool {
-        let any = |part: &Part| match part {
-            Part::Claim(_) => Part::Any,
-            part => part.clone(),
-        };
-        matches(&self.0.iter().map(any).collect::<Vec<_>>(), name, None)
+        matches(&self.0, name, Whose::Anybodys)
     }
 
     /// The names that it stands for, with these claims: none if one is missing.
@@ -69,8 +113,8 @@ impl Template {
         for part in &self.0 {
             match part {
                 Part::Text(text) => names.iter_mut().for_each(|name| name.push_str(text)),
-                Part::Claim(claim) => {
-                    let values = values(claims, claim);
+                Part::Claim(segment) => {
+                    let values = segment.values(Some(claims));
                     let with = |name: &String| {
                         let name = name.clone();
                         values.iter().map(move |value| format!("{name}{value}"))
@@ -84,24 +128,52 @@ impl Template {
     }
 }
 
-fn matches(parts: &[Part], name: &str, claims: Option<&Claims>) -> bool {
+/// What the claim at this place of a pattern may not hold, for its end to be sure: the text beside it parts it from a
+/// wildcard or another claim, and has no separator, which does that by itself.
+fn ends(parts: &[Part], at: usize) -> Vec<char> {
+    let text = |part: Option<&Part>| match part {
+        Some(Part::Text(text)) if !text.contains(SEPARATOR) => Some(text.clone()),
+        _ => None,
+    };
+    let (before, behind) = parts.split_at(at);
+    let mut ends = Vec::new();
+    if behind.len() > 2
+        && let Some(text) = text(behind.get(1))
+    {
+        ends.extend(text.chars().next());
+    }
+    // One that comes before another claim ends where its own text begins.
+    if let [.., Part::Any, last] = before
+        && let Some(text) = text(Some(last))
+    {
+        ends.extend(text.chars().last());
+    }
+    ends
+}
+
+fn matches(parts: &[Part], name: &str, whose: Whose<'_>) -> bool {
     let Some((part, others)) = parts.split_first() else { return name.is_empty() };
     match part {
         Part::Text(text) => {
-            name.strip_prefix(&**text).is_some_and(|rest| matches(others, rest, claims))
+            name.strip_prefix(&**text).is_some_and(|rest| matches(others, rest, whose))
         }
-        Part::Claim(claim) => {
-            let values = claims.map(|claims| values(claims, claim)).unwrap_or_default();
-            values.iter().any(|value| {
-                name.strip_prefix(&**value).is_some_and(|rest| matches(others, rest, claims))
-            })
-        }
+        Part::Claim(segment) => match whose {
+            Whose::Of(claims) => segment.values(claims).iter().any(|value| {
+                name.strip_prefix(&**value).is_some_and(|rest| matches(others, rest, whose))
+            }),
+            Whose::Anybodys => splits(name)
+                .skip(1)
+                .take_while(|(value, _)| segment.fits(value))
+                .any(|(_, rest)| matches(others, rest, whose)),
+        },
         Part::Any if others.is_empty() => true,
-        Part::Any => {
-            let mut ends = name.char_indices().map(|(at, _)| at).chain([name.len()]);
-            ends.any(|at| matches(others, &name[at..], claims))
-        }
+        Part::Any => splits(name).any(|(_, rest)| matches(others, rest, whose)),
     }
+}
+
+/// A name cut in two, in each way that there is.
+fn splits(name: &str) -> impl Iterator<Item = (&str, &str)> {
+    name.char_indices().map(|(at, _)| at).chain([name.len()]).map(|at| name.split_at(at))
 }
 
 /// What a claim says, as text; each of a list. Nothing that is empty.
@@ -138,7 +210,7 @@ mod tests {
     fn claims() -> Claims {
         let claims = json!({
             "sub": "ada", "teams": ["red", "blue", "", 7, {}], "realm": {"team": "x"}, "wide": "*",
-            "a.b": "dotted",
+            "a.b": "dotted", "odd": "ada:x", "dash": "ada-x", "slash": "ada/x",
         });
         claims.as_object().cloned().unwrap_or_default()
     }
@@ -160,7 +232,17 @@ mod tests {
             ("{missing}", "", false),
             ("{missing}*", "anything", false),
             ("all:{wide}", "all:rooms", false),
-            ("all:{wide}", "all:*", true),
+            ("all:{wide}", "all:*", false),
+            ("user:{odd}", "user:ada:x", false),
+            ("user:{odd}:*", "user:ada:x:inbox", false),
+            ("user-{dash}", "user-ada-x", true),
+            ("user-{dash}-*", "user-ada-x-inbox", false),
+            ("user-{sub}-*", "user-ada-inbox", true),
+            ("*-{dash}", "a-ada-x", false),
+            ("{dash}-{sub}", "ada-x-ada", false),
+            ("{sub}-{dash}", "ada-ada-x", true),
+            ("org:{dash}:user-{dash}", "org:ada-x:user-ada-x", true),
+            ("user/{slash}/*", "user/ada/x/inbox", false),
             ("*:{sub}:*", "a:ada:b", true),
             ("*é*", "caféteria", true),
             ("a{b", "a{b", true),
@@ -179,6 +261,21 @@ mod tests {
         assert_eq!(fill("user:{sub}"), ["user:ada"]);
         assert_eq!(fill("{teams}-{sub}"), ["red-ada", "blue-ada", "7-ada"]);
         assert!(fill("{missing}").is_empty() && fill("a-*").is_empty());
+        assert!(fill("user:{odd}").is_empty() && fill("user:{wide}").is_empty());
+    }
+
+    #[test]
+    fn a_pattern_knows_the_names_that_it_has_for_anybody() {
+        for (pattern, name, expected) in [
+            ("user:{sub}", "user:bob", true),
+            ("user:{sub}", "user:", false),
+            ("user:{sub}", "user:a:b", false),
+            ("user:{sub}:*", "user:a:b", true),
+            ("{realm.team}-{sub}", "a-b", true),
+            ("a-*", "b-a", false),
+        ] {
+            assert_eq!(Template::new(pattern).could_match(name), expected, "{pattern} {name}");
+        }
     }
 
     #[test]

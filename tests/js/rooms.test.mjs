@@ -59,7 +59,8 @@ ${rule("staff", "authenticated", 'require = { "realm.team" = "x" }')}
   const guest = undefined;
   const table = {
     "user:ada": [[guest, "room_denied"], [{}, "joined"], [{ sub: "bob" }, "room_denied"], [{ sub: "*" }, "room_denied"]],
-    "user:*": [[{}, "room_denied"], [{ sub: "*" }, "joined"]],
+    "user:*": [[{}, "room_denied"], [{ sub: "*" }, "room_denied"]],
+    "user:ada:x": [[{ sub: "ada:x" }, "room_denied"]],
     "user:": [[{ sub: "" }, "room_denied"], [{ sub: null }, "room_denied"]],
     "team:red:chat": [[guest, "room_denied"], [claims, "joined"], [{ teams: "red" }, "joined"], [{ teams: ["redder"] }, "room_denied"], [{ teams: [["red"]] }, "room_denied"], [{ teams: { red: 1 } }, "room_denied"]],
     "team:green:chat": [[claims, "room_denied"]],
@@ -320,4 +321,179 @@ ${rule("user:{sub}", "auto", "presence = true")}`;
     clients.close();
     await pod.stop();
   });
+});
+
+describe("a rule counts as a whole", () => {
+  const ADMIN = { sub: "ada", role: "admin" };
+  const USER = { sub: "bob", role: "user" };
+  let pod;
+  before(async () => {
+    pod = await startPod(`${top()}
+default_rooms = ["user:{sub}"]
+${rule("staff:{sub}", "auto", 'require = { role = "admin" }')}
+${rule("ops-*", "authenticated", 'require = { role = "admin" }\nrelay = "*"\npresence = true')}
+${rule("open-*", "anyone", 'relay = "*"\npresence = true')}
+${rule("docs:{sub}:*", "claim")}
+[namespaces."/".limits]
+presence_per_second = 3
+[[namespaces."/".events]]
+name = "*"
+action = "relay"
+require = { role = "admin" }
+`);
+  });
+  afterEach(() => clients.close());
+  after(() => pod.stop());
+
+  const connect = (of) => clients.connect(io, pod.url, { ...WAYS.websocket, ...(of && { auth: { token: jwt(of) } }) });
+  const put = (socket, ...rooms) => pod.api("POST", "rooms/join", { in: [socket.id], rooms });
+  /** What a socket hears of an emit to a room, when that is over. */
+  const hears = async (socket, room) => {
+    const news = collect(socket, "news");
+    await pod.publish({ rooms: [room], event: "news" });
+    const marker = next(socket, "marker");
+    await pod.publish({ rooms: [socket.id], event: "marker" });
+    await marker;
+    return news.length > 0;
+  };
+
+  test("who lacks a claim is not put in a room, and does not get there by itself", async () => {
+    const [admin, user] = [await connect(ADMIN), await connect(USER)];
+    assert.equal(await hears(admin, "staff:ada"), true);
+    assert.equal(await hears(user, "staff:bob"), false);
+    assert.deepEqual(await join(user, "staff:bob", "ops-1"), { "staff:bob": "claim_denied", "ops-1": "claim_denied" });
+  });
+
+  test("who was put in a room and lacks its claim neither emits to it nor sees who is there", async () => {
+    const [admin, user, guest] = [await connect(ADMIN), await connect(USER), await connect()];
+    await join(admin, "ops-1");
+    const told = [user, guest].map((socket) => ["presence:join", "presence:leave"].map((event) => collect(socket, event)));
+    const heard = collect(admin, "chat");
+    for (const socket of [user, guest]) {
+      await put(socket, "ops-1");
+      assert.equal(await hears(socket, "ops-1"), true);
+      assert.equal(await code(socket, "chat", "ops-1", 1), "claim_denied");
+      assert.equal(await code(socket, "presence", { room: "ops-1" }), "claim_denied");
+    }
+    const came = next(admin, "presence:join");
+    const other = await connect(ADMIN);
+    await join(other, "ops-1");
+    assert.equal((await came)[0].id, other.id);
+    const went = next(admin, "presence:leave");
+    await ask(other, "leave", { rooms: ["ops-1"] });
+    await went;
+    for (const socket of [user, guest]) await hears(socket, "ops-1");
+    assert.deepEqual([told.flat(2), heard], [[], []]);
+  });
+
+  test("a fresh token without the claim ends its stay, and so does one of somebody else", async () => {
+    const socket = await connect(ADMIN);
+    await join(socket, "ops-1", "open-1", "docs:ada:1");
+    for (const room of ["ops-1", "open-1", "docs:ada:1", "staff:ada", "user:ada"]) assert.equal(await hears(socket, room), true, room);
+    await ask(socket, "authenticate", { token: jwt({ ...ADMIN, role: "user" }) });
+    for (const room of ["ops-1", "staff:ada"]) assert.equal(await hears(socket, room), false, room);
+    for (const room of ["open-1", "docs:ada:1", "user:ada"]) assert.equal(await hears(socket, room), true, room);
+    await ask(socket, "authenticate", { token: jwt(USER) });
+    for (const room of ["docs:ada:1", "user:ada"]) assert.equal(await hears(socket, room), false, room);
+    for (const room of ["open-1", "user:bob"]) assert.equal(await hears(socket, room), true, room);
+  });
+
+  test("a claim fills one segment", async () => {
+    for (const [sub, expected] of [["ada", "joined"], ["ada:x", "room_denied"], ["*", "room_denied"], ["ad", "room_denied"]]) {
+      const room = sub === "ada:x" ? "docs:ada:x:1" : "docs:ada:1";
+      assert.deepEqual(await join(await connect({ sub }), room), { [room]: expected }, sub);
+    }
+  });
+
+  test("events of Roomcast itself are not relayed, to a room or to the namespace", async () => {
+    const [admin, member] = [await connect(ADMIN), await connect()];
+    await join(member, "open-1");
+    await join(admin, "open-1");
+    const heard = [];
+    member.onAny((event, ...args) => args.includes("made up") && heard.push(event));
+    for (const event of ["authenticated", "unauthenticated", "presence:join", "presence:leave", "heartbeat", "error"]) {
+      for (const args of [["open-1", "made up"], ["made up"]]) assert.equal(await code(admin, event, ...args), "event_denied", event);
+    }
+    assert.equal(await code(admin, "chat", "open-1", "made up"), "accepted");
+    await until("the last", () => heard.length > 0);
+    assert.deepEqual(heard, ["chat"]);
+  });
+
+  test("questions who is there have a rate; those who ask at once are all answered", async () => {
+    const sockets = await Promise.all(Array.from({ length: 4 }, () => connect()));
+    for (const socket of sockets) await join(socket, "open-1");
+    const answers = await Promise.all(sockets.map((socket) => ask(socket, "presence", { room: "open-1" })));
+    assert.deepEqual(answers.map(({ members }) => members.length), [4, 4, 4, 4]);
+    const more = await Promise.all(Array.from({ length: 20 }, () => code(sockets[0], "presence", { room: "open-1" })));
+    assert.ok(more.filter((one) => one === "rate_limited").length >= 10, more.join());
+  });
+});
+
+for (const kind of ["pubsub", "sharded"]) {
+  test(`${kind}: who may not ask who is there is not told by other pods either`, async () => {
+    const redis = await startRedis();
+    const config = `${top(`[backplane]\nkind = "${kind}"\nurl = "${redis.url}"`)}
+${rule("ops-*", "authenticated", 'require = { role = "admin" }\npresence = true')}`;
+    const pods = [await startPod(config), await startPod(config)];
+    try {
+      for (const pod of pods) await until("ready", async () => (await fetch(`${pod.internal}/readyz`)).status === 200);
+      const [here, there] = pods;
+      const connect = (pod, of) => clients.connect(io, pod.url, { ...WAYS.websocket, ...(of && { auth: { token: jwt(of) } }) });
+      const user = await connect(there, { sub: "bob", role: "user" });
+      const admin = await connect(there, { sub: "ada", role: "admin" });
+      await join(admin, "ops-1");
+      await there.api("POST", "rooms/join", { in: [user.id], rooms: ["ops-1"] });
+      const [seen, told] = [[], []];
+      for (const event of ["presence:join", "presence:leave"]) {
+        admin.on(event, ({ id }) => seen.push([event, id]));
+        user.on(event, ({ id }) => told.push([event, id]));
+      }
+      const comes = await connect(here, { sub: "eve", role: "admin" });
+      await join(comes, "ops-1");
+      const { id } = comes;
+      comes.disconnect();
+      await until("both", () => seen.length === 2);
+      assert.deepEqual(seen, [["presence:join", id], ["presence:leave", id]]);
+      const marker = next(user, "marker");
+      await here.publish({ rooms: ["ops-1"], event: "marker" });
+      await marker;
+      assert.deepEqual(told, []);
+    } finally {
+      clients.close();
+      for (const pod of pods) await pod.stop();
+      await redis.stop();
+    }
+  });
+}
+
+test("the id of a socket is no room of others, on any pod", async () => {
+  const redis = await startRedis();
+  const letters = [..."ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"];
+  const config = `${top(`[backplane]\nkind = "pubsub"\nurl = "${redis.url}"`)}
+${letters.map((letter) => rule(`${letter}*`, "anyone")).join("")}
+${rule("{sub}", "auto")}
+${rule("public-*", "anyone")}`;
+  const pods = [await startPod(config), await startPod(config)];
+  try {
+    for (const pod of pods) await until("ready", async () => (await fetch(`${pod.internal}/readyz`)).status === 200);
+    const victim = await clients.connect(io, pods[0].url, WAYS.websocket);
+    for (const pod of pods) {
+      const thief = await clients.connect(io, pod.url, { ...WAYS.websocket, auth: { token: jwt({ sub: victim.id }) } });
+      const stolen = collect(thief, "secret");
+      assert.deepEqual(await join(thief, victim.id), { [victim.id]: "room_reserved" });
+      const heard = next(victim, "secret");
+      await pod.publish({ rooms: [victim.id], event: "secret" });
+      await heard;
+      const marker = next(thief, "marker");
+      await pod.publish({ rooms: [thief.id], event: "marker" });
+      await marker;
+      assert.deepEqual(stolen, []);
+      // As long as an id, but the pattern says what it begins with.
+      assert.deepEqual(await join(thief, "public-abcdefghi"), { "public-abcdefghi": "joined" });
+    }
+  } finally {
+    clients.close();
+    for (const pod of pods) await pod.stop();
+    await redis.stop();
+  }
 });

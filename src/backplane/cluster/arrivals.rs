@@ -9,7 +9,10 @@ use futures_util::StreamExt;
 use metrics::{Histogram, counter, histogram};
 use serde_json::Value as Json;
 
-use super::Cluster;
+use super::{
+    Cluster,
+    questioned::{Asked, Questioned},
+};
 use crate::{
     backplane::{
         Source, Target,
@@ -32,11 +35,12 @@ pub trait ServerSide: Send + Sync {
 pub(super) struct Arrivals {
     cluster: Arc<Cluster>,
     latency: Histogram,
+    questioned: Questioned,
 }
 
 impl Arrivals {
-    pub fn new(cluster: Arc<Cluster>) -> Self {
-        Self { cluster, latency: histogram!(BACKPLANE_LATENCY.name) }
+    pub fn new(cluster: Arc<Cluster>, questioned: Questioned) -> Self {
+        Self { cluster, latency: histogram!(BACKPLANE_LATENCY.name), questioned }
     }
 }
 
@@ -49,19 +53,19 @@ impl Listener for Arrivals {
     }
 
     fn handle(&self, arrival: &Arrival) {
-        self.cluster.read(arrival, &self.latency);
+        self.cluster.read(arrival, self);
     }
 }
 
 impl Cluster {
-    fn read(self: &Arc<Self>, Arrival { channel, payload }: &Arrival, latency: &Histogram) {
+    fn read(self: &Arc<Self>, Arrival { channel, payload }: &Arrival, arrivals: &Arrivals) {
         let members =
             self.wire.address(channel).and_then(|at| self.namespaces.get(at.namespace).ok());
         let Some(members) = members else {
             return;
         };
         match self.wire.decode(channel, payload) {
-            Ok(Some(incoming)) => self.take(&members, incoming, latency),
+            Ok(Some(incoming)) => self.take(&members, incoming, payload.len(), arrivals),
             Ok(None) => {}
             Err(error) => {
                 counter!(BACKPLANE_DROPPED.name, "reason" => "undecodable").increment(1);
@@ -80,7 +84,13 @@ impl Cluster {
         }
     }
 
-    fn take(self: &Arc<Self>, members: &Arc<Members>, incoming: Incoming, latency: &Histogram) {
+    fn take(
+        self: &Arc<Self>,
+        members: &Arc<Members>,
+        incoming: Incoming,
+        size: usize,
+        arrivals: &Arrivals,
+    ) {
         let Incoming { from, message } = incoming;
         let from = from.as_deref();
         let namespace = members.local.path().as_str();
@@ -98,7 +108,7 @@ impl Cluster {
                     });
                 }
             }
-            Message::Broadcast(broadcast) => emit(members, broadcast, latency),
+            Message::Broadcast(broadcast) => emit(members, broadcast, &arrivals.latency),
             Message::Join { target, rooms } => {
                 self.namespaces.join_all(members, &target, &rooms);
             }
@@ -108,17 +118,12 @@ impl Cluster {
             Message::Disconnect { target, close } => {
                 self.namespaces.disconnect_all(members, &target, close);
             }
-            Message::FetchSockets { question, target } => {
-                let sockets = self.describe(members, &target);
-                self.reply(namespace, from, &question, Answer::Sockets(sockets));
-            }
-            Message::AllRooms { question } => {
-                self.reply(namespace, from, &question, Answer::Rooms(members.rooms()));
-            }
-            Message::SocketIds { question, rooms } => {
-                let target = Target { rooms, except: Vec::new() };
-                let ids = members.matching(&target).iter().map(ToString::to_string).collect();
-                self.reply(namespace, from, &question, Answer::SocketIds(ids));
+            message @ (Message::FetchSockets { .. }
+            | Message::AllRooms { .. }
+            | Message::SocketIds { .. }) => {
+                let from = from.map(str::to_owned);
+                let question = Asked { members: members.clone(), from, message, size };
+                arrivals.questioned.push(question);
             }
             Message::ServerSideEmit { arguments, question } => {
                 let answer = members.server_side(&arguments);
@@ -136,7 +141,7 @@ impl Cluster {
         describe(Some(&self.pod), members, target)
     }
 
-    fn reply(&self, namespace: &str, to: Option<&str>, question: &str, answer: Answer) {
+    pub(super) fn reply(&self, namespace: &str, to: Option<&str>, question: &str, answer: Answer) {
         let message = Message::Answer { question: question.to_owned(), answer };
         // What cannot be sent is counted by the outbox.
         if let Err(error) = self.send(namespace, &message, to) {
@@ -178,6 +183,9 @@ pub(in crate::backplane) fn describe(
 
 fn emit(members: &Members, broadcast: Broadcast, latency: &Histogram) {
     let Broadcast { payload, target, volatile, meta, .. } = broadcast;
+    // Servers of another kind do not know who may be told.
+    let told = meta.as_ref().is_some_and(|meta| meta.presence).then(|| members.told(&target));
+    let target = told.unwrap_or(target);
     deliver(members, payload, &target, None, volatile, Source::Backplane);
     if let Some(meta) = meta {
         latency.record(age(&meta));

@@ -2,6 +2,7 @@
 
 mod arrivals;
 mod pods;
+mod questioned;
 mod questions;
 mod wishes;
 
@@ -42,6 +43,7 @@ pub(super) use arrivals::describe;
 use arrivals::{Arrivals, now};
 use pods::Registry;
 pub use pods::{Pod, PodRecord};
+use questioned::Questioned;
 pub use questions::Pods;
 use questions::{Question, Questions, Tally};
 use wishes::ClusterWishes;
@@ -145,7 +147,7 @@ impl Cluster {
 
     /// Connects to Redis and joins the cluster, for as long as the answer lives.
     pub fn start(self: &Arc<Self>, pod: Arc<dyn Pod>) -> JoinSet<()> {
-        let listener = Arrivals::new(self.clone());
+        let listener = Arrivals::new(self.clone(), Questioned::start(self.clone()));
         let mut tasks = self.redis.start(&self.pod, ClusterWishes(self.clone()), listener);
         tasks.spawn(self.clone().stay_known(pod));
         tasks
@@ -335,8 +337,9 @@ impl Cluster {
     }
 
     /// A broadcast of this pod, stamped.
-    pub fn stamp(traceparent: Option<String>) -> Option<Meta> {
-        Some(Meta::new(u64::try_from(now().as_millis()).unwrap_or_default(), traceparent))
+    pub fn stamp(traceparent: Option<String>, presence: bool) -> Option<Meta> {
+        let now = u64::try_from(now().as_millis()).unwrap_or_default();
+        Some(Meta::new(now, traceparent, presence))
     }
 
     /// How many servers there are of a namespace, this pod among them.

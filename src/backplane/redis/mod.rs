@@ -40,6 +40,7 @@ use inbox::Verdict;
 pub use notes::Notes;
 pub use outbox::{Outbox, PublishError, Receipt};
 pub use publish_stream::{Entry, Pending, PublishStream};
+pub(super) use queue::Sizable;
 use subscriptions::Subscriptions;
 pub use subscriptions::{Changes, Subscribed, Wishes};
 

@@ -29,11 +29,14 @@ pub struct Meta {
     /// W3C trace context of what caused it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
+    /// Whether it is only for those who may know who is in its rooms.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub presence: bool,
 }
 
 impl Meta {
-    pub fn new(published: u64, traceparent: Option<String>) -> Self {
-        Self { v: VERSION, t: published, traceparent }
+    pub fn new(published: u64, traceparent: Option<String>, presence: bool) -> Self {
+        Self { v: VERSION, t: published, traceparent, presence }
     }
 }
 

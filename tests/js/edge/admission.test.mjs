@@ -70,6 +70,15 @@ describe("admission", () => {
       client.disconnect();
     }));
 
+  test("what is refused anyway takes nothing of the rate, and has one of its own", () =>
+    withPod('[admission]\nrate = 2\nrefused_rate = 4\norigins = ["https://good.example"]', async (pod) => {
+      const flood = await Promise.all(Array.from({ length: 30 }, () => status(pod, { origin: "https://bad.example" })));
+      const told = flood.filter(([code]) => code === 403).length;
+      assert.ok(told >= 4 && told < 30, `${told} were told why`);
+      for (const answer of flood.filter(([code]) => code !== 403)) assert.deepEqual(answer, [429, "rate_limited", "1"]);
+      assert.deepEqual(await status(pod, { origin: "https://good.example" }), [200, undefined, null]);
+    }));
+
   test("an address has so many connections; who is behind a load balancer is known by it", () =>
     withPod('[admission]\nmax_per_address = 2\n[public.proxies]\ntrusted = ["127.0.0.2"]', async (pod) => {
       const open = (localAddress, client) => openRaw(pod, { localAddress, headers: client && { "X-Forwarded-For": client } });
