@@ -71,10 +71,15 @@ async fn run_pod(builder: Builder, listening: impl FnOnce(&Listening)) -> Result
     }
     listening(&pod);
 
-    let stop = async { tracing::info!(signal = stop.next().await, "signal received") };
+    // Waited for outside of the macros: those do not look at their arguments when their level is off.
+    let stop = async {
+        let signal = stop.next().await;
+        tracing::info!(signal, "signal received");
+    };
     let hurry = async move {
         hurry.next().await;
-        tracing::warn!(signal = hurry.next().await, "second signal: ending now");
+        let signal = hurry.next().await;
+        tracing::warn!(signal, "second signal: ending now");
     };
     let outcome = pod.run(stop, hurry).await;
     tracing::info!(
