@@ -82,6 +82,43 @@ fn every_problem_is_named_with_key_value_source_and_remedy() {
 }
 
 #[test]
+fn a_bare_number_is_a_size_in_bytes_and_no_duration() {
+    let yaml = "limits:\n  max_payload: 2000000\nnamespaces:\n  /:\n    auth: none\n    limits:\n      max_payload: 4096\n";
+    let config = load(".yaml", yaml, &[]).unwrap();
+    assert_eq!(config.limits.max_payload, 2_000_000);
+    assert_eq!(config.namespaces["/"].limits.max_payload, Some(4096));
+    for (written, bytes) in [("3000000", 3_000_000), ("\"3000000\"", 3_000_000), ("3MB", 3_000_000)] {
+        let config = load(".toml", "", &[("limits.max_payload", written)]).unwrap();
+        assert_eq!(config.limits.max_payload, bytes, "{written}");
+    }
+    // What is refused is named, whatever kind of number it is, and wherever it came from.
+    for (key, value) in [
+        ("drain.timeout", "20"),
+        ("engine.ping_interval", "25000"),
+        ("limits.write_timeout", "-5"),
+        ("limits.write_timeout", "1.5"),
+        ("limits.max_payload", "-1"),
+        ("limits.max_payload", "1.5"),
+        ("limits.max_payload", "true"),
+        ("api.idempotency_ttl", "3600"),
+        ("hooks.timeout", "2"),
+        ("public.backlog", "-1"),
+    ] {
+        let (section, name) = key.split_once('.').unwrap();
+        let yaml = format!("{section}:\n  {name}: {value}\n");
+        for error in
+            [load(".toml", "", &[(key, value)]).unwrap_err(), load(".yaml", &yaml, &[]).unwrap_err()]
+        {
+            let text = error.problems[0].to_string();
+            assert!(text.starts_with(&format!("{key} = {value} (")), "{text}");
+            assert!(text.contains(": expected "), "{text}");
+        }
+    }
+    let nothing = load(".yaml", "limits:\n  max_payload:\n", &[]).unwrap_err().to_string();
+    assert!(nothing.contains("limits.max_payload = null ("), "{nothing}");
+}
+
+#[test]
 fn secrets_are_never_shown() {
     let found = problems(
         "[api]\nkeys = [\"tiny key\", 123456789]\nkey = \"tiny misspelt\"\n\
