@@ -376,6 +376,7 @@ impl Listening {
             tcp_keepalive: config.public.tcp_keepalive,
             clients: true,
             proxies: Some(config.public.proxies.clone()),
+            files: Arc::new(edge::Files::new()),
         };
         let probes = options.internal();
         pod.me.address.listens(&config.internal, internal.addresses());

@@ -10,7 +10,7 @@ use super::Failure;
 use crate::{
     Namespace, Server,
     config::Config,
-    demo,
+    demo, edge,
     server::{Builder, Listening},
 };
 
@@ -45,6 +45,11 @@ fn run(
     build: impl FnOnce(Config) -> Builder,
     listening: impl FnOnce(&Listening),
 ) -> Result<(), Failure> {
+    // Before anything listens. A pod that cannot have more serves with what it has.
+    match edge::raise_limit() {
+        Ok(limit) => tracing::info!(limit, "open files: connections of clients end below it"),
+        Err(error) => tracing::warn!(%error, "the limit of open files cannot be raised"),
+    }
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     if config.runtime.workers > 0 {
         runtime.worker_threads(config.runtime.workers);
