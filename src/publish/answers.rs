@@ -208,6 +208,9 @@ pub(super) enum Refused {
     /// `unknown_namespace`, `unknown_socket`.
     #[response(status = 404)]
     Unknown(ErrorAnswer),
+    /// `request_timeout`: the body did not come within `public.request_timeout`.
+    #[response(status = 408)]
+    Late(ErrorAnswer),
     /// `payload_too_large`: more than `limits.max_payload`.
     #[response(status = 413)]
     TooLarge(ErrorAnswer),

@@ -6,6 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, StatusCode, header};
+use tower_http::timeout::TimeoutError;
 
 use crate::backplane::{BackplaneError, ClusterError, EncodeError, PublishError, UnknownNamespace};
 
@@ -27,6 +28,9 @@ pub enum ApiError {
     /// The body is larger than a message may be.
     #[error("the body is larger than limits.max_payload")]
     PayloadTooLarge,
+    /// The body did not arrive in time.
+    #[error("the body did not come within public.request_timeout")]
+    RequestTimeout,
     /// The body did not arrive, or is not what is expected.
     #[error("{0}")]
     InvalidRequest(String),
@@ -71,6 +75,7 @@ impl ApiError {
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::PayloadTooLarge => "payload_too_large",
+            Self::RequestTimeout => "request_timeout",
             Self::InvalidRequest(_) => "invalid_request",
             Self::UnknownNamespace(_) => "unknown_namespace",
             Self::UnknownSocket(_) => "unknown_socket",
@@ -102,6 +107,7 @@ impl ApiError {
                 StatusCode::CONFLICT
             }
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::InvalidRequest(_) => StatusCode::BAD_REQUEST,
         }
     }
@@ -126,9 +132,22 @@ impl From<BytesRejection> for ApiError {
             BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => {
                 Self::PayloadTooLarge
             }
+            other if is_timeout(&other) => Self::RequestTimeout,
             other => Self::InvalidRequest(other.body_text()),
         }
     }
+}
+
+/// Whether the next piece of a body was waited for in vain.
+fn is_timeout(rejection: &BytesRejection) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(rejection);
+    while let Some(error) = cause {
+        if error.is::<TimeoutError>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 impl From<PathRejection> for ApiError {
@@ -185,6 +204,7 @@ mod tests {
             ApiError::NotFound,
             ApiError::MethodNotAllowed,
             ApiError::PayloadTooLarge,
+            ApiError::RequestTimeout,
             ApiError::InvalidRequest(String::new()),
             ApiError::UnknownNamespace(String::new()),
             ApiError::UnknownSocket(String::new()),
