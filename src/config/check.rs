@@ -8,8 +8,10 @@ use super::{BackplaneKind, Config, Drain, Problem, Publish, Secret, values};
 
 /// Seconds that Linux takes for TCP_KEEPIDLE.
 const KEEPALIVE: std::ops::RangeInclusive<u64> = 1..=32767;
-/// Shortest API key that is not warned of.
+/// Shortest API key that cannot be guessed over the network.
 const API_KEY_LENGTH: usize = 16;
+/// How to have what is insecure all the same.
+const ALLOWED_BY: &str = "; for development, allow_insecure = true lets it pass";
 
 /// Fills in what comes from files, and names what makes no sense.
 pub(super) fn complete(config: &mut Config) -> Vec<Problem> {
@@ -28,6 +30,10 @@ pub(super) fn complete(config: &mut Config) -> Vec<Problem> {
     Publish::check(config, &mut problems);
     check_namespaces(config, &mut problems);
     check_log(config, &mut problems);
+    // After all files have been read.
+    if !config.allow_insecure {
+        problems.extend(insecure(config));
+    }
     problems
 }
 
@@ -183,6 +189,25 @@ fn check_secrets(config: &Config, problems: &mut Vec<Problem>) {
     config.sessions.check(problems);
 }
 
+/// What works, and protects nothing: an error, unless it is allowed.
+fn insecure(config: &Config) -> Vec<Problem> {
+    let mut found = Vec::new();
+    let keys = &config.api.keys;
+    if keys.iter().any(|key| !key.is_empty() && key.expose().len() < API_KEY_LENGTH) {
+        let remedy = format!(
+            "a key of less than {API_KEY_LENGTH} characters can be guessed; `openssl rand -hex 24` makes one"
+        );
+        found.push(Problem::hidden("api.keys", remedy));
+    }
+    config.auth.jwt.find_insecure(&mut found);
+    config.sessions.find_insecure(&mut found);
+    config.public.proxies.find_insecure(&mut found);
+    for problem in &mut found {
+        problem.remedy.push_str(ALLOWED_BY);
+    }
+    found
+}
+
 fn check_backplane(config: &Config, problems: &mut Vec<Problem>) {
     if config.backplane.kind() == BackplaneKind::None {
         return;
@@ -197,13 +222,8 @@ fn check_backplane(config: &Config, problems: &mut Vec<Problem>) {
 impl Config {
     /// What works and should not stay so.
     pub fn warnings(&self) -> Vec<Problem> {
-        let mut warnings = Vec::new();
-        if self.api.keys.iter().any(|key| key.expose().len() < API_KEY_LENGTH) {
-            let remedy = format!(
-                "a key of less than {API_KEY_LENGTH} characters can be guessed; `openssl rand -hex 24` makes one"
-            );
-            warnings.push(Problem::hidden("api.keys", remedy));
-        }
+        // Those are errors where they are not allowed.
+        let mut warnings = insecure(self);
         self.auth.warn(&self.admission.origins, &mut warnings);
         if self.engine.allow_eio3
             && !self.namespaces.is_empty()

@@ -44,6 +44,8 @@ pub(crate) use values::canonical_origin;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
+    /// Whether secrets that can be guessed, and load balancers that are anybody, are only warned of.
+    pub allow_insecure: bool,
     /// The listener for clients.
     pub public: Public,
     /// The listener for probes, metrics and the API.

@@ -138,8 +138,38 @@ fn a_file_that_cannot_be_read_or_parsed_is_named() {
 }
 
 #[test]
+fn what_is_insecure_is_an_error_unless_it_is_allowed() {
+    let short = file(".txt", "31 bytes, one less than is needed\n".get(..31).unwrap());
+    let file_setting = format!("auth.jwt.secret_file = {:?}", short.path());
+    for (text, key) in [
+        ("api.keys = \"fifteen-letters\"", "api.keys"),
+        ("api.keys = [\"a-key-of-16-bytes\", \"short\"]", "api.keys"),
+        ("auth.jwt.secret = [\"a secret of thirty-two bytes, or more\", \"secret\"]", "auth.jwt.secret"),
+        (file_setting.as_str(), "auth.jwt.secret"),
+        ("sessions.secret = \"secret\"", "sessions.secret"),
+        ("public.proxies.trusted = [\"10.0.0.0/8\", \"0.0.0.0/0\"]", "public.proxies.trusted"),
+        ("public.proxies.trusted = \"::/0\"", "public.proxies.trusted"),
+        ("public.proxies.trusted = [\"0.0.0.0/1\"]", "public.proxies.trusted"),
+    ] {
+        let found = problems(text);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].starts_with(&format!("{key} = ")), "{found:?}");
+        assert!(found[0].contains("allow_insecure = true"), "{found:?}");
+        let allowed = load(".toml", &format!("allow_insecure = true\n{text}"), &[]).unwrap();
+        assert!(allowed.warnings().iter().any(|warning| warning.key == key), "{text}");
+    }
+    for good in [
+        "api.keys = \"sixteen-letters-\"",
+        "auth.jwt.secret = \"a secret of at least 32 bytes ...\"",
+        "public.proxies.trusted = [\"10.0.0.0/8\", \"fc00::/7\", \"192.0.2.1\"]",
+    ] {
+        assert!(load(".toml", good, &[]).is_ok(), "{good}");
+    }
+}
+
+#[test]
 fn what_is_weak_is_warned_of_and_works() {
-    let text = "[api]\nkeys = \"short\"\n[auth.jwt]\nsecret = \"short\"\n[backplane]\nkind = \"none\"\nurl = \"redis://:pw@x\"\n\
+    let text = "allow_insecure = true\n[api]\nkeys = \"short\"\n[auth.jwt]\nsecret = \"short\"\n[backplane]\nkind = \"none\"\nurl = \"redis://:pw@x\"\n\
                 [engine]\nallow_eio3 = true\n[namespaces.\"/chat\"]\n";
     let warnings = load(".toml", text, &[]).unwrap().warnings();
     let keys: Vec<_> = warnings.iter().map(|warning| warning.key.as_str()).collect();
