@@ -256,8 +256,7 @@ impl Builder {
         let operations = Operations { lifecycle: lifecycle.clone(), shedder: edge.shedder() };
         let underway = Underway::default();
         let record = move || backplane::Pod::record(&*record);
-        let api =
-            publish::router(backplane.clone(), &config, operations, underway.clone(), record);
+        let api = publish::router(backplane.clone(), &config, operations, underway.clone(), record);
         let readiness = Readiness {
             admission,
             lifecycle: lifecycle.clone(),

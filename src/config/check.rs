@@ -8,8 +8,6 @@ use super::{BackplaneKind, Config, Drain, Problem, Publish, Secret, values};
 
 /// Seconds that Linux takes for TCP_KEEPIDLE.
 const KEEPALIVE: std::ops::RangeInclusive<u64> = 1..=32767;
-/// Shortest API key that cannot be guessed over the network.
-const API_KEY_LENGTH: usize = 16;
 /// How to have what is insecure all the same.
 const ALLOWED_BY: &str = "; for development, allow_insecure = true lets it pass";
 
@@ -48,10 +46,7 @@ fn read_secret_files(config: &mut Config, problems: &mut Vec<Problem>) {
             })
             .ok()
     };
-    if let Some(text) = read("api.keys_file", &config.api.keys_file) {
-        let keys = text.lines().map(str::trim).filter(|line| !line.is_empty());
-        config.api.keys.extend(keys.map(Secret::new));
-    }
+    let keys = read("api.keys_file", &config.api.keys_file);
     if let Some(text) = read("hooks.secrets_file", &config.hooks.secrets_file) {
         let secrets = text.lines().map(str::trim).filter(|line| !line.is_empty());
         config.hooks.secrets.extend(secrets.map(Secret::new));
@@ -78,6 +73,9 @@ fn read_secret_files(config: &mut Config, problems: &mut Vec<Problem>) {
             let remedy = format!("{key} is set too; keep one of them");
             problems.push(Problem::new(format!("{key}_file"), file, remedy));
         }
+    }
+    if let Some(text) = keys {
+        config.api.add_lines(&text, problems);
     }
 }
 
@@ -181,24 +179,14 @@ fn check_limits(config: &Config, problems: &mut Vec<Problem>) {
 }
 
 fn check_secrets(config: &Config, problems: &mut Vec<Problem>) {
-    let sendable = |key: &Secret| key.expose().bytes().all(|byte| byte.is_ascii_graphic());
-    if config.api.keys.iter().any(|key| key.is_empty() || !sendable(key)) {
-        let remedy = "a key is visible ASCII without spaces; `openssl rand -hex 24` makes one";
-        problems.push(Problem::hidden("api.keys", remedy));
-    }
+    config.api.check(problems);
     config.sessions.check(problems);
 }
 
 /// What works, and protects nothing: an error, unless it is allowed.
 fn insecure(config: &Config) -> Vec<Problem> {
     let mut found = Vec::new();
-    let keys = &config.api.keys;
-    if keys.iter().any(|key| !key.is_empty() && key.expose().len() < API_KEY_LENGTH) {
-        let remedy = format!(
-            "a key of less than {API_KEY_LENGTH} characters can be guessed; `openssl rand -hex 24` makes one"
-        );
-        found.push(Problem::hidden("api.keys", remedy));
-    }
+    config.api.find_insecure(&mut found);
     config.auth.jwt.find_insecure(&mut found);
     config.sessions.find_insecure(&mut found);
     config.public.proxies.find_insecure(&mut found);

@@ -202,7 +202,7 @@ pub(super) enum Refused {
     /// `unauthorized`: no key, or a wrong one.
     #[response(status = 401)]
     Unauthorized(ErrorAnswer),
-    /// `api_disabled`: no keys are configured.
+    /// `api_disabled`: no keys are configured; `forbidden`: the key is for other things, or other namespaces.
     #[response(status = 403)]
     Disabled(ErrorAnswer),
     /// `unknown_namespace`, `unknown_socket`.

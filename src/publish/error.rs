@@ -19,6 +19,9 @@ pub enum ApiError {
     /// No key was sent, or a wrong one.
     #[error("send one of api.keys as `Authorization: Bearer <key>`")]
     Unauthorized,
+    /// The key is for other things.
+    #[error("{0}; api.keys say what each is for")]
+    Forbidden(String),
     /// There is no such path.
     #[error("no such path in this API")]
     NotFound,
@@ -72,6 +75,7 @@ impl ApiError {
         match self {
             Self::Disabled => "api_disabled",
             Self::Unauthorized => "unauthorized",
+            Self::Forbidden(_) => "forbidden",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::PayloadTooLarge => "payload_too_large",
@@ -92,7 +96,7 @@ impl ApiError {
 
     fn status(&self) -> StatusCode {
         match self {
-            Self::Disabled => StatusCode::FORBIDDEN,
+            Self::Disabled | Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::NotFound | Self::UnknownNamespace(_) | Self::UnknownSocket(_) => {
                 StatusCode::NOT_FOUND
@@ -201,6 +205,7 @@ mod tests {
         for error in [
             ApiError::Disabled,
             ApiError::Unauthorized,
+            ApiError::Forbidden(String::new()),
             ApiError::NotFound,
             ApiError::MethodNotAllowed,
             ApiError::PayloadTooLarge,

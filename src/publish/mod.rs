@@ -38,7 +38,7 @@ use crate::{
 
 pub use error::ApiError;
 use idempotency::Idempotency;
-use keys::Keys;
+use keys::{Caller, Keys};
 pub use operations::Operations;
 pub use request::EmitRequest;
 pub use stream::Consumer;
@@ -106,10 +106,18 @@ pub fn router(
 }
 
 /// Lets a request with a valid key through, and counts what became of it.
-async fn authorize(State(publish): State<Arc<Publish>>, request: Request, next: Next) -> Response {
+async fn authorize(
+    State(publish): State<Arc<Publish>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     // The paths that exist are known: what a client makes up is no label.
     let path = request.extensions().get::<MatchedPath>().cloned();
-    let checked = publish.keys.check(request.headers());
+    let checked = publish.keys.check(request.headers()).and_then(|caller: Caller| {
+        caller.may(request.method(), path.as_ref().map(MatchedPath::as_str))?;
+        request.extensions_mut().insert(caller);
+        Ok(())
+    });
     let only_asks = request.method() == Method::GET;
     let answer = async move {
         let response = match checked {

@@ -116,10 +116,8 @@ mod tests {
 
         let mut wrong = Vec::new();
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let seen: usize = ["src", "examples"]
-            .iter()
-            .map(|folder| look(&root.join(folder), &mut wrong))
-            .sum();
+        let seen: usize =
+            ["src", "examples"].iter().map(|folder| look(&root.join(folder), &mut wrong)).sum();
         assert!(seen > 50, "{seen} macros were found: are they written in another way?");
         assert_eq!(wrong, [""; 0], "do it before the macro");
     }

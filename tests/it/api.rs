@@ -431,3 +431,83 @@ async fn wait_until_ready(pod: &Pod) {
     };
     tokio::time::timeout(PATIENCE, ready).await.expect("the pod is not ready");
 }
+
+#[tokio::test]
+async fn a_key_does_only_what_it_is_for_and_has_idempotency_keys_of_its_own() {
+    let settings = r#"
+    api.keys = [
+        "the-key-for-everything",
+        { key = "the-key-of-the-shop", scopes = ["emit"], namespaces = ["/shop"] },
+        { key = "the-key-of-a-reader", scopes = "read" },
+    ]
+    [namespaces."/"]
+    auth = "none"
+    [namespaces."/shop"]
+    auth = "none"
+    "#;
+    let pod = Pod::start(settings);
+    let post = async |key: &str, path: &str, body: Value, idempotency: &str| {
+        let url = format!("http://{}/api/v1/{path}", pod.internal);
+        let request = reqwest::Client::new().post(url).bearer_auth(key);
+        let request = request.header("idempotency-key", idempotency).body(body.to_string());
+        let response = request.send().await.unwrap();
+        let replayed = response.headers().contains_key("idempotent-replayed");
+        let status = response.status().as_u16();
+        (status, replayed, response.json::<Value>().await.unwrap())
+    };
+    let (all, shop, reader) =
+        ("the-key-for-everything", "the-key-of-the-shop", "the-key-of-a-reader");
+    let news = json!({"event": "news", "namespace": "/shop"});
+    let elsewhere = json!({"event": "news"});
+    assert_eq!(post(shop, "emit", news.clone(), "1").await.0, 200);
+    assert!(post(shop, "emit", news.clone(), "1").await.1, "it is sent again");
+    let (status, replayed, _) = post(all, "emit", elsewhere.clone(), "1").await;
+    assert_eq!((status, replayed), (200, false), "another caller's key is another one");
+
+    let close = json!({"namespace": "/shop", "close": true});
+    for (key, path, body) in [
+        (shop, "emit", &elsewhere),
+        (shop, "sockets/disconnect", &close),
+        (shop, "rooms/join", &json!({"namespace": "/shop", "rooms": ["a"]})),
+        (shop, "rebalance", &json!({"share": 0.1, "per_second": 1})),
+        (reader, "emit", &news),
+        (reader, "batch", &json!({"emits": [news]})),
+    ] {
+        let (status, _, answer) = post(key, path, body.clone(), "2").await;
+        assert_eq!(
+            (status, &answer["error"]["code"]),
+            (403, &json!("forbidden")),
+            "{path} {answer}"
+        );
+    }
+    // In a batch, each is on its own.
+    let (status, _, answer) = post(shop, "batch", json!({"emits": [news, elsewhere]}), "3").await;
+    assert_eq!((status, &answer["results"][0]), (200, &json!({"accepted": true})));
+    assert_eq!(answer["results"][1]["error"]["code"], "forbidden");
+    let get = async |key: &str, path: &str| {
+        let url = format!("http://{}/api/v1/{path}", pod.internal);
+        let request = reqwest::Client::new().get(url).bearer_auth(key);
+        request.send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(get(reader, "sockets").await, 200);
+    assert_eq!(get(shop, "sockets?namespace=/shop").await, 403);
+    assert_eq!(get(shop, "openapi.json").await, 200);
+}
+
+/// When clients have taken all files that are theirs, probes still answer.
+#[tokio::test]
+async fn clients_do_not_take_the_last_open_files() {
+    let pod = Pod::start_within_files(OPEN, 256);
+    let streams: Vec<_> =
+        (0..400).filter_map(|_| std::net::TcpStream::connect(&pod.public).ok()).collect();
+    pod.metric_reaches("roomcast_requests_refused_total{code=\"file_limit\"}", 100.0).await;
+    for path in ["livez", "readyz", "metrics"] {
+        assert_eq!(get(&format!("http://{}/{path}", pod.internal)).await.0, 200, "{path}");
+    }
+    let told = pod.logs().iter().filter(|line| line["level"] == "WARN").count();
+    assert!(told <= 5, "{told} lines");
+    drop(streams);
+    // A WebSocket is let in again.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    Raw::member(&pod).await;
+}

@@ -55,8 +55,20 @@ impl Pod {
 
     /// On an address of its own, such as that of a pod that has ended.
     pub fn start_on(listen: &str, config: &str, level: &str) -> Self {
+        Self::start_by(roomcast(), listen, config, level)
+    }
+
+    /// With so many open files at most.
+    pub fn start_within_files(config: &str, files: u32) -> Self {
+        let mut command = Command::new("sh");
+        let limited = format!("ulimit -n {files}; exec \"$0\" \"$@\"");
+        command.args(["-c", &limited, env!("CARGO_BIN_EXE_roomcast")]);
+        Self::start_by(command, "127.0.0.1:0", config, "info")
+    }
+
+    fn start_by(mut command: Command, listen: &str, config: &str, level: &str) -> Self {
         let file = config_file(config);
-        let mut child = roomcast()
+        let mut child = command
             .args(["--listen", listen, "--internal-listen", "127.0.0.1:0"])
             .args(["--set", "log.format=json", "--set", &format!("log.level={level}")])
             .arg("--config")

@@ -35,7 +35,10 @@ use super::{
         WireError,
     },
 };
-use crate::{config, telemetry::metrics::{BACKPLANE_DROPPED, BACKPLANE_RECORD_FAILURES}};
+use crate::{
+    config,
+    telemetry::metrics::{BACKPLANE_DROPPED, BACKPLANE_RECORD_FAILURES},
+};
 
 pub use arrivals::ServerSide;
 pub(super) use arrivals::describe;

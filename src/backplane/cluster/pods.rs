@@ -158,7 +158,10 @@ mod tests {
     fn a_redis_without_room_is_told_from_one_that_refuses() {
         for (answer, full) in [
             ("OOM command not allowed when used memory > 'maxmemory'.", true),
-            ("MISCONF Redis is configured to save RDB snapshots, but it's currently unable to", true),
+            (
+                "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to",
+                true,
+            ),
             ("NOREPLICAS Not enough good replicas to write.", true),
             ("NOPERM User pod has no permissions to run the 'set' command", false),
             ("READONLY You can't write against a read only replica.", false),

@@ -87,7 +87,8 @@ fn a_bare_number_is_a_size_in_bytes_and_no_duration() {
     let config = load(".yaml", yaml, &[]).unwrap();
     assert_eq!(config.limits.max_payload, 2_000_000);
     assert_eq!(config.namespaces["/"].limits.max_payload, Some(4096));
-    for (written, bytes) in [("3000000", 3_000_000), ("\"3000000\"", 3_000_000), ("3MB", 3_000_000)] {
+    for (written, bytes) in [("3000000", 3_000_000), ("\"3000000\"", 3_000_000), ("3MB", 3_000_000)]
+    {
         let config = load(".toml", "", &[("limits.max_payload", written)]).unwrap();
         assert_eq!(config.limits.max_payload, bytes, "{written}");
     }
@@ -106,9 +107,10 @@ fn a_bare_number_is_a_size_in_bytes_and_no_duration() {
     ] {
         let (section, name) = key.split_once('.').unwrap();
         let yaml = format!("{section}:\n  {name}: {value}\n");
-        for error in
-            [load(".toml", "", &[(key, value)]).unwrap_err(), load(".yaml", &yaml, &[]).unwrap_err()]
-        {
+        for error in [
+            load(".toml", "", &[(key, value)]).unwrap_err(),
+            load(".yaml", &yaml, &[]).unwrap_err(),
+        ] {
             let text = error.problems[0].to_string();
             assert!(text.starts_with(&format!("{key} = {value} (")), "{text}");
             assert!(text.contains(": expected "), "{text}");
@@ -144,7 +146,10 @@ fn what_is_insecure_is_an_error_unless_it_is_allowed() {
     for (text, key) in [
         ("api.keys = \"fifteen-letters\"", "api.keys"),
         ("api.keys = [\"a-key-of-16-bytes\", \"short\"]", "api.keys"),
-        ("auth.jwt.secret = [\"a secret of thirty-two bytes, or more\", \"secret\"]", "auth.jwt.secret"),
+        (
+            "auth.jwt.secret = [\"a secret of thirty-two bytes, or more\", \"secret\"]",
+            "auth.jwt.secret",
+        ),
         (file_setting.as_str(), "auth.jwt.secret"),
         ("sessions.secret = \"secret\"", "sessions.secret"),
         ("public.proxies.trusted = [\"10.0.0.0/8\", \"0.0.0.0/0\"]", "public.proxies.trusted"),

@@ -173,9 +173,14 @@ fn registered_claims_have_the_types_of_the_standard() {
         tokens.check_now(&signer.token("HS256", &claims)).err()
     };
     for time in ["exp", "nbf", "iat"] {
-        let odd = [json!(null), json!("5"), json!(""), json!([5]), json!({}), json!(true), json!(-1)];
+        let odd =
+            [json!(null), json!("5"), json!(""), json!([5]), json!({}), json!(true), json!(-1)];
         for odd in odd {
-            assert_eq!(check(&ours, json!({time: odd})), Some(TokenError::Malformed), "{time} {odd}");
+            assert_eq!(
+                check(&ours, json!({time: odd})),
+                Some(TokenError::Malformed),
+                "{time} {odd}"
+            );
         }
     }
     // Any number is a time; what was issued "later" is a clock that goes ahead.
@@ -185,7 +190,9 @@ fn registered_claims_have_the_types_of_the_standard() {
     for good in [json!(["chat", 5]), json!([null, "chat"]), json!(["shop", {"a": 1}, "chat"])] {
         assert_eq!(check(&ours, json!({"aud": good})), None, "{good}");
     }
-    for other in [json!([5]), json!([]), json!(5), json!(null), json!({"chat": 1}), json!([["chat"]])] {
+    for other in
+        [json!([5]), json!([]), json!(5), json!(null), json!({"chat": 1}), json!([["chat"]])]
+    {
         assert_eq!(check(&ours, json!({"aud": other})), Some(TokenError::Audience), "{other}");
     }
     assert_eq!(check(&named, json!({"iss": "a"})), None);
