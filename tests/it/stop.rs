@@ -96,8 +96,8 @@ fn a_pod_that_logs_little_serves_and_ends_as_any() {
             assert_eq!(pod.try_wait().unwrap(), None, "it ended with log.level = {level:?}");
             std::net::TcpStream::connect(&internal).ok()
         });
+        let id = pod.id().to_string();
         let signal = |name: &str| {
-            let id = pod.id().to_string();
             assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
         };
         signal("-TERM");

@@ -30,7 +30,12 @@ impl Rules {
 
     /// Whether claims are good at this time since 1970.
     pub fn check(&self, claims: &Claims, now: Duration) -> Result<(), TokenError> {
-        match time(claims, "exp")? {
+        // One that is no time does not say when, either.
+        let exp = match time(claims, "exp") {
+            Err(_) if self.require_exp => None,
+            read => read?,
+        };
+        match exp {
             // "On or after" it, a token is not accepted.
             Some(exp) if exp.saturating_add(self.leeway) <= now => return Err(TokenError::Expired),
             None if self.require_exp => return Err(TokenError::NoExpiry),
