@@ -243,11 +243,11 @@ mod tests {
             ("shop", &[ApiScope::Emit, ApiScope::Read][..])
         );
         assert_eq!(second.namespaces, ["/", "/chat"]);
-        for wrong in ["a key with spaces", "key scopes=write", "key scopes=", "key scope=emit"] {
+        for wrong in ["a key with blanks", "key scopes=write", "key scopes=", "key scope=emit"] {
             let mut problems = Vec::new();
             api.add_lines(wrong, &mut problems);
             let text = problems[0].to_string();
-            assert!(text.contains("line 1: ") && !text.contains("spaces"), "{text}");
+            assert!(text.contains("line 1: ") && !text.contains("blanks"), "{text}");
         }
     }
 }

@@ -77,6 +77,10 @@ fn time(claims: &Claims, name: &str) -> Result<Option<Duration>, TokenError> {
     let Some(value) = claims.get(name) else {
         return Ok(None);
     };
+    // As a float, the largest of them would be one too large.
+    if let Some(seconds) = value.as_u64() {
+        return Ok(Some(Duration::from_secs(seconds)));
+    }
     let seconds = value.as_f64().ok_or(TokenError::Malformed)?;
     Duration::try_from_secs_f64(seconds).map(Some).map_err(|_| TokenError::Malformed)
 }
