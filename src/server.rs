@@ -23,7 +23,7 @@ use crate::{
     edge::{self, Admission, Edge, ListenError, Options, Seal, Sessions},
     gateway::{self, HookSetupError, Hooks, Namespace, Roomcast, Tokens, TokensError},
     internal::{self, Readiness},
-    publish::{self, Consumer, Operations},
+    publish::{self, Consumer, Operations, Underway},
     telemetry::metrics::Metrics,
 };
 
@@ -101,6 +101,8 @@ struct Pod {
     keeping_time: Vec<Chore>,
     /// Reads the publish stream, if it is on.
     consumer: Option<Arc<Consumer>>,
+    /// Requests to the API that have not ended.
+    underway: Underway,
     me: Arc<Identity>,
     /// What the program publishes with.
     roomcast: Roomcast,
@@ -253,9 +255,9 @@ impl Builder {
         });
         let record = me.clone();
         let operations = Operations { lifecycle: lifecycle.clone(), shedder: edge.shedder() };
-        let api = publish::router(backplane.clone(), &config, operations, move || {
-            backplane::Pod::record(&*record)
-        });
+        let underway = Underway::default();
+        let record = move || backplane::Pod::record(&*record);
+        let api = publish::router(backplane.clone(), &config, operations, underway.clone(), record);
         let readiness = Readiness {
             admission,
             lifecycle: lifecycle.clone(),
@@ -279,6 +281,7 @@ impl Builder {
                 tokens,
                 hooks,
                 consumer,
+                underway,
                 keeping_time,
                 me,
                 serving: Mutex::default(),
@@ -377,6 +380,7 @@ impl Listening {
             tcp_keepalive: config.public.tcp_keepalive,
             clients: true,
             proxies: Some(config.public.proxies.clone()),
+            files: Arc::new(edge::Files::new()),
         };
         let probes = options.internal();
         pod.me.address.listens(&config.internal, internal.addresses());
@@ -430,6 +434,8 @@ impl Drainable for Pod {
                 // What it does not end with is claimed by another pod.
                 let _ = timeout(GRACE, consumer.ended()).await;
             }
+            // Their callers may have gone; what they asked for is done on all pods.
+            let _ = timeout(GRACE, self.underway.ended()).await;
         };
         let _ = tokio::join!(told, ended);
         self.roomcast.stop();

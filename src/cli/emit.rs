@@ -12,7 +12,10 @@ use reqwest::{Certificate, Url};
 use serde_json::{Value, value::RawValue};
 
 use super::Failure;
-use crate::{config::Config, publish::EmitRequest};
+use crate::{
+    config::{ApiKey, ApiScope, Config},
+    publish::EmitRequest,
+};
 
 /// Longest wait for the pod's answer: longer than clients may be asked to take for theirs.
 const TIMEOUT: Duration = Duration::from_secs(310);
@@ -129,8 +132,11 @@ fn api_key(config: &Config, args: &EmitArgs) -> Result<String, Failure> {
         })?;
         return Ok(text.lines().next().unwrap_or_default().trim().to_owned());
     }
-    let configured = config.api.keys.first().map(|key| key.expose().to_owned());
-    configured.ok_or_else(|| {
+    // One that may, where keys are for different things.
+    let may = |key: &&ApiKey| key.is_for(ApiScope::Emit) && key.is_in(&args.namespace);
+    let keys = &config.api.keys;
+    let configured = keys.iter().find(may).or(keys.first());
+    configured.map(|key| key.key.expose().to_owned()).ok_or_else(|| {
         Failure::Usage(
             "a key of the API is needed: --api-key-file, --api-key, ROOMCAST_API_KEY, or api.keys of --config".into(),
         )

@@ -10,7 +10,7 @@ use super::Failure;
 use crate::{
     Namespace, Server,
     config::Config,
-    demo,
+    demo, edge,
     server::{Builder, Listening},
 };
 
@@ -45,6 +45,11 @@ fn run(
     build: impl FnOnce(Config) -> Builder,
     listening: impl FnOnce(&Listening),
 ) -> Result<(), Failure> {
+    // Before anything listens. A pod that cannot have more serves with what it has.
+    match edge::raise_limit() {
+        Ok(limit) => tracing::info!(limit, "open files: connections of clients end below it"),
+        Err(error) => tracing::warn!(%error, "the limit of open files cannot be raised"),
+    }
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     if config.runtime.workers > 0 {
         runtime.worker_threads(config.runtime.workers);
@@ -71,10 +76,15 @@ async fn run_pod(builder: Builder, listening: impl FnOnce(&Listening)) -> Result
     }
     listening(&pod);
 
-    let stop = async { tracing::info!(signal = stop.next().await, "signal received") };
+    // Waited for outside of the macros: those do not look at their arguments when their level is off.
+    let stop = async {
+        let signal = stop.next().await;
+        tracing::info!(signal, "signal received");
+    };
     let hurry = async move {
         hurry.next().await;
-        tracing::warn!(signal = hurry.next().await, "second signal: ending now");
+        let signal = hurry.next().await;
+        tracing::warn!(signal, "second signal: ending now");
     };
     let outcome = pod.run(stop, hurry).await;
     tracing::info!(

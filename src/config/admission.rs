@@ -62,6 +62,14 @@ impl Network {
     pub fn contains(&self, address: IpAddr) -> bool {
         self.0.contains(&address.to_canonical())
     }
+
+    /// Whether it is larger than any network of one's own: 10.0.0.0/8, and fc00::/7.
+    fn is_too_wide(&self) -> bool {
+        match self.0 {
+            IpNet::V4(network) => network.prefix_len() < 8,
+            IpNet::V6(network) => network.prefix_len() < 7,
+        }
+    }
 }
 
 impl TryFrom<String> for Network {
@@ -93,6 +101,15 @@ impl Proxies {
     /// Whether what an address says of its clients is taken for true.
     pub fn trusts(&self, address: std::net::IpAddr) -> bool {
         self.trusted.iter().any(|network| network.contains(address))
+    }
+
+    /// Networks in which clients are too: they would say themselves who they are.
+    pub(super) fn find_insecure(&self, found: &mut Vec<Problem>) {
+        for Network(network) in self.trusted.iter().filter(|network| network.is_too_wide()) {
+            let remedy = "clients are in it too, and would be believed whatever address they make up: name the network of the \
+                          load balancers, such as \"10.0.0.0/8\"";
+            found.push(Problem::new("public.proxies.trusted", network.to_string(), remedy));
+        }
     }
 
     pub(super) fn check(&self, problems: &mut Vec<Problem>) {

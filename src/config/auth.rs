@@ -7,7 +7,7 @@ use url::Url;
 
 use super::{Problem, Secret, public_key::PublicKey, values};
 
-/// Shortest secret for HS256 that is not warned of: as long as its hash.
+/// Shortest secret for HS256: as long as its hash (RFC 7518, section 3.2). Who has a token can try shorter ones at home.
 const SECRET_LENGTH: usize = 32;
 /// Longest difference of clocks that is one.
 const MOST_LEEWAY: Duration = Duration::from_secs(10 * 60);
@@ -100,13 +100,6 @@ impl Auth {
 
     pub(super) fn warn(&self, origins: &[String], warnings: &mut Vec<Problem>) {
         let jwt = &self.jwt;
-        if jwt.secret.iter().any(|secret| secret.expose().len() < SECRET_LENGTH) {
-            let remedy = format!(
-                "less than {SECRET_LENGTH} bytes are too few for HS256 (RFC 7518, section 3.2); \
-                 `openssl rand -hex 32` makes enough"
-            );
-            warnings.push(Problem::hidden("auth.jwt.secret", remedy));
-        }
         if jwt.jwks_url.starts_with("http:") {
             let remedy = "over http, whoever is between can add a key of their own; use https";
             warnings.push(Problem::new("auth.jwt.jwks_url", &jwt.jwks_url, remedy));
@@ -131,6 +124,19 @@ impl Jwt {
             && self.secret_file.is_empty()
             && self.public_key_file.is_empty()
             && self.jwks_url.is_empty())
+    }
+
+    /// Secrets that whoever has a token can guess.
+    pub(super) fn find_insecure(&self, found: &mut Vec<Problem>) {
+        // Those of files stand in the list too, when they have been read.
+        let short = |secret: &Secret| !secret.is_empty() && secret.expose().len() < SECRET_LENGTH;
+        if self.secret.iter().any(short) {
+            let remedy = format!(
+                "less than {SECRET_LENGTH} bytes are too few for HS256 (RFC 7518, section 3.2); \
+                 `openssl rand -hex 32` makes enough"
+            );
+            found.push(Problem::hidden("auth.jwt.secret", remedy));
+        }
     }
 
     fn read_secrets(&mut self, problems: &mut Vec<Problem>) {

@@ -10,8 +10,8 @@ use super::{BackplaneKind, Config, Drain, Problem, Publish, Secret, values};
 const KEEPALIVE: std::ops::RangeInclusive<u64> = 1..=32767;
 /// Levels of arrays and objects that go from one pod to another, within an event's arguments.
 pub(crate) const DEEPEST: usize = 126;
-/// Shortest API key that is not warned of.
-const API_KEY_LENGTH: usize = 16;
+/// How to have what is insecure all the same.
+const ALLOWED_BY: &str = "; for development, allow_insecure = true lets it pass";
 
 /// Fills in what comes from files, and names what makes no sense.
 pub(super) fn complete(config: &mut Config) -> Vec<Problem> {
@@ -30,6 +30,10 @@ pub(super) fn complete(config: &mut Config) -> Vec<Problem> {
     Publish::check(config, &mut problems);
     check_namespaces(config, &mut problems);
     check_log(config, &mut problems);
+    // After all files have been read.
+    if !config.allow_insecure {
+        problems.extend(insecure(config));
+    }
     problems
 }
 
@@ -44,10 +48,7 @@ fn read_secret_files(config: &mut Config, problems: &mut Vec<Problem>) {
             })
             .ok()
     };
-    if let Some(text) = read("api.keys_file", &config.api.keys_file) {
-        let keys = text.lines().map(str::trim).filter(|line| !line.is_empty());
-        config.api.keys.extend(keys.map(Secret::new));
-    }
+    let keys = read("api.keys_file", &config.api.keys_file);
     if let Some(text) = read("hooks.secrets_file", &config.hooks.secrets_file) {
         let secrets = text.lines().map(str::trim).filter(|line| !line.is_empty());
         config.hooks.secrets.extend(secrets.map(Secret::new));
@@ -74,6 +75,9 @@ fn read_secret_files(config: &mut Config, problems: &mut Vec<Problem>) {
             let remedy = format!("{key} is set too; keep one of them");
             problems.push(Problem::new(format!("{key}_file"), file, remedy));
         }
+    }
+    if let Some(text) = keys {
+        config.api.add_lines(&text, problems);
     }
 }
 
@@ -181,12 +185,21 @@ fn check_limits(config: &Config, problems: &mut Vec<Problem>) {
 }
 
 fn check_secrets(config: &Config, problems: &mut Vec<Problem>) {
-    let sendable = |key: &Secret| key.expose().bytes().all(|byte| byte.is_ascii_graphic());
-    if config.api.keys.iter().any(|key| key.is_empty() || !sendable(key)) {
-        let remedy = "a key is visible ASCII without spaces; `openssl rand -hex 24` makes one";
-        problems.push(Problem::hidden("api.keys", remedy));
-    }
+    config.api.check(problems);
     config.sessions.check(problems);
+}
+
+/// What works, and protects nothing: an error, unless it is allowed.
+fn insecure(config: &Config) -> Vec<Problem> {
+    let mut found = Vec::new();
+    config.api.find_insecure(&mut found);
+    config.auth.jwt.find_insecure(&mut found);
+    config.sessions.find_insecure(&mut found);
+    config.public.proxies.find_insecure(&mut found);
+    for problem in &mut found {
+        problem.remedy.push_str(ALLOWED_BY);
+    }
+    found
 }
 
 fn check_backplane(config: &Config, problems: &mut Vec<Problem>) {
@@ -203,13 +216,8 @@ fn check_backplane(config: &Config, problems: &mut Vec<Problem>) {
 impl Config {
     /// What works and should not stay so.
     pub fn warnings(&self) -> Vec<Problem> {
-        let mut warnings = Vec::new();
-        if self.api.keys.iter().any(|key| key.expose().len() < API_KEY_LENGTH) {
-            let remedy = format!(
-                "a key of less than {API_KEY_LENGTH} characters can be guessed; `openssl rand -hex 24` makes one"
-            );
-            warnings.push(Problem::hidden("api.keys", remedy));
-        }
+        // Those are errors where they are not allowed.
+        let mut warnings = insecure(self);
         self.auth.warn(&self.admission.origins, &mut warnings);
         if self.engine.allow_eio3
             && !self.namespaces.is_empty()

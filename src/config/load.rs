@@ -171,11 +171,14 @@ fn show(value: &Value) -> String {
     match value {
         Value::String(_, text) => format!("{text:?}"),
         Value::Bool(_, flag) => flag.to_string(),
+        // Each of these is for its own kind of number only, unsigned ones too.
         Value::Num(_, num) => num
-            .to_i128()
+            .to_u128()
             .map(|n| n.to_string())
+            .or_else(|| num.to_i128().map(|n| n.to_string()))
             .or_else(|| num.to_f64().map(|n| n.to_string()))
             .unwrap_or_default(),
+        Value::Char(_, c) => format!("{:?}", c.to_string()),
         Value::Array(_, values) => {
             let values: Vec<_> = values.iter().map(show).collect();
             format!("[{}]", values.join(", "))
@@ -188,7 +191,8 @@ fn show(value: &Value) -> String {
             }
             text + " }"
         }
-        _ => String::new(),
+        // As YAML writes what is not there.
+        Value::Empty(..) => "null".into(),
     }
 }
 

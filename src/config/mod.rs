@@ -3,6 +3,7 @@
 //! `defaults.toml` in this folder is the reference; each field here has its name and meaning there.
 
 mod admission;
+mod api;
 mod auth;
 mod backplane;
 mod check;
@@ -22,6 +23,7 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 use serde::Deserialize;
 
 pub use admission::{Admission, Network, Proxies, ProxyHeader};
+pub use api::{Api, ApiKey, ApiScope};
 pub use auth::{Auth, Jwt, JwtAlgorithm};
 pub use backplane::{Backplane, BackplaneKind, BackplaneTls, SubscriptionMode, WhenAway};
 pub(crate) use check::DEEPEST;
@@ -46,6 +48,8 @@ pub(crate) use values::canonical_origin;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
+    /// Whether secrets that can be guessed, and load balancers that are anybody, are only warned of.
+    pub allow_insecure: bool,
     /// The listener for clients.
     pub public: Public,
     /// The listener for probes, metrics and the API.
@@ -197,20 +201,6 @@ pub struct Limits {
     pub presence_per_second: u32,
     /// What happens to a socket that goes over the limits of its events.
     pub over: OverLimit,
-}
-
-/// The HTTP API.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Api {
-    /// Accepted keys; those of `keys_file` are added when loaded.
-    #[serde(deserialize_with = "values::one_or_many")]
-    pub keys: Vec<Secret>,
-    /// A file with one key a line; empty for none.
-    pub keys_file: String,
-    /// Time for which an `Idempotency-Key` stands for its answer.
-    #[serde(deserialize_with = "values::duration")]
-    pub idempotency_ttl: Duration,
 }
 
 /// How the pod ends.

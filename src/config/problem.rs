@@ -139,6 +139,7 @@ pub(super) fn is_secret(key: &str) -> bool {
         || section == "hooks" && PLAIN_OF_HOOKS.contains(&rest);
     // The address of a hook may hold a password.
     let is_hook = section == "namespaces" && (rest.contains(".hooks.") || rest.ends_with(".hook"));
+    let plain = plain || section == "api" && rest == "idempotency_ttl";
     ["api", "auth", "backplane", "hooks"].contains(&section) && !names_a_file && !plain || is_hook
 }
 

@@ -60,15 +60,19 @@ impl SameSite {
 }
 
 impl Sessions {
-    pub(super) fn check(&self, problems: &mut Vec<Problem>) {
+    /// A secret with which session ids could be made.
+    pub(super) fn find_insecure(&self, found: &mut Vec<Problem>) {
         let secret = self.secret.expose();
         if !secret.is_empty() && secret.len() < SECRET_LENGTH {
             let remedy = format!(
                 "less than {SECRET_LENGTH} bytes can be guessed; `openssl rand -hex 32` makes enough, \
                  and without one the pods agree on one"
             );
-            problems.push(Problem::hidden("sessions.secret", remedy));
+            found.push(Problem::hidden("sessions.secret", remedy));
         }
+    }
+
+    pub(super) fn check(&self, problems: &mut Vec<Problem>) {
         let cookie = &self.affinity_cookie;
         let token = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         if !cookie.name.chars().all(token) {

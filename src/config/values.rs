@@ -66,11 +66,36 @@ pub(super) fn optional_size<'de, D: Deserializer<'de>>(
     size(deserializer).map(Some)
 }
 
-/// `"1MB"`, `"1MiB"`.
+/// `"1MB"`, `"1MiB"`; a number alone is bytes, quoted or not: Node's maxHttpBufferSize is one, and so is what YAML,
+/// `--set` and the environment make of digits.
 pub(super) fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
-    parsed(deserializer, "a size with its unit, such as \"1MB\" or \"64KiB\"", |text| {
-        text.parse::<ByteSize>().ok().and_then(|size| usize::try_from(size.as_u64()).ok())
-    })
+    struct Size;
+
+    impl Visitor<'_> for Size {
+        type Value = usize;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a size, such as \"1MB\", \"64KiB\" or 1000000 for as many bytes")
+        }
+
+        fn visit_u64<E: de::Error>(self, bytes: u64) -> Result<usize, E> {
+            usize::try_from(bytes)
+                .map_err(|_| E::invalid_value(de::Unexpected::Unsigned(bytes), &self))
+        }
+
+        fn visit_i64<E: de::Error>(self, bytes: i64) -> Result<usize, E> {
+            usize::try_from(bytes)
+                .map_err(|_| E::invalid_value(de::Unexpected::Signed(bytes), &self))
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<usize, E> {
+            let size = text.parse::<ByteSize>().ok();
+            size.and_then(|size| usize::try_from(size.as_u64()).ok())
+                .ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
+        }
+    }
+
+    deserializer.deserialize_any(Size)
 }
 
 /// One `"ip:port"` or a list of them.

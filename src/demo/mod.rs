@@ -8,7 +8,7 @@ use std::{io, net::SocketAddr, path::Path};
 use axum::{Router, response::Html, routing::get};
 use http::{HeaderValue, header};
 
-use crate::config::{AuthPolicy, Config, JoinPolicy, Namespace, RoomRule, Secret};
+use crate::config::{ApiKey, AuthPolicy, Config, JoinPolicy, Namespace, RoomRule};
 
 /// Where `make demo` puts the stock client.
 pub(crate) const CLIENT_BUNDLE: &str =
@@ -31,7 +31,7 @@ pub(crate) struct NoClient {
 /// Adds what the page needs, and leaves what is configured as it is.
 pub(crate) fn configure(config: &mut Config) {
     if config.api.keys.is_empty() {
-        config.api.keys.push(Secret::new(API_KEY));
+        config.api.keys.push(ApiKey::new(API_KEY));
     }
     config.namespaces.entry("/".into()).or_insert_with(|| Namespace {
         auth: AuthPolicy::None,
@@ -63,7 +63,7 @@ pub(crate) fn welcome(public: &[SocketAddr], internal: &[SocketAddr], config: &C
     let port = |addresses: &[SocketAddr]| addresses.first().map_or(0, SocketAddr::port);
     let (public, internal) = (port(public), port(internal));
     // A key of somebody's own is not for the terminal.
-    let ours = config.api.keys == [Secret::new(API_KEY)];
+    let ours = config.api.keys == [ApiKey::new(API_KEY)];
     let key = if ours { API_KEY } else { "<one of api.keys>" };
     format!(
         r#"

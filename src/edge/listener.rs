@@ -25,6 +25,7 @@ use tokio::{
 use tower::ServiceExt;
 
 use super::{
+    files::{Files, Spares, ran_out},
     handshake::count_refused,
     origin::proxied_address,
     requests::Peer,
@@ -65,12 +66,14 @@ pub struct Options {
     pub clients: bool,
     /// Load balancers, and how they say where clients are.
     pub proxies: Option<Proxies>,
+    /// How many files there are for connections of clients.
+    pub files: Arc<Files>,
 }
 
 impl Options {
     /// Of the internal listener, where pods and people connect.
     pub fn internal(&self) -> Self {
-        Self { clients: false, proxies: None, ..*self }
+        Self { clients: false, proxies: None, files: self.files.clone(), ..*self }
     }
 }
 
@@ -144,10 +147,33 @@ async fn accept(
 ) {
     // Each connection holds a sender: once all are gone, so are the connections.
     let (busy, mut all_done) = mpsc::channel::<()>(1);
+    let files = &options.files;
+    let mut spares = Spares::none();
+    if !options.clients {
+        spares.fill();
+    }
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, remote)) => {
+                    if !files.are_taken(&stream) {
+                        if !options.clients {
+                            spares.fill();
+                        }
+                    } else if options.clients {
+                        // Closed at once, and not left in the queue of the kernel: a load balancer, or the client, tries
+                        // another pod.
+                        drop(stream);
+                        count_refused("file_limit");
+                        if let Some(more) = files.may_tell() {
+                            tracing::warn!(
+                                %remote, more,
+                                "closed connections of clients: few open files are left, and those are for probes, pods \
+                                 and Redis; raise the limit of open files, or set admission.max_connections"
+                            );
+                        }
+                        continue;
+                    }
                     let http = serve_http(stream, remote, options.clone(), router.clone(), lifecycle.clone());
                     let busy = busy.clone();
                     tokio::spawn(async move {
@@ -157,8 +183,12 @@ async fn accept(
                     });
                 }
                 Err(error) if is_of_one_connection(&error) => {}
+                // The next one that asks may be a probe.
+                Err(error) if ran_out(&error) && spares.give() => {}
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept connections");
+                    if let Some(more) = files.may_tell() {
+                        tracing::warn!(%error, more, "cannot accept connections");
+                    }
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             },

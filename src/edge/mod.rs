@@ -3,6 +3,7 @@
 //!
 //! - `listener`: sockets, accepted and served; `adopt`: the same for requests of a listener of the program
 //! - `handshake`: what a request wants, and Engine.IO's answers when it cannot have it
+//! - `files`: how many of them there may be, and what is kept for others than clients
 //! - `sessions`: the connections that are open, and how each of them ended
 //! - `admission`: which new sessions the pod takes; `origin`: where clients are; `pages`: whose pages
 //! - `seal`: session ids as clients see them; `open`: the packet that tells them
@@ -25,6 +26,7 @@ mod attachments;
 mod closing;
 mod connection;
 mod eio3;
+mod files;
 mod forward;
 mod frames;
 pub(crate) mod fuzz;
@@ -57,6 +59,7 @@ mod upgrade;
 pub use admission::Admission;
 pub use closing::Shedder;
 pub use connection::{Connection, InNamespace};
+pub use files::{Files, raise_limit};
 pub use listener::{Bound, ListenError, Options, bind, serve};
 pub use memory::give_back;
 pub use reason::CloseReason;

@@ -205,12 +205,15 @@ pub(super) enum Refused {
     /// `unauthorized`: no key, or a wrong one.
     #[response(status = 401)]
     Unauthorized(ErrorAnswer),
-    /// `api_disabled`: no keys are configured.
+    /// `api_disabled`: no keys are configured; `forbidden`: the key is for other things, or other namespaces.
     #[response(status = 403)]
     Disabled(ErrorAnswer),
     /// `unknown_namespace`, `unknown_socket`.
     #[response(status = 404)]
     Unknown(ErrorAnswer),
+    /// `request_timeout`: the body did not come within `public.request_timeout`.
+    #[response(status = 408)]
+    Late(ErrorAnswer),
     /// `payload_too_large`: more than `limits.max_payload`.
     #[response(status = 413)]
     TooLarge(ErrorAnswer),

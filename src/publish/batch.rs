@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     body::Bytes,
-    extract::{State, rejection::BytesRejection},
+    extract::{Extension, State, rejection::BytesRejection},
     response::Response,
 };
 use http::HeaderMap;
@@ -18,6 +18,7 @@ use super::{
     body::parse,
     emit::traceparent,
     idempotency::Done,
+    keys::Caller,
     request::EmitRequest,
 };
 use crate::backplane::{Backplane, Publishing, Source};
@@ -46,6 +47,7 @@ pub(super) struct Batch {
 )]
 pub(super) async fn batch(
     State(publish): State<Arc<Publish>>,
+    Extension(caller): Extension<Caller>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, ApiError> {
@@ -54,11 +56,11 @@ pub(super) async fn batch(
     if !(1..=MAX_EMITS).contains(&emits.len()) {
         return Err(ApiError::InvalidRequest(format!("emits: expected 1 to {MAX_EMITS}")));
     }
-    let (owner, trace) = (publish.clone(), traceparent(&headers));
+    let (owner, trace, bearer) = (publish.clone(), traceparent(&headers), caller.clone());
     let work = async move {
         // All are on their way, in order, before the first is waited for.
         let begun: Vec<_> =
-            emits.iter().map(|emit| begin(emit.get(), &owner, trace.clone())).collect();
+            emits.iter().map(|emit| begin(emit.get(), &owner, &bearer, trace.clone())).collect();
         let mut results = Vec::with_capacity(begun.len());
         for publishing in begun {
             results.push(match publishing {
@@ -73,15 +75,17 @@ pub(super) async fn batch(
         };
         Done::new(&BatchAnswer { results: results.into_iter().map(result).collect() }, emitted)
     };
-    publish.idempotency.once(&headers, "/batch", &body, Duration::ZERO, work).await
+    publish.idempotency.once(&headers, &caller, "/batch", &body, Duration::ZERO, work).await
 }
 
 fn begin(
     emit: &str,
     publish: &Publish,
+    caller: &Caller,
     traceparent: Option<String>,
 ) -> Result<Publishing, ApiError> {
     let backplane: &Backplane = &publish.backplane;
     let request: EmitRequest = parse(emit.as_bytes(), "no emit")?;
+    caller.enters(request.namespace())?;
     request.prepare(backplane, &publish.limits, Source::Api, traceparent)?.begin(backplane)
 }

@@ -6,7 +6,7 @@ use axum::{
     Json,
     body::Bytes,
     extract::{
-        Path, RawQuery, State,
+        Extension, Path, RawQuery, State,
         rejection::{BytesRejection, PathRejection},
     },
 };
@@ -20,6 +20,7 @@ use super::{
         SocketAnswer, SocketsAnswer,
     },
     body::{Parameters, parse},
+    keys::Caller,
     limits::{check_rooms, list},
 };
 use crate::backplane::{Answered, Link, Target};
@@ -38,9 +39,11 @@ use crate::backplane::{Answered, Link, Target};
 )]
 pub(super) async fn sockets(
     State(publish): State<Arc<Publish>>,
+    Extension(caller): Extension<Caller>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<SocketsAnswer>, ApiError> {
     let parameters = Parameters::read(query.as_deref(), &["namespace", "room", "except"])?;
+    caller.enters(parameters.namespace())?;
     let target = Target { rooms: parameters.room.clone(), except: parameters.except.clone() };
     let Answered { answer, pods } =
         publish.backplane.fetch_sockets(parameters.namespace(), &target).await?;
@@ -60,11 +63,13 @@ pub(super) async fn sockets(
 )]
 pub(super) async fn socket(
     State(publish): State<Arc<Publish>>,
+    Extension(caller): Extension<Caller>,
     id: Result<Path<String>, PathRejection>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<SocketAnswer>, ApiError> {
     let Path(id) = id?;
     let parameters = Parameters::read(query.as_deref(), &["namespace"])?;
+    caller.enters(parameters.namespace())?;
     let target = Target { rooms: vec![id.clone()], except: Vec::new() };
     let Answered { answer, pods } =
         publish.backplane.fetch_sockets(parameters.namespace(), &target).await?;
@@ -86,9 +91,11 @@ pub(super) async fn socket(
 )]
 pub(super) async fn rooms(
     State(publish): State<Arc<Publish>>,
+    Extension(caller): Extension<Caller>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<RoomsAnswer>, ApiError> {
     let parameters = Parameters::read(query.as_deref(), &["namespace"])?;
+    caller.enters(parameters.namespace())?;
     let Answered { answer, pods } = publish.backplane.rooms(parameters.namespace()).await?;
     Ok(Json(RoomsAnswer { rooms: answer, pods }))
 }
@@ -135,9 +142,11 @@ fn target(of: Option<Vec<String>>, except: Option<Vec<String>>) -> Result<Target
 )]
 pub(super) async fn join(
     State(publish): State<Arc<Publish>>,
+    Extension(caller): Extension<Caller>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Accepted>, ApiError> {
     let (namespace, target, rooms) = Move::read(&body?, publish.limits.name_length)?;
+    caller.enters(&namespace)?;
     publish.backplane.join_all(&namespace, target, rooms).await?;
     Ok(Json(ACCEPTED))
 }
@@ -150,9 +159,11 @@ pub(super) async fn join(
 )]
 pub(super) async fn leave(
     State(publish): State<Arc<Publish>>,
+    Extension(caller): Extension<Caller>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Accepted>, ApiError> {
     let (namespace, target, rooms) = Move::read(&body?, publish.limits.name_length)?;
+    caller.enters(&namespace)?;
     publish.backplane.leave_all(&namespace, target, rooms).await?;
     Ok(Json(ACCEPTED))
 }
@@ -183,10 +194,15 @@ pub(super) struct Disconnect {
 )]
 pub(super) async fn disconnect(
     State(publish): State<Arc<Publish>>,
+    Extension(caller): Extension<Caller>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Accepted>, ApiError> {
     let Disconnect { namespace, r#in, except, close } = parse(&body?, "not {in, close}")?;
     let namespace = namespace.unwrap_or_else(|| "/".into());
+    caller.enters(&namespace)?;
+    if close {
+        caller.enters_all()?;
+    }
     publish.backplane.disconnect_all(&namespace, target(r#in, except)?, close).await?;
     Ok(Json(ACCEPTED))
 }
@@ -201,9 +217,11 @@ pub(super) async fn disconnect(
 )]
 pub(super) async fn cluster(
     State(publish): State<Arc<Publish>>,
+    Extension(caller): Extension<Caller>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<ClusterAnswer>, ApiError> {
     let parameters = Parameters::read(query.as_deref(), &["namespace"])?;
+    caller.enters(parameters.namespace())?;
     let backplane = &publish.backplane;
     let connected = backplane.link().is_none_or(|link| link == Link::Up);
     let state = BackplaneState { kind: publish.kind, connected };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     body::Bytes,
-    extract::{State, rejection::BytesRejection},
+    extract::{Extension, State, rejection::BytesRejection},
     response::Response,
 };
 use http::HeaderMap;
@@ -14,6 +14,7 @@ use super::{
     answers::{EmitAnswer, KeyRefused, Refused},
     body::parse,
     idempotency::Done,
+    keys::Caller,
     request::EmitRequest,
 };
 use crate::backplane::Source;
@@ -30,11 +31,13 @@ use crate::backplane::Source;
 )]
 pub(super) async fn emit(
     State(publish): State<Arc<Publish>>,
+    Extension(caller): Extension<Caller>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, ApiError> {
     let body = body?;
     let request: EmitRequest = parse(&body, "no emit")?;
+    caller.enters(request.namespace())?;
     let backplane = publish.backplane.clone();
     let prepared =
         request.prepare(&backplane, &publish.limits, Source::Api, traceparent(&headers))?;
@@ -50,7 +53,7 @@ pub(super) async fn emit(
         Done::new(&answer, true)
     };
     let patience = ack_timeout.unwrap_or_default();
-    publish.idempotency.once(&headers, "/emit", &body, patience, work).await
+    publish.idempotency.once(&headers, &caller, "/emit", &body, patience, work).await
 }
 
 /// The W3C trace context of a request (`traceparent`), if it looks like one.

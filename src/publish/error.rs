@@ -6,6 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, StatusCode, header};
+use tower_http::timeout::TimeoutError;
 
 use crate::backplane::{BackplaneError, ClusterError, EncodeError, PublishError, UnknownNamespace};
 
@@ -18,6 +19,9 @@ pub enum ApiError {
     /// No key was sent, or a wrong one.
     #[error("send one of api.keys as `Authorization: Bearer <key>`")]
     Unauthorized,
+    /// The key is for other things.
+    #[error("{0}; api.keys say what each is for")]
+    Forbidden(String),
     /// There is no such path.
     #[error("no such path in this API")]
     NotFound,
@@ -27,6 +31,9 @@ pub enum ApiError {
     /// The body is larger than a message may be.
     #[error("the body is larger than limits.max_payload")]
     PayloadTooLarge,
+    /// The body did not arrive in time.
+    #[error("the body did not come within public.request_timeout")]
+    RequestTimeout,
     /// The body did not arrive, or is not what is expected.
     #[error("{0}")]
     InvalidRequest(String),
@@ -68,9 +75,11 @@ impl ApiError {
         match self {
             Self::Disabled => "api_disabled",
             Self::Unauthorized => "unauthorized",
+            Self::Forbidden(_) => "forbidden",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::PayloadTooLarge => "payload_too_large",
+            Self::RequestTimeout => "request_timeout",
             Self::InvalidRequest(_) => "invalid_request",
             Self::UnknownNamespace(_) => "unknown_namespace",
             Self::UnknownSocket(_) => "unknown_socket",
@@ -87,7 +96,7 @@ impl ApiError {
 
     fn status(&self) -> StatusCode {
         match self {
-            Self::Disabled => StatusCode::FORBIDDEN,
+            Self::Disabled | Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::NotFound | Self::UnknownNamespace(_) | Self::UnknownSocket(_) => {
                 StatusCode::NOT_FOUND
@@ -102,6 +111,7 @@ impl ApiError {
                 StatusCode::CONFLICT
             }
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::InvalidRequest(_) => StatusCode::BAD_REQUEST,
         }
     }
@@ -126,9 +136,22 @@ impl From<BytesRejection> for ApiError {
             BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => {
                 Self::PayloadTooLarge
             }
+            other if is_timeout(&other) => Self::RequestTimeout,
             other => Self::InvalidRequest(other.body_text()),
         }
     }
+}
+
+/// Whether the next piece of a body was waited for in vain.
+fn is_timeout(rejection: &BytesRejection) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(rejection);
+    while let Some(error) = cause {
+        if error.is::<TimeoutError>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 impl From<PathRejection> for ApiError {
@@ -182,9 +205,11 @@ mod tests {
         for error in [
             ApiError::Disabled,
             ApiError::Unauthorized,
+            ApiError::Forbidden(String::new()),
             ApiError::NotFound,
             ApiError::MethodNotAllowed,
             ApiError::PayloadTooLarge,
+            ApiError::RequestTimeout,
             ApiError::InvalidRequest(String::new()),
             ApiError::UnknownNamespace(String::new()),
             ApiError::UnknownSocket(String::new()),

@@ -1,22 +1,95 @@
-//! Who may use the API: bearers of a configured key.
+//! Who may use the API: bearers of a configured key, each for what it is for.
 
-use http::{HeaderMap, header};
+use std::sync::Arc;
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use http::{HeaderMap, Method, header};
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
 use super::ApiError;
-use crate::config::Secret;
+use crate::config::{ApiKey, ApiScope};
 
-/// The accepted keys, as hashes: of one length, so that comparing takes the same time for all.
-pub(super) struct Keys(Vec<[u8; 32]>);
+/// The accepted keys, by their hashes: of one length, so that comparing takes the same time for all.
+pub(super) struct Keys(Vec<([u8; 32], Caller)>);
 
-impl Keys {
-    pub fn new(keys: &[Secret]) -> Self {
-        Self(keys.iter().map(|key| hash(key.expose())).collect())
+/// Who a request comes from, as far as its key says. Clones are the same.
+#[derive(Clone, Debug)]
+pub(super) struct Caller(Arc<Known>);
+
+#[derive(Debug)]
+struct Known {
+    key: ApiKey,
+    id: String,
+}
+
+impl Caller {
+    /// What tells callers apart: their idempotency keys are their own. Not the key.
+    pub fn id(&self) -> &str {
+        &self.0.id
     }
 
-    /// Lets a request with `Authorization: Bearer <key>` pass.
-    pub fn check(&self, headers: &HeaderMap) -> Result<(), ApiError> {
+    /// Lets what happens in a namespace pass, if the key is for it.
+    pub fn enters(&self, namespace: &str) -> Result<(), ApiError> {
+        if self.0.key.is_in(namespace) {
+            Ok(())
+        } else {
+            Err(ApiError::Forbidden(format!("this key is not for the namespace {namespace:?}")))
+        }
+    }
+
+    /// Lets what happens in all namespaces at once pass.
+    pub fn enters_all(&self) -> Result<(), ApiError> {
+        if self.0.key.namespaces.is_empty() {
+            return Ok(());
+        }
+        let message =
+            "this key is for some namespaces only, and close ends what sockets are in of others";
+        Err(ApiError::Forbidden(message.into()))
+    }
+
+    /// Lets a request for a path pass, as the router knows it, below `/api/v1`.
+    pub fn may(&self, method: &Method, path: Option<&str>) -> Result<(), ApiError> {
+        let scope = match path.map(|path| path.strip_prefix("/api/v1").unwrap_or(path)) {
+            // It is answered with 404, and the document says nothing that is not public.
+            None | Some("/openapi.json") => return Ok(()),
+            Some("/emit" | "/batch") => ApiScope::Emit,
+            Some("/rooms/join" | "/rooms/leave") => ApiScope::Rooms,
+            Some("/sockets/disconnect") => ApiScope::Disconnect,
+            Some("/drain" | "/rebalance") => ApiScope::Pod,
+            _ if method == Method::GET || method == Method::HEAD => ApiScope::Read,
+            // What is not known here is for keys that are for everything.
+            Some(_) => {
+                let all = self.0.key.scopes.is_empty() && self.0.key.namespaces.is_empty();
+                let error = ApiError::Forbidden("this key is not for everything".into());
+                return if all { Ok(()) } else { Err(error) };
+            }
+        };
+        if self.0.key.is_for(scope) {
+            Ok(())
+        } else {
+            let message = format!("this key is not for the scope \"{}\"", scope.name());
+            Err(ApiError::Forbidden(message))
+        }
+    }
+}
+
+impl Keys {
+    pub fn new(keys: &[ApiKey]) -> Self {
+        let known = |key: &ApiKey| {
+            let hashed = hash(key.key.expose());
+            // A name is longer or shorter than a hash as it is written here, or begins in another way.
+            let id = match &key.name[..] {
+                "" => format!("key:{}", BASE64_URL_SAFE_NO_PAD.encode(hash_of(&hashed))),
+                name => format!("name:{name}"),
+            };
+            (hashed, Caller(Arc::new(Known { key: key.clone(), id })))
+        };
+        Self(keys.iter().map(known).collect())
+    }
+
+    /// Lets a request with `Authorization: Bearer <key>` pass, and says whose it is.
+    pub fn check(&self, headers: &HeaderMap) -> Result<Caller, ApiError> {
         if self.0.is_empty() {
             return Err(ApiError::Disabled);
         }
@@ -25,17 +98,24 @@ impl Keys {
             header.and_then(|value| value.split_once(' ')).ok_or(ApiError::Unauthorized)?;
         let key = hash(key.trim());
         // All are compared, whichever matches.
-        let known = self.0.iter().fold(Choice::from(0), |known, other| known | key.ct_eq(other));
-        if scheme.eq_ignore_ascii_case("bearer") && known.into() {
-            Ok(())
-        } else {
-            Err(ApiError::Unauthorized)
+        let mut caller = None;
+        for (other, of) in &self.0 {
+            let same: Choice = key.ct_eq(other);
+            if same.into() {
+                caller = Some(of);
+            }
         }
+        let caller = caller.filter(|_| scheme.eq_ignore_ascii_case("bearer"));
+        caller.cloned().ok_or(ApiError::Unauthorized)
     }
 }
 
 fn hash(key: &str) -> [u8; 32] {
-    Sha256::digest(key.as_bytes()).into()
+    hash_of(key.as_bytes())
+}
+
+fn hash_of(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
 }
 
 #[cfg(test)]
@@ -44,8 +124,8 @@ mod tests {
 
     use super::*;
 
-    fn check(keys: &[&str], authorization: Option<&str>) -> Result<(), ApiError> {
-        let keys: Vec<_> = keys.iter().map(|key| Secret::new(*key)).collect();
+    fn check(keys: &[&str], authorization: Option<&str>) -> Result<Caller, ApiError> {
+        let keys: Vec<_> = keys.iter().map(|key| ApiKey::new(*key)).collect();
         let mut headers = HeaderMap::new();
         if let Some(value) = authorization {
             headers.insert(header::AUTHORIZATION, value.parse().unwrap());
@@ -63,6 +143,71 @@ mod tests {
         {
             assert!(matches!(check(&keys, wrong), Err(ApiError::Unauthorized)), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn a_key_does_what_it_is_for() {
+        let caller = |scopes: &[ApiScope], namespaces: &[&str]| {
+            let key = ApiKey {
+                scopes: scopes.to_vec(),
+                namespaces: namespaces.iter().map(|name| (*name).to_owned()).collect(),
+                ..ApiKey::new("first-key-of-the-api")
+            };
+            let mut headers = HeaderMap::new();
+            let value = "Bearer first-key-of-the-api".parse().unwrap();
+            headers.insert(header::AUTHORIZATION, value);
+            Keys::new(&[key]).check(&headers).unwrap()
+        };
+        // Every path of the API, with the scope that it needs.
+        let paths = [
+            (Method::POST, "/emit", ApiScope::Emit),
+            (Method::POST, "/batch", ApiScope::Emit),
+            (Method::GET, "/sockets", ApiScope::Read),
+            (Method::GET, "/sockets/{id}", ApiScope::Read),
+            (Method::GET, "/rooms", ApiScope::Read),
+            (Method::GET, "/presence", ApiScope::Read),
+            (Method::GET, "/cluster", ApiScope::Read),
+            (Method::POST, "/rooms/join", ApiScope::Rooms),
+            (Method::POST, "/rooms/leave", ApiScope::Rooms),
+            (Method::POST, "/sockets/disconnect", ApiScope::Disconnect),
+            (Method::POST, "/drain", ApiScope::Pod),
+            (Method::DELETE, "/drain", ApiScope::Pod),
+            (Method::POST, "/rebalance", ApiScope::Pod),
+            (Method::DELETE, "/rebalance", ApiScope::Pod),
+        ];
+        let all =
+            [ApiScope::Emit, ApiScope::Read, ApiScope::Rooms, ApiScope::Disconnect, ApiScope::Pod];
+        for (method, path, scope) in &paths {
+            let path = format!("/api/v1{path}");
+            for other in all {
+                let answer = caller(&[other], &[]).may(method, Some(&path));
+                assert_eq!(answer.is_ok(), other == *scope, "{path} {other:?}");
+            }
+            assert!(caller(&[], &[]).may(method, Some(&path)).is_ok(), "{path}");
+            let inside = caller(&[], &["/chat"]).may(method, Some(&path));
+            assert_eq!(inside.is_ok(), *scope != ApiScope::Pod, "{path}");
+        }
+        let new = Some("/api/v1/new");
+        assert!(caller(&all, &[]).may(&Method::POST, new).is_err());
+        assert!(caller(&[], &[]).may(&Method::POST, new).is_ok());
+        assert!(
+            caller(&[ApiScope::Emit], &[]).may(&Method::GET, Some("/api/v1/openapi.json")).is_ok()
+        );
+        let inside = caller(&[], &["/chat"]);
+        assert!(inside.enters("/chat").is_ok() && inside.enters("/").is_err());
+        assert!(inside.enters_all().is_err() && caller(&[], &[]).enters_all().is_ok());
+    }
+
+    #[test]
+    fn callers_are_told_apart_by_name_or_key() {
+        let id = |name: &str, key: &str| {
+            let keys = Keys::new(&[ApiKey { name: name.into(), ..ApiKey::new(key) }]);
+            keys.0[0].1.id().to_owned()
+        };
+        assert_eq!(id("", "first-key-of-the-api"), id("", "first-key-of-the-api"));
+        assert_ne!(id("", "first-key-of-the-api"), id("", "second-key-of-the-api"));
+        assert_eq!(id("shop", "first-key-of-the-api"), id("shop", "second-key-of-the-api"));
+        assert!(!id("", "first-key-of-the-api").contains("first"));
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod operations;
 mod presence;
 mod request;
 mod stream;
+mod underway;
 
 use std::sync::{Arc, OnceLock};
 
@@ -24,6 +25,7 @@ use axum::{
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
+use http::Method;
 use metrics::counter;
 use tower_http::timeout::RequestBodyTimeoutLayer;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -36,10 +38,11 @@ use crate::{
 
 pub use error::ApiError;
 use idempotency::Idempotency;
-use keys::Keys;
+use keys::{Caller, Keys};
 pub use operations::Operations;
 pub use request::EmitRequest;
 pub use stream::Consumer;
+pub use underway::Underway;
 
 /// What requests to the API meet.
 struct Publish {
@@ -53,13 +56,17 @@ struct Publish {
     kind: &'static str,
     /// What this pod is like now.
     record: Box<dyn Fn() -> PodRecord + Send + Sync>,
+    /// Requests that do something, until it is done.
+    underway: Underway,
 }
 
-/// The routes of the API, to be nested at `/api/v1`. `record` is asked what this pod is like.
+/// The routes of the API, to be nested at `/api/v1`. `record` is asked what this pod is like; `underway` knows which
+/// requests have not ended.
 pub fn router(
     backplane: Backplane,
     config: &Config,
     operations: Operations,
+    underway: Underway,
     record: impl Fn() -> PodRecord + Send + Sync + 'static,
 ) -> Router {
     let limits = config.limits.clone();
@@ -70,6 +77,7 @@ pub fn router(
         keys: Keys::new(&config.api.keys),
         kind: config.backplane.kind().name(),
         record: Box::new(record),
+        underway,
         limits,
     });
     let (router, document) = OpenApiRouter::with_openapi(openapi::about())
@@ -99,17 +107,38 @@ pub fn router(
 }
 
 /// Lets a request with a valid key through, and counts what became of it.
-async fn authorize(State(publish): State<Arc<Publish>>, request: Request, next: Next) -> Response {
+async fn authorize(
+    State(publish): State<Arc<Publish>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     // The paths that exist are known: what a client makes up is no label.
     let path = request.extensions().get::<MatchedPath>().cloned();
-    let response = match publish.keys.check(request.headers()) {
-        Ok(()) => next.run(request).await,
-        Err(error) => error.into_response(),
+    let checked = publish.keys.check(request.headers()).and_then(|caller: Caller| {
+        caller.may(request.method(), path.as_ref().map(MatchedPath::as_str))?;
+        request.extensions_mut().insert(caller);
+        Ok(())
+    });
+    let only_asks = request.method() == Method::GET;
+    let answer = async move {
+        let response = match checked {
+            Ok(()) => next.run(request).await,
+            Err(error) => error.into_response(),
+        };
+        let path = path.as_ref().map_or("other", MatchedPath::as_str).to_owned();
+        let result = response.extensions().get::<ApiError>().map_or("ok", ApiError::code);
+        counter!(API_REQUESTS.name, "path" => path, "result" => result).increment(1);
+        response
     };
-    let path = path.as_ref().map_or("other", MatchedPath::as_str).to_owned();
-    let result = response.extensions().get::<ApiError>().map_or("ok", ApiError::code);
-    counter!(API_REQUESTS.name, "path" => path, "result" => result).increment(1);
-    response
+    if only_asks {
+        return answer.await;
+    }
+    // A caller that hangs up does not undo what it asked for: half of it, on this pod or on the others, would be done.
+    // One that hangs up before its request is whole has asked for nothing: the body ends with an error.
+    publish.underway.done(answer).await.unwrap_or_else(|| {
+        let message = "the request ended before it was done";
+        ApiError::BackplaneUnconfirmed(message.into()).into_response()
+    })
 }
 
 /// Reads any bytes as the emit of a stream's entry, for `tests/fuzz`.

@@ -4,13 +4,14 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     Json,
-    extract::{RawQuery, State},
+    extract::{Extension, RawQuery, State},
 };
 
 use super::{
     ApiError, Publish,
     answers::{Member, Name, PresenceAnswer, Refused, RoomPresence},
     body::Parameters,
+    keys::Caller,
 };
 use crate::backplane::{Answered, Target};
 
@@ -30,9 +31,11 @@ const MAX_ROOMS: usize = 100;
 )]
 pub(super) async fn presence(
     State(publish): State<Arc<Publish>>,
+    Extension(caller): Extension<Caller>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<PresenceAnswer>, ApiError> {
     let parameters = Parameters::read(query.as_deref(), &["namespace", "room"])?;
+    caller.enters(parameters.namespace())?;
     let (asked, length) = (&parameters.room, publish.limits.name_length);
     if !(1..=MAX_ROOMS).contains(&asked.len()) {
         return Err(ApiError::InvalidRequest(format!("room: expected 1 to {MAX_ROOMS} of them")));

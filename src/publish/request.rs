@@ -61,6 +61,11 @@ pub(super) struct Prepared {
 }
 
 impl EmitRequest {
+    /// Where it is emitted.
+    pub(super) fn namespace(&self) -> &str {
+        self.namespace.as_deref().unwrap_or("/")
+    }
+
     /// Checks it, and writes its event.
     pub(super) fn prepare(
         self,

@@ -42,3 +42,85 @@ fn filter(level: &str) -> Result<EnvFilter, ParseError> {
     }
     Ok(filter.add_directive(format!("{WIRE}=info").parse()?))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::{fs, path::Path};
+
+    const MACROS: [&str; 9] =
+        ["trace", "debug", "info", "warn", "error", "event", "log", "span", "enabled"];
+    /// What does something where it stands. The macros look at their arguments only while their level is on.
+    const EFFECTS: [&str; 14] = [
+        ".await",
+        "?;",
+        ".next()",
+        ".take()",
+        ".pop(",
+        ".push(",
+        ".insert(",
+        ".remove(",
+        ".replace(",
+        ".send(",
+        ".recv(",
+        ".swap(",
+        "fetch_",
+        "&mut ",
+    ];
+
+    /// The arguments of each macro of logs in this text, with the line that it begins in.
+    fn arguments(text: &str) -> Vec<(usize, &str)> {
+        let mut found = Vec::new();
+        for (at, _) in text.match_indices("!(") {
+            let name = text[..at].rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '_').next();
+            let name = name.unwrap_or_default();
+            if !MACROS.contains(&name.strip_suffix("_span").unwrap_or(name)) {
+                continue;
+            }
+            let mut depth = 0;
+            let end = text[at + 1..].char_indices().find(|(_, c)| {
+                depth += i32::from(*c == '(') - i32::from(*c == ')');
+                depth == 0
+            });
+            let end = end.map_or(text.len(), |(end, _)| at + 1 + end);
+            found.push((text[..at].lines().count(), &text[at + 2..end]));
+        }
+        found
+    }
+
+    fn look(folder: &Path, wrong: &mut Vec<String>) -> usize {
+        let mut seen = 0;
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() && !path.ends_with("node_modules") {
+                seen += look(&path, wrong);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                for (line, inside) in arguments(&text) {
+                    seen += 1;
+                    if EFFECTS.iter().any(|effect| inside.contains(effect)) {
+                        wrong.push(format!("{}:{line}: {inside}", path.display()));
+                    }
+                }
+            }
+        }
+        seen
+    }
+
+    #[test]
+    fn what_is_logged_does_nothing_that_a_level_could_turn_off() {
+        // Written in another way, so that it is not found in this file.
+        let text = "tracing::warn@(a = b(c).await, \"x\"); println@(\"{}\", d.await); info@(e)";
+        let text = text.replace('@', "!");
+        let found: Vec<_> = arguments(&text).into_iter().map(|(_, inside)| inside).collect();
+        assert_eq!(found, ["a = b(c).await, \"x\"", "e"]);
+
+        let mut wrong = Vec::new();
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let seen: usize =
+            ["src", "examples"].iter().map(|folder| look(&root.join(folder), &mut wrong)).sum();
+        assert!(seen > 50, "{seen} macros were found: are they written in another way?");
+        assert_eq!(wrong, [""; 0], "do it before the macro");
+    }
+}

@@ -95,6 +95,8 @@ table! {
         "1 while what this pod publishes comes back to it through Redis, 0 while it is cut off.";
     BACKPLANE_RECONNECTS = Counter "roomcast_backplane_reconnects_total" []
         "Times that the pod was cut off and found back.";
+    BACKPLANE_RECORD_FAILURES = Counter "roomcast_backplane_record_failures_total" []
+        "Times that the record in which other pods find this one could not be written or theirs not read: Redis is full, or refuses.";
     BACKPLANE_PUBLISHED = Counter "roomcast_backplane_published_total" []
         "Messages for other pods that Redis has confirmed.";
     BACKPLANE_RECEIVED = Counter "roomcast_backplane_received_total" ["result"]

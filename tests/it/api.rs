@@ -1,5 +1,7 @@
 //! The internal listener: the API's errors, probes and metrics.
 
+use std::{io::Write, time::Duration};
+
 use roomcast::client::Client;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
@@ -330,4 +332,182 @@ async fn presence_says_who_is_in_rooms_on_all_pods() {
         assert!(answer["error"]["message"].as_str().unwrap().contains(word), "{query}: {answer}");
     }
     assert_eq!(get(&format!("http://{}/api/v1/presence?room=a", one.internal)).await.0, 401);
+}
+
+#[tokio::test]
+async fn what_callers_publish_and_hang_up_on_is_whole_on_all_pods_or_on_none() {
+    let redis = Redis::start();
+    let settings = format!("{OPEN}\n[backplane]\nkind = \"pubsub\"\nurl = \"{}\"\n", redis.url());
+    let pods = [Pod::start(&settings), Pod::start(&settings)];
+    let mut members = Vec::new();
+    for pod in &pods {
+        wait_until_ready(pod).await;
+        members.push(Raw::member(pod).await);
+    }
+    for number in 0..200 {
+        let body = json!({"event": "number", "args": [number]}).to_string();
+        let mut stream = std::net::TcpStream::connect(&pods[0].internal).unwrap();
+        let request = format!(
+            "POST /api/v1/emit HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {API_KEY}\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        // With no time to linger, the connection is reset.
+        socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+    }
+    // One that began later says that the others have ended, or never will.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(pods[0].publish(&json!({"event": "last"})).await.0, 200);
+    let mut got = Vec::new();
+    for member in &mut members {
+        let mut texts = std::collections::BTreeSet::new();
+        loop {
+            let text = member.next().await.unwrap();
+            if text == r#"42["last"]"# {
+                break;
+            }
+            texts.insert(text);
+        }
+        got.push(texts);
+    }
+    assert_eq!(got[0], got[1]);
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_answered_with_408() {
+    let pod = Pod::start(&format!("public.request_timeout = \"300ms\"\n{OPEN}"));
+    let address = pod.internal.clone();
+    let answer = tokio::task::spawn_blocking(move || {
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        let request = format!(
+            "POST /api/v1/emit HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {API_KEY}\r\nContent-Length: 99\r\n\r\n{{"
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut answer = String::new();
+        std::io::Read::read_to_string(&mut stream, &mut answer).unwrap();
+        answer
+    });
+    let answer = answer.await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert!(answer.contains("request_timeout"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_redis_that_is_full_does_not_keep_a_new_pod_from_being_ready() {
+    let redis = Redis::start();
+    let settings = format!(
+        "{OPEN}\n[backplane]\nkind = \"pubsub\"\nurl = \"{}\"\nheartbeat = \"100ms\"\n",
+        redis.url()
+    );
+    let old = Pod::start(&settings);
+    wait_until_ready(&old).await;
+    redis.command("CONFIG SET maxmemory 1");
+    let new = Pod::start(&settings);
+    wait_until_ready(&new).await;
+    new.metric_reaches("roomcast_backplane_record_failures_total", 1.0).await;
+    assert!(new.logs().iter().any(|line| {
+        line["message"].as_str().is_some_and(|message| message.contains("cannot find this one"))
+            && line["error"].as_str().is_some_and(|error| error.contains("OOM"))
+    }));
+    let mut member = Raw::member(&new).await;
+    assert_eq!(old.publish(&json!({"event": "news"})).await.0, 200);
+    member.expect(r#"42["news"]"#).await;
+    // Once there is room, it is found.
+    redis.command("CONFIG SET maxmemory 0");
+    let found = async {
+        while old.ask("cluster").await.1["pods"].as_array().unwrap().len() < 2 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, found).await.unwrap();
+}
+
+async fn wait_until_ready(pod: &Pod) {
+    let ready = async {
+        while pod.readyz().await != 200 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, ready).await.expect("the pod is not ready");
+}
+
+#[tokio::test]
+async fn a_key_does_only_what_it_is_for_and_has_idempotency_keys_of_its_own() {
+    let settings = r#"
+    api.keys = [
+        "the-key-for-everything",
+        { key = "the-key-of-the-shop", scopes = ["emit"], namespaces = ["/shop"] },
+        { key = "the-key-of-a-reader", scopes = "read" },
+    ]
+    [namespaces."/"]
+    auth = "none"
+    [namespaces."/shop"]
+    auth = "none"
+    "#;
+    let pod = Pod::start(settings);
+    let post = async |key: &str, path: &str, body: Value, idempotency: &str| {
+        let url = format!("http://{}/api/v1/{path}", pod.internal);
+        let request = reqwest::Client::new().post(url).bearer_auth(key);
+        let request = request.header("idempotency-key", idempotency).body(body.to_string());
+        let response = request.send().await.unwrap();
+        let replayed = response.headers().contains_key("idempotent-replayed");
+        let status = response.status().as_u16();
+        (status, replayed, response.json::<Value>().await.unwrap())
+    };
+    let (all, shop, reader) =
+        ("the-key-for-everything", "the-key-of-the-shop", "the-key-of-a-reader");
+    let news = json!({"event": "news", "namespace": "/shop"});
+    let elsewhere = json!({"event": "news"});
+    assert_eq!(post(shop, "emit", news.clone(), "1").await.0, 200);
+    assert!(post(shop, "emit", news.clone(), "1").await.1, "it is sent again");
+    let (status, replayed, _) = post(all, "emit", elsewhere.clone(), "1").await;
+    assert_eq!((status, replayed), (200, false), "another caller's key is another one");
+
+    let close = json!({"namespace": "/shop", "close": true});
+    for (key, path, body) in [
+        (shop, "emit", &elsewhere),
+        (shop, "sockets/disconnect", &close),
+        (shop, "rooms/join", &json!({"namespace": "/shop", "rooms": ["a"]})),
+        (shop, "rebalance", &json!({"share": 0.1, "per_second": 1})),
+        (reader, "emit", &news),
+        (reader, "batch", &json!({"emits": [news]})),
+    ] {
+        let (status, _, answer) = post(key, path, body.clone(), "2").await;
+        assert_eq!(
+            (status, &answer["error"]["code"]),
+            (403, &json!("forbidden")),
+            "{path} {answer}"
+        );
+    }
+    // In a batch, each is on its own.
+    let (status, _, answer) = post(shop, "batch", json!({"emits": [news, elsewhere]}), "3").await;
+    assert_eq!((status, &answer["results"][0]), (200, &json!({"accepted": true})));
+    assert_eq!(answer["results"][1]["error"]["code"], "forbidden");
+    let get = async |key: &str, path: &str| {
+        let url = format!("http://{}/api/v1/{path}", pod.internal);
+        let request = reqwest::Client::new().get(url).bearer_auth(key);
+        request.send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(get(reader, "sockets").await, 200);
+    assert_eq!(get(shop, "sockets?namespace=/shop").await, 403);
+    assert_eq!(get(shop, "openapi.json").await, 200);
+}
+
+/// When clients have taken all files that are theirs, probes still answer.
+#[tokio::test]
+async fn clients_do_not_take_the_last_open_files() {
+    let pod = Pod::start_within_files(OPEN, 256);
+    let streams: Vec<_> =
+        (0..400).filter_map(|_| std::net::TcpStream::connect(&pod.public).ok()).collect();
+    pod.metric_reaches("roomcast_requests_refused_total{code=\"file_limit\"}", 100.0).await;
+    for path in ["livez", "readyz", "metrics"] {
+        assert_eq!(get(&format!("http://{}/{path}", pod.internal)).await.0, 200, "{path}");
+    }
+    let told = pod.logs().iter().filter(|line| line["level"] == "WARN").count();
+    assert!(told <= 5, "{told} lines");
+    drop(streams);
+    // A WebSocket is let in again.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    Raw::member(&pod).await;
 }

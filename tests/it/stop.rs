@@ -1,8 +1,13 @@
 //! How a pod ends.
 
+use std::{
+    io::{Read, Write},
+    process::Command,
+};
+
 use super::{
     raw::Raw,
-    support::{OPEN, Pod, get, wait_for},
+    support::{OPEN, Pod, get, roomcast, wait_for},
 };
 
 #[tokio::test]
@@ -73,6 +78,42 @@ fn a_second_signal_ends_it_now() {
     });
     pod.signal("-TERM");
     assert_eq!(pod.wait().code(), Some(0));
+}
+
+#[test]
+fn a_pod_that_logs_little_serves_and_ends_as_any() {
+    for level in ["warn", "error", "off"] {
+        // The addresses are not logged either.
+        let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let (public, internal) = (free().to_string(), free().to_string());
+        let mut pod = roomcast()
+            .args(["--listen", &public, "--internal-listen", &internal])
+            .args(["--set", &format!("log.level={level}"), "--set", "drain.delay=1h"])
+            .args(["--set", "drain.timeout=1h"])
+            .spawn()
+            .unwrap();
+        wait_for("the listener", || {
+            assert_eq!(pod.try_wait().unwrap(), None, "it ended with log.level = {level:?}");
+            std::net::TcpStream::connect(&internal).ok()
+        });
+        let id = pod.id().to_string();
+        let signal = |name: &str| {
+            assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
+        };
+        signal("-TERM");
+        // The first one begins the drain, which is long; the second ends it.
+        wait_for("the drain", || {
+            let mut stream = std::net::TcpStream::connect(&internal).unwrap();
+            stream.write_all(b"GET /readyz HTTP/1.0\r\n\r\n").unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            answer.contains(" 503 ").then_some(())
+        });
+        assert_eq!(pod.try_wait().unwrap(), None, "the drain waits with log.level = {level:?}");
+        signal("-TERM");
+        let ended = wait_for("the end", || pod.try_wait().unwrap());
+        assert_eq!(ended.code(), Some(0));
+    }
 }
 
 fn last_line(pod: &Pod) -> serde_json::Value {

@@ -55,8 +55,20 @@ impl Pod {
 
     /// On an address of its own, such as that of a pod that has ended.
     pub fn start_on(listen: &str, config: &str, level: &str) -> Self {
+        Self::start_by(roomcast(), listen, config, level)
+    }
+
+    /// With so many open files at most.
+    pub fn start_within_files(config: &str, files: u32) -> Self {
+        let mut command = Command::new("sh");
+        let limited = format!("ulimit -n {files}; exec \"$0\" \"$@\"");
+        command.args(["-c", &limited, env!("CARGO_BIN_EXE_roomcast")]);
+        Self::start_by(command, "127.0.0.1:0", config, "info")
+    }
+
+    fn start_by(mut command: Command, listen: &str, config: &str, level: &str) -> Self {
         let file = config_file(config);
-        let mut child = roomcast()
+        let mut child = command
             .args(["--listen", listen, "--internal-listen", "127.0.0.1:0"])
             .args(["--set", "log.format=json", "--set", &format!("log.level={level}")])
             .arg("--config")
@@ -201,6 +213,15 @@ impl Redis {
 
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Lets it do a command, which it must accept.
+    pub fn command(&self, line: &str) {
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        stream.write_all(format!("{line}\r\n").as_bytes()).unwrap();
+        let mut answer = String::new();
+        BufReader::new(stream).read_line(&mut answer).unwrap();
+        assert!(answer.starts_with(['+', ':']), "{line}: {answer}");
     }
 
     /// Ends it at once, as a crash would.

@@ -36,7 +36,10 @@ use super::{
         WireError,
     },
 };
-use crate::{config, telemetry::metrics::BACKPLANE_DROPPED};
+use crate::{
+    config,
+    telemetry::metrics::{BACKPLANE_DROPPED, BACKPLANE_RECORD_FAILURES},
+};
 
 pub use arrivals::ServerSide;
 pub(super) use arrivals::describe;
@@ -174,10 +177,11 @@ impl Cluster {
             // The health lives as long as this task.
             let _ = link.wait_for(|link| *link == Link::Up).await;
             let met = self.meet(pod).await;
-            if let Err(error) = &met
-                && !told
-            {
-                tracing::warn!(%error, "other pods cannot find this one: its record cannot be written");
+            if let Err(error) = &met {
+                counter!(BACKPLANE_RECORD_FAILURES.name).increment(1);
+                if !told {
+                    tracing::warn!(%error, "other pods cannot find this one: its record cannot be written");
+                }
             }
             told = met.is_err();
             tokio::select! {
@@ -194,14 +198,26 @@ impl Cluster {
         self.renewal.notify_one();
     }
 
+    /// Writes the record of this pod, and reads those of the others. That Redis has no room to write does not keep a new pod
+    /// from being ready: messages go their way, and what is worse than a pod that is not found is a service that cannot be
+    /// started anew while Redis is full.
     async fn meet(&self, pod: &dyn Pod) -> Result<(), fred::error::Error> {
+        let mut full = None;
         if let Some(secret) = pod.secret() {
-            pod.agreed(&self.registry.agree_on(secret).await?);
+            match self.registry.agree_on(secret).await {
+                Ok(secret) => pod.agreed(&secret),
+                Err(error) if pods::has_no_room(&error) => full = Some(error),
+                Err(error) => return Err(error),
+            }
         }
         if pod.is_lost() {
             pod.is_at(self.redis.way_out().await?);
         }
-        self.registry.renew(&pod.record()).await?;
+        match self.registry.renew(&pod.record()).await {
+            Ok(()) => {}
+            Err(error) if pods::has_no_room(&error) => full = Some(error),
+            Err(error) => return Err(error),
+        }
         let pods = self.registry.list().await?;
         let pods: HashMap<_, _> = pods.into_iter().map(|pod| (pod.id.clone(), pod)).collect();
         self.mistaken.lock().retain(|id| pods.contains_key(id));
@@ -212,10 +228,10 @@ impl Cluster {
             others
         });
         self.met.store(true, Ordering::Release);
-        Ok(())
+        full.map_or(Ok(()), Err)
     }
 
-    /// Whether the others could find this pod since it started, and it them.
+    /// Whether the others could find this pod since it started, and it them; or Redis was full, and it looked for them.
     pub fn has_met(&self) -> bool {
         self.met.load(Ordering::Acquire)
     }

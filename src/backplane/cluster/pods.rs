@@ -46,6 +46,13 @@ pub trait Pod: Send + Sync {
     fn is_at(&self, way_out: IpAddr);
 }
 
+/// Whether Redis is there and has no room for what is written: its memory is full and nothing may be evicted (`OOM`), its
+/// disk is (`MISCONF`), or it has too few replicas that would have it (`NOREPLICAS`). It still publishes and answers.
+pub(super) fn has_no_room(error: &Error) -> bool {
+    let answer = error.details();
+    ["OOM ", "MISCONF ", "NOREPLICAS "].iter().any(|code| answer.starts_with(code))
+}
+
 /// Where the records are. One hash tag, so that a cluster keeps them together.
 pub struct Registry {
     redis: Arc<Redis>,
@@ -96,9 +103,17 @@ impl Registry {
     pub async fn agree_on(&self, secret: String) -> Result<String, Error> {
         let client = self.redis.commands();
         let absent = Some(SetOptions::NX);
-        let _: Option<String> =
-            client.set(self.secret.as_str(), secret, None, absent, false).await?;
-        client.get(self.secret.as_str()).await
+        let written: Result<Option<String>, Error> =
+            client.set(self.secret.as_str(), secret, None, absent, false).await;
+        match written {
+            Ok(_) => client.get(self.secret.as_str()).await,
+            // The others may have agreed on one before Redis was full.
+            Err(full) if has_no_room(&full) => {
+                let agreed: Option<String> = client.get(self.secret.as_str()).await?;
+                agreed.ok_or(full)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// All pods that renewed their records, by id.
@@ -130,5 +145,29 @@ impl Registry {
 
     fn key(&self, id: &str) -> String {
         format!("{}{id}", self.record)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fred::error::ErrorKind;
+
+    use super::*;
+
+    #[test]
+    fn a_redis_without_room_is_told_from_one_that_refuses() {
+        for (answer, full) in [
+            ("OOM command not allowed when used memory > 'maxmemory'.", true),
+            (
+                "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to",
+                true,
+            ),
+            ("NOREPLICAS Not enough good replicas to write.", true),
+            ("NOPERM User pod has no permissions to run the 'set' command", false),
+            ("READONLY You can't write against a read only replica.", false),
+            ("", false),
+        ] {
+            assert_eq!(has_no_room(&Error::new(ErrorKind::Unknown, answer)), full, "{answer}");
+        }
     }
 }

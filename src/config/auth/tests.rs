@@ -34,7 +34,10 @@ fn secrets_come_one_or_many_and_from_files() {
         config.auth.jwt.secret.iter().map(|secret| secret.expose().to_owned()).collect()
     };
     assert_eq!(secrets(&text("\"\"")), [long]);
-    assert_eq!(secrets(&text("[\"first\", \"second\"]")), ["first", "second", long]);
+    let (first, second) =
+        ("the first of them, of thirty-two bytes", "the second one, of thirty-two bytes");
+    let two = text(&format!("[{first:?}, {second:?}]"));
+    assert_eq!(secrets(&two), [first, second, long]);
     let found = problems(&format!(
         "[auth.jwt]\nsecret_file = [{:?}, \"/nowhere\"]\n",
         empty.path().to_str().unwrap()

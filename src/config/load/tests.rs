@@ -82,6 +82,46 @@ fn every_problem_is_named_with_key_value_source_and_remedy() {
 }
 
 #[test]
+fn a_bare_number_is_a_size_in_bytes_and_no_duration() {
+    let yaml = "limits:\n  max_payload: 2000000\nnamespaces:\n  /:\n    auth: none\n    limits:\n      max_payload: 4096\n";
+    let config = load(".yaml", yaml, &[]).unwrap();
+    assert_eq!(config.limits.max_payload, 2_000_000);
+    assert_eq!(config.namespaces["/"].limits.max_payload, Some(4096));
+    for (written, bytes) in [("3000000", 3_000_000), ("\"3000000\"", 3_000_000), ("3MB", 3_000_000)]
+    {
+        let config = load(".toml", "", &[("limits.max_payload", written)]).unwrap();
+        assert_eq!(config.limits.max_payload, bytes, "{written}");
+    }
+    // What is refused is named, whatever kind of number it is, and wherever it came from.
+    for (key, value) in [
+        ("drain.timeout", "20"),
+        ("engine.ping_interval", "25000"),
+        ("limits.write_timeout", "-5"),
+        ("limits.write_timeout", "1.5"),
+        ("limits.max_payload", "-1"),
+        ("limits.max_payload", "1.5"),
+        ("limits.max_payload", "true"),
+        ("api.idempotency_ttl", "3600"),
+        ("hooks.timeout", "2"),
+        ("public.backlog", "-1"),
+    ] {
+        let (section, name) = key.split_once('.').unwrap();
+        let yaml = format!("{section}:\n  {name}: {value}\n");
+        for error in [
+            load(".toml", "", &[(key, value)]).unwrap_err(),
+            load(".yaml", &yaml, &[]).unwrap_err(),
+        ] {
+            let text = error.problems[0].to_string();
+            let rest = text.strip_prefix(&format!("{key} = {value}"));
+            assert!(rest.is_some_and(|rest| rest.starts_with([' ', ':'])), "{text}");
+            assert!(text.contains(": expected "), "{text}");
+        }
+    }
+    let nothing = load(".yaml", "limits:\n  max_payload:\n", &[]).unwrap_err().to_string();
+    assert!(nothing.contains("limits.max_payload = null ("), "{nothing}");
+}
+
+#[test]
 fn secrets_are_never_shown() {
     let found = problems(
         "[api]\nkeys = [\"tiny key\", 123456789]\nkey = \"tiny misspelt\"\n\
@@ -101,8 +141,41 @@ fn a_file_that_cannot_be_read_or_parsed_is_named() {
 }
 
 #[test]
+fn what_is_insecure_is_an_error_unless_it_is_allowed() {
+    let short = file(".txt", "31 bytes, one less than is needed\n".get(..31).unwrap());
+    let file_setting = format!("auth.jwt.secret_file = {:?}", short.path());
+    for (text, key) in [
+        ("api.keys = \"fifteen-letters\"", "api.keys"),
+        ("api.keys = [\"a-key-of-16-bytes\", \"short\"]", "api.keys"),
+        (
+            "auth.jwt.secret = [\"a secret of thirty-two bytes, or more\", \"secret\"]",
+            "auth.jwt.secret",
+        ),
+        (file_setting.as_str(), "auth.jwt.secret"),
+        ("sessions.secret = \"secret\"", "sessions.secret"),
+        ("public.proxies.trusted = [\"10.0.0.0/8\", \"0.0.0.0/0\"]", "public.proxies.trusted"),
+        ("public.proxies.trusted = \"::/0\"", "public.proxies.trusted"),
+        ("public.proxies.trusted = [\"0.0.0.0/1\"]", "public.proxies.trusted"),
+    ] {
+        let found = problems(text);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].starts_with(&format!("{key} = ")), "{found:?}");
+        assert!(found[0].contains("allow_insecure = true"), "{found:?}");
+        let allowed = load(".toml", &format!("allow_insecure = true\n{text}"), &[]).unwrap();
+        assert!(allowed.warnings().iter().any(|warning| warning.key == key), "{text}");
+    }
+    for good in [
+        "api.keys = \"sixteen-letters-\"",
+        "auth.jwt.secret = \"a secret of at least 32 bytes ...\"",
+        "public.proxies.trusted = [\"10.0.0.0/8\", \"fc00::/7\", \"192.0.2.1\"]",
+    ] {
+        assert!(load(".toml", good, &[]).is_ok(), "{good}");
+    }
+}
+
+#[test]
 fn what_is_weak_is_warned_of_and_works() {
-    let text = "[api]\nkeys = \"short\"\n[auth.jwt]\nsecret = \"short\"\n[backplane]\nkind = \"none\"\nurl = \"redis://:pw@x\"\n\
+    let text = "allow_insecure = true\n[api]\nkeys = \"short\"\n[auth.jwt]\nsecret = \"short\"\n[backplane]\nkind = \"none\"\nurl = \"redis://:pw@x\"\n\
                 [engine]\nallow_eio3 = true\n[namespaces.\"/chat\"]\n";
     let warnings = load(".toml", text, &[]).unwrap().warnings();
     let keys: Vec<_> = warnings.iter().map(|warning| warning.key.as_str()).collect();

@@ -1,8 +1,9 @@
 //! Who a client is: JSON Web Tokens, the keys they are signed with, and what they must say.
 //!
 //! `keys` are the keys of the settings and how those of a key set are read, `jwks` fetches the set,
-//! `source` says which token of a client counts, `error` why one is refused.
+//! `source` says which token of a client counts, `claims` what one must say, `error` why one is refused.
 
+mod claims;
 mod error;
 mod jwks;
 mod keys;
@@ -21,6 +22,7 @@ use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Map, Value};
 use tokio::time::{Instant, timeout_at};
 
+use claims::Rules;
 pub use error::{MintError, TokenError, TokensError};
 use jwks::Remote;
 use keys::Key;
@@ -43,10 +45,11 @@ struct Inner {
     own: Vec<Key>,
     /// Keys of the issuer's set.
     remote: Option<Remote>,
-    /// What a token must say, by its algorithm; one that is not here is not accepted.
-    rules: Vec<(Algorithm, Validation)>,
+    /// How a signature is checked, by its algorithm; one that is not here is not accepted.
+    signatures: Vec<(Algorithm, Validation)>,
+    /// What a token must say.
+    rules: Rules,
     max_token: usize,
-    leeway: Duration,
     /// Signs with the first secret.
     signing: Option<EncodingKey>,
     /// What `mint` adds.
@@ -108,14 +111,14 @@ impl Tokens {
         }
         let named: Vec<Algorithm> = settings.algorithms.iter().copied().map(Into::into).collect();
         let accepted = |algorithm: &Algorithm| named.is_empty() || named.contains(algorithm);
-        let rules = keys::all_algorithms().filter(accepted);
+        let algorithms = keys::all_algorithms().filter(accepted);
         let secret = settings.secret.iter().find(|secret| !secret.is_empty());
         Ok(Some(Self(Arc::new(Inner {
             own,
             remote,
-            rules: rules.map(|algorithm| (algorithm, rules_for(algorithm, settings))).collect(),
+            signatures: algorithms.map(|algorithm| (algorithm, signature_of(algorithm))).collect(),
+            rules: Rules::new(settings),
             max_token: settings.max_token,
-            leeway: settings.leeway,
             signing: secret.map(|secret| EncodingKey::from_secret(secret.expose().as_bytes())),
             issuer: settings.issuer.first().cloned(),
             audience: settings.audience.first().cloned(),
@@ -144,7 +147,8 @@ impl Tokens {
     /// Time until claims that were accepted are no longer, by their `exp` and the leeway; `None`: never.
     pub fn valid_for(&self, claims: &Claims) -> Option<Duration> {
         let exp = claims.get("exp")?.as_f64()?;
-        let end = Duration::try_from_secs_f64(exp.max(0.0)).ok()?.checked_add(self.0.leeway)?;
+        let leeway = self.0.rules.leeway;
+        let end = Duration::try_from_secs_f64(exp.max(0.0)).ok()?.checked_add(leeway)?;
         Some(end.saturating_sub(now())).filter(|left| *left < FOR_EVER)
     }
 
@@ -180,7 +184,7 @@ impl Tokens {
         }
         let inner = &self.0;
         let signing = inner.signing.as_ref().ok_or(MintError::NoSecret)?;
-        let mut algorithms = inner.rules.iter().map(|(algorithm, _)| *algorithm);
+        let mut algorithms = inner.signatures.iter().map(|(algorithm, _)| *algorithm);
         let algorithm = algorithms.find(|one| keys::HMAC.contains(one));
         let header = Header::new(algorithm.ok_or(MintError::NoAlgorithm)?);
         let now = now();
@@ -210,8 +214,8 @@ impl Inner {
         let head = Head::read(token)?;
         // "none" is the name of no algorithm here.
         let algorithm: Algorithm = head.alg.parse().map_err(|_| TokenError::Algorithm)?;
-        let rules = self.rules.iter().find(|(of, _)| *of == algorithm);
-        let (_, rules) = rules.ok_or(TokenError::Algorithm)?;
+        let signature = self.signatures.iter().find(|(of, _)| *of == algorithm);
+        let (_, signature) = signature.ok_or(TokenError::Algorithm)?;
 
         let set = self.remote.as_ref().and_then(Remote::set);
         let named = head.kid.as_deref();
@@ -235,8 +239,11 @@ impl Inner {
             return Err(Refused { error: absent, curable });
         }
         for key in candidates {
-            match jsonwebtoken::decode::<Claims>(token, &key.checking, rules) {
-                Ok(token) => return Ok(token.claims),
+            match jsonwebtoken::decode::<Claims>(token, &key.checking, signature) {
+                Ok(token) => {
+                    self.rules.check(&token.claims, now())?;
+                    return Ok(token.claims);
+                }
                 Err(error) => match TokenError::from(&error) {
                     TokenError::Signature => {}
                     // It is signed as it should be.
@@ -276,27 +283,14 @@ impl Inner {
     }
 }
 
-/// What a token of an algorithm must say.
-fn rules_for(algorithm: Algorithm, settings: &Jwt) -> Validation {
-    let mut rules = Validation::new(algorithm);
-    rules.leeway = settings.leeway.as_secs();
-    rules.validate_nbf = true;
-    // Without a name of its own, this service cannot tell which tokens are for it.
-    rules.validate_aud = !settings.audience.is_empty();
-    let mut required = Vec::new();
-    if settings.require_exp {
-        required.push("exp");
-    }
-    if !settings.audience.is_empty() {
-        rules.set_audience(&settings.audience);
-        required.push("aud");
-    }
-    if !settings.issuer.is_empty() {
-        rules.set_issuer(&settings.issuer);
-        required.push("iss");
-    }
-    rules.set_required_spec_claims(&required);
-    rules
+/// How the library checks a signature of an algorithm; what a token says is for [`Rules`].
+fn signature_of(algorithm: Algorithm) -> Validation {
+    let mut signature = Validation::new(algorithm);
+    signature.validate_exp = false;
+    signature.validate_nbf = false;
+    signature.validate_aud = false;
+    signature.set_required_spec_claims::<&str>(&[]);
+    signature
 }
 
 /// Time since 1970.

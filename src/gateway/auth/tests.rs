@@ -162,6 +162,48 @@ fn time_is_looked_at_with_leeway() {
 }
 
 #[test]
+fn registered_claims_have_the_types_of_the_standard() {
+    let signer = Signer::secret(SECRET);
+    let lasting = Jwt { require_exp: false, audience: vec!["chat".into()], ..with_secret() };
+    let named = Jwt { issuer: vec!["a".into()], ..lasting.clone() };
+    let (ours, named) = (tokens(&lasting), tokens(&named));
+    let check = |tokens: &Tokens, more: Value| {
+        let mut claims = json!({"sub": "ada", "aud": "chat"});
+        claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        tokens.check_now(&signer.token("HS256", &claims)).err()
+    };
+    for time in ["exp", "nbf", "iat"] {
+        let odd =
+            [json!(null), json!("5"), json!(""), json!([5]), json!({}), json!(true), json!(-1)];
+        for odd in odd {
+            assert_eq!(
+                check(&ours, json!({time: odd})),
+                Some(TokenError::Malformed),
+                "{time} {odd}"
+            );
+        }
+    }
+    let strict = tokens(&with_secret());
+    assert_eq!(check(&strict, json!({"exp": null})), Some(TokenError::NoExpiry));
+    // Any number is a time; what was issued "later" is a clock that goes ahead.
+    for good in [json!({"nbf": 0}), json!({"nbf": 5.5}), json!({"iat": seconds() + 1000})] {
+        assert_eq!(check(&ours, good.clone()), None, "{good}");
+    }
+    for good in [json!(["chat", 5]), json!([null, "chat"]), json!(["shop", {"a": 1}, "chat"])] {
+        assert_eq!(check(&ours, json!({"aud": good})), None, "{good}");
+    }
+    for other in
+        [json!([5]), json!([]), json!(5), json!(null), json!({"chat": 1}), json!([["chat"]])]
+    {
+        assert_eq!(check(&ours, json!({"aud": other})), Some(TokenError::Audience), "{other}");
+    }
+    assert_eq!(check(&named, json!({"iss": "a"})), None);
+    for other in [json!(["a"]), json!(null), json!(5), json!("A")] {
+        assert_eq!(check(&named, json!({"iss": other})), Some(TokenError::Issuer), "{other}");
+    }
+}
+
+#[test]
 fn how_long_claims_stay_valid() {
     let ours = tokens(&Jwt { leeway: Duration::from_secs(5), ..with_secret() });
     let left = |exp: Value| ours.valid_for(json!({"exp": exp}).as_object().unwrap());

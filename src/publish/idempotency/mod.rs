@@ -16,7 +16,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::ApiError;
+use super::{ApiError, keys::Caller};
 use crate::backplane::Backplane;
 use store::Store;
 
@@ -79,11 +79,13 @@ impl Idempotency {
         Self { store: Arc::new(Store::new(backplane.notes())), lifetime }
     }
 
-    /// Carries a request out, unless its key says that it was already. `patience`: how long it may take
+    /// Carries a request out, unless its key says that it was already: keys are their caller's own, so that nobody is answered what
+    /// another one asked for. `patience`: how long it may take
     /// beyond the usual.
     pub async fn once(
         &self,
         headers: &HeaderMap,
+        caller: &Caller,
         path: &str,
         body: &Bytes,
         patience: Duration,
@@ -92,7 +94,7 @@ impl Idempotency {
         let Some(key) = key(headers)? else {
             return Ok(reply(work.await?.answer));
         };
-        let name = format!("idempotency:{}", hash(&[key]));
+        let name = format!("idempotency:{}", hash(&[caller.id().as_bytes(), key]));
         let fingerprint = hash(&[path.as_bytes(), body]);
         let holder = Some(format!("{:032x}", fastrand::u128(..)));
         let taken = Note { fingerprint: fingerprint.clone(), holder, answer: None };

@@ -1,0 +1,86 @@
+//! What a token must say: the registered claims of RFC 7519, section 4.1.
+//!
+//! They are looked at here and not by the library that checks signatures: it takes `null` for a claim that is not there, a
+//! list for an issuer, and refuses an audience of several for one of them that is no text.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::{Claims, TokenError};
+use crate::config::Jwt;
+
+/// What the settings ask of a token.
+pub(super) struct Rules {
+    issuer: Vec<String>,
+    audience: Vec<String>,
+    require_exp: bool,
+    pub leeway: Duration,
+}
+
+impl Rules {
+    pub fn new(settings: &Jwt) -> Self {
+        Self {
+            issuer: settings.issuer.clone(),
+            audience: settings.audience.clone(),
+            require_exp: settings.require_exp,
+            leeway: settings.leeway,
+        }
+    }
+
+    /// Whether claims are good at this time since 1970.
+    pub fn check(&self, claims: &Claims, now: Duration) -> Result<(), TokenError> {
+        // One that is no time does not say when, either.
+        let exp = match time(claims, "exp") {
+            Err(_) if self.require_exp => None,
+            read => read?,
+        };
+        match exp {
+            // "On or after" it, a token is not accepted.
+            Some(exp) if exp.saturating_add(self.leeway) <= now => return Err(TokenError::Expired),
+            None if self.require_exp => return Err(TokenError::NoExpiry),
+            _ => {}
+        }
+        if time(claims, "nbf")?.is_some_and(|nbf| nbf > now.saturating_add(self.leeway)) {
+            return Err(TokenError::NotYetValid);
+        }
+        // It says nothing here, and who writes something else there may have done so elsewhere.
+        time(claims, "iat")?;
+        if !self.issuer.is_empty() {
+            let issuer = claims.get("iss").and_then(Value::as_str);
+            if !issuer.is_some_and(|issuer| self.issuer.iter().any(|known| known == issuer)) {
+                return Err(TokenError::Issuer);
+            }
+        }
+        // Without a name of its own, this service cannot tell which tokens are for it.
+        if !self.audience.is_empty() && !self.is_for_us(claims.get("aud")) {
+            return Err(TokenError::Audience);
+        }
+        Ok(())
+    }
+
+    /// Whether this service is the audience, or one of a list: whatever else is in it is for others.
+    fn is_for_us(&self, audience: Option<&Value>) -> bool {
+        let ours = |value: &Value| {
+            value.as_str().is_some_and(|name| self.audience.iter().any(|known| known == name))
+        };
+        match audience {
+            Some(Value::Array(several)) => several.iter().any(ours),
+            Some(one) => ours(one),
+            None => false,
+        }
+    }
+}
+
+/// A `NumericDate`: if the claim is there, it is a number of seconds since 1970. `null` is none.
+fn time(claims: &Claims, name: &str) -> Result<Option<Duration>, TokenError> {
+    let Some(value) = claims.get(name) else {
+        return Ok(None);
+    };
+    // As a float, the largest of them would be one too large.
+    if let Some(seconds) = value.as_u64() {
+        return Ok(Some(Duration::from_secs(seconds)));
+    }
+    let seconds = value.as_f64().ok_or(TokenError::Malformed)?;
+    Duration::try_from_secs_f64(seconds).map(Some).map_err(|_| TokenError::Malformed)
+}
