@@ -37,7 +37,7 @@ pub use problem::{ConfigError, Problem};
 pub(crate) use public_key::{KeyKind, PublicKey, RSA_BITS};
 pub use sessions::{AffinityCookie, SameSite, Sessions};
 pub use stream::{Publish, PublishStream};
-pub use values::Secret;
+pub use values::{MemoryLimit, Secret};
 pub(crate) use values::canonical_origin;
 
 /// All settings of a pod.
@@ -174,6 +174,8 @@ pub struct Limits {
     pub max_payload: usize,
     /// Binary attachments of one message.
     pub max_attachments: usize,
+    /// Memory of the pod, beyond which it takes no new sessions.
+    pub memory: MemoryLimit,
     /// Packets that wait for one client.
     pub send_queue: usize,
     /// Longest time in which a client takes nothing of what is sent to it.

@@ -53,6 +53,9 @@ impl Admission {
         if most > 0 && self.sessions.open() >= most {
             return Err(Refusal::ConnectionLimit);
         }
+        if self.sessions.is_over_memory() {
+            return Err(Refusal::MemoryLimit);
+        }
         if self.rate.as_ref().is_some_and(|rate| rate.check().is_err()) {
             return Err(Refusal::RateLimited);
         }

@@ -16,7 +16,7 @@
 //! - `outgoing`: what is changed on the way to a client; `traffic`: bytes and packets
 //! - `frames`, `attachments`: whether a client has finished what it began to send
 //! - `closing`: ends connections at a pace; `order`: which one is next
-//! - `memory`: that of closed connections, given back
+//! - `memory`: what is free of it, given back; and how much of it the pod may have
 
 mod admission;
 mod adopt;
@@ -56,7 +56,7 @@ pub use admission::Admission;
 pub use closing::Shedder;
 pub use connection::{Connection, InNamespace};
 pub use listener::{Bound, ListenError, Options, bind, serve};
-pub use memory::give_back;
+pub use memory::{give_back, watch as watch_memory};
 pub use reason::CloseReason;
 pub use requests::{Edge, mountable, pods, router};
 pub use seal::Seal;

@@ -45,6 +45,8 @@ pub struct Sessions {
     /// Polling sessions whose queues are full, to be closed.
     overflowed: Mutex<Vec<Weak<Connection>>>,
     overflow: Notify,
+    /// The pod has more memory than it may.
+    over_memory: AtomicBool,
     times: Times,
 }
 
@@ -76,6 +78,16 @@ impl Sessions {
             write: config.limits.write_timeout,
         };
         Self { slow, times, ..Self::default() }
+    }
+
+    /// Notes whether the pod has more memory than it may, and says what was noted before.
+    pub(super) fn set_over_memory(&self, over: bool) -> bool {
+        self.over_memory.swap(over, Ordering::Relaxed)
+    }
+
+    /// Whether it has.
+    pub(super) fn is_over_memory(&self) -> bool {
+        self.over_memory.load(Ordering::Relaxed)
     }
 
     /// How long clients may take.
