@@ -37,8 +37,8 @@ pub use problem::{ConfigError, Problem};
 pub(crate) use public_key::{KeyKind, PublicKey, RSA_BITS};
 pub use sessions::{AffinityCookie, SameSite, Sessions};
 pub use stream::{Publish, PublishStream};
-pub use values::{MemoryLimit, Secret};
 pub(crate) use values::canonical_origin;
+pub use values::{MemoryLimit, Secret};
 
 /// All settings of a pod.
 #[derive(Debug, Clone, Deserialize)]
