@@ -97,6 +97,8 @@ struct Polling {
     polled: AtomicBool,
     /// A poll that waits is to be answered with nothing.
     released: Notify,
+    /// A WebSocket asks whether it may take it over.
+    upgrading: AtomicBool,
     /// A request with what the client sends is under way.
     posting: AtomicBool,
     /// The session has been ended: what is under way for it is not waited for.
@@ -395,14 +397,26 @@ impl Connection {
         self.sid.get().copied()
     }
 
-    /// Moves a polling connection to a WebSocket. Says whether it was this call that did.
+    /// Begins to move a polling connection to a WebSocket. Says whether it has none, and is not being moved already.
     pub(super) fn claim_upgrade(&self) -> bool {
-        let claimed = !self.websocket.swap(true, Ordering::Relaxed);
-        if claimed && !self.ended.load(Ordering::Relaxed) {
+        let polling = self.polling.as_ref().filter(|_| !self.is_websocket());
+        polling.is_some_and(|polling| !polling.upgrading.swap(true, Ordering::AcqRel))
+    }
+
+    /// It goes on polling.
+    pub(super) fn give_up_upgrade(&self) {
+        if let Some(polling) = &self.polling {
+            polling.upgrading.store(false, Ordering::Release);
+        }
+    }
+
+    /// It has moved to a WebSocket.
+    pub(super) fn upgraded(&self) {
+        let moved = !self.websocket.swap(true, Ordering::Relaxed);
+        if moved && !self.ended.load(Ordering::Relaxed) {
             gauge!(CONNECTIONS.name, "transport" => name(Transport::Polling)).decrement(1);
             gauge!(CONNECTIONS.name, "transport" => name(Transport::Websocket)).increment(1);
         }
-        claimed
     }
 }
 

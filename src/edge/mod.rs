@@ -11,7 +11,7 @@
 //! - `requests`: polling, and the way to `upgrade`
 //! - `service`: the ways to call socketioxide; `eio3`: what it leaves out for old clients
 //! - `unread`: answers that clients do not read
-//! - `upgrade`: takes a WebSocket stream over from HTTP
+//! - `upgrade`: takes a WebSocket stream over from HTTP; `probe`: one that is to take a polling session over
 //! - `stream`: that stream, until it ends; `patience`: how long it waits; `timely`: the same for other streams
 //! - `outgoing`: what is changed on the way to a client; `traffic`: bytes and packets
 //! - `frames`, `attachments`: whether a client has finished what it began to send
@@ -39,6 +39,7 @@ mod outgoing;
 mod pages;
 mod passing;
 mod patience;
+mod probe;
 mod reason;
 mod relay;
 mod requests;

@@ -59,6 +59,8 @@ pub(super) struct Times {
     pub message: Duration,
     /// With what is written to it unread.
     pub write: Duration,
+    /// From polling to a WebSocket.
+    pub upgrade: Duration,
 }
 
 /// The connections that are open. Each is in one of the maps: that takes room for each of them.
@@ -76,6 +78,7 @@ impl Sessions {
             ping: config.engine.ping_interval,
             message: config.public.request_timeout,
             write: config.limits.write_timeout,
+            upgrade: config.engine.upgrade_timeout,
         };
         Self { slow, times, ..Self::default() }
     }

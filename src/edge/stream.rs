@@ -27,6 +27,7 @@ use super::{
     frames::Frames,
     outgoing::{Change, Counted},
     patience::Patience,
+    probe,
     reason::CloseReason,
     seal::Seal,
     traffic,
@@ -65,6 +66,8 @@ pub(super) struct ClientStream {
     over: bool,
     /// Bytes that were read while the client was behind, less those that it has taken.
     unanswered: u16,
+    /// The client's probe has been answered: socketioxide answers it once more.
+    probed: bool,
     written: Counted,
 }
 
@@ -104,6 +107,7 @@ impl ClientStream {
         session: Option<Box<PollingSession>>,
         opening: Option<Box<Opening>>,
     ) -> Self {
+        let probed = session.is_some();
         Self {
             tcp,
             ahead: Ahead::new(early),
@@ -118,6 +122,7 @@ impl ClientStream {
             behind: false,
             over: false,
             unanswered: 0,
+            probed,
             written: Counted::default(),
         }
     }
@@ -308,6 +313,10 @@ impl AsyncWrite for ClientStream {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         if self.is_over() {
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        if std::mem::take(&mut self.probed) && bytes == probe::ANSWER {
+            traffic::websocket().sent.count(bytes.len(), 1);
             return Poll::Ready(Ok(bytes.len()));
         }
         ready!(self.flush_opening(context))?;
