@@ -43,7 +43,10 @@ const PONG: &[u8] = &[0x81, 0x81, 0, 0, 0, 0, b'3'];
 /// that reads slowly shows with what it sends that it lives.
 const READ_BEHIND: u16 = 16 * 1024;
 
-// Each connection has one, of 152 bytes; one byte more would take the allocator's next larger place.
+// Each connection has one; one byte more would take the allocator's next larger place.
+#[cfg(target_pointer_width = "64")]
+const _: () = assert!(size_of::<ClientStream>() <= 152);
+
 pub(super) struct ClientStream {
     tcp: TcpStream,
     ahead: Ahead,
