@@ -389,7 +389,8 @@ impl Listening {
         chores.spawn(pod.edge.clone().close_overflowed());
         chores.spawn(tell_phases(pod.lifecycle.clone(), pod.backplane.clone()));
         chores.spawn(pod.metrics.clone().upkeep());
-        chores.spawn(edge::give_back(pod.sessions.clone()));
+        chores.spawn(edge::give_back());
+        chores.spawn(edge::watch_memory(pod.sessions.clone(), config.limits.memory));
         for chore in std::mem::take(&mut pod.keeping_time) {
             chores.spawn(async { match chore.await {} });
         }

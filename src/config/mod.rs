@@ -41,8 +41,8 @@ pub use problem::{ConfigError, Problem};
 pub(crate) use public_key::{KeyKind, PublicKey, RSA_BITS};
 pub use sessions::{AffinityCookie, SameSite, Sessions};
 pub use stream::{Publish, PublishStream};
-pub use values::Secret;
 pub(crate) use values::canonical_origin;
+pub use values::{MemoryLimit, Secret};
 
 /// All settings of a pod.
 #[derive(Debug, Clone, Deserialize)]
@@ -182,6 +182,8 @@ pub struct Limits {
     pub max_attachments: usize,
     /// Arrays and objects in one another, in an argument of an event.
     pub depth: usize,
+    /// Memory of the pod, beyond which it takes no new sessions.
+    pub memory: MemoryLimit,
     /// Packets that wait for one client.
     pub send_queue: usize,
     /// Longest time in which a client takes nothing of what is sent to it.

@@ -98,6 +98,28 @@ pub(super) fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, 
     deserializer.deserialize_any(Size)
 }
 
+/// How much memory a pod may have before it refuses new sessions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MemoryLimit {
+    /// Four fifths of what its cgroup may have; no limit without one.
+    Auto,
+    /// No limit.
+    None,
+    /// So many bytes.
+    Bytes(u64),
+}
+
+impl<'de> Deserialize<'de> for MemoryLimit {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let expected = "\"auto\", \"none\", or a size with its unit, such as \"400MiB\"";
+        parsed(deserializer, expected, |text| match text {
+            "auto" => Some(Self::Auto),
+            "none" => Some(Self::None),
+            size => size.parse::<ByteSize>().ok().map(|size| Self::Bytes(size.as_u64())),
+        })
+    }
+}
+
 /// One `"ip:port"` or a list of them.
 pub(super) fn addresses<'de, D: Deserializer<'de>>(
     deserializer: D,

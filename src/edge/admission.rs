@@ -64,6 +64,9 @@ impl Admission {
         if most > 0 && self.sessions.open() >= most {
             return Err(Refusal::ConnectionLimit);
         }
+        if self.sessions.is_over_memory() {
+            return Err(Refusal::MemoryLimit);
+        }
         let place = self.addresses.enter(client.ip(), self.settings.max_per_address);
         let place = place.map_err(|refusal| self.refuse(refusal))?;
         if !self.allows(headers) {

@@ -97,6 +97,13 @@ struct Polling {
     polled: AtomicBool,
     /// A poll that waits is to be answered with nothing.
     released: Notify,
+    /// A WebSocket asks whether it may take it over.
+    upgrading: AtomicBool,
+    /// A request with what the client sends is under way.
+    posting: AtomicBool,
+    /// The session has been ended: what is under way for it is not waited for.
+    over: AtomicBool,
+    ended: Notify,
     attachments: Mutex<Attachments>,
 }
 
@@ -294,6 +301,30 @@ impl Connection {
         }
     }
 
+    /// A request with what the client sends begins, until the answer is dropped; nothing if there is one already.
+    pub(super) fn begin_post(self: &Arc<Self>) -> Option<Posting> {
+        let polling = self.polling.as_ref()?;
+        (!polling.posting.swap(true, Ordering::AcqRel)).then(|| Posting(self.clone()))
+    }
+
+    /// Its polling session has been ended: what the client is about to send is not read any more.
+    pub(super) fn polling_is_over(&self) {
+        if let Some(polling) = &self.polling {
+            polling.over.store(true, Ordering::Release);
+            polling.ended.notify_waiters();
+        }
+    }
+
+    /// Waits until its polling session has been ended.
+    pub(super) async fn polling_over(&self) {
+        let Some(polling) = &self.polling else { return std::future::pending().await };
+        // Made before it is looked at: it hears of an end from then on.
+        let ended = polling.ended.notified();
+        if !polling.over.load(Ordering::Acquire) {
+            ended.await;
+        }
+    }
+
     /// Waits until polls that wait are to be answered.
     pub(super) async fn poll_released(&self) {
         match &self.polling {
@@ -366,14 +397,26 @@ impl Connection {
         self.sid.get().copied()
     }
 
-    /// Moves a polling connection to a WebSocket. Says whether it was this call that did.
+    /// Begins to move a polling connection to a WebSocket. Says whether it has none, and is not being moved already.
     pub(super) fn claim_upgrade(&self) -> bool {
-        let claimed = !self.websocket.swap(true, Ordering::Relaxed);
-        if claimed && !self.ended.load(Ordering::Relaxed) {
+        let polling = self.polling.as_ref().filter(|_| !self.is_websocket());
+        polling.is_some_and(|polling| !polling.upgrading.swap(true, Ordering::AcqRel))
+    }
+
+    /// It goes on polling.
+    pub(super) fn give_up_upgrade(&self) {
+        if let Some(polling) = &self.polling {
+            polling.upgrading.store(false, Ordering::Release);
+        }
+    }
+
+    /// It has moved to a WebSocket.
+    pub(super) fn upgraded(&self) {
+        let moved = !self.websocket.swap(true, Ordering::Relaxed);
+        if moved && !self.ended.load(Ordering::Relaxed) {
             gauge!(CONNECTIONS.name, "transport" => name(Transport::Polling)).decrement(1);
             gauge!(CONNECTIONS.name, "transport" => name(Transport::Websocket)).increment(1);
         }
-        claimed
     }
 }
 
@@ -399,6 +442,17 @@ impl Drop for Polled<'_> {
         }
         if !self.0.is_websocket() && !self.0.ended.load(Ordering::Relaxed) {
             self.0.set_slow(true);
+        }
+    }
+}
+
+/// What a polling client sends is under way.
+pub(super) struct Posting(Arc<Connection>);
+
+impl Drop for Posting {
+    fn drop(&mut self) {
+        if let Some(polling) = &self.0.polling {
+            polling.posting.store(false, Ordering::Release);
         }
     }
 }

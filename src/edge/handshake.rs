@@ -39,6 +39,8 @@ pub(super) enum Refusal {
     Draining,
     /// The pod has as many connections as it may.
     ConnectionLimit,
+    /// The pod has as much memory as it may.
+    MemoryLimit,
     /// Too many new sessions in this second.
     RateLimited,
     /// Its address has as many connections as it may.
@@ -64,6 +66,7 @@ impl Refusal {
             Self::UnsupportedProtocol => "unsupported_protocol",
             Self::Draining => "draining",
             Self::ConnectionLimit => "connection_limit",
+            Self::MemoryLimit => "memory_limit",
             Self::RateLimited => "rate_limited",
             Self::AddressLimit => "address_limit",
             Self::OriginDenied => "origin_denied",
@@ -94,6 +97,9 @@ impl Refusal {
             }
             Self::ConnectionLimit => {
                 (StatusCode::SERVICE_UNAVAILABLE, "this pod is full; try again")
+            }
+            Self::MemoryLimit => {
+                (StatusCode::SERVICE_UNAVAILABLE, "this pod has no memory left; try again")
             }
             _ => (StatusCode::SERVICE_UNAVAILABLE, "this pod is about to end; try again"),
         }

@@ -12,12 +12,12 @@
 //! - `requests`: polling, and the way to `upgrade`
 //! - `service`: the ways to call socketioxide; `eio3`: what it leaves out for old clients
 //! - `unread`: answers that clients do not read
-//! - `upgrade`: takes a WebSocket stream over from HTTP
+//! - `upgrade`: takes a WebSocket stream over from HTTP; `probe`: one that is to take a polling session over
 //! - `stream`: that stream, until it ends; `patience`: how long it waits; `timely`: the same for other streams
 //! - `outgoing`: what is changed on the way to a client; `traffic`: bytes and packets
 //! - `frames`, `attachments`: whether a client has finished what it began to send
 //! - `closing`: ends connections at a pace; `order`: which one is next
-//! - `memory`: that of closed connections, given back
+//! - `memory`: what is free of it, given back; and how much of it the pod may have
 
 mod admission;
 mod adopt;
@@ -43,6 +43,7 @@ mod packet_head;
 mod pages;
 mod passing;
 mod patience;
+mod probe;
 mod reason;
 mod relay;
 mod requests;
@@ -61,7 +62,7 @@ pub use closing::Shedder;
 pub use connection::{Connection, InNamespace};
 pub use files::{Files, raise_limit};
 pub use listener::{Bound, ListenError, Options, bind, serve};
-pub use memory::give_back;
+pub use memory::{give_back, watch as watch_memory};
 pub use reason::CloseReason;
 pub use requests::{Edge, mountable, pods, router};
 pub use seal::Seal;

@@ -294,7 +294,20 @@ impl Edge {
     ) -> Result<Response, Refusal> {
         let response = if request.method() == Method::POST {
             let (parts, body) = request.into_parts();
-            let body = match self.read_body(body).await {
+            // As on Node, a client that sends two at once has made an error. It bounds what is held for it, too.
+            let Some(_posting) = connection.begin_post() else {
+                if !connection.is_websocket() {
+                    connection.verdict(CloseReason::TransportError);
+                    self.service.end_polling(&connection, sid).await;
+                }
+                return Err(Refusal::BadRequest);
+            };
+            let read = tokio::select! {
+                biased;
+                () = connection.polling_over() => return Err(Refusal::SessionUnknown),
+                read = self.read_body(body) => read,
+            };
+            let body = match read {
                 Ok(body) => body,
                 Err(refusal) => {
                     self.service.end_polling(&connection, sid).await;

@@ -101,6 +101,9 @@ impl Service {
         if let Ok(request) = Request::post(uri).body(Body::from("1")) {
             let _ = self.socketio.clone().oneshot(request).await;
         }
+        if !connection.is_websocket() {
+            connection.polling_is_over();
+        }
         if !connection.is_in_namespace() {
             // Otherwise the end of its sockets is near: it brings the reason.
             connection.end();

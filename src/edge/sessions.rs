@@ -45,6 +45,8 @@ pub struct Sessions {
     /// Polling sessions whose queues are full, to be closed.
     overflowed: Mutex<Vec<Weak<Connection>>>,
     overflow: Notify,
+    /// The pod has more memory than it may.
+    over_memory: AtomicBool,
     times: Times,
 }
 
@@ -57,6 +59,8 @@ pub(super) struct Times {
     pub message: Duration,
     /// With what is written to it unread.
     pub write: Duration,
+    /// From polling to a WebSocket.
+    pub upgrade: Duration,
 }
 
 /// The connections that are open. Each is in one of the maps: that takes room for each of them.
@@ -74,8 +78,19 @@ impl Sessions {
             ping: config.engine.ping_interval,
             message: config.public.request_timeout,
             write: config.limits.write_timeout,
+            upgrade: config.engine.upgrade_timeout,
         };
         Self { slow, times, ..Self::default() }
+    }
+
+    /// Notes whether the pod has more memory than it may, and says what was noted before.
+    pub(super) fn set_over_memory(&self, over: bool) -> bool {
+        self.over_memory.swap(over, Ordering::Relaxed)
+    }
+
+    /// Whether it has.
+    pub(super) fn is_over_memory(&self) -> bool {
+        self.over_memory.load(Ordering::Relaxed)
     }
 
     /// How long clients may take.

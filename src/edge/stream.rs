@@ -27,6 +27,7 @@ use super::{
     frames::Frames,
     outgoing::{Change, Counted},
     patience::Patience,
+    probe,
     reason::CloseReason,
     seal::Seal,
     traffic,
@@ -37,8 +38,15 @@ use super::{
 const GOODBYE: &[u8] = &[0x81, 0x81, 0, 0, 0, 0, b'1'];
 /// The same with `3` (pong).
 const PONG: &[u8] = &[0x81, 0x81, 0, 0, 0, 0, b'3'];
+/// Bytes that are read of a client while it is behind, beyond those that it takes meanwhile. Whoever answers what it
+/// sends (tungstenite its pings, handlers its events) queues no more than the answers to so much. Not none: a client
+/// that reads slowly shows with what it sends that it lives.
+const READ_BEHIND: u16 = 16 * 1024;
 
-// Each connection has one, of 152 bytes; one byte more would take the allocator's next larger place.
+// Each connection has one; one byte more would take the allocator's next larger place.
+#[cfg(target_pointer_width = "64")]
+const _: () = assert!(size_of::<ClientStream>() <= 152);
+
 pub(super) struct ClientStream {
     tcp: TcpStream,
     ahead: Ahead,
@@ -57,6 +65,12 @@ pub(super) struct ClientStream {
     owes_pong: bool,
     /// The client has not taken all that was written.
     behind: bool,
+    /// The client has gone, or is to have nothing more: what is written is dropped.
+    over: bool,
+    /// Bytes that were read while the client was behind, less those that it has taken.
+    unanswered: u16,
+    /// The client's probe has been answered: socketioxide answers it once more.
+    probed: bool,
     written: Counted,
 }
 
@@ -96,6 +110,7 @@ impl ClientStream {
         session: Option<Box<PollingSession>>,
         opening: Option<Box<Opening>>,
     ) -> Self {
+        let probed = session.is_some();
         Self {
             tcp,
             ahead: Ahead::new(early),
@@ -108,26 +123,34 @@ impl ClientStream {
             opening,
             owes_pong: false,
             behind: false,
+            over: false,
+            unanswered: 0,
+            probed,
             written: Counted::default(),
         }
     }
 
     /// Ends the stream of a client that takes nothing for too long. Gap: the writer of socketioxide
     /// would wait for it for ever, and keep the session from closing.
-    fn in_time<T>(
+    fn in_time(
         &mut self,
         context: &mut Context<'_>,
-        written: Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
-        if written.is_ready() {
-            self.unread.stop();
-            return written;
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        match written {
+            Poll::Ready(Ok(length)) => {
+                self.unread.stop();
+                self.took(length);
+                return Poll::Ready(Ok(length));
+            }
+            Poll::Ready(Err(error)) => return self.drop_rest(error),
+            Poll::Pending => {}
         }
         self.unread.start(self.connection.times().write);
         let control = &self.connection.stream;
         control.writer.register(context.waker());
         if self.connection.is_cut() {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+            return self.drop_rest(io::ErrorKind::ConnectionAborted.into());
         }
         if !self.behind {
             self.behind = true;
@@ -135,7 +158,42 @@ impl ClientStream {
         }
         ready!(self.unread.poll_over(context));
         self.connection.end_stream(CloseReason::WriteTimeout);
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+        self.drop_rest(io::ErrorKind::TimedOut.into())
+    }
+
+    /// The client gets nothing more. Gap: socketioxide goes on with what is queued, and tungstenite copies all of it that
+    /// is not taken into a buffer without a bound. So the rest is taken and dropped, from now on and at once.
+    fn drop_rest(&mut self, error: io::Error) -> Poll<io::Result<usize>> {
+        self.over = true;
+        self.unread.stop();
+        if let Some(opening) = &mut self.opening {
+            opening.frames = Vec::new();
+        }
+        // Who waits for the client to take something hears that it has gone.
+        self.connection.stream.reader.wake();
+        Poll::Ready(Err(error))
+    }
+
+    /// Whether what is written is to be dropped.
+    fn is_over(&self) -> bool {
+        self.over || self.connection.is_cut()
+    }
+
+    /// Whether so much of the client waits for it to take something that no more is read.
+    fn is_read_enough(&self) -> bool {
+        self.behind && !self.is_over() && self.unanswered >= READ_BEHIND
+    }
+
+    /// The client has taken so much: as much may be read.
+    fn took(&mut self, length: usize) {
+        if self.unanswered > 0 {
+            let waits = self.is_read_enough();
+            let length = u16::try_from(length).unwrap_or(u16::MAX);
+            self.unanswered = self.unanswered.saturating_sub(length);
+            if waits && !self.is_read_enough() {
+                self.connection.stream.reader.wake();
+            }
+        }
     }
 
     /// Writes frames of the beginning, changed; all of them are taken, and written before any other.
@@ -211,19 +269,24 @@ impl AsyncRead for ClientStream {
             self.end(buffer);
             return Poll::Ready(Ok(()));
         }
+        if self.is_read_enough() {
+            // The writer wakes it; its time-out is the end of a client that takes nothing.
+            return Poll::Pending;
+        }
         if self.owes_pong && self.frames.at_boundary() && buffer.remaining() >= PONG.len() {
             self.owes_pong = false;
             buffer.put_slice(PONG);
             return Poll::Ready(Ok(()));
         }
         let before = buffer.filled().len();
-        let Self { ahead, tcp, frames, unfinished, connection, .. } = &mut *self;
+        let Self { ahead, tcp, frames, unfinished, connection, behind, unanswered, .. } =
+            &mut *self;
         let limit = connection.times().message;
         match ahead.poll_read(tcp, context, buffer) {
             Poll::Ready(read) => read?,
             Poll::Pending => {
                 ready!(unfinished.poll_over(context));
-                self.connection.end_stream(CloseReason::MessageTimeout);
+                connection.end_stream(CloseReason::MessageTimeout);
                 self.end(buffer);
                 return Poll::Ready(Ok(()));
             }
@@ -233,6 +296,10 @@ impl AsyncRead for ClientStream {
         traffic::websocket().received.count(received.len(), frames.take_messages());
         if frames.is_malformed() {
             connection.end_stream(CloseReason::ParseError);
+        }
+        if *behind {
+            let length = u16::try_from(received.len()).unwrap_or(u16::MAX);
+            *unanswered = unanswered.saturating_add(length);
         }
         if frames.is_complete() {
             unfinished.stop();
@@ -251,6 +318,13 @@ impl AsyncWrite for ClientStream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if self.is_over() {
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        if std::mem::take(&mut self.probed) && bytes == probe::ANSWER {
+            traffic::websocket().sent.count(bytes.len(), 1);
+            return Poll::Ready(Ok(bytes.len()));
+        }
         ready!(self.flush_opening(context))?;
         if self.opening.is_some() {
             return self.write_opening(context, bytes);
@@ -263,11 +337,18 @@ impl AsyncWrite for ClientStream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.flush_opening(context))?;
+        if !self.is_over() {
+            ready!(self.flush_opening(context))?;
+        }
         // socketioxide flushes when its queue is empty.
         if self.behind {
+            let waits = self.is_read_enough();
             self.behind = false;
+            self.unanswered = 0;
             self.connection.set_backlog(false);
+            if waits {
+                self.connection.stream.reader.wake();
+            }
         }
         Pin::new(&mut self.tcp).poll_flush(context)
     }

@@ -7,7 +7,7 @@
 //! request that owns its few bytes. When upstream keeps a smaller request by itself, the copying
 //! can go; owning the stream stays, for the drain and for time-outs.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use axum::{
     body::{Body, Bytes},
@@ -23,6 +23,7 @@ use tungstenite::handshake::derive_accept_key;
 use super::{
     connection::Connection,
     handshake::Refusal,
+    probe::probe,
     relay::Relay,
     service::Service,
     stream::{ClientStream, Opening},
@@ -44,7 +45,8 @@ pub(super) enum Upgrade {
 pub(super) struct Accepted {
     request: http::Request<()>,
     connection: Arc<Connection>,
-    session: Option<Box<PollingSession>>,
+    /// Of a polling session that it is to take over.
+    claim: Option<Claim>,
     service: Service,
     /// For a new session.
     opening: Option<Box<Opening>>,
@@ -78,9 +80,7 @@ pub(super) fn accept(
     opening: Option<Box<Opening>>,
     slot: &Slot,
 ) -> Result<Response, Refusal> {
-    let session = connection.polling_sid().map(|sid| {
-        Box::new(PollingSession { service: service.clone(), connection: connection.clone(), sid })
-    });
+    let claim = connection.polling_sid().map(|_| Claim(Arc::downgrade(&connection)));
     let response = Response::builder()
         .status(StatusCode::SWITCHING_PROTOCOLS)
         .header(header::CONNECTION, "Upgrade")
@@ -94,7 +94,7 @@ pub(super) fn accept(
     if opening.as_ref().is_some_and(|opening| opening.connects_at_once()) {
         request.extensions_mut().insert(connection.clone());
     }
-    slot.put(Accepted { request, connection, session, service, opening });
+    slot.put(Accepted { request, connection, claim, service, opening });
     Ok(response)
 }
 
@@ -103,7 +103,12 @@ impl Upgrade {
     /// kept by what this pod passes through for others.
     pub fn take_over(self, tcp: TcpStream, early: Bytes, busy: mpsc::Sender<()>) {
         match self {
-            Self::Here(accepted) => accepted.serve(tcp, early),
+            Self::Here(mut accepted) => match accepted.claim.take() {
+                Some(claim) => {
+                    tokio::spawn(accepted.probe(claim, tcp, early));
+                }
+                None => accepted.serve(tcp, &early, None),
+            },
             Self::There(relay) => {
                 tokio::spawn(relay.join(tcp, early).map(|()| drop(busy)));
             }
@@ -112,22 +117,48 @@ impl Upgrade {
 }
 
 impl Accepted {
-    fn serve(self, tcp: TcpStream, early: Bytes) {
-        let Self { request, connection, session, service, mut opening } = self;
+    /// Has the stream take a polling session over, if its client goes through with it.
+    async fn probe(self: Box<Self>, claim: Claim, mut tcp: TcpStream, early: Bytes) {
+        let Self { request, connection, service, opening, .. } = *self;
+        // While it is not known whether it does, the session may end without it.
+        let limit = connection.times().upgrade;
+        drop(connection);
+        let Some(said) = probe(&mut tcp, &early, &claim.0, limit).await else { return };
+        let Some(connection) = claim.0.upgrade() else { return };
+        let Some(sid) = connection.polling_sid() else { return };
+        connection.upgraded();
+        let session =
+            PollingSession { service: service.clone(), connection: connection.clone(), sid };
+        let accepted = Self { request, connection, claim: None, service, opening };
+        accepted.serve(tcp, &said.into(), Some(Box::new(session)));
+    }
+
+    fn serve(self, tcp: TcpStream, early: &Bytes, session: Option<Box<PollingSession>>) {
+        let Self { request, connection, service, mut opening, .. } = self;
         if let Some(opening) = &mut opening {
             opening.http = early.clone();
         }
         // socketioxide moves it through several of its futures, each of which has room for it.
-        let stream = Box::new(ClientStream::new(tcp, &early, connection, session, opening));
+        let stream = Box::new(ClientStream::new(tcp, early, connection, session, opening));
         if let Err(error) = service.websocket(stream, request) {
             tracing::debug!(%error, "WebSocket refused");
         }
     }
 }
 
-/// A polling session that is being upgraded. It ends with its WebSocket, also with one that dies in
-/// the middle of the upgrade: socketioxide never takes an upgrade back, so the client would poll in
-/// vain.
+/// The right to upgrade a polling session; the next WebSocket may try when it is dropped.
+struct Claim(Weak<Connection>);
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if let Some(connection) = self.0.upgrade() {
+            connection.give_up_upgrade();
+        }
+    }
+}
+
+/// A polling session that a WebSocket has taken over. It ends with that, also when socketioxide has not gone through
+/// with the upgrade: it never takes one back, so the client would poll in vain.
 pub(super) struct PollingSession {
     service: Service,
     connection: Arc<Connection>,

@@ -383,7 +383,7 @@ async fn half_a_request_is_closed_in_time() {
 }
 
 #[tokio::test]
-async fn an_upgrade_that_fails_ends_its_session() {
+async fn a_session_outlives_an_upgrade_that_fails() {
     let pod = Pod::start(OPEN);
     for packets in [vec![], vec![text("2probe")], vec![text("nonsense")]] {
         let session = open_polling(&pod).await;
@@ -398,6 +398,35 @@ async fn an_upgrade_that_fails_ends_its_session() {
         for packet in packets {
             futures_util::SinkExt::send(&mut websocket, packet).await.unwrap();
         }
+        drop(websocket);
+        let event = r#"427["join",{"rooms":["public-a"]}]"#;
+        assert_eq!(client.post(&session).body(event).send().await.unwrap().status(), 200);
+        loop {
+            let (status, body) = get(&session).await;
+            assert_eq!(status, 200);
+            if body.contains("437[") {
+                break;
+            }
+        }
+        // The next upgrade may go through: once the pod has seen the end of the last one.
+        let begun = Instant::now();
+        let mut websocket = loop {
+            if let Ok((websocket, _)) = tokio_tungstenite::connect_async(&url).await {
+                break websocket;
+            }
+            assert!(begun.elapsed() < PATIENCE, "no upgrade any more");
+        };
+        for packet in ["2probe", "5", r#"428["leave",{"rooms":["public-a"]}]"#] {
+            futures_util::SinkExt::send(&mut websocket, text(packet)).await.unwrap();
+        }
+        let mut next = async || loop {
+            let next = futures_util::StreamExt::next(&mut websocket).await.unwrap().unwrap();
+            if next != text("2") {
+                return next.into_text().unwrap();
+            }
+        };
+        assert_eq!(next().await.as_str(), "3probe");
+        assert!(next().await.starts_with("438["));
         drop(websocket);
         nothing_is_left(&pod).await;
         assert_eq!(get(&session).await.0, 400);

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, missing_docs)]
 
 mod api;
+mod bounds;
 mod client;
 mod command_line;
 mod embedded;

@@ -102,6 +102,11 @@ impl Pod {
         Self { child, logs, public, internal, _config: file }
     }
 
+    /// The id of its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn signal(&self, signal: &str) {
         let status =
             Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();

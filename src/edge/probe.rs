@@ -1,0 +1,86 @@
+//! The probe of a WebSocket that is to take a polling session over (Engine.IO protocol, "Upgrade").
+//!
+//! Gap: socketioxide never takes an upgrade back: from its first frame on, the polling session is answered with nothing
+//! for good. Way round: the edge is asked by the client in its place (`2probe`, `3probe`), and lets polls that wait go, as
+//! Node does. Only when the client says that it upgrades (`5`) does socketioxide hear of the WebSocket, and is told both
+//! packets at once. A WebSocket that is cut before, says something else or nothing leaves the session as it was.
+
+use std::{sync::Weak, time::Duration};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::interval,
+};
+
+use super::connection::Connection;
+
+/// The packets as frames of a client, masked with zeros: what socketioxide is told.
+const SAID: &[u8] = b"\x81\x86\0\0\0\x002probe\x81\x81\0\0\0\x005";
+/// The answer to the first, as socketioxide and the edge frame it.
+pub(super) const ANSWER: &[u8] = b"\x81\x063probe";
+/// An empty close frame.
+const CLOSE: &[u8] = &[0x88, 0];
+/// How often polls that wait are let go, as on Node: the client sends `5` when it has none.
+const LET_GO: Duration = Duration::from_millis(100);
+/// Bytes of a header of a short frame with its mask.
+const HEADER: usize = 6;
+/// More than both frames, and what a client may have sent right behind them.
+const AT_ONCE: usize = 512;
+
+/// Waits until the client upgrades, and gives what socketioxide is to read first; nothing if it does not in time, or the
+/// session ends before. `early` is what the client sent right behind its handshake.
+pub(super) async fn probe(
+    tcp: &mut TcpStream,
+    early: &[u8],
+    connection: &Weak<Connection>,
+    limit: Duration,
+) -> Option<Vec<u8>> {
+    let mut read = early.to_vec();
+    let upgraded = async {
+        expect(tcp, &mut read, b"2probe").await?;
+        tcp.write_all(ANSWER).await.ok()?;
+        let let_go = async {
+            let mut ticks = interval(LET_GO);
+            loop {
+                ticks.tick().await;
+                let connection = connection.upgrade();
+                match connection.filter(|connection| !connection.is_told_to_end()) {
+                    Some(connection) => connection.release_poll(),
+                    None => return,
+                }
+            }
+        };
+        tokio::select! {
+            upgraded = expect(tcp, &mut read, b"5") => upgraded,
+            () = let_go => None,
+        }
+    };
+    let upgraded = tokio::time::timeout(limit, upgraded).await.ok().flatten();
+    if upgraded.is_none() {
+        // It may have gone.
+        let _ = tcp.try_write(CLOSE);
+        return None;
+    }
+    Some([SAID, &read].concat())
+}
+
+/// Reads a text frame, which must have these bytes: fewer than 126.
+async fn expect(tcp: &mut TcpStream, read: &mut Vec<u8>, text: &[u8]) -> Option<()> {
+    let length = HEADER + text.len();
+    let header = [0x81, 0x80 | text.len() as u8];
+    while read.len() < length {
+        let mut buffer = [0; AT_ONCE];
+        let more = tcp.read(&mut buffer).await.ok().filter(|more| *more > 0)?;
+        read.extend_from_slice(&buffer[..more]);
+        // What is something else is not waited for.
+        if !header.starts_with(&read[..read.len().min(2)]) {
+            return None;
+        }
+    }
+    let frame: Vec<u8> = read.drain(..length).collect();
+    let (start, payload) = frame.split_at(HEADER);
+    let mask = start[2..].iter().cycle();
+    let said = payload.iter().zip(mask).map(|(byte, mask)| byte ^ mask);
+    (start[..2] == header && said.eq(text.iter().copied())).then_some(())
+}
