@@ -10,6 +10,7 @@ use std::{
     sync::{Arc, LazyLock, OnceLock, Weak},
 };
 
+use metrics::counter;
 use parking_lot::RwLock;
 use socketioxide::adapter::Emitter;
 use socketioxide_core::{
@@ -22,7 +23,8 @@ use socketioxide_core::{
 };
 use thin_vec::ThinVec;
 
-use super::{ServerSide, Slow, Target};
+use super::{ServerSide, Slow, Target, slow::size};
+use crate::telemetry::metrics::PACKETS_DROPPED;
 
 /// socketioxide's part of it: who gets a packet.
 pub(super) type Local = Arc<CoreLocalAdapter<Emitter>>;
@@ -278,21 +280,56 @@ impl Members {
         if self.nobody(target) {
             return Ok(());
         }
+        let bytes = size(&payload);
         let packet = Packet::event(self.local.path().clone(), payload);
         let emitted = self.local.broadcast(packet, self.audience(target, from, volatile));
         let gets = |socket| Some(socket) != from && self.is_for(socket, target);
         if !volatile {
-            self.slow.note(gets);
+            self.note(target, gets, bytes);
         }
         emitted.inspect_err(|errors| {
             let full = |error: &&SocketError| matches!(error, SocketError::InternalChannelFull);
             let full = errors.iter().filter(full).count();
-            for socket in self.slow.furthest(full, gets) {
-                if let Some(occupant) = self.occupant(socket) {
-                    occupant.overflowed();
-                }
-            }
+            self.overflowed(self.slow.furthest(full, gets));
         })
+    }
+
+    /// Counts a packet for those that are behind, and ends those for which too much waits. An emit costs as much as it has
+    /// recipients, or as there are sockets behind, whatever is less: polling clients are behind between their polls.
+    fn note(&self, target: &Target, gets: impl Fn(Sid) -> bool, bytes: usize) {
+        let behind = self.slow.count();
+        if behind == 0 {
+            return;
+        }
+        let full = if self.recipients(target) < behind {
+            let sockets = self.matching(target).into_iter().filter(|socket| gets(*socket));
+            self.slow.note(sockets.collect::<Vec<_>>(), bytes)
+        } else {
+            self.slow.note_all(gets, bytes)
+        };
+        if !full.is_empty() {
+            counter!(PACKETS_DROPPED.name, "reason" => "queue full").increment(full.len() as u64);
+            self.overflowed(full);
+        }
+    }
+
+    /// How many get what is for a target, at most.
+    fn recipients(&self, target: &Target) -> usize {
+        let index = self.index.read();
+        if target.rooms.is_empty() {
+            return index.sockets.len();
+        }
+        // One more: the room of a socket's own id counts others only.
+        let members = |room: &String| index.rooms.get(room.as_str()).map_or(1, |count| count + 1);
+        target.rooms.iter().map(members).sum()
+    }
+
+    fn overflowed(&self, sockets: Vec<Sid>) {
+        for socket in sockets {
+            if let Some(occupant) = self.occupant(socket) {
+                occupant.overflowed();
+            }
+        }
     }
 
     /// Whether a socket is one of a target.
@@ -313,6 +350,7 @@ impl Members {
         target: &Target,
         timeout: std::time::Duration,
     ) -> (Acks, u32) {
+        self.note(target, |socket| self.is_for(socket, target), size(&payload));
         let packet = Packet::event(self.local.path().clone(), payload);
         self.local.broadcast_with_ack(packet, self.audience(target, None, false), Some(timeout))
     }

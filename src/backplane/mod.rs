@@ -90,7 +90,8 @@ impl Backplane {
         parser: config::Parser,
         limits: &config::Limits,
     ) -> Result<Self, SetupError> {
-        let (namespaces, format) = (Arc::<Namespaces>::default(), Format::from(parser));
+        let namespaces = Arc::new(Namespaces::new(limits.send_queue_bytes));
+        let format = Format::from(parser);
         let cluster = Cluster::new(settings, pod.to_owned(), format, namespaces.clone())?;
         Ok(Self { namespaces, format, bounds: limits.into(), cluster: cluster.map(Arc::new) })
     }

@@ -24,6 +24,11 @@ pub(super) struct Namespaces {
 }
 
 impl Namespaces {
+    /// None yet. So many bytes may wait for each client.
+    pub fn new(send_queue_bytes: usize) -> Self {
+        Self { slow: Arc::new(Slow::new(send_queue_bytes)), ..Self::default() }
+    }
+
     pub fn register(&self, local: Local) {
         let path = local.path().to_string();
         self.all.write().insert(path, Arc::new(Members::new(local, self.slow.clone())));

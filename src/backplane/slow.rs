@@ -1,9 +1,9 @@
-//! Sockets whose clients have not taken all that was sent to them, and how many packets wait since.
+//! Sockets whose clients have not taken all that was sent to them, and how much waits since: packets and bytes.
 //!
-//! Gap: a broadcast says how many queues were full, not whose (no upstream issue was found). But a queue only
-//! fills while its client takes nothing, and the edge sees that. So packets are counted for those sockets
-//! alone, and a full queue is that of the socket with the most of them. Nothing is counted while all take
-//! what they are sent.
+//! Gap: a broadcast says how many queues were full, not whose, and queues are counted in packets (no upstream issue was
+//! found). But a queue only fills while its client takes nothing, and the edge sees that. So what is sent is counted for those
+//! sockets alone: a full queue is that of the socket with the most packets, and one with more bytes than
+//! `limits.send_queue_bytes` is full too. Nothing is counted while all take what they are sent.
 
 use std::{
     collections::HashMap,
@@ -11,17 +11,31 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use socketioxide_core::Sid;
+use socketioxide_core::{Sid, Value};
 
 /// The sockets that are behind, of all namespaces: a client has one id in all that it connects to.
 #[derive(Debug, Default)]
 pub struct Slow {
-    waiting: Mutex<HashMap<Sid, u64>>,
+    waiting: Mutex<HashMap<Sid, Waiting>>,
     /// How many there are, to be read without the lock.
     sockets: AtomicUsize,
+    /// Bytes that may wait for each.
+    limit: usize,
+}
+
+/// What waits for one client.
+#[derive(Debug, Default)]
+struct Waiting {
+    packets: u64,
+    bytes: usize,
 }
 
 impl Slow {
+    /// None yet. So many bytes may wait for each.
+    pub fn new(limit: usize) -> Self {
+        Self { limit, ..Self::default() }
+    }
+
     /// A client does not take what it is sent. Twice does no harm.
     pub fn begins(&self, socket: Sid) {
         let mut waiting = self.waiting.lock();
@@ -36,29 +50,55 @@ impl Slow {
         self.sockets.store(waiting.len(), Ordering::Release);
     }
 
-    /// Whether packets wait for it.
-    pub fn has_waiting(&self, socket: Sid) -> bool {
-        self.sockets.load(Ordering::Acquire) > 0
-            && self.waiting.lock().get(&socket).is_some_and(|count| *count > 0)
+    /// How many are behind.
+    pub(super) fn count(&self) -> usize {
+        self.sockets.load(Ordering::Acquire)
     }
 
-    /// One more packet waits for those that get it.
-    pub(super) fn note(&self, gets: impl Fn(Sid) -> bool) {
-        if self.sockets.load(Ordering::Acquire) > 0 {
-            let mut waiting = self.waiting.lock();
-            waiting
-                .iter_mut()
-                .filter(|(socket, _)| gets(**socket))
-                .for_each(|(_, count)| *count += 1);
-        }
+    /// Whether packets wait for it.
+    pub fn has_waiting(&self, socket: Sid) -> bool {
+        self.count() > 0
+            && self.waiting.lock().get(&socket).is_some_and(|waiting| waiting.packets > 0)
+    }
+
+    /// A packet of so many bytes waits for those of these sockets that are behind. Gives those for which too much does.
+    pub(super) fn note(&self, sockets: impl IntoIterator<Item = Sid>, bytes: usize) -> Vec<Sid> {
+        let mut waiting = self.waiting.lock();
+        let add = |socket: &Sid| waiting.get_mut(socket).is_some_and(|one| self.add(one, bytes));
+        sockets.into_iter().filter(add).collect()
+    }
+
+    /// The same for all that are behind and get it: for a packet that more get than are behind.
+    pub(super) fn note_all(&self, gets: impl Fn(Sid) -> bool, bytes: usize) -> Vec<Sid> {
+        let mut waiting = self.waiting.lock();
+        let full = waiting.iter_mut().filter(|(socket, _)| gets(**socket));
+        full.filter_map(|(socket, one)| self.add(one, bytes).then_some(*socket)).collect()
+    }
+
+    /// Says whether there is now more than there may be.
+    fn add(&self, waiting: &mut Waiting, bytes: usize) -> bool {
+        waiting.packets += 1;
+        waiting.bytes = waiting.bytes.saturating_add(bytes);
+        waiting.bytes > self.limit
     }
 
     /// So many of those that get a packet, those with the most waiting first.
     pub(super) fn furthest(&self, count: usize, gets: impl Fn(Sid) -> bool) -> Vec<Sid> {
         let waiting = self.waiting.lock();
         let mut sockets: Vec<_> = waiting.iter().filter(|(socket, _)| gets(**socket)).collect();
-        sockets.sort_unstable_by_key(|(_, waiting)| std::cmp::Reverse(**waiting));
+        sockets.sort_unstable_by_key(|(_, waiting)| std::cmp::Reverse(waiting.packets));
         sockets.into_iter().take(count).map(|(socket, _)| *socket).collect()
+    }
+}
+
+/// Bytes of an event, with its attachments.
+pub(super) fn size(payload: &Value) -> usize {
+    match payload {
+        Value::Str(text, attachments) => {
+            let attachments = attachments.iter().flatten().map(bytes::Bytes::len);
+            text.len() + attachments.sum::<usize>()
+        }
+        Value::Bytes(bytes) => bytes.len(),
     }
 }
 
@@ -68,19 +108,34 @@ mod tests {
 
     #[test]
     fn who_has_most_waiting_is_furthest_behind() {
-        let slow = Slow::default();
+        let slow = Slow::new(usize::MAX);
         let [a, b, c] = [Sid::new(), Sid::new(), Sid::new()];
-        slow.note(|_| true);
+        slow.note_all(|_| true, 1);
         slow.begins(a);
-        slow.note(|_| true);
+        slow.note_all(|_| true, 1);
         slow.begins(b);
         slow.begins(c);
-        slow.note(|socket| socket != c);
+        slow.note([a, b], 1);
         assert_eq!([a, b, c].map(|socket| slow.has_waiting(socket)), [true, true, false]);
         assert_eq!(slow.furthest(2, |_| true), [a, b]);
         assert_eq!(slow.furthest(2, |socket| socket == c), [c]);
         slow.ends(a);
         slow.begins(a);
         assert_eq!(slow.furthest(1, |_| true), [b], "it has taken all since");
+    }
+
+    #[test]
+    fn who_has_too_many_bytes_waiting_is_full_and_nobody_else() {
+        let slow = Slow::new(100);
+        let [a, b, fast] = [Sid::new(), Sid::new(), Sid::new()];
+        slow.begins(a);
+        slow.begins(b);
+        assert!(slow.note([a, fast], 60).is_empty());
+        assert!(slow.note_all(|socket| socket == b, 100).is_empty());
+        assert_eq!(slow.note([a, fast], 41), [a]);
+        assert_eq!(slow.note_all(|_| true, 1).len(), 2);
+        slow.ends(b);
+        slow.begins(b);
+        assert!(slow.note([b], 100).is_empty(), "it has taken all since");
     }
 }

@@ -176,6 +176,7 @@ fn check_limits(config: &Config, problems: &mut Vec<Problem>) {
     for (key, value, least) in [
         ("limits.max_payload", limits.max_payload, 1024),
         ("limits.send_queue", limits.send_queue, 16),
+        ("limits.send_queue_bytes", limits.send_queue_bytes, limits.max_payload),
         ("limits.name_length", limits.name_length, 16),
     ] {
         if value < least {

@@ -186,6 +186,9 @@ pub struct Limits {
     pub memory: MemoryLimit,
     /// Packets that wait for one client.
     pub send_queue: usize,
+    /// Bytes that wait for one client.
+    #[serde(deserialize_with = "values::size")]
+    pub send_queue_bytes: usize,
     /// Longest time in which a client takes nothing of what is sent to it.
     #[serde(deserialize_with = "values::duration")]
     pub write_timeout: Duration,

@@ -90,7 +90,7 @@ table! {
     EMIT_DURATION = Histogram "roomcast_emit_duration_seconds" ["source"]
         "Time from the request for an emit until it is in the queue of each of its sockets on this pod.";
     PACKETS_DROPPED = Counter "roomcast_packets_dropped_total" ["reason"]
-        "Packets that a client will not get: `queue full` (limits.send_queue) or `closed` (it left meanwhile).";
+        "Packets that a client will not get: `queue full` (limits.send_queue, limits.send_queue_bytes) or `closed` (it left meanwhile).";
     BACKPLANE_CONNECTED = Gauge "roomcast_backplane_connected" []
         "1 while what this pod publishes comes back to it through Redis, 0 while it is cut off.";
     BACKPLANE_RECONNECTS = Counter "roomcast_backplane_reconnects_total" []

@@ -148,3 +148,24 @@ async fn clients_that_read_nothing_and_leave_have_their_queues_copied_by_nobody(
     most = most.max(resident(&pod));
     assert!(most < queued + 60.0 * MIB, "{queued} bytes, {most} while they left");
 }
+
+#[tokio::test]
+async fn who_has_too_many_bytes_waiting_is_closed_and_nobody_else() {
+    let pod = Pod::start(&format!(
+        "engine.ping_interval = \"10m\"\nlimits.send_queue_bytes = \"2MB\"\n{OPEN}"
+    ));
+    let mut slow = websocket(&pod).await;
+    slow.write_all(&frame(1, b"40")).await.unwrap();
+    let mut member = Raw::member(&pod).await;
+    pod.metric_reaches("roomcast_sockets{", 2.0).await;
+    let event = json!({"event": "big", "args": ["x".repeat(100_000)]});
+    // Far fewer packets than may wait, and more bytes than the kernel holds and the pod may.
+    for _ in 0..150 {
+        assert_eq!(pod.publish(&event).await.0, 200);
+        member.expect("42[\"big\"").await;
+    }
+    pod.metric_reaches(&format!("{CLOSED}{{reason=\"queue full\"}}"), 1.0).await;
+    assert!(pod.metric("roomcast_packets_dropped_total{reason=\"queue full\"}").await >= 1.0);
+    pod.publish(&json!({"event": "last"})).await;
+    member.expect("42[\"last\"").await;
+}

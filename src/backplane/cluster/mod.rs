@@ -104,13 +104,18 @@ pub struct Answered<T> {
 }
 
 /// The answers of clients.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct ClientAnswers {
     /// The first argument that each client answered with.
     pub answers: Vec<Json>,
-    /// Clients that were asked and did not answer in time.
+    /// Clients that were asked and did not answer in time, or when there was no room for more answers.
     pub missing: u64,
+    /// Bytes of the answers, as they came.
+    bytes: usize,
 }
+
+/// Bytes of the answers of clients to one emit.
+pub(super) const ANSWERS: usize = 16 * 1024 * 1024;
 
 impl Cluster {
     /// The cluster of these settings; `None` for a pod on its own.
@@ -492,7 +497,9 @@ impl Cluster {
         };
         let there = self.ask(members.local.path(), timeout, message);
         let (mut here, (tally, pods)) = tokio::join!(here, there);
-        here.missing += tally.clients.saturating_sub(tally.acks);
+        let answered =
+            tally.answers.iter().filter(|answer| matches!(answer, Answer::Ack(_))).count();
+        here.missing += tally.clients.saturating_sub(answered as u64);
         for answer in tally.answers {
             if let Answer::Ack(argument) = answer {
                 here.take(Ok(argument));
@@ -528,7 +535,7 @@ pub(super) async fn local_answers(
     timeout: Duration,
 ) -> ClientAnswers {
     let (acks, _) = members.emit_with_ack(payload, target, timeout);
-    let mut answers = ClientAnswers { answers: Vec::new(), missing: 0 };
+    let mut answers = ClientAnswers::default();
     let mut acks = std::pin::pin!(acks);
     while let Some((_, ack)) = acks.next().await {
         match ack {
@@ -540,7 +547,15 @@ pub(super) async fn local_answers(
 }
 
 impl ClientAnswers {
+    /// An answer of which there is no more room counts as missing: clients choose how long theirs are.
     fn take(&mut self, answer: Result<Argument, WireError>) {
+        if let Ok(argument) = &answer {
+            self.bytes = self.bytes.saturating_add(argument.size());
+            if self.bytes > ANSWERS {
+                self.missing += 1;
+                return;
+            }
+        }
         match answer.and_then(Argument::into_json) {
             Ok(answer) => self.answers.push(answer),
             Err(error) => {

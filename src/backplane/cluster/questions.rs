@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::{sync::Notify, time::timeout};
 
+use super::ANSWERS;
 use crate::backplane::wire::Answer;
 
 /// How many servers were asked, this pod among them, and how many of them did not answer in time.
@@ -54,6 +55,8 @@ pub struct Tally {
     pub clients: u64,
     /// Clients that have answered.
     pub acks: u64,
+    /// Bytes of their answers.
+    bytes: usize,
 }
 
 impl Tally {
@@ -79,7 +82,15 @@ impl Questions {
         };
         let mut tally = open.tally.lock();
         match &answer {
-            Answer::Ack(_) => tally.acks += 1,
+            Answer::Ack(argument) => {
+                tally.acks += 1;
+                // What there is no room for is an answer that is missing; the question is over all the same.
+                tally.bytes = tally.bytes.saturating_add(argument.size());
+                if tally.bytes > ANSWERS {
+                    drop(tally);
+                    return open.more.notify_one();
+                }
+            }
             Answer::AckCount(clients) => {
                 tally.servers += 1;
                 tally.clients += clients;
@@ -114,7 +125,10 @@ impl Drop for Question {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
+    use crate::backplane::wire::Argument;
 
     #[tokio::test(start_paused = true)]
     async fn a_question_waits_for_servers_and_their_clients_and_no_longer() {
@@ -137,5 +151,25 @@ mod tests {
         assert_eq!(begun.elapsed(), waited);
         drop(question);
         assert_eq!(questions.open.lock().len(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_clients_answer_is_bounded_and_the_question_ends_all_the_same() {
+        let questions = Questions::default();
+        let question = questions.open("pod");
+        questions.answer(&question.id, Answer::AckCount(3));
+        let long = format!("\"{}\"", "x".repeat(ANSWERS / 2));
+        let long: Box<serde_json::value::RawValue> = serde_json::from_str(&long).unwrap();
+        for _ in 0..3 {
+            questions.answer(&question.id, Answer::Ack(Argument::from_json(&long)));
+        }
+        let begun = tokio::time::Instant::now();
+        let tally = question.answered(1, Duration::from_secs(5)).await;
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        assert_eq!(
+            (tally.acks, tally.answers.len()),
+            (3, 2),
+            "the count of clients, and one answer"
+        );
     }
 }

@@ -164,6 +164,11 @@ impl Argument {
         Ok(serde_json::from_value(all.into_json()?)?)
     }
 
+    /// Its bytes.
+    pub fn size(&self) -> usize {
+        self.json.len() + self.attachments.iter().map(Bytes::len).sum::<usize>()
+    }
+
     /// What a client that answers nothing answers.
     pub(super) fn null() -> Self {
         Self { json: "null".into(), attachments: VecDeque::new() }
@@ -177,7 +182,7 @@ impl Argument {
         Ok(Self { json, attachments })
     }
 
-    pub(super) fn from_json(value: &RawValue) -> Self {
+    pub fn from_json(value: &RawValue) -> Self {
         Self { json: value.get().to_owned(), attachments: VecDeque::new() }
     }
 
