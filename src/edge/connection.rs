@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
+    num::NonZeroU32,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering},
@@ -12,6 +13,7 @@ use std::{
 
 use axum::extract::Query;
 use futures_util::task::AtomicWaker;
+use governor::{DefaultDirectRateLimiter, RateLimiter};
 use http::Uri;
 use metrics::gauge;
 use parking_lot::Mutex;
@@ -54,6 +56,8 @@ pub struct Connection {
     place: Mutex<Option<Box<Place>>>,
     /// What was kept of the request that opened it.
     kept: Option<Box<Kept>>,
+    /// How many packets that are no events it may send, if that is limited.
+    others: Option<Box<DefaultDirectRateLimiter>>,
     /// It came over TLS, as a load balancer said.
     secure: bool,
     /// It came from a page.
@@ -121,7 +125,8 @@ impl Connection {
     pub(super) fn new(sessions: Arc<Sessions>, began: Began, place: Option<Place>) -> Self {
         let Began { remote, transport, secure, cross_domain, kept } = began;
         Self {
-            sessions,
+            sessions: sessions.clone(),
+            others: sessions.times().others.map(|quota| Box::new(RateLimiter::direct(quota))),
             remote: remote.ip(),
             place: Mutex::new(place.map(Box::new)),
             kept,
@@ -197,6 +202,14 @@ impl Connection {
             }
         }
         headers
+    }
+
+    /// Whether it may send so many more packets that are no events.
+    pub(super) fn allows_others(&self, count: u16) -> bool {
+        let (Some(pace), Some(count)) = (&self.others, NonZeroU32::new(count.into())) else {
+            return true;
+        };
+        matches!(pace.check_n(count), Ok(Ok(())))
     }
 
     /// Whether it is in a namespace now.

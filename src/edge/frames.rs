@@ -7,6 +7,8 @@ use super::{attachments::Missing, packet_head::PacketHead};
 const HEADER: usize = 2;
 /// The longest header: with a length of eight bytes and a mask.
 const LONGEST_HEADER: usize = 14;
+/// Bytes of a fragment with which it is no small one: browsers send large messages in pieces of at least so much.
+const LARGE_FRAGMENT: u64 = 4096;
 
 /// Where a client is in what it sends. Keeps no more than a header and the first bytes of a message.
 #[derive(Debug, Default)]
@@ -25,7 +27,10 @@ pub(super) struct Frames {
     /// Attachments that were announced and have not come.
     missing: Missing,
     /// Messages that have been completed: as many as are read at once, at most.
-    messages: u16,
+    messages: u8,
+    /// Frames that are no event, and none of its attachments: they control the connection, are small fragments, packets of
+    /// Engine.IO's own, or attachments of nothing.
+    others: u8,
 }
 
 impl Frames {
@@ -47,6 +52,11 @@ impl Frames {
     /// Messages that have been completed since it was asked.
     pub fn take_messages(&mut self) -> u64 {
         std::mem::take(&mut self.messages).into()
+    }
+
+    /// Frames that are no event that have come since it was asked.
+    pub fn take_others(&mut self) -> u8 {
+        std::mem::take(&mut self.others)
     }
 
     /// Follows the next bytes. Says whether they bring what was begun nearer to its end: while
@@ -110,19 +120,24 @@ impl Frames {
 
     fn end_frame(&mut self) {
         self.read = 0;
-        if self.is_control() {
-            return;
-        }
+        let is_event = !self.is_control() && self.end_message();
+        self.others = self.others.saturating_add((!is_event).into());
+    }
+
+    /// Whether it ended one that is an event or an attachment of one, or brought much of it.
+    fn end_message(&mut self) -> bool {
         self.fragmented = self.header[0] & 0x80 == 0;
         if self.fragmented {
-            return;
+            return self.length() >= LARGE_FRAGMENT;
         }
         self.messages = self.messages.saturating_add(1);
         if std::mem::take(&mut self.binary) {
+            let awaited = !self.missing.none();
             self.missing.binary();
-        } else {
-            self.missing.text(&self.head);
+            return awaited;
         }
+        self.missing.text(&self.head);
+        self.head.is_message()
     }
 
     fn opcode(&self) -> u8 {
@@ -271,6 +286,28 @@ mod tests {
         assert!(frames.is_malformed());
         // Each connection has one.
         assert_eq!(size_of::<Frames>(), 40);
+    }
+
+    #[test]
+    fn what_is_no_event_is_counted() {
+        let mut frames = Frames::default();
+        for (bytes, others) in [
+            (text(r#"42["chat"]"#), 0),
+            (text("3"), 1),
+            (text(""), 1),
+            (frame(0x89, b"ping"), 1),
+            (frame(0x8a, b""), 1),
+            (frame(0x01, b"42[\"a"), 1),
+            (frame(0x00, &[b'x'; 4096]), 0),
+            (frame(0x80, b"\"]"), 0),
+            (text(r#"451-["chat"]"#), 0),
+            (frame(0x82, b"x"), 0),
+            (frame(0x82, b"of nothing"), 1),
+            (text("3").repeat(20), 20),
+        ] {
+            frames.follow(&bytes);
+            assert_eq!(frames.take_others(), others, "{bytes:?}");
+        }
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub(super) struct PacketHead {
 enum At {
     #[default]
     Start,
+    /// A packet of Engine.IO's own.
+    NoMessage,
     Type,
     Attachments,
     /// Where a namespace or an id may begin.
@@ -51,13 +53,14 @@ impl PacketHead {
 
     /// Whether there is more to find out.
     pub fn wants_more(&self) -> bool {
-        !matches!(self.at, At::Over | At::Malformed)
+        !matches!(self.at, At::NoMessage | At::Over | At::Malformed)
     }
 
     /// Reads the next byte.
     pub fn read(&mut self, byte: u8) {
         self.at = match (self.at, byte) {
             (At::Start, b'4') => At::Type,
+            (At::Start, _) => At::NoMessage,
             (At::Type, b'2' | b'3') => At::Address,
             (At::Type, b'5' | b'6') => At::Attachments,
             (At::Attachments, b'0'..=b'9') if self.digits < ATTACHMENT_DIGITS => {
@@ -85,6 +88,11 @@ impl PacketHead {
             (At::Id, _) => At::Malformed,
             _ => At::Over,
         };
+    }
+
+    /// Whether it is one of Socket.IO.
+    pub fn is_message(&self) -> bool {
+        !matches!(self.at, At::Start | At::NoMessage)
     }
 
     /// How many attachments the packet announces, if it does.

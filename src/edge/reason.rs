@@ -30,10 +30,12 @@ pub enum CloseReason {
     Rebalanced,
     /// More was sent to the client than may wait for it. Ours: Node keeps it all.
     QueueFull,
+    /// The client sent too many packets that are no events. Ours: Node answers them all.
+    RateLimited,
 }
 
 impl CloseReason {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::NoNamespace,
         Self::TransportClose,
         Self::TransportError,
@@ -46,6 +48,7 @@ impl CloseReason {
         Self::WriteTimeout,
         Self::Rebalanced,
         Self::QueueFull,
+        Self::RateLimited,
     ];
 
     pub(super) fn from_index(index: u8) -> Self {
@@ -67,6 +70,7 @@ impl CloseReason {
             Self::WriteTimeout => "write timeout",
             Self::Rebalanced => "rebalanced",
             Self::QueueFull => "queue full",
+            Self::RateLimited => "rate limited",
         }
     }
 }

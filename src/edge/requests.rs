@@ -318,6 +318,11 @@ impl Edge {
             if !eio3 && let Some(request) = connection.follow_attachments(&body) {
                 tokio::spawn(self.clone().await_attachments(connection.clone(), sid, request));
             }
+            if !connection.allows_others(others(&body, eio3)) {
+                connection.verdict(CloseReason::RateLimited);
+                self.service.end_polling(&connection, sid).await;
+                return Err(Refusal::BadRequest);
+            }
             if is_malformed(&body, eio3) {
                 connection.verdict(CloseReason::ParseError);
                 self.service.end_polling(&connection, sid).await;
@@ -366,6 +371,16 @@ impl Edge {
             self.service.end_polling(&connection, sid).await;
         }
     }
+}
+
+/// How many packets in the body of a request are no message. Those of Engine.IO v3 are not told apart: a body of it counts once.
+fn others(body: &Bytes, eio3: bool) -> u16 {
+    if eio3 {
+        return 1;
+    }
+    let packets = body.split(|byte| *byte == SEPARATOR);
+    let others = packets.filter(|packet| !matches!(packet.first(), Some(b'4' | b'b'))).count();
+    u16::try_from(others).unwrap_or(u16::MAX)
 }
 
 /// Whether a packet in the body of a request is none.

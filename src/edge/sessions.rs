@@ -8,6 +8,7 @@
 
 use std::{
     collections::HashMap,
+    num::NonZeroU32,
     sync::{
         Arc, Weak,
         atomic::{AtomicBool, Ordering},
@@ -15,6 +16,7 @@ use std::{
     time::Duration,
 };
 
+use governor::Quota;
 use metrics::{counter, gauge};
 use parking_lot::{Mutex, RwLock};
 use socketioxide_core::Sid;
@@ -28,7 +30,7 @@ use super::{
 };
 use crate::{
     backplane::Slow,
-    config::{Config, Transport},
+    config::{Config, Limits, Transport},
     telemetry::metrics::{CONNECTIONS, CONNECTIONS_CLOSED, CONNECTIONS_OPENED},
 };
 
@@ -53,6 +55,8 @@ pub struct Sessions {
 /// How long clients may take, the same for all.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Times {
+    /// How many packets that are no events a client may send, if that is limited.
+    pub others: Option<Quota>,
     /// From one ping to the next.
     pub ping: Duration,
     /// With a message, or its attachments, unfinished.
@@ -61,6 +65,17 @@ pub(super) struct Times {
     pub write: Duration,
     /// From polling to a WebSocket.
     pub upgrade: Duration,
+}
+
+/// Packets a second beside events, which have limits of their own: pings and pongs of a client that is well.
+const BESIDE: u32 = 10;
+
+/// As many packets that are no events as events may be sent, and some more; any number if events are not limited.
+fn others(limits: &Limits) -> Option<Quota> {
+    let events = NonZeroU32::new(limits.events_per_second)?;
+    let rate = events.saturating_add(BESIDE);
+    let burst = NonZeroU32::new(limits.events_burst).unwrap_or(events).saturating_add(BESIDE);
+    Some(Quota::per_second(rate).allow_burst(burst.max(rate)))
 }
 
 /// The connections that are open. Each is in one of the maps: that takes room for each of them.
@@ -75,6 +90,7 @@ impl Sessions {
     /// None yet. Clients that are behind are noted there.
     pub fn new(slow: Arc<Slow>, config: &Config) -> Self {
         let times = Times {
+            others: others(&config.limits),
             ping: config.engine.ping_interval,
             message: config.public.request_timeout,
             write: config.limits.write_timeout,

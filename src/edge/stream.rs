@@ -294,6 +294,9 @@ impl AsyncRead for ClientStream {
         let received = &buffer.filled()[before..];
         let progress = frames.follow(received);
         traffic::websocket().received.count(received.len(), frames.take_messages());
+        if !connection.allows_others(frames.take_others().into()) {
+            connection.end_stream(CloseReason::RateLimited);
+        }
         if frames.is_malformed() {
             connection.end_stream(CloseReason::ParseError);
         }

@@ -109,9 +109,9 @@ async fn a_list_that_is_empty_or_null_does_not_mean_everyone() {
         }
     }
     let (_, answer) = pod.ask(&format!("sockets/{}", client.id().unwrap())).await;
-    let mut rooms = vec![json!(client.id().unwrap()), json!("public-a")];
-    rooms.sort_by_key(ToString::to_string);
-    assert_eq!(answer["socket"]["rooms"], json!(rooms), "it is where it was: {answer}");
+    let rooms = answer["socket"]["rooms"].as_array().unwrap();
+    assert_eq!(rooms.len(), 2, "it is where it was: {answer}");
+    assert!(rooms.contains(&json!("public-a")), "{answer}");
 }
 
 #[tokio::test]

@@ -60,6 +60,31 @@ async fn a_client_that_pings_and_reads_nothing_is_not_read_either() {
 }
 
 #[tokio::test]
+async fn what_is_no_event_counts_for_the_limit_of_events() {
+    let pod = Pod::start(&format!("limits.events_per_second = 5\n{OPEN}"));
+    let closed = format!("{CLOSED}{{reason=\"rate limited\"}}");
+    // WebSocket pings and pongs, and a pong of Engine.IO.
+    for (number, piece) in (1..).zip([frame(9, b"x"), frame(10, b""), frame(1, b"3")]) {
+        let mut tcp = websocket(&pod).await;
+        tcp.write_all(&frame(1, b"40")).await.unwrap();
+        // As many as are allowed do no harm.
+        tcp.write_all(&piece.repeat(10)).await.unwrap();
+        pod.metric_reaches("roomcast_sockets{", 1.0).await;
+        tcp.write_all(&piece.repeat(200)).await.unwrap();
+        pod.metric_reaches(&closed, f64::from(number)).await;
+        pod.metric_reaches("roomcast_sockets{", 0.0).await;
+    }
+    let base = format!("http://{}/socket.io/?EIO=4&transport=polling", pod.public);
+    let (_, open) = get(&base).await;
+    let open: serde_json::Value = serde_json::from_str(open.strip_prefix('0').unwrap()).unwrap();
+    let session = format!("{base}&sid={}", open["sid"].as_str().unwrap());
+    let client = reqwest::Client::new();
+    let flood = ["3"; 100].join("\u{1e}");
+    assert_eq!(client.post(&session).body(flood).send().await.unwrap().status(), 400);
+    pod.metric_reaches(&closed, 4.0).await;
+}
+
+#[tokio::test]
 async fn a_second_post_of_a_polling_session_ends_it() {
     let pod = Pod::start(OPEN);
     let base = format!("http://{}/socket.io/?EIO=4&transport=polling", pod.public);

@@ -435,7 +435,10 @@ async fn a_session_outlives_an_upgrade_that_fails() {
 
 #[tokio::test]
 async fn a_client_that_reads_nothing_is_closed_in_time() {
-    let pod = Pod::start(&format!("limits.write_timeout = \"5s\"\n{OPEN}"));
+    // All that waits may wait: the time is what ends it.
+    let pod = Pod::start(&format!(
+        "limits.write_timeout = \"5s\"\nlimits.send_queue_bytes = \"64MiB\"\n{OPEN}"
+    ));
     let mut witness = Witness::new(&pod).await;
     let stuck = Raw::member(&pod).await;
     let chunk = json!({"event": "big", "rooms": ["public-a"], "args": ["x".repeat(900_000)]});
@@ -458,6 +461,8 @@ async fn announced_attachments_of_a_polling_client_are_awaited_in_time() {
     let client = reqwest::Client::new();
     let post = |body: &'static str| client.post(&session).body(body).send();
     post("40").await.unwrap();
+    // As on Node, an event of a client that is not in the namespace yet ends its connection.
+    pod.metric_reaches("roomcast_sockets{", 2.0).await;
     // Attachments may come in a later request.
     post(r#"452-["chat","public-a",{"_placeholder":true,"num":1}]"#).await.unwrap();
     assert_eq!(post("bAQL/\u{1e}bAQL/").await.unwrap().status(), 200);

@@ -53,7 +53,8 @@ async fn it_announces_refuses_closes_and_exits_with_0() {
 #[tokio::test]
 async fn a_client_that_does_not_read_is_cut_at_the_timeout() {
     let mut pod = Pod::start(&format!(
-        "drain.timeout = \"500ms\"\nlimits.write_timeout = \"10m\"\nengine.ping_interval = \"10m\"\n{OPEN}"
+        "drain.timeout = \"500ms\"\nlimits.write_timeout = \"10m\"\nlimits.send_queue_bytes = \"64MiB\"\n\
+         engine.ping_interval = \"10m\"\n{OPEN}"
     ));
     let reader = Raw::member(&pod).await;
     // It never reads again: what is sent to it fills the socket buffers, and then its queue.
