@@ -205,8 +205,8 @@ impl Connection {
     }
 
     /// Whether it may send so many more packets that are no events.
-    pub(super) fn allows_others(&self, count: u16) -> bool {
-        let (Some(pace), Some(count)) = (&self.others, NonZeroU32::new(count.into())) else {
+    pub(super) fn allows_others(&self, count: u32) -> bool {
+        let (Some(pace), Some(count)) = (&self.others, NonZeroU32::new(count)) else {
             return true;
         };
         matches!(pace.check_n(count), Ok(Ok(())))

@@ -61,11 +61,21 @@ impl Iterator for Pieces {
     }
 }
 
-/// Whether a packet of a payload of text is none.
-pub(super) fn is_malformed(payload: &Bytes) -> bool {
-    Pieces(payload.clone()).any(|piece| {
-        let start = piece.iter().position(|byte| *byte == TEXT_SEPARATOR);
-        start.is_some_and(|start| PacketHead::of(&piece[start + 1..]).is_malformed())
+/// The heads of the packets of a payload of text that a client sent, up to what is none.
+pub(super) fn heads_in_text(payload: &Bytes) -> impl Iterator<Item = PacketHead> {
+    Pieces(payload.clone()).map_while(|piece| {
+        let start = piece.iter().position(|byte| *byte == TEXT_SEPARATOR)?;
+        Some(PacketHead::of(&piece[start + 1..]))
+    })
+}
+
+/// The same of a payload of octets.
+pub(super) fn heads_in_octets(payload: &[u8]) -> impl Iterator<Item = PacketHead> {
+    let mut rest = payload;
+    std::iter::from_fn(move || {
+        let (_, packet, next) = first_of_octets(rest)?;
+        rest = next;
+        Some(PacketHead::of(packet))
     })
 }
 
@@ -116,17 +126,12 @@ fn in_text(payload: &[u8]) -> Option<Vec<u8>> {
     Some(mended.into_bytes())
 }
 
-/// `<0 or 1><digits of the length in bytes><255><packet>`, again and again.
+/// Each packet again, with its type.
 fn in_octets(payload: &[u8]) -> Option<Vec<u8>> {
     let mut rest = payload;
     let mut mended = Vec::with_capacity(payload.len() + 16);
-    while let Some((&kind, behind)) = rest.split_first() {
-        let digits =
-            behind.iter().position(|byte| *byte == OCTETS_SEPARATOR).filter(|at| *at > 0)?;
-        let length = behind[..digits].iter().try_fold(0_usize, |length, digit| {
-            length.checked_mul(10)?.checked_add(usize::from(*digit))
-        })?;
-        let (packet, next) = behind[digits + 1..].split_at_checked(length)?;
+    while !rest.is_empty() {
+        let (kind, packet, next) = first_of_octets(rest)?;
         let base64 = packet.strip_prefix(b"b").filter(|_| kind == OCTETS_TEXT);
         let (start, packet): (&[u8], _) = base64.map_or((b"", packet), |base64| (b"b4", base64));
         mended.push(kind);
@@ -137,6 +142,18 @@ fn in_octets(payload: &[u8]) -> Option<Vec<u8>> {
         rest = next;
     }
     Some(mended)
+}
+
+/// `<0 or 1><digits of the length in bytes><255><packet>`, again and again: the first, and what follows it.
+fn first_of_octets(payload: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let (&kind, behind) = payload.split_first()?;
+    let digits = behind.iter().take(LONGEST_LENGTH).position(|byte| *byte == OCTETS_SEPARATOR);
+    let digits = digits.filter(|at| *at > 0)?;
+    let length = behind[..digits].iter().try_fold(0_usize, |length, digit| {
+        length.checked_mul(10)?.checked_add(usize::from(*digit))
+    })?;
+    let (packet, next) = behind[digits + 1..].split_at_checked(length)?;
+    Some((kind, packet, next))
 }
 
 #[cfg(test)]

@@ -137,7 +137,7 @@ impl Frames {
             return awaited;
         }
         self.missing.text(&self.head);
-        self.head.is_message()
+        self.head.is_event()
     }
 
     fn opcode(&self) -> u8 {

@@ -8,6 +8,8 @@
 //! Format: Socket.IO protocol, revision 5, section "Packet encoding": `4`, the type, `<attachments>-`, `/<namespace>,`, the
 //! id, and the arguments.
 
+/// What an attachment begins with where all packets are text.
+const ATTACHMENT: u8 = b'b';
 /// Digits of a number of attachments that are still counted.
 const ATTACHMENT_DIGITS: u8 = 9;
 /// Digits that each fit an id of 63 bits. A stock client counts from zero.
@@ -25,8 +27,8 @@ pub(super) struct PacketHead {
 enum At {
     #[default]
     Start,
-    /// A packet of Engine.IO's own.
-    NoMessage,
+    /// A packet of Engine.IO's own, or one that comes and goes: CONNECT, DISCONNECT.
+    NoEvent,
     Type,
     Attachments,
     /// Where a namespace or an id may begin.
@@ -53,16 +55,17 @@ impl PacketHead {
 
     /// Whether there is more to find out.
     pub fn wants_more(&self) -> bool {
-        !matches!(self.at, At::NoMessage | At::Over | At::Malformed)
+        !matches!(self.at, At::NoEvent | At::Over | At::Malformed)
     }
 
     /// Reads the next byte.
     pub fn read(&mut self, byte: u8) {
         self.at = match (self.at, byte) {
             (At::Start, b'4') => At::Type,
-            (At::Start, _) => At::NoMessage,
+            (At::Start, ATTACHMENT) => At::Over,
             (At::Type, b'2' | b'3') => At::Address,
             (At::Type, b'5' | b'6') => At::Attachments,
+            (At::Start | At::Type, _) => At::NoEvent,
             (At::Attachments, b'0'..=b'9') if self.digits < ATTACHMENT_DIGITS => {
                 self.attachments = self.attachments * 10 + u32::from(byte - b'0');
                 self.digits += 1;
@@ -90,14 +93,14 @@ impl PacketHead {
         };
     }
 
-    /// Whether it is one of Socket.IO.
-    pub fn is_message(&self) -> bool {
-        !matches!(self.at, At::Start | At::NoMessage)
+    /// Whether it is an event, the answer to one, or an attachment.
+    pub fn is_event(&self) -> bool {
+        !matches!(self.at, At::Start | At::NoEvent | At::Type)
     }
 
     /// How many attachments the packet announces, if it does.
     pub fn announced(&self) -> Option<u32> {
-        let announces = !matches!(self.at, At::Start | At::Type | At::Attachments);
+        let announces = !matches!(self.at, At::Start | At::NoEvent | At::Type | At::Attachments);
         Some(self.attachments).filter(|attachments| announces && *attachments > 0)
     }
 
@@ -142,6 +145,18 @@ mod tests {
             "4318446744073709551616[]",
         ] {
             assert!(PacketHead::of(bad.as_bytes()).is_malformed(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn events_answers_and_attachments_are_told_from_the_rest() {
+        for event in
+            ["42[\"a\"]", "42", "430[]", "451-[]", "46", "bAQL/", "b4AQL/", "429223372036854775999"]
+        {
+            assert!(PacketHead::of(event.as_bytes()).is_event(), "{event}");
+        }
+        for other in ["", "2", "3", "2probe", "4", "40", "40/chat,{}", "41", "44", "47", "5", "x"] {
+            assert!(!PacketHead::of(other.as_bytes()).is_event(), "{other}");
         }
     }
 

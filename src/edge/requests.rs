@@ -318,17 +318,12 @@ impl Edge {
             if !eio3 && let Some(request) = connection.follow_attachments(&body) {
                 tokio::spawn(self.clone().await_attachments(connection.clone(), sid, request));
             }
-            if !connection.allows_others(others(&body, eio3)) {
-                connection.verdict(CloseReason::RateLimited);
-                self.service.end_polling(&connection, sid).await;
-                return Err(Refusal::BadRequest);
-            }
-            if is_malformed(&body, eio3) {
-                connection.verdict(CloseReason::ParseError);
-                self.service.end_polling(&connection, sid).await;
-                return Err(Refusal::BadRequest);
-            }
             let octets = parts.headers.get(header::CONTENT_TYPE).is_some_and(eio3::is_octets);
+            if let Some(reason) = fault(&connection, &body, eio3, octets) {
+                connection.verdict(reason);
+                self.service.end_polling(&connection, sid).await;
+                return Err(Refusal::BadRequest);
+            }
             let body = if eio3 && !octets { eio3::in_pieces(body) } else { Body::from(body) };
             self.service.http(Request::from_parts(parts, body)).await
         } else {
@@ -373,22 +368,24 @@ impl Edge {
     }
 }
 
-/// How many packets in the body of a request are no message. Those of Engine.IO v3 are not told apart: a body of it counts once.
-fn others(body: &Bytes, eio3: bool) -> u16 {
-    if eio3 {
-        return 1;
+/// Why a connection ends that sent such a body, if it does.
+fn fault(connection: &Connection, body: &Bytes, eio3: bool, octets: bool) -> Option<CloseReason> {
+    let mut others = 0;
+    let mut is_malformed = |head: PacketHead| {
+        others += u32::from(!head.is_event());
+        head.is_malformed()
+    };
+    let malformed = match (eio3, octets) {
+        (false, _) => {
+            body.split(|byte| *byte == SEPARATOR).map(PacketHead::of).any(&mut is_malformed)
+        }
+        (true, false) => eio3::heads_in_text(body).any(&mut is_malformed),
+        (true, true) => eio3::heads_in_octets(body).any(&mut is_malformed),
+    };
+    if malformed {
+        return Some(CloseReason::ParseError);
     }
-    let packets = body.split(|byte| *byte == SEPARATOR);
-    let others = packets.filter(|packet| !matches!(packet.first(), Some(b'4' | b'b'))).count();
-    u16::try_from(others).unwrap_or(u16::MAX)
-}
-
-/// Whether a packet in the body of a request is none.
-fn is_malformed(body: &Bytes, eio3: bool) -> bool {
-    if eio3 {
-        return eio3::is_malformed(body);
-    }
-    body.split(|byte| *byte == SEPARATOR).any(|packet| PacketHead::of(packet).is_malformed())
+    (!connection.allows_others(others)).then_some(CloseReason::RateLimited)
 }
 
 /// Whether a body did not come in time.

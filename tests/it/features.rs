@@ -1,4 +1,5 @@
-//! `docs/features.md` names only tests that exist, and one with a stock client for each row about clients.
+//! `docs/features.md` names only tests that exist, and one with a stock client for each row about clients; `docs/limits.md` has
+//! every limit, and names only settings and metrics that exist.
 
 use std::{fs, path::Path};
 
@@ -73,6 +74,46 @@ fn the_table_of_features_names_tests_that_exist() {
         assert!(ours || stock || cell.starts_with(NO_CLIENT), "no stock client: {row:?}");
     }
     assert!(found > 80, "{found}");
+}
+
+/// The names of all settings in the documented defaults, but for those of namespaces.
+fn settings(defaults: &str) -> Vec<String> {
+    let mut section = "";
+    let mut settings = Vec::new();
+    for line in defaults.lines() {
+        if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+            section = name;
+        } else if let Some((key, _)) = line.split_once(" = ")
+            && !line.starts_with('#')
+        {
+            settings.push(format!("{section}.{key}"));
+        }
+    }
+    settings
+}
+
+#[test]
+fn the_table_of_limits_has_every_limit_and_nothing_that_is_not_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: &str| fs::read_to_string(root.join(path)).unwrap();
+    let (page, metrics) = (read("docs/limits.md"), read("docs/metrics.md"));
+    let settings = settings(&read("src/config/defaults.toml"));
+    let is_limit = |name: &str| name.starts_with("limits.") || name.starts_with("admission.");
+    let limits: Vec<_> = settings.iter().filter(|name| is_limit(name)).collect();
+    assert!(limits.len() > 20, "{limits:?}");
+    for name in limits {
+        assert!(page.contains(&format!("`{name}`")), "docs/limits.md lacks {name}");
+    }
+    let sections: Vec<_> = settings.iter().map(|name| name.split('.').next().unwrap()).collect();
+    for name in quoted(&page) {
+        let (section, _) = name.split_once('.').unwrap_or((name, ""));
+        if name.starts_with("roomcast_") {
+            let metric = name.split('{').next().unwrap();
+            assert!(metrics.contains(&format!("| `{metric}` |")), "no metric {metric}");
+        } else if section != name && sections.contains(&section) {
+            assert!(settings.iter().any(|setting| setting == name), "no setting {name}");
+        }
+    }
 }
 
 #[test]
