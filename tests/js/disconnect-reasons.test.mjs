@@ -51,6 +51,12 @@ const ENDS = {
     },
     settings: 'limits.send_queue = 64\nlimits.write_timeout = "60s"',
   },
+  "rate limited": {
+    does: ({ engine }) => {
+      for (let sent = 0; sent < 200; sent += 1) engine.write("1/none,");
+    },
+    settings: "limits.events_per_second = 5",
+  },
   rebalanced: { does: ({ pod }) => pod.api("POST", "rebalance", { share: 1, per_second: 10 }) },
   "message timeout": {
     // It announces an attachment, which does not come.
