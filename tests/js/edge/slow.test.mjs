@@ -137,7 +137,7 @@ test("a polling client that does not poll goes when its queue is full", async ()
 });
 
 test("a polling client that does not read its answer goes after write_timeout", async () => {
-  const pod = await startPod(`${OPEN}\n[limits]\nwrite_timeout = "1s"\nmax_payload = "64MB"`);
+  const pod = await startPod(`${OPEN}\n[limits]\nwrite_timeout = "1s"\nmax_payload = "64MB"\nsend_queue_bytes = "64MB"`);
   try {
     const sid = await openSession(pod);
     // More than the kernel takes for it.
