@@ -17,7 +17,7 @@ const SOON = 3_000;
 
 const only = process.env.STOCK_CLIENTS && new RegExp(process.env.STOCK_CLIENTS);
 
-for (const { name: client, start, ways, msgpack: packs } of CLIENTS.filter(({ name }) => !only || only.test(name))) {
+for (const { name: client, start, ways, msgpack: packs, settings } of CLIENTS.filter(({ name }) => !only || only.test(name))) {
   describe(client, () => {
     const witnesses = new Clients();
     let driver, pods, pod;
@@ -29,7 +29,7 @@ for (const { name: client, start, ways, msgpack: packs } of CLIENTS.filter(({ na
       return socket;
     };
     before(async () => {
-      pods = await startPods({ msgpack: packs });
+      pods = await startPods({ msgpack: packs, settings });
       pod = pods.first;
       driver = await start();
     });
@@ -112,7 +112,9 @@ for (const { name: client, start, ways, msgpack: packs } of CLIENTS.filter(({ na
           const values = { text: "é \"quoted\"", list: [1, 2.5, null, true] };
           assert.deepEqual(await socket.ask("echo", [values], "/handlers"), [values]);
           await socket.listen("question");
-          const asked = await pod.publish({ rooms: [room], except: [witness.id], event: "question", args: [values, "more"], ack_timeout: "10s" });
+          const own = `${room}-${opened}`;
+          assert.deepEqual(await socket.ask("join", [{ rooms: [own] }]), [{ joined: [own], rejected: [] }]);
+          const asked = await pod.publish({ rooms: [own], event: "question", args: [values, "more"], ack_timeout: "10s" });
           assert.deepEqual([asked.status, asked.body.answers, asked.body.missing], [200, [values], 0]);
           assert.deepEqual(await socket.heard("question"), [values, "more"]);
         });

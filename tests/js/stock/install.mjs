@@ -50,7 +50,7 @@ export function javaClient() {
     const goal = ["dependency:copy-dependencies", `-DoutputDirectory=${target}`, "-DincludeScope=runtime"];
     run("Maven 3.8 or newer", "mvn", ["-q", "-B", "-f", source("pom.xml"), ...goal]);
     run("sha256sum", "sha256sum", ["--check", "--strict", source("jars.sha256")], { cwd: target });
-    run("a JDK, 17 or newer,", "javac", ["-cp", `${target}/*`, "-d", target, source("Driver.java")]);
+    run("a JDK, 11 or newer,", "javac", ["-cp", `${target}/*`, "-d", target, source("Driver.java")]);
   });
   return startProgram("java", ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dfile.encoding=UTF-8", "-cp", `${folder}:${folder}/*`, "Driver"]);
 }

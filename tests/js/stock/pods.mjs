@@ -24,11 +24,12 @@ export function token() {
   return `${body}.${createHmac("sha256", JWT_SECRET).update(body).digest("base64url")}`;
 }
 
-/** Starts both; `msgpack` if the client has that parser. The namespace `/handlers` is of examples/handlers.rs. */
-export async function startPods({ msgpack = false } = {}) {
+/** Starts both; `msgpack` if the client has that parser, `settings` are more of the configuration. The namespace `/handlers` is of examples/handlers.rs. */
+export async function startPods({ msgpack = false, settings = "" } = {}) {
   const config = `
 engine.allow_eio3 = true
 ${msgpack ? 'engine.parser = "msgpack"' : ""}
+${settings}
 [drain]
 delay = "200ms"
 window = "500ms"
