@@ -29,6 +29,7 @@ type command struct {
 	Token      string   `json:"token"`
 	Event      string   `json:"event"`
 	Args       []any    `json:"args"`
+	Ack        []any    `json:"ack"`
 }
 
 type object = map[string]any
@@ -122,7 +123,7 @@ func connect(do command) {
 	}
 }
 
-// received reports an event, and acks with what it brought.
+// received reports an event, and acks with what it is told, or with what the event brought.
 func received(do command, args []any) {
 	var ack server.Ack
 	if len(args) > 0 {
@@ -131,9 +132,13 @@ func received(do command, args []any) {
 		}
 	}
 	say(object{"report": "event", "socket": do.Socket, "namespace": do.Namespace, "event": do.Event, "args": toLine(args)})
-	if ack != nil {
-		ack(args, nil)
+	if ack == nil {
+		return
 	}
+	if told, ok := fromLine(do.Ack).([]any); ok && do.Ack != nil {
+		args = told
+	}
+	ack(args, nil)
 }
 
 func fromLine(value any) any {

@@ -101,18 +101,27 @@ public class Driver {
     sockets.values().forEach(Socket::connect);
   }
 
-  /** Reports an event, and acks with what it brought. */
+  /** Reports an event, and acks with what it is told, or with what the event brought. */
   private static void received(JSONObject command, Object[] args) {
     Ack ack = args.length > 0 && args[args.length - 1] instanceof Ack ? (Ack) args[args.length - 1] : null;
     Object[] values = ack == null ? args : Arrays.copyOf(args, args.length - 1);
     JSONObject report = about("event", command, command.optString("namespace"));
     put(put(report, "event", command.optString("event")), "args", toLine(new JSONArray(Arrays.asList(values))));
     say(report);
-    if (ack != null) ack.call(values);
+    if (ack == null) return;
+    try {
+      ack.call(command.has("ack") ? list(command.getJSONArray("ack")) : values);
+    } catch (JSONException error) {
+      throw new IllegalStateException(error);
+    }
   }
 
   private static Object[] arguments(JSONObject command) throws JSONException {
-    JSONArray args = (JSONArray) fromLine(command.getJSONArray("args"));
+    return list(command.getJSONArray("args"));
+  }
+
+  private static Object[] list(JSONArray line) throws JSONException {
+    JSONArray args = (JSONArray) fromLine(line);
     List<Object> list = new ArrayList<>();
     for (int index = 0; index < args.length(); index++) list.add(args.get(index));
     return list.toArray();

@@ -51,11 +51,11 @@ def report_connections(client, name, namespaces):
 
 
 def reporting(command):
-    """A listener that reports, and acks with what it got."""
+    """A listener that reports, and acks with what it is told, or got."""
     about = {key: command[key] for key in ("socket", "namespace", "event")}
 
     def listener(*args):
         say({"report": "event", "args": to_line(args), **about})
-        return tuple(args)
+        return tuple(from_line(command["ack"])) if "ack" in command else tuple(args)
 
     return listener

@@ -20,7 +20,7 @@ export const CLIENTS = [
   { name: "JavaScript 4.5.4", start: node("socket.io-client-4.5"), ways: ALL },
   { name: "JavaScript 3.1.3", start: node("socket.io-client-3"), ways: ALL },
   { name: "JavaScript 2.5.0", start: node("socket.io-client-2"), ways: ALL },
-  { name: "JavaScript 4.8.4 in Chromium", start: startBrowser, ways: ALL },
+  { name: "JavaScript 4.8.4 in Chromium", start: startBrowser, ways: ALL, settings: 'public.cors.origins = ["*"]' },
   {
     ...{ name: "JavaScript 4.8.4, msgpack", start: node("socket.io-client", "socket.io-msgpack-parser"), ways: ALL },
     msgpack: true,

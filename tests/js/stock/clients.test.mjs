@@ -135,6 +135,29 @@ for (const { name: client, start, ways, msgpack: packs, settings } of CLIENTS.fi
       });
     }
 
+    // Handlers of examples/emits.rs.
+    test("acks of several values, binary among them, both ways", async () => {
+      const emits = await startPods({ msgpack: packs, settings, binary: "examples/emits" });
+      try {
+        for (const [way, transports] of Object.entries(ways)) {
+          const at = "/emits";
+          const options = { name: `emits ${way}`, namespaces: [at], transports, token: token() };
+          const socket = await driver.connect(emits.first.url, options);
+          assert.deepEqual(await socket.ask("reverse", [1, { two: "é" }, null], at), [null, { two: "é" }, 1]);
+          const [name, bytes] = await socket.ask("file", ["a.txt"], at);
+          assert.equal(name, "a.txt");
+          assert.ok(isBytes(bytes, Buffer.from([0, 1])), JSON.stringify(bytes));
+          await socket.listen("question", at, ["b.txt", BYTES]);
+          const [asked, content] = await socket.ask("ask-file", [], at);
+          assert.equal(asked, "b.txt");
+          assert.ok(isBytes(content, BYTES), JSON.stringify(content).slice(0, 100));
+          await socket.disconnect();
+        }
+      } finally {
+        await emits.stop();
+      }
+    });
+
     // The pod is gone after it, so all transports at once, and last.
     test("is back by itself after a drain of its pod, and hears what is sent", async () => {
       const found = [];

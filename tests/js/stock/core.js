@@ -70,7 +70,7 @@ function createDriver(library, say, options = {}) {
       find(command).on(event, (...args) => {
         const ack = typeof args.at(-1) === "function" ? args.pop() : undefined;
         say({ report: "event", socket, namespace, event, args: toLine(args) });
-        ack?.(...args);
+        ack?.(...(command.ack ? fromLine(command.ack) : args));
       });
     },
     emit: (command) => void find(command).emit(command.event, ...fromLine(command.args)),

@@ -3,8 +3,8 @@
 //
 //   {"id": 1, "do": "connect", "socket": "a", "url": …, "namespaces": ["/"], "transports": ["polling"], "token": …}
 //                                                 answered when all namespaces are connected, or with an error
-//   {"id": 2, "do": "listen", "socket": "a", "namespace": "/", "event": …}   report it from now on; if an ack is wanted,
-//                                                                            its arguments are the values of the ack
+//   {"id": 2, "do": "listen", "socket": "a", "namespace": "/", "event": …, "ack": […]}   report it from now on; if an
+//                                                 ack is wanted, it has the values of "ack", or without that the event's own
 //   {"id": 3, "do": "emit", "socket": "a", "namespace": "/", "event": …, "args": […]}
 //   {"id": 4, "do": "ask", …as emit}                                         answered with the values of the ack
 //   {"id": 5, "do": "disconnect", "socket": "a"}
@@ -72,7 +72,7 @@ export class Driver {
     return {
       emit: (event, args, namespace = "/") => this.#do({ do: "emit", ...at(namespace), event, args: toLine(args) }),
       ask: (event, args, namespace = "/") => this.#do({ do: "ask", ...at(namespace), event, args: toLine(args) }),
-      listen: (event, namespace = "/") => this.#do({ do: "listen", ...at(namespace), event }),
+      listen: (event, namespace = "/", ack) => this.#do({ do: "listen", ...at(namespace), event, ...(ack && { ack: toLine(ack) }) }),
       disconnect: () => this.#do({ do: "disconnect", socket: name }),
       /** The arguments of an event that has come, or comes. */
       heard: async (event, namespace = "/", patience = PATIENCE) => {

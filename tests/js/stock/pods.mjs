@@ -25,7 +25,7 @@ export function token() {
 }
 
 /** Starts both; `msgpack` if the client has that parser, `settings` are more of the configuration. The namespace `/handlers` is of examples/handlers.rs. */
-export async function startPods({ msgpack = false, settings = "" } = {}) {
+export async function startPods({ msgpack = false, settings = "", binary = "examples/handlers" } = {}) {
   const config = `
 engine.allow_eio3 = true
 ${msgpack ? 'engine.parser = "msgpack"' : ""}
@@ -39,7 +39,7 @@ keys = ["${API_KEY}"]
 [auth.jwt]
 secret = "${JWT_SECRET}"
 ${namespace("/")}${namespace("/second")}`;
-  const start = () => startPod(config, { binary: "examples/handlers" });
+  const start = () => startPod(config, { binary });
   const [first, second] = await Promise.all([start(), start()]);
   const between = await startSwitch(first.port);
   return {
