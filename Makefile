@@ -5,7 +5,7 @@ TOOLS := $(CURDIR)/.tools
 export PATH := $(TOOLS)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fmt fuzz test-rust test-js test-edge test-faults test-chart test-image deny advisories bench bench-wire bench-allocators bench-profile doc clean binaries node-modules peers
+.PHONY: help demo test lint fmt fuzz test-rust test-js test-clients test-edge test-faults test-chart test-image deny advisories bench bench-wire bench-allocators bench-profile doc clean binaries node-modules peers
 
 help: ## List the chores
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,8 +16,8 @@ demo: ## Run a pod with a chat page on http://127.0.0.1:3000
 	cargo run --quiet --bin roomcast -- demo
 
 test: ## Prove everything: lints, Rust, stock clients, a browser, the chart, licences
-	@.ci/install rust node chromium redis python openssl haproxy nginx
-	@$(MAKE) --no-print-directory -j3 --output-sync=target test-faults test-chart deny
+	@.ci/install rust node chromium redis python java go openssl haproxy nginx
+	@$(MAKE) --no-print-directory -j3 --output-sync=target test-faults test-clients test-chart deny
 	@echo "all of it passes"
 
 lint: ## Formatting, clippy and rustdoc, warnings as errors
@@ -38,6 +38,10 @@ test-rust: lint ## Unit tests, and the binary from outside
 
 test-js: binaries node-modules ## Stock clients, a browser, Node servers and emitters against real pods
 	cd tests/js && timeout 900 node --test --test-concurrency=2 --test-reporter=spec *.test.mjs
+
+test-clients: binaries node-modules ## Stock clients of each language against real pods; STOCK_CLIENTS=Java for some
+	@.ci/install node chromium python java go
+	cd tests/js && timeout 600 node --test --test-reporter=spec stock/*.test.mjs
 
 test-edge: test-js ## Three pods behind haproxy and nginx, without affinity: routing, pods that go, drains
 	cd tests/js && timeout 900 node --test --test-reporter=spec edge/*.test.mjs
