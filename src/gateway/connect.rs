@@ -74,6 +74,7 @@ pub fn attach(
     let Shared { backplane, sessions, limits, tokens } = shared;
     let path = namespace.path.clone();
     let server_side = namespace.server_side.take();
+    let listens = !namespace.outgoing_listeners.is_empty();
     let runtime = Arc::new(Runtime {
         handled: counter!(EVENTS.name, "namespace" => path.clone(), "result" => "ok"),
         limits: namespace.limits.clone().unwrap_or(limits),
@@ -88,6 +89,9 @@ pub fn attach(
     if let Some(handler) = server_side {
         // The namespace exists now.
         let _ = backplane.on_server_side(&path, handler);
+    }
+    if listens {
+        let _ = backplane.listen(&path);
     }
     keep_time(runtime)
 }
