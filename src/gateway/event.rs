@@ -3,7 +3,7 @@
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use socketioxide::{extract::Data, handler::FromMessageParts};
-use socketioxide_core::Value;
+use socketioxide_core::{Value, parser::is_de_tuple};
 
 use super::{Refusal, Socket, codes, decide::is_own, payload::Head};
 use crate::backplane::{Emit, Source, Target, all_of};
@@ -41,7 +41,13 @@ impl Event<'_> {
         let mut payload = self.payload.clone();
         Data::<T>::from_message_parts(&self.socket.socket, &mut payload, &None)
             .map(|Data(arguments)| arguments)
-            .map_err(|error| Refusal::new(codes::BAD_REQUEST, error.to_string()))
+            .or_else(|error| {
+                // As on Node, the first of none is nothing: `()`, or `None`.
+                let none = !is_de_tuple::<T>() && self.all_arguments()?.is_empty();
+                let nothing = none.then(|| T::deserialize(serde_json::Value::Null).ok());
+                let refusal = || Refusal::new(codes::BAD_REQUEST, error.to_string());
+                nothing.flatten().ok_or_else(refusal)
+            })
     }
 
     /// Its arguments, however many they are, as JSON; binary as Node's `JSON.stringify` writes a

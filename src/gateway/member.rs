@@ -1,6 +1,7 @@
 //! What the gateway knows of a socket.
 
 use std::{
+    cell::Cell,
     sync::{
         Arc, Weak,
         atomic::{AtomicBool, AtomicU32, Ordering},
@@ -462,9 +463,15 @@ impl Occupant for Member {
         let Some(outgoing) = self.socket().and_then(|socket| Outgoing::new(socket, event)) else {
             return;
         };
+        // What a listener emits itself is heard by none: it would never end.
+        thread_local!(static LISTENING: Cell<bool> = const { Cell::new(false) });
+        if LISTENING.replace(true) {
+            return;
+        }
         for listen in &self.namespace.outgoing_listeners {
             let _ = guarded("on_any_outgoing", || listen(&outgoing));
         }
+        LISTENING.set(false);
     }
 }
 

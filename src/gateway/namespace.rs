@@ -196,7 +196,7 @@ impl Namespace {
 
     /// Hears each event that a socket of this pod is sent, before it is, as Node's `onAnyOutgoing`: also those of backends, of
     /// other pods and of Roomcast itself, but no acks; volatile ones also if they are dropped then. It is called for each socket,
-    /// so an emit costs as much as it has recipients here. It must not block, nor emit: it would hear of that too.
+    /// so an emit costs as much as it has recipients here. It must not block. What it emits itself is not heard.
     ///
     /// ```
     /// # use roomcast::{Namespace, Outgoing};
