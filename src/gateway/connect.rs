@@ -74,7 +74,6 @@ pub fn attach(
     let Shared { backplane, sessions, limits, tokens } = shared;
     let path = namespace.path.clone();
     let server_side = namespace.server_side.take();
-    let listens = !namespace.outgoing_listeners.is_empty();
     let runtime = Arc::new(Runtime {
         handled: counter!(EVENTS.name, "namespace" => path.clone(), "result" => "ok"),
         limits: namespace.limits.clone().unwrap_or(limits),
@@ -89,9 +88,6 @@ pub fn attach(
     if let Some(handler) = server_side {
         // The namespace exists now.
         let _ = backplane.on_server_side(&path, handler);
-    }
-    if listens {
-        let _ = backplane.listen(&path);
     }
     keep_time(runtime)
 }
@@ -191,6 +187,10 @@ async fn enter(
     let member = Member::new(runtime, socket, connection.enter_namespace());
     let path = &runtime.namespace.path;
     runtime.backplane.enter(path, socket.id, member.occupant());
+    if !runtime.namespace.outgoing_listeners.is_empty() {
+        // The namespace exists now.
+        let _ = runtime.backplane.listen(path);
+    }
     authentication::settle(&member, identity);
     let rooms = if may_act(&member) {
         rooms_of(&member, rooms)

@@ -165,8 +165,9 @@ fn answer(member: &Arc<Member>, ack: Option<i64>, result: Result<Option<Value>, 
 
 /// Sends an ack, if there is one to send. What not every client could be given is refused.
 fn acknowledge(member: &Arc<Member>, ack: Option<i64>, values: Value) -> Result<(), Refusal> {
-    let Some(ack) = ack else { return Ok(()) };
-    let sent = member.backplane.acknowledge(&member.namespace.path, member.id, ack, values);
+    // One that has gone hears nothing.
+    let (Some(ack), Some(socket)) = (ack, member.socket()) else { return Ok(()) };
+    let sent = member.backplane.acknowledge(socket.namespace(), member.id, ack, values);
     let Err(error) = sent.inspect_err(|error| unsent(member, error)) else { return Ok(()) };
     match error {
         SendError::Encode(error) => Err(Refusal::new(codes::BAD_ARGUMENTS, error.to_string())),

@@ -75,6 +75,7 @@ for (const kind of KINDS) {
     });
 
     test("local is this pod alone", async () => {
+      await cast.received(cluster.node2, () => {});
       const got = await cast.received(cluster.node2, async () => assert.equal(await ask(here, "to-local"), "done"));
       assert.deepEqual(got, { here: [["got", "local"]] });
       const others = await cast.received(cluster.node2, () => ask(here, "to-local-others"));
