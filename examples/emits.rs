@@ -23,6 +23,8 @@ use serde_json::{Value, json};
 
 /// How long clients have to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Bytes of a piece.
+const LARGEST: usize = 100_000;
 /// Most events that are noted.
 const NOTED: usize = 1000;
 
@@ -45,7 +47,8 @@ fn acks(namespace: Namespace) -> Namespace {
         .on("deep", |Args(depth): Args<u32>| Ack(nested(depth)))
         .on("ask-me", async |socket: Socket, Args(Spread(all)): Args<Spread<Value>>| {
             // await socket.timeout(5000).emitWithAck("question", ...all), with all values of the answer
-            let asked = socket.emit_with_ack::<_, Spread<Value>>("question", &Spread(all), PATIENCE);
+            let asked =
+                socket.emit_with_ack::<_, Spread<Value>>("question", &Spread(all), PATIENCE);
             Ok::<_, Refusal>(Ack(asked.map_err(failed)?.await.map_err(failed)?))
         })
         .on("ask-file", async |socket: Socket| {
@@ -94,6 +97,15 @@ fn emits(namespace: Namespace) -> Namespace {
         .on("to-me-volatile", |socket: Socket| {
             // socket.volatile.emit("got", 1, buffer)
             acked(socket.volatile().emit("got", &(1, Bytes::from_static(b"\x02"))))
+        })
+        .on("stream", async |socket: Socket, Args((times, bytes)): Args<(u32, usize)>| {
+            // A client that does not read is closed once limits.send_queue_bytes wait for it: then this is an error.
+            let piece = Bytes::from(vec![0; bytes.min(LARGEST)]);
+            for _ in 0..times {
+                socket.emit("piece", &piece).map_err(failed)?;
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            Ok::<_, Refusal>(Ack("done"))
         })
         .on("to-others", |socket: Socket, Args(room): Args<Option<String>>| {
             acked(match room {
@@ -154,6 +166,9 @@ fn listeners(namespace: Namespace) -> Namespace {
     let note = {
         let heard = heard.clone();
         move |socket: &Socket, noted: Value| {
+            if noted[1] == "piece" {
+                return;
+            }
             let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
             heard.push_back((socket.id(), noted));
             if heard.len() > NOTED {

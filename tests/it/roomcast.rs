@@ -7,7 +7,8 @@ use std::{
 };
 
 use roomcast::{
-    BroadcastOperator, ClientAnswers, Destination, Namespace, Pods, Roomcast, RoomcastError, Server, Socket,
+    BroadcastOperator, ClientAnswers, Destination, Namespace, Pods, Roomcast, RoomcastError,
+    Server, Socket,
     client::{Client, Event},
     config::{AuthPolicy, BackplaneKind, Config},
 };

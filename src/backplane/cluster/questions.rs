@@ -142,6 +142,7 @@ mod tests {
         let question = questions.open("pod");
         questions.answer(&question.id, Answer::AckCount(1));
         questions.answer("pod-7", Answer::AckCount(1));
+        questions.answer("pod-7", Answer::Ack(None));
         let begun = tokio::time::Instant::now();
         let patience = Duration::from_secs(5);
         let tally = question.answered(1, patience).await;
@@ -154,6 +155,12 @@ mod tests {
         questions.answer(&question.id, Answer::AckCount(0));
         questions.answer(&question.id, Answer::Rooms(Vec::new()));
         assert_eq!(question.answered(2, patience).await.servers, 2);
+        assert_eq!(begun.elapsed(), waited);
+        // An answer that could not be carried is not waited for.
+        questions.answer(&question.id, Answer::AckCount(1));
+        questions.answer(&question.id, Answer::Ack(None));
+        let tally = question.answered(1, patience).await;
+        assert_eq!((tally.acks, tally.clients, tally.answers.len()), (1, 1, 1));
         assert_eq!(begun.elapsed(), waited);
         drop(question);
         assert_eq!(questions.open.lock().len(), 0);
