@@ -82,9 +82,10 @@ fn join(socket: Socket, Args(Join { rooms }): Args<Join>) -> Result<Reply, Refus
 }
 
 /// Tells the others of a room that somebody writes: it may get lost.
-fn typing(socket: Socket, Args(room): Args<String>) -> Result<(), Refusal> {
+fn typing(socket: Socket, Args(room): Args<String>) -> Result<Reply, Refusal> {
     members_only(&socket, &room)?;
-    socket.to(&room).volatile().emit("typing", &room).map_err(unwritable)
+    socket.to(&room).volatile().emit("typing", &room).map_err(unwritable)?;
+    Ok(Reply::accepted())
 }
 
 /// Tells the others of a room what somebody says, under the name that the token has.
@@ -92,13 +93,14 @@ fn say(
     socket: Socket,
     Bearer(claims): Bearer,
     Args((room, text)): Args<(String, String)>,
-) -> Result<(), Refusal> {
+) -> Result<Reply, Refusal> {
     members_only(&socket, &room)?;
     if text.is_empty() || text.len() > MAX_CHAT {
         return Err(Refusal::new("bad_text", format!("send 1 to {MAX_CHAT} bytes")));
     }
     let name = claims.get("sub").cloned().unwrap_or_default();
-    socket.to(&room).emit("chat", &(&room, name, text)).map_err(unwritable)
+    socket.to(&room).emit("chat", &(&room, name, text)).map_err(unwritable)?;
+    Ok(Reply::accepted())
 }
 
 /// Queues the work. A handler must not do it: it would hold up the client's next events, and a thread of the pod.

@@ -60,7 +60,10 @@ fn order() -> Namespace {
             GO.notified().await;
             Ok::<_, Refusal>(Ack(format!("{name} {text}")))
         })
-        .on("go", |_: Socket| GO.notify_one())
+        .on("go", |_: Socket| {
+            GO.notify_one();
+            Ack(())
+        })
         .auth("who", |Bearer(claims): Bearer| Ack(claims))
         .on("nothing", |_: Socket| ())
         .on("fail", |_: Socket| Err::<(), _>(Refusal::new("failed", "by the handler")))

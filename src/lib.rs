@@ -39,18 +39,19 @@ mod telemetry;
 #[doc(hidden)]
 pub use backplane::measured;
 pub use backplane::{
-    Answered, BackplaneError, ClientAnswers, ClusterError, EncodeError, Pods, PublishError,
-    RemoteSocket, SetupError, UnknownNamespace,
+    Answered, BackplaneError, ClientAnswer, ClientAnswers, ClusterError, EncodeError, Pods,
+    PublishError, RemoteSocket, SendError, SetupError, Spread, UnknownNamespace,
 };
 pub use drain::Outcome;
 pub use edge::ListenError;
 pub use gateway::{
     Ack, Args, Bearer, Broadcast, BroadcastOperator, Claims, Cluster, Destination, Event,
     FromEvent, Grant, Handler, Handshake, HookSetupError, IntoReply, MintError, Name, Namespace,
-    Refusal, Reply, Roomcast, RoomcastError, Socket, TokenError, Tokens, TokensError, codes,
+    Outgoing, Refusal, Reply, Roomcast, RoomcastError, Socket, TokenError, Tokens, TokensError,
+    Volatile, codes,
 };
 pub use server::{BuildError, Builder, Listening, Server};
-pub use socketioxide::{AckError, SendError};
+pub use socketioxide::{AckError, SocketError};
 
 /// The program in the guide compiles.
 #[cfg(doctest)]

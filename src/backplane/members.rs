@@ -7,7 +7,11 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, LazyLock, OnceLock, Weak},
+    sync::{
+        Arc, LazyLock, OnceLock, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use metrics::counter;
@@ -19,7 +23,7 @@ use socketioxide_core::{
         BroadcastFlags, BroadcastOptions, CoreLocalAdapter, Room, SocketEmitter,
         errors::SocketError,
     },
-    packet::Packet,
+    packet::{Packet, PacketData},
 };
 use thin_vec::ThinVec;
 
@@ -51,6 +55,8 @@ pub trait Occupant: Send + Sync {
     fn overflowed(&self);
     /// Tells it the time, if it is one that is told.
     fn heartbeat(&self, time: u64);
+    /// It is being sent an event, and its namespace hears of those.
+    fn outgoing(&self, event: &Value);
 }
 
 /// The sockets of this pod in one namespace.
@@ -60,6 +66,8 @@ pub(super) struct Members {
     /// Handles events of other servers.
     server_side: OnceLock<Box<dyn ServerSide>>,
     slow: Arc<Slow>,
+    /// Whether the namespace hears of what its sockets are sent.
+    listens: AtomicBool,
 }
 
 #[derive(Default)]
@@ -108,7 +116,13 @@ pub(super) struct Described {
 
 impl Members {
     pub fn new(local: Local, slow: Arc<Slow>) -> Self {
-        Self { local, index: RwLock::default(), server_side: OnceLock::new(), slow }
+        Self {
+            local,
+            index: RwLock::default(),
+            server_side: OnceLock::new(),
+            slow,
+            listens: AtomicBool::new(false),
+        }
     }
 
     /// Adds a socket, in the room of its own id.
@@ -280,6 +294,7 @@ impl Members {
         if self.nobody(target) {
             return Ok(());
         }
+        self.announce(&payload, target, from);
         let bytes = size(&payload);
         let packet = Packet::event(self.local.path().clone(), payload);
         let emitted = self.local.broadcast(packet, self.audience(target, from, volatile));
@@ -344,15 +359,72 @@ impl Members {
     }
 
     /// The same, and each client is asked for an answer. Says how many were asked.
-    pub fn emit_with_ack(
-        &self,
-        payload: Value,
-        target: &Target,
-        timeout: std::time::Duration,
-    ) -> (Acks, u32) {
+    pub fn emit_with_ack(&self, payload: Value, target: &Target, timeout: Duration) -> (Acks, u32) {
+        self.announce(&payload, target, None);
         self.note(target, |socket| self.is_for(socket, target), size(&payload));
         let packet = Packet::event(self.local.path().clone(), payload);
         self.local.broadcast_with_ack(packet, self.audience(target, None, false), Some(timeout))
+    }
+
+    /// Puts a packet in the queue of one socket, or drops it if it is volatile and the client not ready. It fails also if too
+    /// many bytes wait.
+    pub fn send(&self, socket: Sid, packet: Packet, volatile: bool) -> Result<(), SocketError> {
+        let bytes = match &packet.inner {
+            PacketData::Event(payload, _) | PacketData::BinaryEvent(payload, _) => {
+                self.announce_to(socket, payload);
+                size(payload)
+            }
+            PacketData::EventAck(payload, _) | PacketData::BinaryAck(payload, _) => size(payload),
+            _ => 0,
+        };
+        // Without rooms and flags, it is for this socket alone.
+        let mut options = BroadcastOptions::new(socket);
+        if volatile {
+            options.add_flag(BroadcastFlags::Volatile);
+        }
+        let sent = self.local.broadcast(packet, options);
+        sent.map_err(|errors| errors.into_iter().next().unwrap_or(SocketError::Closed))?;
+        match volatile || self.has_room(socket, bytes) {
+            true => Ok(()),
+            false => Err(SocketError::InternalChannelFull),
+        }
+    }
+
+    /// The same, and its client is asked for an answer.
+    pub fn ask(&self, socket: Sid, event: Value, timeout: Duration) -> Result<Acks, SocketError> {
+        self.announce_to(socket, &event);
+        if !self.has_room(socket, size(&event)) {
+            return Err(SocketError::InternalChannelFull);
+        }
+        let packet = Packet::event(self.local.path().clone(), event);
+        let options = BroadcastOptions::new(socket);
+        let (acks, asked) = self.local.broadcast_with_ack(packet, options, Some(timeout));
+        if asked == 0 { Err(SocketError::Closed) } else { Ok(acks) }
+    }
+
+    /// Counts a packet of so many bytes for a socket, if that is behind.
+    fn has_room(&self, socket: Sid, bytes: usize) -> bool {
+        self.slow.count() == 0 || self.slow.note([socket], bytes).is_empty()
+    }
+
+    /// From now on, the sockets of the namespace hear of what they are sent.
+    pub fn listen(&self) {
+        self.listens.store(true, Ordering::Release);
+    }
+
+    fn announce(&self, event: &Value, target: &Target, from: Option<Sid>) {
+        if self.listens.load(Ordering::Acquire) {
+            let sockets = self.local.sockets(self.audience(target, from, false));
+            sockets.into_iter().for_each(|socket| self.announce_to(socket, event));
+        }
+    }
+
+    fn announce_to(&self, socket: Sid, event: &Value) {
+        if self.listens.load(Ordering::Acquire)
+            && let Some(occupant) = self.occupant(socket)
+        {
+            occupant.outgoing(event);
+        }
     }
 
     /// Disconnects sockets from the namespace.

@@ -15,19 +15,24 @@ mod namespaces;
 mod payload;
 mod redis;
 mod slow;
+mod spread;
 mod transcode;
 mod wire;
 
 use std::{
     collections::BTreeSet,
+    future::Future,
     sync::{Arc, Weak},
     time::Duration,
 };
 
+use futures_util::StreamExt;
 use serde::Serialize;
 use serde_json::{Value as Json, value::RawValue};
-use socketioxide::SocketIo;
-use socketioxide_core::{Sid, Value};
+use socketioxide::{AckError, SocketIo};
+use socketioxide_core::{
+    Sid, Value, adapter::errors::SocketError, packet::Packet, parser::ParserError,
+};
 use tokio::task::JoinSet;
 
 use crate::config;
@@ -41,15 +46,16 @@ pub(crate) use delivery::count_dropped;
 pub use emit::{Emit, Joined, Publishing, Source, Target};
 pub use local::Adapter;
 pub use members::Occupant;
-pub use payload::EncodeError;
+pub use payload::{EncodeError, SendError, encode_ack};
 pub(crate) use redis::{Entry, Notes, Pending, PublishStream, RedisError};
 pub use redis::{Link, PublishError, SetupError};
 pub use slow::Slow;
+pub use spread::Spread;
 pub(crate) use transcode::{
     Bounds, Reader as MsgpackReader, Token as MsgpackToken, TranscodeError, Unportable,
     check as check_portable,
 };
-pub use wire::{Argument, RemoteSocket, is_reserved};
+pub use wire::{ClientAnswer, RemoteSocket, all_of, is_reserved};
 
 /// The Socket.IO server that a pod runs.
 pub type Io = SocketIo<Adapter>;
@@ -155,6 +161,70 @@ impl Backplane {
         self.cluster.as_ref()
     }
 
+    /// The same for the sockets of this pod alone, whatever others there are: Node's `local`.
+    pub fn of_this_pod(&self) -> Self {
+        Self { cluster: None, ..self.clone() }
+    }
+
+    /// Puts an event in the queue of one socket of this pod.
+    ///
+    /// # Errors
+    /// If it is not there, or too much waits for it.
+    pub fn send(
+        &self,
+        namespace: &str,
+        socket: Sid,
+        event: Value,
+        volatile: bool,
+    ) -> Result<(), SocketError> {
+        let members = self.namespaces.get(namespace).map_err(|_| SocketError::Closed)?;
+        members.send(socket, Packet::event(members.local.path().clone(), event), volatile)
+    }
+
+    /// The same, and gives what its client answers.
+    ///
+    /// # Errors
+    /// As for [`Self::send`].
+    pub fn ask(
+        &self,
+        namespace: &str,
+        socket: Sid,
+        event: Value,
+        timeout: Duration,
+    ) -> Result<impl Future<Output = Result<ClientAnswer, AckError>> + Send + 'static, SocketError>
+    {
+        let members = self.namespaces.get(namespace).map_err(|_| SocketError::Closed)?;
+        let acks = members.ask(socket, event, timeout)?;
+        Ok(async move {
+            let mut acks = std::pin::pin!(acks);
+            let (_, ack) = acks.next().await.ok_or(AckError::Timeout)?;
+            ClientAnswer::read(&ack?).map_err(|error| AckError::Decode(ParserError::new(error)))
+        })
+    }
+
+    /// Answers an event of one socket of this pod, with the values of [`encode_ack`].
+    ///
+    /// # Errors
+    /// If they cannot reach the client, that is not there, or too much waits for it.
+    pub fn acknowledge(
+        &self,
+        namespace: &str,
+        socket: Sid,
+        id: i64,
+        values: Value,
+    ) -> Result<(), SendError> {
+        let members = self.namespaces.get(namespace).map_err(EncodeError::from)?;
+        let values = payload::ack_for(self.format, self.bounds, values)?;
+        let packet = Packet::ack(members.local.path().clone(), values, id);
+        Ok(members.send(socket, packet, false)?)
+    }
+
+    /// From now on, the sockets of a namespace hear of what they are sent ([`Occupant::outgoing`]).
+    pub fn listen(&self, namespace: &str) -> Result<(), UnknownNamespace> {
+        self.namespaces.get(namespace)?.listen();
+        Ok(())
+    }
+
     /// Puts an emit in the queue of each socket that it is for, and sends it to the other pods.
     ///
     /// What cannot be queued or sent is counted and logged: there is nobody to tell.
@@ -207,6 +277,9 @@ impl Backplane {
     ) -> Result<Answered<ClientAnswers>, UnknownNamespace> {
         let members = self.namespaces.get(namespace)?;
         handles(emit.source).0.increment(1);
+        let mut emit = emit;
+        // A socket is also a room, of which it alone is a member.
+        emit.target.except.extend(emit.from.map(|socket| socket.to_string()));
         let Some(cluster) = self.cluster() else {
             let answer = local_answers(&members, emit.payload, &emit.target, timeout).await;
             return Ok(alone(answer));

@@ -187,6 +187,10 @@ async fn enter(
     let member = Member::new(runtime, socket, connection.enter_namespace());
     let path = &runtime.namespace.path;
     runtime.backplane.enter(path, socket.id, member.occupant());
+    if !runtime.namespace.outgoing_listeners.is_empty() {
+        // The namespace exists now.
+        let _ = runtime.backplane.listen(path);
+    }
     authentication::settle(&member, identity);
     let rooms = if may_act(&member) {
         rooms_of(&member, rooms)

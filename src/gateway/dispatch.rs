@@ -8,11 +8,7 @@
 use std::sync::Arc;
 
 use metrics::counter;
-use socketioxide::{
-    extract::AckSender,
-    handler::{FromMessageParts, MessageHandler},
-    socket::Socket as IoSocket,
-};
+use socketioxide::{handler::MessageHandler, socket::Socket as IoSocket};
 use socketioxide_core::Value;
 
 use super::{
@@ -30,7 +26,7 @@ use super::{
     socket::unsent,
 };
 use crate::{
-    backplane::{Adapter, Bounds},
+    backplane::{Adapter, Bounds, SendError, encode_ack},
     config::{AuthPolicy, OverLimit},
     telemetry::metrics::EVENTS,
 };
@@ -39,7 +35,7 @@ use crate::{
 pub(super) struct Dispatcher(pub Arc<Member>);
 
 impl MessageHandler<Adapter, Self> for Dispatcher {
-    fn call(&self, socket: Arc<IoSocket<Adapter>>, mut payload: Value, ack: Option<i64>) {
+    fn call(&self, socket: Arc<IoSocket<Adapter>>, payload: Value, ack: Option<i64>) {
         let Self(member) = self;
         if member.is_dismissed() {
             return;
@@ -57,7 +53,7 @@ impl MessageHandler<Adapter, Self> for Dispatcher {
             },
             Err(refusal) => Err(over_limit(&io(), refusal)),
         };
-        finish(&socket, member, &mut payload, &ack, result);
+        finish(&socket, member, ack, result);
     }
 }
 
@@ -118,59 +114,66 @@ fn refuse_malformed(socket: &Arc<IoSocket<Adapter>>, malformed: &Malformed) -> R
 fn finish(
     socket: &Arc<IoSocket<Adapter>>,
     member: &Arc<Member>,
-    payload: &mut Value,
-    ack: &Option<i64>,
+    ack: Option<i64>,
     result: Result<Reply, Refusal>,
 ) {
-    let sender = ack.is_some().then(|| {
-        let Ok(sender) = AckSender::<Adapter>::from_message_parts(socket, payload, ack);
-        sender
-    });
     match result {
-        Ok(Reply(When::Now(value))) => answer(member, sender, Ok(value)),
+        Ok(Reply(When::Now(values))) => answer(member, ack, Ok(values)),
         Ok(reply) => {
             let Some(begun) = member.begin_pending() else {
                 let most = member.limits.acks_pending;
                 let message = format!("{most} events wait for their answers");
                 let refusal = Refusal::new(codes::TOO_MANY_PENDING, message);
                 let io = Socket { socket: socket.clone(), member: member.clone() };
-                return answer(member, sender, Err(over_limit(&io, refusal)));
+                return answer(member, ack, Err(over_limit(&io, refusal)));
             };
             let member = member.clone();
-            let pending = sender.is_some().then(|| member.connection.await_ack());
+            let pending = ack.is_some().then(|| member.connection.await_ack());
             tokio::spawn(async move {
-                let result = guarded_later("event", reply.value()).await.flatten();
-                answer(&member, sender, result);
+                let result = guarded_later("event", reply.values()).await.flatten();
+                answer(&member, ack, result);
                 drop((pending, begun));
             });
         }
-        Err(refusal) => answer(member, sender, Err(refusal)),
+        Err(refusal) => answer(member, ack, Err(refusal)),
     }
 }
 
-fn answer(
-    member: &Arc<Member>,
-    sender: Option<AckSender<Adapter>>,
-    result: Result<serde_json::Value, Refusal>,
-) {
-    let reply = match result {
-        Ok(reply) => {
-            member.handled.increment(1);
-            reply
-        }
-        Err(refusal) => {
-            let code = refusal.label();
-            tracing::debug!(namespace = member.namespace.path, code, "event refused");
-            let path = member.namespace.path.clone();
-            counter!(EVENTS.name, "namespace" => path, "result" => code).increment(1);
-            refusal.body()
-        }
+fn answer(member: &Arc<Member>, ack: Option<i64>, result: Result<Option<Value>, Refusal>) {
+    let refused = match result {
+        Ok(values) => match values.map_or(Ok(()), |values| acknowledge(member, ack, values)) {
+            Ok(()) => {
+                member.handled.increment(1);
+                None
+            }
+            Err(refusal) => Some(refusal),
+        },
+        Err(refusal) => Some(refusal),
     };
-    if let Some(sender) = sender
-        && let Err(error) = sender.send(&reply).inspect_err(|error| unsent(member, error))
-    {
-        tracing::debug!(%error, "the ack cannot be sent");
+    if let Some(refusal) = refused {
+        let code = refusal.label();
+        tracing::debug!(namespace = member.namespace.path, code, "event refused");
+        let path = member.namespace.path.clone();
+        counter!(EVENTS.name, "namespace" => path, "result" => code).increment(1);
+        if let Ok(body) = encode_ack(&refusal.body()) {
+            let _ = acknowledge(member, ack, body);
+        }
     }
     // After the answer: the stock client reads none once it is out.
     member.go_if_dismissed();
+}
+
+/// Sends an ack, if there is one to send. What not every client could be given is refused.
+fn acknowledge(member: &Arc<Member>, ack: Option<i64>, values: Value) -> Result<(), Refusal> {
+    // One that has gone hears nothing.
+    let (Some(ack), Some(socket)) = (ack, member.socket()) else { return Ok(()) };
+    let sent = member.backplane.acknowledge(socket.namespace(), member.id, ack, values);
+    let Err(error) = sent.inspect_err(|error| unsent(member, error)) else { return Ok(()) };
+    match error {
+        SendError::Encode(error) => Err(Refusal::new(codes::BAD_ARGUMENTS, error.to_string())),
+        SendError::Socket(error) => {
+            tracing::debug!(%error, "the ack cannot be sent");
+            Ok(())
+        }
+    }
 }

@@ -3,10 +3,10 @@
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use socketioxide::{extract::Data, handler::FromMessageParts};
-use socketioxide_core::Value;
+use socketioxide_core::{Value, parser::is_de_tuple};
 
 use super::{Refusal, Socket, codes, decide::is_own, payload::Head};
-use crate::backplane::{Argument, Emit, Source, Target};
+use crate::backplane::{Emit, Source, Target, all_of};
 
 /// An event that a client sent.
 pub struct Event<'a> {
@@ -31,8 +31,8 @@ impl Event<'_> {
         &self.socket
     }
 
-    /// Its arguments: the first one as any type, or several as a tuple. Use `bytes::Bytes` for
-    /// binary.
+    /// Its arguments: the first one as any type, several as a tuple, or any number as [`Spread`](crate::Spread). Use
+    /// `bytes::Bytes` for binary.
     ///
     /// # Errors
     /// A refusal with `bad_request` if they have another form.
@@ -41,7 +41,13 @@ impl Event<'_> {
         let mut payload = self.payload.clone();
         Data::<T>::from_message_parts(&self.socket.socket, &mut payload, &None)
             .map(|Data(arguments)| arguments)
-            .map_err(|error| Refusal::new(codes::BAD_REQUEST, error.to_string()))
+            .or_else(|error| {
+                // As on Node, the first of none is nothing: `()`, or `None`.
+                let none = !is_de_tuple::<T>() && self.all_arguments()?.is_empty();
+                let nothing = none.then(|| T::deserialize(serde_json::Value::Null).ok());
+                let refusal = || Refusal::new(codes::BAD_REQUEST, error.to_string());
+                nothing.flatten().ok_or_else(refusal)
+            })
     }
 
     /// Its arguments, however many they are, as JSON; binary as Node's `JSON.stringify` writes a
@@ -50,7 +56,7 @@ impl Event<'_> {
     /// # Errors
     /// A refusal with `bad_request` if they cannot be read.
     pub fn all_arguments(&self) -> Result<Vec<serde_json::Value>, Refusal> {
-        let mut all = Argument::all_of(self.payload)
+        let mut all = all_of(self.payload)
             .map_err(|error| Refusal::new(codes::BAD_REQUEST, error.to_string()))?;
         // The name of the event comes first.
         Ok(all.split_off(all.len().min(1)))

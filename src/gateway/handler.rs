@@ -4,6 +4,10 @@
 //! # use roomcast::{Ack, Args, Namespace, Refusal, Socket};
 //! let math = Namespace::new("/math")
 //!     .on("add", |Args((a, b)): Args<(i64, i64)>| Ack(a + b))
+//!     .on("divide", |Args((a, b)): Args<(u64, u64)>| {
+//!         let quotient = a.checked_div(b).ok_or(Refusal::new("by_zero", "b is 0"))?;
+//!         Ok::<_, Refusal>(Ack((quotient, a % b))) // callback(quotient, remainder)
+//!     })
 //!     .on("slow", async |socket: Socket, Args(text): Args<String>| {
 //!         let _ = socket.emit("working", &text);
 //!         Ok::<_, Refusal>(Ack(text.len()))
@@ -54,7 +58,8 @@ pub trait FromEvent: Sized {
     fn from_event(event: &Event<'_>) -> Result<Self, Refusal>;
 }
 
-/// The arguments of an event: the first as any type, or several as a tuple. `bytes::Bytes` for binary.
+/// The arguments of an event: the first as any type, several as a tuple, or any number as [`Spread`](crate::Spread).
+/// `bytes::Bytes` for binary.
 pub struct Args<T>(pub T);
 
 /// The name of an event.
@@ -96,7 +101,7 @@ pub trait IntoReply {
     fn into_reply(self) -> Result<Reply, Refusal>;
 }
 
-/// An ack with a value.
+/// An ack with a value; several are a tuple, `()` is an ack without any. `bytes::Bytes` are binary.
 pub struct Ack<T>(pub T);
 
 impl<T: Serialize> IntoReply for Ack<T> {
@@ -105,9 +110,10 @@ impl<T: Serialize> IntoReply for Ack<T> {
     }
 }
 
+/// No ack, as a handler on Node that does not call its callback.
 impl IntoReply for () {
     fn into_reply(self) -> Result<Reply, Refusal> {
-        Ok(Reply::accepted())
+        Ok(Reply::none())
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the gateway knows of a socket.
 
 use std::{
+    cell::Cell,
     sync::{
         Arc, Weak,
         atomic::{AtomicBool, AtomicU32, Ordering},
@@ -11,8 +12,8 @@ use std::{
 use metrics::{Counter, gauge};
 use parking_lot::{Mutex, Once};
 use serde_json::{Value, json};
-use socketioxide::{SendError, socket::Socket as IoSocket};
-use socketioxide_core::Sid;
+use socketioxide::socket::Socket as IoSocket;
+use socketioxide_core::{Sid, Value as Payload};
 
 use super::{
     Claims, Namespace, Socket, Tokens, connect,
@@ -20,7 +21,7 @@ use super::{
     decide::{Act, Who},
     guarded::guarded,
     limits::Pace,
-    socket::unsent,
+    outgoing::Outgoing,
 };
 use crate::{
     backplane::{Adapter, Backplane, Occupant},
@@ -356,11 +357,8 @@ impl Member {
 
     /// Sends it an event of the gateway's own.
     pub fn tell(&self, event: &str, argument: &Value) {
-        let Some(socket) = self.socket.upgrade() else { return };
-        let sent: Result<(), SendError> = socket.emit(event, argument);
-        if let Err(error) = sent {
-            unsent(self, &error);
-        }
+        // That it was not sent has been counted.
+        let _ = self.socket().map(|socket| socket.emit(event, argument));
     }
 }
 
@@ -459,6 +457,21 @@ impl Occupant for Member {
         if self.is_authenticated() {
             self.tell("heartbeat", &json!({ "time": time }));
         }
+    }
+
+    fn outgoing(&self, event: &Payload) {
+        let Some(outgoing) = self.socket().and_then(|socket| Outgoing::new(socket, event)) else {
+            return;
+        };
+        // What a listener emits itself is heard by none: it would never end.
+        thread_local!(static LISTENING: Cell<bool> = const { Cell::new(false) });
+        if LISTENING.replace(true) {
+            return;
+        }
+        for listen in &self.namespace.outgoing_listeners {
+            let _ = guarded("on_any_outgoing", || listen(&outgoing));
+        }
+        LISTENING.set(false);
     }
 }
 

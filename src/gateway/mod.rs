@@ -4,7 +4,7 @@
 //! builds its own with the same calls that a Rust developer uses.
 //!
 //! - `connect`, `admission`, `authentication`, `auth`, `deadlines`: a client comes in, and shows who it is
-//! - `dispatch`, `limits`, `payload`, `event`, `handler`, `guarded`, `reply`, `refusal`: an event is handled and answered
+//! - `dispatch`, `limits`, `payload`, `event`, `handler`, `guarded`, `reply`, `refusal`: an event is handled and answered; `outgoing`: one that is sent
 //! - `decide`, `rooms`, `presence`, `template`: what an identity may do in which rooms
 //! - `member`, `socket`, `cluster`: what is known of a socket, and what can be done with it
 
@@ -28,6 +28,7 @@ mod leaving;
 mod limits;
 mod member;
 mod namespace;
+mod outgoing;
 mod payload;
 mod presence;
 mod refusal;
@@ -48,10 +49,11 @@ pub use event::Event;
 pub use handler::{Ack, Args, Bearer, FromEvent, Handler, IntoReply, Name};
 pub use hooks::{Grant, HookSetupError, Hooks};
 pub use namespace::Namespace;
+pub use outgoing::Outgoing;
 pub use refusal::{Refusal, codes};
 pub use reply::Reply;
 pub use roomcast::{BroadcastOperator, Destination, Roomcast, RoomcastError};
-pub use socket::{Broadcast, Socket};
+pub use socket::{Broadcast, Socket, Volatile};
 
 /// Milliseconds since 1970.
 fn now_millis() -> u64 {

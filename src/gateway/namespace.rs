@@ -6,7 +6,7 @@ use serde_json::Value;
 use wildmatch::WildMatchPattern;
 
 use super::{
-    Event, Refusal, Socket,
+    Event, Outgoing, Refusal, Socket,
     admission::{Decide, Handshake, deciding},
     guarded::guarded,
     handler::{Handle, Handler, boxed},
@@ -60,6 +60,8 @@ pub struct Namespace {
     pub(super) packets: Vec<Inspect>,
     /// Hear each event that was not refused.
     pub(super) listeners: Vec<Listen>,
+    /// Hear each event that its sockets are sent.
+    pub(super) outgoing_listeners: Vec<ListenOutgoing>,
     /// The first that matches handles an event.
     pub(super) handlers: Vec<Route>,
     /// Whether tokens are kept, for handlers that check them again.
@@ -82,6 +84,7 @@ pub(super) type Hear = Box<dyn Fn(&Socket) + Send + Sync>;
 pub(super) type HearWord = Box<dyn Fn(&Socket, &str) + Send + Sync>;
 pub(super) type Inspect = Box<dyn Fn(&Event<'_>) -> Result<(), Refusal> + Send + Sync>;
 pub(super) type Listen = Box<dyn Fn(&Event<'_>) + Send + Sync>;
+pub(super) type ListenOutgoing = Box<dyn Fn(&Outgoing<'_>) + Send + Sync>;
 
 impl<F> ServerSide for F
 where
@@ -110,6 +113,7 @@ impl Namespace {
             on_disconnect: None,
             packets: Vec::new(),
             listeners: Vec::new(),
+            outgoing_listeners: Vec::new(),
             handlers: Vec::new(),
             checks_tokens_again: false,
             rules: None,
@@ -187,6 +191,25 @@ impl Namespace {
     /// none, as Node's `onAny`.
     pub fn on_any(mut self, listen: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Self {
         self.listeners.push(Box::new(listen));
+        self
+    }
+
+    /// Hears each event that a socket of this pod is sent, before it is, as Node's `onAnyOutgoing`: also those of backends, of
+    /// other pods and of Roomcast itself, but no acks; volatile ones also if they are dropped then. It is called for each socket,
+    /// so an emit costs as much as it has recipients here. It must not block. What it emits itself is not heard.
+    ///
+    /// ```
+    /// # use roomcast::{Namespace, Outgoing};
+    /// let audited = Namespace::new("/audited").on_any_outgoing(|event: &Outgoing<'_>| {
+    ///     println!("{} gets {}: {:?}", event.socket().id(), event.name(), event.all_arguments());
+    /// });
+    /// # let _ = audited;
+    /// ```
+    pub fn on_any_outgoing(
+        mut self,
+        listen: impl Fn(&Outgoing<'_>) + Send + Sync + 'static,
+    ) -> Self {
+        self.outgoing_listeners.push(Box::new(listen));
         self
     }
 

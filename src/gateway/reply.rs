@@ -3,34 +3,53 @@
 use std::{future::Future, pin::Pin};
 
 use serde::Serialize;
-use serde_json::Value;
+use socketioxide_core::Value;
 
 use super::{Refusal, codes};
+use crate::backplane::encode_ack;
 
-/// What a handler answers: the one argument of the ack, if the client asked for one.
+/// What a handler answers: the values of the ack, if the client asked for one.
 pub struct Reply(pub(super) When);
 
 /// When the answer is known.
 pub(super) enum When {
-    Now(Value),
+    /// The values, or nothing: then there is no ack.
+    Now(Option<Value>),
     Later(Pin<Box<dyn Future<Output = Result<Reply, Refusal>> + Send>>),
 }
 
 impl Reply {
-    /// An ack with a value.
+    /// An ack with a value. Several are a tuple, any number is [`Spread`](crate::Spread), and `()` is an ack without any;
+    /// `bytes::Bytes` are binary.
+    ///
+    /// ```
+    /// # use roomcast::{Event, Namespace, Reply};
+    /// let files = Namespace::new("/files").on("read", |event: &Event<'_>| {
+    ///     let name: String = event.arguments()?;
+    ///     let content = bytes::Bytes::from_static(b"\x00\x01");
+    ///     Reply::json((name, content)) // callback(name, content)
+    /// });
+    /// # let _ = files;
+    /// ```
     ///
     /// # Errors
-    /// A refusal with `bad_request` if the value is no JSON, such as a map whose keys are no text.
+    /// A refusal with `bad_request` if the value is no JSON, such as a map whose keys are no text. What not every client could
+    /// be given, such as a nesting deeper than `limits.depth`, is refused with `bad_arguments` when it is sent.
     pub fn json(value: impl Serialize) -> Result<Self, Refusal> {
-        let value = serde_json::to_value(value).map_err(|error| {
+        let values = encode_ack(&value).map_err(|error| {
             Refusal::new(codes::BAD_REQUEST, format!("the reply is no JSON: {error}"))
         })?;
-        Ok(Self(When::Now(value)))
+        Ok(Self(When::Now(Some(values))))
     }
 
     /// `{"accepted":true}`: it was done, and there is nothing more to say.
     pub fn accepted() -> Self {
-        Self(When::Now(serde_json::json!({"accepted": true})))
+        Self(When::Now(Some(Value::Str(r#"[{"accepted":true}]"#.into(), None))))
+    }
+
+    /// No ack, as a handler on Node that does not call its callback. A handler that returns `()` answers so.
+    pub fn none() -> Self {
+        Self(When::Now(None))
     }
 
     /// An ack that takes time to find. The next events of the client are handled meanwhile.
@@ -38,12 +57,12 @@ impl Reply {
         Self(When::Later(Box::pin(reply)))
     }
 
-    /// Waits for the value.
-    pub(super) async fn value(self) -> Result<Value, Refusal> {
+    /// Waits for the values.
+    pub(super) async fn values(self) -> Result<Option<Value>, Refusal> {
         let mut reply = self;
         loop {
             match reply.0 {
-                When::Now(value) => return Ok(value),
+                When::Now(values) => return Ok(values),
                 When::Later(later) => reply = later.await?,
             }
         }

@@ -3,13 +3,16 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::Value;
-use socketioxide::{AckError, SendError, socket::Socket as IoSocket};
-use socketioxide_core::{Sid, adapter::errors::SocketError};
+use serde_json::Value as Json;
+use socketioxide::{AckError, socket::Socket as IoSocket};
+use socketioxide_core::{Sid, Value, adapter::errors::SocketError};
 
-use super::{Cluster, Refusal, auth::Claims, member::Member, reply::Reply};
+use super::{
+    Cluster, Refusal, auth::Claims, member::Member, reply::Reply, roomcast::RoomcastError,
+};
 use crate::backplane::{
-    Adapter, Backplane, Emit, EncodeError, Joined, Source, Target, count_dropped,
+    Adapter, Answered, Backplane, ClientAnswers, Emit, EncodeError, Joined, SendError, Source,
+    Target, count_dropped,
 };
 
 /// A client in one namespace. Clones are the same; to keep one keeps nothing of a client that has gone but its memory.
@@ -52,29 +55,80 @@ impl Socket {
 
     /// How it came, as Node's `socket.handshake`: address, time, query, the headers of `public.kept_headers`. `auth` is never
     /// here: it may hold a secret.
-    pub fn handshake(&self) -> Value {
+    pub fn handshake(&self) -> Json {
         self.member.connection.handshake(Some(&self.socket.req_parts().uri))
     }
 
     /// What handlers have noted of it, as Node's `socket.data`; `null` if nothing.
-    pub fn data(&self) -> Value {
+    pub fn data(&self) -> Json {
         self.member.noted()
     }
 
     /// Notes something, which `fetchSockets` on all servers shows. It takes the place of what was noted before.
-    pub fn set_data(&self, data: Value) {
+    pub fn set_data(&self, data: Json) {
         self.member.note(data);
     }
 
-    /// Sends it an event. Several arguments are a tuple.
+    /// Sends it an event. Several arguments are a tuple, any number is [`Spread`](crate::Spread), and `()` is none.
+    ///
+    /// ```
+    /// # use roomcast::{Namespace, Socket};
+    /// let namespace = Namespace::new("/").on_connect(|socket: &Socket| {
+    ///     let _ = socket.emit("ready", &());
+    ///     let _ = socket.emit("welcome", &("ada", 3, bytes::Bytes::from_static(b"\x01")));
+    ///     let _ = socket.volatile().emit("position", &(1.5, 2.5));
+    /// });
+    /// # let _ = namespace;
+    /// ```
     ///
     /// # Errors
-    /// If the arguments cannot be written, if its queue is full, or if it is gone.
+    /// If the arguments cannot be written, or not be given to every client; if too much waits for it; or if it is gone.
     pub fn emit<T: Serialize + ?Sized>(&self, event: &str, arguments: &T) -> Result<(), SendError> {
-        self.socket.emit(event, arguments).inspect_err(|error| unsent(&self.member, error))
+        self.send(event, arguments, false)
     }
 
-    /// Sends it an event, and gives its answer: the first argument of the ack.
+    /// What is sent to it through this may be dropped if its client is not ready for it: `socket.volatile`.
+    pub fn volatile(&self) -> Volatile<'_> {
+        Volatile(self)
+    }
+
+    fn send<T: Serialize + ?Sized>(
+        &self,
+        event: &str,
+        arguments: &T,
+        volatile: bool,
+    ) -> Result<(), SendError> {
+        let backplane = &self.member.backplane;
+        let sent = self.encode(event, arguments).and_then(|payload| {
+            Ok(backplane.send(self.namespace(), self.socket.id, payload, volatile)?)
+        });
+        sent.inspect_err(|error| unsent(&self.member, error))
+    }
+
+    /// Writes an event for it, if it is there.
+    fn encode<T: Serialize + ?Sized>(&self, event: &str, data: &T) -> Result<Value, SendError> {
+        if !self.is_connected() {
+            return Err(SocketError::Closed.into());
+        }
+        Ok(self.member.backplane.encode(self.namespace(), event, data)?)
+    }
+
+    /// Sends it an event, and gives its answer: the first value of the ack as any type, several as a tuple, or any number as
+    /// [`Spread`](crate::Spread); `bytes::Bytes` for binary, `()` or an `Option` where there may be none.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use roomcast::{Ack, Namespace, Refusal, Socket};
+    /// let namespace = Namespace::new("/").on("photo", async |socket: Socket| {
+    ///     let failed = |error: &dyn std::fmt::Display| Refusal::new("no_photo", error.to_string());
+    ///     let answer = socket.emit_with_ack("take", &(), Duration::from_secs(5));
+    ///     // The client: socket.on("take", (callback) => callback("a.png", bytes))
+    ///     let (name, image): (String, bytes::Bytes) =
+    ///         answer.map_err(|error| failed(&error))?.await.map_err(|error| failed(&error))?;
+    ///     Ok::<_, Refusal>(Ack((name, image.len())))
+    /// });
+    /// # let _ = namespace;
+    /// ```
     ///
     /// # Errors
     /// As for [`Self::emit`], and if no answer of this form comes within `timeout`.
@@ -88,22 +142,22 @@ impl Socket {
         T: Serialize + ?Sized,
         A: DeserializeOwned + Send + 'static,
     {
-        let answer = self
-            .socket
-            .timeout(timeout)
-            .emit_with_ack::<T, A>(event, arguments)
-            .inspect_err(|error| unsent(&self.member, error))?;
+        let backplane = &self.member.backplane;
+        let asked = self.encode(event, arguments).and_then(|payload| {
+            Ok(backplane.ask(self.namespace(), self.socket.id, payload, timeout)?)
+        });
+        let answer = asked.inspect_err(|error| unsent(&self.member, error))?;
         let pending = self.member.connection.await_ack();
         Ok(async move {
             let answer = answer.await;
             drop(pending);
-            answer
+            answer?.arguments()
         })
     }
 
     /// The other sockets of a room.
-    pub fn to(&self, room: impl Into<String>) -> Broadcast {
-        Broadcast { rooms: vec![room.into()], ..self.broadcast() }
+    pub fn to(&self, room: impl ToString) -> Broadcast {
+        self.broadcast().to(room)
     }
 
     /// All other sockets of its namespace.
@@ -205,15 +259,21 @@ pub struct Broadcast {
 }
 
 impl Broadcast {
-    /// And those of another room.
-    pub fn to(mut self, room: impl Into<String>) -> Self {
-        self.rooms.push(room.into());
+    /// And those of another room. The name of one that is called by a number is its text.
+    pub fn to(mut self, room: impl ToString) -> Self {
+        self.rooms.push(room.to_string());
         self
     }
 
     /// But not those of this room.
-    pub fn except(mut self, room: impl Into<String>) -> Self {
-        self.except.push(room.into());
+    pub fn except(mut self, room: impl ToString) -> Self {
+        self.except.push(room.to_string());
+        self
+    }
+
+    /// Only those that are connected to this pod: `socket.local`.
+    pub fn local(mut self) -> Self {
+        self.backplane = self.backplane.of_this_pod();
         self
     }
 
@@ -229,15 +289,42 @@ impl Broadcast {
         self
     }
 
-    /// Sends them an event. Several arguments are a tuple.
+    /// Sends them an event; the arguments are as for [`Socket::emit`].
     ///
     /// # Errors
-    /// If the arguments cannot be written.
+    /// If the arguments cannot be written, or not be given to every client.
     pub fn emit<T: Serialize + ?Sized>(
         self,
         event: &str,
         arguments: &T,
     ) -> Result<(), EncodeError> {
+        let (backplane, namespace, emit) = self.prepare(event, arguments)?;
+        Ok(backplane.emit(&namespace, emit)?)
+    }
+
+    /// Sends them an event, and collects what their clients answer within `timeout`, on all servers:
+    /// `socket.to(…).timeout(…).emitWithAck(…)`.
+    ///
+    /// # Errors
+    /// As for [`Self::emit`], and [`RoomcastError::VolatileAck`]. Without Redis, the clients of this pod are asked.
+    pub async fn emit_with_ack<T: Serialize + ?Sized>(
+        self,
+        event: &str,
+        arguments: &T,
+        timeout: Duration,
+    ) -> Result<Answered<ClientAnswers>, RoomcastError> {
+        if self.volatile {
+            return Err(RoomcastError::VolatileAck);
+        }
+        let (backplane, namespace, emit) = self.prepare(event, arguments)?;
+        Ok(backplane.emit_with_ack(&namespace, emit, timeout).await?)
+    }
+
+    fn prepare<T: Serialize + ?Sized>(
+        self,
+        event: &str,
+        arguments: &T,
+    ) -> Result<(Backplane, String, Emit), EncodeError> {
         let emit = Emit {
             payload: self.backplane.encode(&self.namespace, event, arguments)?,
             target: Target { rooms: self.rooms, except: self.except },
@@ -246,6 +333,20 @@ impl Broadcast {
             source: if self.presence { Source::Presence } else { Source::Handler },
             traceparent: None,
         };
-        Ok(self.backplane.emit(&self.namespace, emit)?)
+        Ok((self.backplane, self.namespace, emit))
+    }
+}
+
+/// Sends a socket what may be dropped: [`Socket::volatile`].
+#[derive(Clone, Copy)]
+pub struct Volatile<'a>(&'a Socket);
+
+impl Volatile<'_> {
+    /// Sends it an event, unless its client is not ready for it.
+    ///
+    /// # Errors
+    /// As for [`Socket::emit`]; that it was dropped is none.
+    pub fn emit<T: Serialize + ?Sized>(self, event: &str, arguments: &T) -> Result<(), SendError> {
+        self.0.send(event, arguments, true)
     }
 }

@@ -52,9 +52,10 @@ impl EmitAnswer {
 
 impl From<Answered<ClientAnswers>> for EmitAnswer {
     fn from(Answered { answer, pods }: Answered<ClientAnswers>) -> Self {
+        let first = answer.answers.iter().map(|values| values.first_json().unwrap_or_default());
         Self {
             accepted: true,
-            answers: Some(answer.answers),
+            answers: Some(first.collect()),
             missing: Some(answer.missing),
             pods: Some(pods),
         }

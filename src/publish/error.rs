@@ -164,9 +164,10 @@ impl From<EncodeError> for ApiError {
     fn from(error: EncodeError) -> Self {
         match error {
             EncodeError::UnknownNamespace(error) => Self::UnknownNamespace(error.to_string()),
-            EncodeError::Parser(_) | EncodeError::Json(_) | EncodeError::Unportable(_) => {
-                Self::InvalidRequest(error.to_string())
-            }
+            EncodeError::Parser(_)
+            | EncodeError::Json(_)
+            | EncodeError::Reserved(_)
+            | EncodeError::Unportable(_) => Self::InvalidRequest(error.to_string()),
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::{
         delivery::deliver,
         members::{Acks, Members},
         redis::{Arrival, Listener},
-        wire::{Answer, Argument, Broadcast, Incoming, Message, Meta, RemoteSocket},
+        wire::{Answer, Broadcast, ClientAnswer, Incoming, Message, Meta, RemoteSocket},
     },
     telemetry::metrics::{BACKPLANE_DROPPED, BACKPLANE_LATENCY},
 };
@@ -153,11 +153,12 @@ impl Cluster {
         let mut acks = std::pin::pin!(acks);
         while let Some((_, ack)) = acks.next().await {
             // A client that does not answer is missed by the server that asked.
-            if let Ok(argument) =
-                ack.map_err(drop).and_then(|ack| Argument::first_of(&ack).map_err(drop))
-            {
-                self.reply(namespace, to, question, Answer::Ack(argument));
+            let Ok(ack) = ack else { continue };
+            let answer = ClientAnswer::read(&ack);
+            if let Err(error) = &answer {
+                tracing::debug!(%error, "the answer of a client cannot be given to other pods");
             }
+            self.reply(namespace, to, question, Answer::Ack(answer.ok()));
         }
     }
 }

@@ -32,7 +32,7 @@ use super::{
     namespaces::Namespaces,
     redis::{Health, Link, PublishError, Receipt, Redis, SetupError},
     wire::{
-        Answer, Argument, Ask, Broadcast, Format, Message, Meta, Outgoing, RemoteSocket, Wire,
+        Answer, Ask, Broadcast, ClientAnswer, Format, Message, Meta, Outgoing, RemoteSocket, Wire,
         WireError,
     },
 };
@@ -106,8 +106,8 @@ pub struct Answered<T> {
 /// The answers of clients.
 #[derive(Debug, Default)]
 pub struct ClientAnswers {
-    /// The first argument that each client answered with.
-    pub answers: Vec<Json>,
+    /// What each client answered, in the order of arrival.
+    pub answers: Vec<ClientAnswer>,
     /// Clients that were asked and did not answer in time, or when there was no room for more answers.
     pub missing: u64,
     /// Bytes of the answers, as they came.
@@ -498,11 +498,11 @@ impl Cluster {
         let there = self.ask(members.local.path(), timeout, message);
         let (mut here, (tally, pods)) = tokio::join!(here, there);
         let answered =
-            tally.answers.iter().filter(|answer| matches!(answer, Answer::Ack(_))).count();
+            tally.answers.iter().filter(|answer| matches!(answer, Answer::Ack(Some(_)))).count();
         here.missing += tally.clients.saturating_sub(answered as u64);
         for answer in tally.answers {
-            if let Answer::Ack(argument) = answer {
-                here.take(Ok(argument));
+            if let Answer::Ack(Some(answer)) = answer {
+                here.take(Ok(answer));
             }
         }
         Answered { answer: here, pods }
@@ -539,7 +539,7 @@ pub(super) async fn local_answers(
     let mut acks = std::pin::pin!(acks);
     while let Some((_, ack)) = acks.next().await {
         match ack {
-            Ok(ack) => answers.take(Argument::first_of(&ack)),
+            Ok(ack) => answers.take(ClientAnswer::read(&ack)),
             Err(_) => answers.missing += 1,
         }
     }
@@ -547,17 +547,22 @@ pub(super) async fn local_answers(
 }
 
 impl ClientAnswers {
+    /// How many clients were asked.
+    pub fn expected(&self) -> u64 {
+        self.missing + self.answers.len() as u64
+    }
+
     /// An answer of which there is no more room counts as missing: clients choose how long theirs are.
-    fn take(&mut self, answer: Result<Argument, WireError>) {
-        if let Ok(argument) = &answer {
-            self.bytes = self.bytes.saturating_add(argument.size());
-            if self.bytes > ANSWERS {
-                self.missing += 1;
-                return;
+    fn take(&mut self, answer: Result<ClientAnswer, WireError>) {
+        match answer {
+            Ok(answer) => {
+                self.bytes = self.bytes.saturating_add(answer.size());
+                if self.bytes > ANSWERS {
+                    self.missing += 1;
+                } else {
+                    self.answers.push(answer);
+                }
             }
-        }
-        match answer.and_then(Argument::into_json) {
-            Ok(answer) => self.answers.push(answer),
             Err(error) => {
                 tracing::debug!(%error, "the answer of a client cannot be read");
                 self.missing += 1;

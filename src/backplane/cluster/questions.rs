@@ -82,10 +82,16 @@ impl Questions {
         };
         let mut tally = open.tally.lock();
         match &answer {
-            Answer::Ack(argument) => {
+            Answer::Ack(None) => {
+                // It is missing, and nobody need wait for it.
+                tally.acks += 1;
+                drop(tally);
+                return open.more.notify_one();
+            }
+            Answer::Ack(Some(answer)) => {
                 tally.acks += 1;
                 // What there is no room for is an answer that is missing; the question is over all the same.
-                tally.bytes = tally.bytes.saturating_add(argument.size());
+                tally.bytes = tally.bytes.saturating_add(answer.size());
                 if tally.bytes > ANSWERS {
                     drop(tally);
                     return open.more.notify_one();
@@ -128,7 +134,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
-    use crate::backplane::wire::Argument;
+    use crate::backplane::wire::ClientAnswer;
 
     #[tokio::test(start_paused = true)]
     async fn a_question_waits_for_servers_and_their_clients_and_no_longer() {
@@ -136,6 +142,7 @@ mod tests {
         let question = questions.open("pod");
         questions.answer(&question.id, Answer::AckCount(1));
         questions.answer("pod-7", Answer::AckCount(1));
+        questions.answer("pod-7", Answer::Ack(None));
         let begun = tokio::time::Instant::now();
         let patience = Duration::from_secs(5);
         let tally = question.answered(1, patience).await;
@@ -149,6 +156,12 @@ mod tests {
         questions.answer(&question.id, Answer::Rooms(Vec::new()));
         assert_eq!(question.answered(2, patience).await.servers, 2);
         assert_eq!(begun.elapsed(), waited);
+        // An answer that could not be carried is not waited for.
+        questions.answer(&question.id, Answer::AckCount(1));
+        questions.answer(&question.id, Answer::Ack(None));
+        let tally = question.answered(1, patience).await;
+        assert_eq!((tally.acks, tally.clients, tally.answers.len()), (1, 1, 1));
+        assert_eq!(begun.elapsed(), waited);
         drop(question);
         assert_eq!(questions.open.lock().len(), 0);
     }
@@ -158,10 +171,10 @@ mod tests {
         let questions = Questions::default();
         let question = questions.open("pod");
         questions.answer(&question.id, Answer::AckCount(3));
-        let long = format!("\"{}\"", "x".repeat(ANSWERS / 2));
-        let long: Box<serde_json::value::RawValue> = serde_json::from_str(&long).unwrap();
+        let long = format!("[\"{}\"]", "x".repeat(ANSWERS / 2));
+        let long = ClientAnswer::read(&socketioxide_core::Value::Str(long.into(), None)).unwrap();
         for _ in 0..3 {
-            questions.answer(&question.id, Answer::Ack(Argument::from_json(&long)));
+            questions.answer(&question.id, Answer::Ack(Some(long.clone())));
         }
         let begun = tokio::time::Instant::now();
         let tally = question.answered(1, Duration::from_secs(5)).await;

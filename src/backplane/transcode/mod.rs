@@ -18,7 +18,7 @@ pub use legacy::with_legacy_dates;
 pub use portable::{Bounds, Unportable, check, check_json, check_msgpack};
 pub use reader::{Reader, Token, contains_binary};
 pub use to_json::{msgpack_to_json, msgpack_value_to_json};
-pub use to_msgpack::json_to_msgpack;
+pub use to_msgpack::{json_to_msgpack, mend_surrogates};
 
 /// Arrays and maps in one another. The limit of `serde_json`, so that both ways have the same.
 const MAX_DEPTH: usize = 127;

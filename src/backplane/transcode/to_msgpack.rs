@@ -56,7 +56,7 @@ fn write(
 /// JavaScript cuts text wherever it is told to, also within a character outside the Basic
 /// Multilingual Plane, and writes the half as an escape (`"\ud83d"`). No UTF-8 has that, and
 /// `serde_json` refuses it; the sender's event must reach other pods all the same.
-fn mend_surrogates(text: &str) -> Cow<'_, str> {
+pub fn mend_surrogates(text: &str) -> Cow<'_, str> {
     let escape = |at: usize| {
         let digits = text.get(at..)?.strip_prefix("\\u")?.get(..4)?;
         u16::from_str_radix(digits, 16).ok()

@@ -6,6 +6,7 @@
 //! `lib/cluster-adapter.ts`).
 
 mod classic;
+mod client_answer;
 mod document;
 mod envelope;
 mod payload;
@@ -27,8 +28,9 @@ use super::{
 use crate::config::{self, BackplaneKind, SubscriptionMode};
 
 pub use classic::Classic;
+pub use client_answer::ClientAnswer;
 pub use envelope::Meta;
-pub use payload::{Argument, Format, is_reserved};
+pub use payload::{Format, all_of, is_reserved};
 pub use sharded::Sharded;
 
 impl RemoteSocket {
@@ -91,8 +93,8 @@ pub enum Answer {
     ServerSide(serde_json::Value),
     /// How many clients have been asked.
     AckCount(u64),
-    /// The answer of one client.
-    Ack(Argument),
+    /// The answer of one client; `None` for one that no other server could be given.
+    Ack(Option<ClientAnswer>),
 }
 
 /// A socket of some server of the cluster.

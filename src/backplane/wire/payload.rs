@@ -10,7 +10,7 @@ use super::{WireError, document};
 use crate::{
     backplane::transcode::{
         Bounds, Reader, Token, check_msgpack, contains_binary, json_to_msgpack, msgpack_to_json,
-        msgpack_value_to_json, with_legacy_dates,
+        with_legacy_dates,
     },
     config::Parser,
 };
@@ -124,75 +124,15 @@ pub(super) fn as_json(event: &Value) -> Result<Option<std::borrow::Cow<'_, str>>
     })
 }
 
-/// One value that a client answered with.
-#[derive(Debug, Clone)]
-pub struct Argument {
-    /// Its JSON text, with placeholders for binary.
-    pub(super) json: String,
-    pub(super) attachments: VecDeque<Bytes>,
-}
-
-impl Argument {
-    /// The first of those that a client sent with its ack; `null` if it sent none.
-    pub fn first_of(ack: &Value) -> Result<Self, WireError> {
-        match ack {
-            Value::Str(text, attachments) => {
-                let arguments: Vec<&RawValue> = serde_json::from_str(text)?;
-                let json = arguments.first().map_or("null", |first| first.get()).to_owned();
-                Ok(Self { json, attachments: attachments.clone().unwrap_or_default() })
-            }
-            Value::Bytes(bytes) => {
-                let mut reader = Reader::new(bytes);
-                if reader.read_array_len()? == 0 {
-                    return Ok(Self::null());
-                }
-                let first = reader.skip_value()?;
-                Self::from_msgpack(bytes, first)
-            }
+/// All values of an event or an ack, as JSON, with binary as Node's JSON writes it.
+pub fn all_of(value: &Value) -> Result<Vec<serde_json::Value>, WireError> {
+    let json = match value {
+        Value::Str(text, None) => serde_json::from_str(text)?,
+        Value::Str(text, Some(attachments)) => document::with_buffers(text, attachments)?,
+        Value::Bytes(bytes) => {
+            let (text, attachments) = msgpack_to_json(bytes, 0..bytes.len())?;
+            document::with_buffers(&text, &attachments)?
         }
-    }
-
-    /// All values of an event or an ack, as JSON.
-    pub fn all_of(value: &Value) -> Result<Vec<serde_json::Value>, WireError> {
-        let all = match value {
-            Value::Str(text, attachments) => Self {
-                json: text.to_string(),
-                attachments: attachments.clone().unwrap_or_default(),
-            },
-            Value::Bytes(bytes) => Self::from_msgpack(bytes, 0..bytes.len())?,
-        };
-        Ok(serde_json::from_value(all.into_json()?)?)
-    }
-
-    /// Its bytes.
-    pub fn size(&self) -> usize {
-        self.json.len() + self.attachments.iter().map(Bytes::len).sum::<usize>()
-    }
-
-    /// What a client that answers nothing answers.
-    pub(super) fn null() -> Self {
-        Self { json: "null".into(), attachments: VecDeque::new() }
-    }
-
-    pub(super) fn from_msgpack(
-        message: &Bytes,
-        value: std::ops::Range<usize>,
-    ) -> Result<Self, WireError> {
-        let (json, attachments) = msgpack_value_to_json(message, value)?;
-        Ok(Self { json, attachments })
-    }
-
-    pub fn from_json(value: &RawValue) -> Self {
-        Self { json: value.get().to_owned(), attachments: VecDeque::new() }
-    }
-
-    pub(super) fn write_msgpack(&self, out: &mut Vec<u8>) -> Result<(), WireError> {
-        let attachments = (!self.attachments.is_empty()).then_some(&self.attachments);
-        Ok(json_to_msgpack(&self.json, attachments, out)?)
-    }
-
-    /// As JSON, with binary as Node's JSON writes it.
-    pub fn into_json(self) -> Result<serde_json::Value, WireError> {
-        document::with_buffers(&self.json, &self.attachments)
-    }
+    };
+    Ok(serde_json::from_value(json)?)
 }

@@ -78,6 +78,7 @@ impl From<EncodeError> for RoomcastError {
             EncodeError::UnknownNamespace(error) => error.into(),
             EncodeError::Parser(error) => Self::Encode(error.to_string()),
             EncodeError::Json(error) => Self::Encode(error),
+            EncodeError::Reserved(event) => Self::ReservedEvent(event),
             EncodeError::Unportable(error) => Self::Encode(error.to_string()),
         }
     }

@@ -1,6 +1,6 @@
 //! The sockets of rooms on all servers, and what can be done with them: Node's `BroadcastOperator`.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use serde::Serialize;
 use serde_json::Value;
@@ -23,6 +23,8 @@ pub struct BroadcastOperator {
     namespace: String,
     target: Target,
     volatile: bool,
+    /// Whether only the sockets of this pod are meant.
+    local: bool,
     /// Whether a list of rooms was empty.
     no_rooms: bool,
     /// Where the pod is; for a handler, it runs.
@@ -37,25 +39,41 @@ impl BroadcastOperator {
         stage: Option<watch::Receiver<Stage>>,
     ) -> Self {
         let target = Target::default();
-        Self { backplane, name_length, namespace, target, volatile: false, no_rooms: false, stage }
+        let (volatile, local, no_rooms) = (false, false, false);
+        Self { backplane, name_length, namespace, target, volatile, local, no_rooms, stage }
     }
 
     /// The members of a room, or the socket of an id; called again, those of either. Node calls it `to`, and `in`.
-    pub fn to(self, room: impl Into<String>) -> Self {
+    /// The name of a room that is called by a number is its text.
+    pub fn to(self, room: impl ToString) -> Self {
         self.to_all([room])
     }
 
     /// The members of any of these rooms.
-    pub fn to_all<R: Into<String>>(mut self, rooms: impl IntoIterator<Item = R>) -> Self {
+    pub fn to_all<R: ToString>(mut self, rooms: impl IntoIterator<Item = R>) -> Self {
         let before = self.target.rooms.len();
-        self.target.rooms.extend(rooms.into_iter().map(Into::into));
+        self.target.rooms.extend(rooms.into_iter().map(|room| room.to_string()));
         self.no_rooms |= self.target.rooms.len() == before;
         self
     }
 
     /// But not the members of this room, or the socket of this id.
-    pub fn except(mut self, room: impl Into<String>) -> Self {
-        self.target.except.push(room.into());
+    pub fn except(mut self, room: impl ToString) -> Self {
+        self.target.except.push(room.to_string());
+        self
+    }
+
+    /// Only the sockets that are connected to this pod, for whatever is done with them: `io.local`.
+    ///
+    /// ```
+    /// # async fn example(roomcast: roomcast::Roomcast) -> Result<(), roomcast::RoomcastError> {
+    /// roomcast.of("/").local().emit("restarting", &()).await?;
+    /// let here = roomcast.of("/").local().fetch_sockets().await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn local(mut self) -> Self {
+        self.backplane = self.backplane.of_this_pod();
+        self.local = true;
         self
     }
 
@@ -65,7 +83,7 @@ impl BroadcastOperator {
         self
     }
 
-    /// Sends an event; several arguments are a tuple. When this is done it is queued: Redis has confirmed it for the
+    /// Sends an event; several arguments are a tuple, any number is [`Spread`](crate::Spread), `()` is none. When this is done it is queued: Redis has confirmed it for the
     /// other servers (or `backplane.when_away` keeps it), and each socket of this pod has it in its queue. If it is
     /// given up before, other servers may have it, and this pod's sockets have not.
     ///
@@ -81,8 +99,22 @@ impl BroadcastOperator {
         Ok(self.backplane.begin(&self.namespace, emit)?.done().await?)
     }
 
-    /// Sends an event, and collects the first argument of each client's ack within `timeout`:
-    /// `timeout(…).emitWithAck(…)`. Clients that do not answer are counted, and so are servers that are not heard of.
+    /// Sends an event, and collects what each client answers within `timeout`: `timeout(…).emitWithAck(…)`. Clients that do
+    /// not answer are counted, and so are servers that are not heard of. Of clients on Node servers it is the first
+    /// value of the ack.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # async fn example(roomcast: roomcast::Roomcast) -> Result<(), Box<dyn std::error::Error>> {
+    /// let asked = roomcast.of("/").to("players").emit_with_ack("vote", &"map?", Duration::from_secs(5));
+    /// let answered = asked.await?.answer;
+    /// println!("{} of {} voted", answered.answers.len(), answered.expected());
+    /// for vote in &answered.answers {
+    ///     let (map, weight): (String, u32) = vote.arguments()?; // callback("castle", 2)
+    /// #   let _ = (map, weight);
+    /// }
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// As for [`Self::emit`], and [`RoomcastError::VolatileAck`]. Without Redis, the clients of this pod are asked.
@@ -121,7 +153,7 @@ impl BroadcastOperator {
     ///
     /// # Errors
     /// If the pod does not run, the namespace does not exist, no room is named, or Redis does not take it.
-    pub async fn sockets_join<R: Into<String>>(
+    pub async fn sockets_join<R: ToString>(
         self,
         rooms: impl IntoIterator<Item = R>,
     ) -> Result<(), RoomcastError> {
@@ -133,7 +165,7 @@ impl BroadcastOperator {
     ///
     /// # Errors
     /// As for [`Self::sockets_join`].
-    pub async fn sockets_leave<R: Into<String>>(
+    pub async fn sockets_leave<R: ToString>(
         self,
         rooms: impl IntoIterator<Item = R>,
     ) -> Result<(), RoomcastError> {
@@ -157,6 +189,29 @@ impl BroadcastOperator {
     pub async fn fetch_sockets(self) -> Result<Answered<Vec<RemoteSocket>>, RoomcastError> {
         self.check()?;
         Ok(self.backplane.fetch_sockets(&self.namespace, &self.target).await?)
+    }
+
+    /// The rooms that the sockets are in, those of their own ids among them; of the whole namespace `adapter.allRooms()`, and
+    /// with [`Self::local`] `adapter.rooms`. It is as complete as `pods.silent` is 0.
+    ///
+    /// ```
+    /// # async fn example(roomcast: roomcast::Roomcast) -> Result<(), roomcast::RoomcastError> {
+    /// let all = roomcast.of("/").rooms().await?.answer;
+    /// let of_one = roomcast.of("/").to("the id of a socket").rooms().await?.answer;
+    /// # let _ = (all, of_one);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// If the pod does not run, or the namespace does not exist.
+    pub async fn rooms(self) -> Result<Answered<BTreeSet<String>>, RoomcastError> {
+        if self.target == Target::default() {
+            self.check()?;
+            return Ok(self.backplane.rooms(&self.namespace).await?);
+        }
+        let Answered { answer, pods } = self.fetch_sockets().await?;
+        let rooms = answer.into_iter().flat_map(|socket| socket.rooms).collect();
+        Ok(Answered { answer: rooms, pods })
     }
 
     /// Sends an event to the other servers themselves, not to their clients: `serverSideEmit`.
@@ -187,7 +242,7 @@ impl BroadcastOperator {
     fn servers(&self, event: &str) -> Result<Cluster, RoomcastError> {
         self.check()?;
         self.check_event(event)?;
-        if self.volatile || self.target != Target::default() {
+        if self.volatile || self.local || self.target != Target::default() {
             return Err(RoomcastError::ServersHaveNoRooms);
         }
         if self.backplane.link().is_none() {
@@ -246,12 +301,12 @@ impl BroadcastOperator {
     }
 
     /// The rooms that sockets are put in or taken out of.
-    fn named<R: Into<String>>(
+    fn named<R: ToString>(
         &self,
         rooms: impl IntoIterator<Item = R>,
     ) -> Result<Vec<String>, RoomcastError> {
         self.check()?;
-        let rooms: Vec<String> = rooms.into_iter().map(Into::into).collect();
+        let rooms: Vec<String> = rooms.into_iter().map(|room| room.to_string()).collect();
         if rooms.is_empty() {
             return Err(RoomcastError::NoRooms);
         }

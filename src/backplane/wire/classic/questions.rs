@@ -8,7 +8,7 @@ use crate::backplane::{
     Target,
     transcode::{Reader, Token},
     wire::{
-        Answer, Argument, Incoming, Message, RemoteSocket, WireError, document,
+        Answer, ClientAnswer, Incoming, Message, RemoteSocket, WireError, document,
         envelope::{Name, Options},
         write::{write_map, write_number, write_text},
     },
@@ -113,16 +113,24 @@ pub(super) fn encode_answer(question: &str, answer: &Answer) -> Result<Bytes, Wi
         Answer::AckCount(count) => json!({
             "type": kind::BROADCAST_CLIENT_COUNT, "requestId": question, "clientCount": count,
         }),
-        Answer::Ack(argument) => {
-            let mut out = Vec::with_capacity(64);
-            write_map(&mut out, 3);
+        Answer::Ack(Some(answer)) => {
+            let (first, all) = answer.as_msgpack()?;
+            let mut out = Vec::with_capacity(64 + first.len());
+            write_map(&mut out, if all.is_some() { 4 } else { 3 });
             write_text(&mut out, "type");
             write_number(&mut out, kind::BROADCAST_ACK);
             write_text(&mut out, "requestId");
             write_text(&mut out, question);
             write_text(&mut out, "packet");
-            argument.write_msgpack(&mut out)?;
+            out.extend(first);
+            if let Some(all) = all {
+                write_text(&mut out, "values");
+                out.extend(all);
+            }
             return Ok(out.into());
+        }
+        Answer::Ack(None) => {
+            json!({"type": kind::BROADCAST_ACK, "requestId": question, "lost": true})
         }
     };
     Ok(fields.to_string().into())
@@ -141,6 +149,9 @@ pub(super) fn decode_json_answer(payload: &Bytes) -> Result<Option<Message>, Wir
         data: Option<Json>,
         client_count: Option<u64>,
         packet: Option<&'a RawValue>,
+        values: Option<&'a RawValue>,
+        #[serde(default)]
+        lost: bool,
     }
 
     let response: Response<'_> = serde_json::from_slice(payload)?;
@@ -156,7 +167,8 @@ pub(super) fn decode_json_answer(payload: &Bytes) -> Result<Option<Message>, Wir
             Answer::AckCount(response.client_count.ok_or(WireError::Missing("clientCount"))?)
         }
         (Some(kind::BROADCAST_ACK), _, _) => {
-            Answer::Ack(response.packet.map_or_else(Argument::null, Argument::from_json))
+            let answer = ClientAnswer::from_json(response.packet, response.values);
+            Answer::Ack((!response.lost).then_some(answer))
         }
         (_, Some(sockets), _) => {
             let sockets = sockets.into_iter().map(|socket| serde_json::from_str(socket.get()));
@@ -170,12 +182,13 @@ pub(super) fn decode_json_answer(payload: &Bytes) -> Result<Option<Message>, Wir
 
 pub(super) fn decode_msgpack_answer(payload: &Bytes) -> Result<Option<Message>, WireError> {
     let mut reader = Reader::new(payload);
-    let (mut kind, mut question, mut argument) = (None, None, None);
+    let (mut kind, mut question, mut first, mut all) = (None, None, None, None);
     for _ in 0..reader.read_map_len()? {
         match (reader.read_str()?, reader.peek()?) {
             ("type", _) => kind = Some(reader.read_u64()?),
             ("requestId", Token::Text(_)) => question = Some(reader.read_str()?.to_owned()),
-            ("packet", _) => argument = Some(reader.skip_value()?),
+            ("packet", _) => first = Some(reader.skip_value()?),
+            ("values", Token::Array(_)) => all = Some(reader.skip_value()?),
             _ => reader.skip_value().map(drop)?,
         }
     }
@@ -185,7 +198,6 @@ pub(super) fn decode_msgpack_answer(payload: &Bytes) -> Result<Option<Message>, 
         return decode_json_answer(&json.into());
     }
     let question = question.ok_or(WireError::Missing("requestId"))?;
-    let argument =
-        argument.map_or_else(|| Ok(Argument::null()), |at| Argument::from_msgpack(payload, at))?;
-    Ok(Some(Message::Answer { question, answer: Answer::Ack(argument) }))
+    let answer = ClientAnswer::from_msgpack(payload, first, all)?;
+    Ok(Some(Message::Answer { question, answer: Answer::Ack(Some(answer)) }))
 }

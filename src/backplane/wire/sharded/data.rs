@@ -7,7 +7,7 @@ use serde_json::{Value as Json, value::RawValue};
 use crate::backplane::{
     transcode::{Reader, Token},
     wire::{
-        Answer, Argument, Message, RemoteSocket, WireError,
+        Answer, ClientAnswer, Message, RemoteSocket, WireError,
         envelope::{Name, Options},
     },
 };
@@ -40,6 +40,10 @@ pub(super) struct Data<'a> {
     pub request_id: Option<String>,
     #[serde(borrow)]
     pub packet: Option<&'a RawValue>,
+    #[serde(borrow)]
+    values: Option<&'a RawValue>,
+    #[serde(default)]
+    lost: bool,
     pub sockets: Option<Vec<RemoteSocket>>,
     pub client_count: Option<u64>,
 }
@@ -102,7 +106,9 @@ impl<'a> Data<'a> {
             },
             kind::BROADCAST_ACK => Message::Answer {
                 question: question?,
-                answer: Answer::Ack(self.packet.map_or_else(Argument::null, Argument::from_json)),
+                answer: Answer::Ack(
+                    (!self.lost).then(|| ClientAnswer::from_json(self.packet, self.values)),
+                ),
             },
             other => return Err(WireError::UnknownType(other)),
         })
@@ -114,14 +120,16 @@ pub(super) fn msgpack_ack(
     data: std::ops::Range<usize>,
 ) -> Result<Message, WireError> {
     let mut reader = Reader::part(payload, data)?;
-    let (mut question, mut argument) = (None, Argument::null());
+    let (mut question, mut first, mut all) = (None, None, None);
     for _ in 0..reader.read_map_len()? {
         match (reader.read_str()?, reader.peek()?) {
             ("requestId", Token::Text(_)) => question = Some(reader.read_str()?.to_owned()),
-            ("packet", _) => argument = Argument::from_msgpack(payload, reader.skip_value()?)?,
+            ("packet", _) => first = Some(reader.skip_value()?),
+            ("values", Token::Array(_)) => all = Some(reader.skip_value()?),
             _ => reader.skip_value().map(drop)?,
         }
     }
     let question = question.ok_or(WireError::Missing("requestId"))?;
-    Ok(Message::Answer { question, answer: Answer::Ack(argument) })
+    let answer = ClientAnswer::from_msgpack(payload, first, all)?;
+    Ok(Message::Answer { question, answer: Answer::Ack(Some(answer)) })
 }

@@ -230,20 +230,34 @@ impl Sharded {
                 let data = json!({"requestId": question, "clientCount": count});
                 Encoded::Json(kind::BROADCAST_CLIENT_COUNT, data)
             }
-            Answer::Ack(argument) if argument.attachments.is_empty() => {
-                let value: Json = serde_json::from_str(&argument.json)?;
-                let data = json!({"requestId": question, "packet": value});
+            Answer::Ack(None) => {
+                let data = json!({"requestId": question, "lost": true});
                 Encoded::Json(kind::BROADCAST_ACK, data)
             }
-            Answer::Ack(argument) => {
-                let mut data = Vec::with_capacity(64);
-                write_map(&mut data, 2);
-                write_text(&mut data, "requestId");
-                write_text(&mut data, question);
-                write_text(&mut data, "packet");
-                argument.write_msgpack(&mut data)?;
-                Encoded::Msgpack(kind::BROADCAST_ACK, data)
-            }
+            Answer::Ack(Some(answer)) => match answer.as_json()? {
+                Some((first, all)) => {
+                    let first: Json = serde_json::from_str(first)?;
+                    let mut data = json!({"requestId": question, "packet": first});
+                    if let Some(all) = all {
+                        data["values"] = serde_json::from_str(all)?;
+                    }
+                    Encoded::Json(kind::BROADCAST_ACK, data)
+                }
+                None => {
+                    let (first, all) = answer.as_msgpack()?;
+                    let mut data = Vec::with_capacity(64 + first.len());
+                    write_map(&mut data, if all.is_some() { 3 } else { 2 });
+                    write_text(&mut data, "requestId");
+                    write_text(&mut data, question);
+                    write_text(&mut data, "packet");
+                    data.extend(first);
+                    if let Some(all) = all {
+                        write_text(&mut data, "values");
+                        data.extend(all);
+                    }
+                    Encoded::Msgpack(kind::BROADCAST_ACK, data)
+                }
+            },
             Answer::Rooms(_) | Answer::SocketIds(_) => {
                 return Err(WireError::Missing("an answer of this kind in the sharded protocol"));
             }
