@@ -1,5 +1,6 @@
 //! Cross-origin requests, answered as the `cors` package does on Node, whose options the settings are: the same headers with the
 //! same values. Requests of other origins are not refused, here as there: it is browsers who keep the answers from their pages.
+//! A preflight has no `Content-Length: 0`, which RFC 9110 forbids with 204, and hyper does not send.
 
 use std::sync::Arc;
 
@@ -84,8 +85,6 @@ impl CrossOrigin {
         let wanted = wanted.filter(|wanted| !wanted.is_empty());
         put(answer, header::ACCESS_CONTROL_ALLOW_HEADERS, self.headers.as_ref().or(wanted));
         put(answer, header::ACCESS_CONTROL_MAX_AGE, self.max_age.as_ref());
-        // Safari waits for a body otherwise.
-        answer.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
         response
     }
 }
