@@ -44,9 +44,8 @@ fn client_files() -> Result<(), Box<dyn Error>> {
     let package = package(&out)?;
     let (mut version, mut files) = (String::new(), String::new());
     if let Some(package) = package {
-        let manifest = package.join("package.json");
-        println!("cargo:rerun-if-changed={}", manifest.display());
-        version = field(&fs::read_to_string(manifest)?, "version").ok_or("no version")?;
+        let manifest = read(&package.join("package.json"))?;
+        version = field(&manifest, "version").ok_or("package.json names no version")?;
         for file in FILES.iter().flat_map(|file| [(*file).to_owned(), format!("{file}.map")]) {
             files += &encoded(&package.join("dist").join(&file), &file, &out)?;
         }
@@ -98,8 +97,14 @@ fn npm_ci(demo: &Path, into: &Path) -> Result<(), Box<dyn Error>> {
     for file in ["package.json", "package-lock.json", ".npmrc"] {
         fs::copy(demo.join(file), into.join(file))?;
     }
-    let flags =
-        ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline", "--loglevel=error"];
+    let flags = [
+        "ci",
+        "--ignore-scripts",
+        "--no-audit",
+        "--no-fund",
+        "--prefer-offline",
+        "--loglevel=error",
+    ];
     let npm = Command::new("npm")
         .args(flags)
         .args(["--fetch-retries=1", "--fetch-timeout=30000"])
@@ -115,7 +120,7 @@ fn npm_ci(demo: &Path, into: &Path) -> Result<(), Box<dyn Error>> {
 
 /// The entry of a file in the table, and beside it what it names.
 fn encoded(file: &Path, name: &str, out: &Path) -> Result<String, Box<dyn Error>> {
-    let plain = fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    let plain = read(file)?.into_bytes();
     let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
     gzip.write_all(&plain)?;
     let mut deflate = ZlibEncoder::new(Vec::new(), Compression::best());
@@ -132,6 +137,10 @@ fn encoded(file: &Path, name: &str, out: &Path) -> Result<String, Box<dyn Error>
         entry += &format!(", {encoding}: include_bytes!({:?})", path.display().to_string());
     }
     Ok(entry + " }, ")
+}
+
+fn read(file: &Path) -> Result<String, String> {
+    fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))
 }
 
 /// A field of a manifest, as npm writes it: one a line.

@@ -64,8 +64,7 @@ impl Cors {
             return;
         }
         let remedy = "has no effect without public.cors.origins";
-        for (key, names) in
-            [("headers", &self.headers), ("exposed_headers", &self.exposed_headers)]
+        for (key, names) in [("headers", &self.headers), ("exposed_headers", &self.exposed_headers)]
         {
             if !names.is_empty() {
                 warnings.push(Problem::new(format!("public.cors.{key}"), names, remedy));

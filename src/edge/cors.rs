@@ -36,7 +36,8 @@ impl CrossOrigin {
         let any = cors.origins.iter().any(|origin| origin == "*");
         let mut headers = cors.headers.clone();
         if !headers.is_empty() {
-            let is_new = |name: &&String| !headers.iter().any(|known| known.eq_ignore_ascii_case(name));
+            let is_new =
+                |name: &&String| !headers.iter().any(|known| known.eq_ignore_ascii_case(name));
             let kept: Vec<_> = public.kept_headers.iter().filter(is_new).cloned().collect();
             headers.extend(kept);
         }

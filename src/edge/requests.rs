@@ -461,7 +461,13 @@ fn socketio(edge: Arc<Edge>, config: &Config) -> Router {
     let path = config.public.base_path();
     let socketio = any(
         |State(edge): State<Arc<Edge>>, Extension(peer): Extension<Peer>, request: Request| async move {
-            edge.handle(peer, request).await
+            let mut response = edge.handle(peer, request).await?;
+            if response.status() == StatusCode::OK {
+                // As on Node: what a poll is answered with is for nobody else.
+                let no_store = HeaderValue::from_static("no-store");
+                response.headers_mut().insert(header::CACHE_CONTROL, no_store);
+            }
+            Ok::<_, Refusal>(response)
         },
     );
     let mut router = Router::new()

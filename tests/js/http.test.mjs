@@ -7,8 +7,9 @@ import { brotliDecompressSync, gunzipSync, inflateSync } from "node:zlib";
 
 import { chromium } from "playwright-core";
 import { Server } from "socket.io";
+import { io } from "socket.io-client";
 
-import { OPEN, startPod } from "./pod.mjs";
+import { OPEN, next, startPod } from "./pod.mjs";
 
 const HANDSHAKE = "/socket.io/?EIO=4&transport=polling";
 const ORIGIN = "https://app.example.com";
@@ -50,6 +51,17 @@ const DECODE = { br: brotliDecompressSync, gzip: gunzipSync, deflate: inflateSyn
 
 /** The body without its encoding. */
 const plain = ({ headers, body }) => (DECODE[headers["content-encoding"]] ?? ((bytes) => bytes))(body);
+
+test("the endpoint has its slash or not, whatever the client's addTrailingSlash is", async () => {
+  const ours = await pod("");
+  for (const addTrailingSlash of [true, false]) {
+    for (const transports of [["polling"], ["websocket"]]) {
+      const client = io(ours.url, { addTrailingSlash, transports, forceNew: true, reconnection: false });
+      stops.push(() => client.close());
+      await next(client, "connect");
+    }
+  }
+});
 
 describe("the stock client below the endpoint", () => {
   const FILES = ["socket.io.js", "socket.io.min.js", "socket.io.esm.min.js", "socket.io.msgpack.min.js"];
@@ -215,6 +227,7 @@ describe("compressed polls", () => {
     const found = await answer;
     assert.equal(plain(found).toString(), `42["news",${JSON.stringify(text)}]`);
     assert.equal(Number(found.headers["content-length"]), found.body.length);
+    assert.equal(found.headers["cache-control"], "no-store");
     return found;
   }
 
