@@ -246,8 +246,15 @@ impl Edge {
             None => {
                 *request.uri_mut() = uri;
                 let encoding = self.compressor.wanted(&request);
-                let response = self.clone().poll(connection, sid, eio3, peer, request).await?;
-                Ok(self.compressor.compressed(response, encoding).await)
+                let polled = self.clone().poll(connection.clone(), sid, eio3, peer, request);
+                let response = polled.await?;
+                if encoding.is_none() {
+                    return Ok(response);
+                }
+                let abandoned = Abandoned::new(&self.service, &connection, sid);
+                let response = self.compressor.compressed(response, encoding).await;
+                abandoned.not();
+                Ok(response)
             }
         }
     }
