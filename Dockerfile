@@ -4,6 +4,12 @@
 #
 #   docker build --build-arg COMMIT=$(git rev-parse --short HEAD) -t roomcast .
 
+# The client that pages load from a pod: what the lock file names, by its hashes.
+FROM node:22-bookworm-slim AS client
+WORKDIR /client
+COPY src/demo/package.json src/demo/package-lock.json src/demo/.npmrc ./
+RUN npm ci --ignore-scripts --no-audit --no-fund
+
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
 COPY Cargo.toml Cargo.lock build.rs ./
@@ -11,6 +17,8 @@ COPY src src
 COPY examples examples
 COPY tests/it tests/it
 COPY load load
+COPY --from=client /client/node_modules/socket.io-client /client
+ENV ROOMCAST_CLIENT_PACKAGE=/client
 # There is no .git here, so the commit is told.
 ARG COMMIT=unknown
 ENV VERGEN_GIT_SHA=$COMMIT

@@ -10,9 +10,14 @@ export PATH := $(TOOLS)/bin:$(PATH)
 help: ## List the chores
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: ## Run a pod with a chat page on http://127.0.0.1:3000
+# The stock client, which builds put into the binary: before them, not while they read it.
+CLIENT := src/demo/node_modules/.package-lock.json
+$(CLIENT): src/demo/package-lock.json
+	@.ci/install node
+	npm ci --prefix src/demo --silent --no-audit --no-fund
+
+demo: $(CLIENT) ## Run a pod with a chat page on http://127.0.0.1:3000
 	@.ci/install rust node
-	@npm ci --prefix src/demo --silent --no-audit --no-fund
 	cargo run --quiet --bin roomcast -- demo
 
 test: ## Prove everything: lints, Rust, stock clients, a browser, the chart, licences
@@ -20,7 +25,7 @@ test: ## Prove everything: lints, Rust, stock clients, a browser, the chart, lic
 	@$(MAKE) --no-print-directory -j3 --output-sync=target test-faults test-clients test-chart deny
 	@echo "all of it passes"
 
-lint: ## Formatting, clippy and rustdoc, warnings as errors
+lint: $(CLIENT) ## Formatting, clippy and rustdoc, warnings as errors
 	@.ci/install rust
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
@@ -57,11 +62,10 @@ test-chart: binaries node-modules install-helm ## Lint and render the Helm chart
 binaries: test-rust
 	cargo build --locked --bins --examples
 
-node-modules:
-	npm ci --prefix src/demo --silent --no-audit --no-fund
+node-modules: $(CLIENT)
 	npm ci --prefix tests/js --silent --no-audit --no-fund
 
-test-image: ## Run the release from the files that the image is made of, without Docker (as root)
+test-image: $(CLIENT) ## Run the release from the files that the image is made of, without Docker (as root)
 	cargo build --release --locked --bin roomcast
 	tests/image
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::Deserialize;
 
-use super::{Problem, values};
+use super::{Problem, origins, values};
 
 /// Which new sessions a pod takes.
 #[derive(Debug, Clone, Deserialize)]
@@ -93,7 +93,7 @@ impl Admission {
             let remedy = "needs admission.rate, of which it is the burst";
             problems.push(Problem::new("admission.burst", self.burst, remedy));
         }
-        values::check_origins("admission.origins", &self.origins, "", problems);
+        origins::check("admission.origins", &self.origins, "", problems);
     }
 }
 

@@ -4,7 +4,7 @@ use std::{fs, path::Path, time::Duration};
 
 use tracing_subscriber::EnvFilter;
 
-use super::{BackplaneKind, Config, Drain, Problem, Publish, Secret, values};
+use super::{BackplaneKind, Config, Drain, Problem, Publish, Secret};
 
 /// Seconds that Linux takes for TCP_KEEPIDLE.
 const KEEPALIVE: std::ops::RangeInclusive<u64> = 1..=32767;
@@ -109,13 +109,7 @@ fn check_listeners(config: &Config, problems: &mut Vec<Problem>) {
     if public.backlog == 0 {
         problems.push(Problem::new("public.backlog", 0, "must be at least 1"));
     }
-    let (any, named): (Vec<_>, Vec<_>) =
-        public.cors.origins.iter().cloned().partition(|origin| origin == "*");
-    if let Some(any) = any.first().filter(|_| public.cors.credentials) {
-        let remedy = "browsers refuse credentials for any origin; name the origins";
-        problems.push(Problem::new("public.cors.origins", any, remedy));
-    }
-    values::check_origins("public.cors.origins", &named, ", or \"*\" alone for any", problems);
+    public.cors.check(problems);
 }
 
 fn check_engine(config: &Config, problems: &mut Vec<Problem>) {
@@ -220,6 +214,7 @@ impl Config {
         // Those are errors where they are not allowed.
         let mut warnings = insecure(self);
         self.auth.warn(&self.admission.origins, &mut warnings);
+        self.public.cors.warn(&mut warnings);
         if self.engine.allow_eio3
             && !self.namespaces.is_empty()
             && !self.namespaces.contains_key("/")

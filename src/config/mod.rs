@@ -7,11 +7,13 @@ mod api;
 mod auth;
 mod backplane;
 mod check;
+mod cors;
 mod futile;
 mod hooks;
 mod internal;
 mod load;
 mod namespace;
+mod origins;
 mod problem;
 mod public_key;
 mod sessions;
@@ -27,6 +29,7 @@ pub use api::{Api, ApiKey, ApiScope};
 pub use auth::{Auth, Jwt, JwtAlgorithm};
 pub use backplane::{Backplane, BackplaneKind, BackplaneTls, SubscriptionMode, WhenAway};
 pub(crate) use check::DEEPEST;
+pub use cors::{Cors, HttpCompression};
 pub(crate) use hooks::signing_key;
 pub use hooks::{HookUrl, Hooks, OnFailure};
 pub(crate) use internal::Advertised;
@@ -37,6 +40,7 @@ pub use namespace::{
     AuthPolicy, EventAction, EventRule, JoinPolicy, Namespace, NamespaceHooks, NamespaceLimits,
     OverLimit, RoomRule,
 };
+pub(crate) use origins::OriginPattern;
 pub use problem::{ConfigError, Problem};
 pub(crate) use public_key::{KeyKind, PublicKey, RSA_BITS};
 pub use sessions::{AffinityCookie, SameSite, Sessions};
@@ -99,8 +103,12 @@ pub struct Public {
     /// Silence after which TCP keep-alive probes start.
     #[serde(deserialize_with = "values::duration")]
     pub tcp_keepalive: Duration,
+    /// Whether the stock client is served beside the endpoint.
+    pub serve_client: bool,
     /// Which pages of other origins may connect.
     pub cors: Cors,
+    /// Which answers to polls are compressed.
+    pub http_compression: HttpCompression,
     /// Headers of the request that opens a connection that handlers and hooks get to see.
     #[serde(deserialize_with = "values::one_or_many")]
     pub kept_headers: Vec<String>,
@@ -113,17 +121,6 @@ impl Public {
     pub(crate) fn base_path(&self) -> &str {
         self.path.trim_end_matches('/')
     }
-}
-
-/// Cross-origin requests.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Cors {
-    /// Allowed origins; `*` for any.
-    #[serde(deserialize_with = "values::one_or_many")]
-    pub origins: Vec<String>,
-    /// Whether cookies and `Authorization` are allowed.
-    pub credentials: bool,
 }
 
 /// Engine.IO, as Node names its options.

@@ -9,8 +9,6 @@ use serde::{
 };
 use url::Url;
 
-use super::Problem;
-
 /// A value that is never printed.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secret(String);
@@ -188,22 +186,6 @@ pub(crate) fn canonical_origin(text: &str) -> Option<String> {
     let host = url.host_str().filter(|host| !host.is_empty())?.to_lowercase();
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
     Some(format!("{}://{host}{port}", url.scheme()))
-}
-
-/// Names the origins that no page can have.
-pub(super) fn check_origins(
-    key: &str,
-    origins: &[String],
-    also: &str,
-    problems: &mut Vec<Problem>,
-) {
-    for origin in origins.iter().filter(|origin| canonical_origin(origin).is_none()) {
-        let remedy = format!(
-            "expected scheme and host, and the port if it has one, such as \"https://app.example.com\"{also}; a path or \
-             a \"*\" in it would never match: name each origin"
-        );
-        problems.push(Problem::new(key, origin, remedy));
-    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,8 @@
 //! - `seal`: session ids as clients see them; `open`: the packet that tells them
 //! - `forward`: requests of a session that another pod has; `relay`: WebSockets of it; `passing`: both, while they last;
 //!   `notice`: what else is said to that pod; `sending`: bodies on their way there
+//! - `cors`: what pages of other origins are told; `client_files`: the stock client, for pages to load;
+//!   `compression`: answers to polls, made small; `encoding`: which one a client takes
 //! - `requests`: polling, and the way to `upgrade`
 //! - `service`: the ways to call socketioxide; `eio3`: what it leaves out for old clients
 //! - `unread`: answers that clients do not read
@@ -23,9 +25,13 @@ mod admission;
 mod adopt;
 mod ahead;
 mod attachments;
+mod client_files;
 mod closing;
+mod compression;
 mod connection;
+mod cors;
 mod eio3;
+mod encoding;
 mod files;
 mod forward;
 mod frames;

@@ -2,17 +2,17 @@
 
 use http::HeaderValue;
 
-use crate::config::canonical_origin;
+use crate::config::{OriginPattern, canonical_origin};
 
 /// Origins that are allowed.
 #[derive(Debug, Clone)]
-pub(super) struct Pages(Vec<String>);
+pub(super) struct Pages(Vec<OriginPattern>);
 
 impl Pages {
     /// Those of the settings, however they are spelt there.
     pub fn new(origins: &[String]) -> Self {
-        let origins = origins.iter();
-        Self(origins.map(|text| canonical_origin(text).unwrap_or_else(|| text.clone())).collect())
+        // What is none has been refused with the configuration.
+        Self(origins.iter().filter_map(|text| OriginPattern::parse(text)).collect())
     }
 
     /// Whether nothing is said of any.
@@ -22,11 +22,8 @@ impl Pages {
 
     /// Whether this one is among them. Who is no browser may spell it in another way.
     pub fn have(&self, origin: &HeaderValue) -> bool {
-        let among = |origin: &str| self.0.iter().any(|allowed| allowed == origin);
-        let Ok(origin) = origin.to_str() else {
-            return false;
-        };
-        among(origin) || canonical_origin(origin).is_some_and(|origin| among(&origin))
+        let origin = origin.to_str().ok().and_then(canonical_origin);
+        origin.is_some_and(|origin| self.0.iter().any(|allowed| allowed.matches(&origin)))
     }
 }
 

@@ -15,16 +15,16 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use socketioxide::service::SocketIoService;
 use socketioxide_core::Sid;
 use tokio::runtime::Handle;
-use tower_http::{
-    cors::{AllowOrigin, CorsLayer},
-    timeout::{RequestBodyTimeoutLayer, TimeoutError},
-};
+use tower_http::timeout::{RequestBodyTimeoutLayer, TimeoutError};
 
 use super::{
     admission::Admission,
     adopt::adopt,
+    client_files,
     closing::{Closer, Shedder},
+    compression::Compressor,
     connection::{Began, Connection},
+    cors::{self, CrossOrigin},
     eio3,
     forward::{self, Forwarder},
     handshake::{Handshake, Refusal, local_uri, session, websocket_key},
@@ -33,7 +33,6 @@ use super::{
     origin::origin,
     outgoing::Change,
     packet_head::PacketHead,
-    pages::Pages,
     reason::CloseReason,
     seal::Seal,
     service::{NoPage, Service, whole},
@@ -45,7 +44,7 @@ use super::{
 };
 use crate::{
     backplane::{Adapter, Backplane},
-    config::{AffinityCookie, Config, Cors, Engine, Proxies, Transport},
+    config::{AffinityCookie, Config, Engine, Proxies, Transport},
 };
 
 /// What requests of clients meet.
@@ -58,6 +57,7 @@ pub struct Edge {
     keeper: Keeper,
     service: Service,
     max_payload: usize,
+    compressor: Compressor,
     /// The path of Socket.IO, without the slash behind it.
     path: String,
     /// What a stock client asks for its WebSocket: socketioxide keeps it for life, for all of them the same.
@@ -97,6 +97,7 @@ impl Edge {
             keeper: Keeper::new(config),
             service,
             max_payload: config.limits.max_payload,
+            compressor: Compressor::new(&config.public.http_compression),
         })
     }
 
@@ -244,7 +245,16 @@ impl Edge {
             }
             None => {
                 *request.uri_mut() = uri;
-                self.poll(connection, sid, eio3, peer, request).await
+                let encoding = self.compressor.wanted(&request);
+                let polled = self.clone().poll(connection.clone(), sid, eio3, peer, request);
+                let response = polled.await?;
+                if encoding.is_none() {
+                    return Ok(response);
+                }
+                let abandoned = Abandoned::new(&self.service, &connection, sid);
+                let response = self.compressor.compressed(response, encoding).await;
+                abandoned.not();
+                Ok(response)
             }
         }
     }
@@ -458,19 +468,31 @@ fn socketio(edge: Arc<Edge>, config: &Config) -> Router {
     let path = config.public.base_path();
     let socketio = any(
         |State(edge): State<Arc<Edge>>, Extension(peer): Extension<Peer>, request: Request| async move {
-            edge.handle(peer, request).await
+            let mut response = edge.handle(peer, request).await?;
+            if response.status() == StatusCode::OK {
+                // As on Node: what a poll is answered with is for nobody else.
+                let no_store = HeaderValue::from_static("no-store");
+                response.headers_mut().insert(header::CACHE_CONTROL, no_store);
+            }
+            Ok::<_, Refusal>(response)
         },
     );
-    Router::new()
+    let mut router = Router::new()
         .route(path, socketio.clone())
         .route(&format!("{path}/"), socketio)
-        .with_state(edge)
+        .with_state(edge);
+    if config.public.serve_client {
+        router = router.merge(client_files::routes(path));
+    }
+    // As on Node, this is for Socket.IO only: the pages of a program have their own ways.
+    match CrossOrigin::new(&config.public) {
+        Some(cors) => router.route_layer(middleware::from_fn_with_state(cors, cors::answer)),
+        None => router,
+    }
 }
 
 fn bounded(router: Router, config: &Config) -> Router {
-    router
-        .layer(RequestBodyTimeoutLayer::new(config.public.request_timeout))
-        .layer(cors(&config.public.cors))
+    router.layer(RequestBodyTimeoutLayer::new(config.public.request_timeout))
 }
 
 /// The internal route where other pods forward requests of this pod's sessions.
@@ -508,16 +530,4 @@ fn cookie(settings: &AffinityCookie, path: &str, pod: Sid) -> Option<HeaderValue
     let (same_site, secure) = (same_site.name(), if *secure { "; Secure" } else { "" });
     let cookie = format!("{name}={pod}; Path={path}; HttpOnly; SameSite={same_site}{secure}");
     (!name.is_empty()).then(|| HeaderValue::try_from(cookie).ok())?
-}
-
-fn cors(config: &Cors) -> CorsLayer {
-    let any = config.origins.iter().any(|origin| origin == "*");
-    let pages = Pages::new(&config.origins);
-    let named = AllowOrigin::predicate(move |origin, _| pages.have(origin));
-    CorsLayer::new()
-        .allow_origin(if any { AllowOrigin::any() } else { named })
-        .allow_credentials(config.credentials)
-        .allow_methods([Method::GET, Method::POST])
-        .allow_headers([header::CONTENT_TYPE, header::AUTHORIZATION])
-        .max_age(Duration::from_secs(600))
 }
