@@ -18,7 +18,10 @@ use bytes::Bytes;
 use futures_util::stream;
 use http::HeaderValue;
 
-use super::packet_head::PacketHead;
+use super::{
+    names::{self, MARK},
+    packet_head::PacketHead,
+};
 
 /// Separates length and packet in a payload of text.
 const TEXT_SEPARATOR: u8 = b':';
@@ -40,9 +43,40 @@ pub(super) fn add_binary_types(payload: Bytes, octets: bool) -> Bytes {
     mended.map_or(payload, Bytes::from)
 }
 
-/// A payload of text that a client sent, with each packet as a piece.
+/// A payload of text that a client sent, with each packet as a piece, and marks at [`names`].
 pub(super) fn in_pieces(payload: Bytes) -> Body {
-    Body::from_stream(stream::iter(Pieces(payload).map(Ok::<_, Infallible>)))
+    let pieces = Pieces(payload).map(|piece| mark_text(&piece).map_or(piece, Bytes::from));
+    Body::from_stream(stream::iter(pieces.map(Ok::<_, Infallible>)))
+}
+
+/// A piece with a mark, if its packet needs one.
+fn mark_text(piece: &[u8]) -> Option<Vec<u8>> {
+    let digits = piece.iter().position(|byte| *byte == TEXT_SEPARATOR)?;
+    let (length, packet) = (&piece[..digits], &piece[digits + 1..]);
+    let packet = names::mark(packet)?;
+    let length: usize = std::str::from_utf8(length).ok()?.parse().ok()?;
+    let mut marked = format!("{}:", length + MARK.len()).into_bytes();
+    marked.extend(packet);
+    Some(marked)
+}
+
+/// A payload of octets that a client sent, with marks at [`names`].
+pub(super) fn mark_octets(payload: Bytes) -> Bytes {
+    let mut marked = Vec::new();
+    let mut rest = &payload[..];
+    let mut needed = false;
+    while let Some((kind, packet, next)) = first_of_octets(rest) {
+        match names::mark(packet).filter(|_| kind == OCTETS_TEXT) {
+            Some(packet) => {
+                needed = true;
+                write_octets(kind, &[&packet], &mut marked);
+            }
+            None => marked.extend_from_slice(&rest[..rest.len() - next.len()]),
+        }
+        rest = next;
+    }
+    marked.extend_from_slice(rest);
+    if needed { marked.into() } else { payload }
 }
 
 /// The packets of a payload of text, each with its length; then, as one, what is none.
@@ -134,14 +168,19 @@ fn in_octets(payload: &[u8]) -> Option<Vec<u8>> {
         let (kind, packet, next) = first_of_octets(rest)?;
         let base64 = packet.strip_prefix(b"b").filter(|_| kind == OCTETS_TEXT);
         let (start, packet): (&[u8], _) = base64.map_or((b"", packet), |base64| (b"b4", base64));
-        mended.push(kind);
-        mended.extend((start.len() + packet.len()).to_string().bytes().map(|digit| digit - b'0'));
-        mended.push(OCTETS_SEPARATOR);
-        mended.extend(start);
-        mended.extend(packet);
+        write_octets(kind, &[start, packet], &mut mended);
         rest = next;
     }
     Some(mended)
+}
+
+/// Appends a packet.
+fn write_octets(kind: u8, packet: &[&[u8]], out: &mut Vec<u8>) {
+    let length: usize = packet.iter().map(|part| part.len()).sum();
+    out.push(kind);
+    out.extend(length.to_string().bytes().map(|digit| digit - b'0'));
+    out.push(OCTETS_SEPARATOR);
+    out.extend(packet.iter().copied().flatten());
 }
 
 /// `<0 or 1><digits of the length in bytes><255><packet>`, again and again: the first, and what follows it.
@@ -193,6 +232,18 @@ mod tests {
             let found: Vec<Bytes> = Pieces(Bytes::copy_from_slice(broken)).collect();
             assert_eq!(found.concat(), broken);
         }
+    }
+
+    #[test]
+    fn names_that_need_it_have_a_mark() {
+        let mark = |piece: &str| {
+            mark_text(piece.as_bytes()).map(|text| String::from_utf8(text).unwrap_or_default())
+        };
+        assert_eq!(mark("7:42[\"\\n\"]").as_deref(), Some("11:42[\"\x7f\",\"\\n\"]"));
+        assert_eq!(mark("9:42[\"chat\"]"), None);
+        let octets = Bytes::from_static(b"\0\x01\xff2\0\x06\xff42[15]\x01\x02\xff\x04b!");
+        let marked = b"\0\x01\xff2\0\x01\0\xff42[\"\x7f\",15]\x01\x02\xff\x04b!";
+        assert_eq!(mark_octets(octets), marked.as_slice());
     }
 
     #[test]

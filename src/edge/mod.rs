@@ -15,6 +15,7 @@
 //! - `upgrade`: takes a WebSocket stream over from HTTP; `probe`: one that is to take a polling session over
 //! - `stream`: that stream, until it ends; `patience`: how long it waits; `timely`: the same for other streams
 //! - `outgoing`: what is changed on the way to a client; `traffic`: bytes and packets
+//! - `names`: names of events that socketioxide cannot read
 //! - `frames`, `attachments`: whether a client has finished what it began to send
 //! - `closing`: ends connections at a pace; `order`: which one is next
 //! - `memory`: what is free of it, given back; and how much of it the pod may have
@@ -34,6 +35,7 @@ mod handshake;
 mod kept;
 mod listener;
 mod memory;
+mod names;
 mod notice;
 mod open;
 mod order;
@@ -63,6 +65,7 @@ pub use connection::{Connection, InNamespace};
 pub use files::{Files, raise_limit};
 pub use listener::{Bound, ListenError, Options, bind, serve};
 pub use memory::{give_back, watch as watch_memory};
+pub(crate) use names::{MARK, unmark};
 pub use reason::CloseReason;
 pub use requests::{Edge, mountable, pods, router};
 pub use seal::Seal;

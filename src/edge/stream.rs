@@ -285,6 +285,9 @@ impl AsyncRead for ClientStream {
         match ahead.poll_read(tcp, context, buffer) {
             Poll::Ready(read) => read?,
             Poll::Pending => {
+                if ahead.holds() {
+                    unfinished.start(limit);
+                }
                 ready!(unfinished.poll_over(context));
                 connection.end_stream(CloseReason::MessageTimeout);
                 self.end(buffer);
@@ -304,7 +307,7 @@ impl AsyncRead for ClientStream {
             let length = u16::try_from(received.len()).unwrap_or(u16::MAX);
             *unanswered = unanswered.saturating_add(length);
         }
-        if frames.is_complete() {
+        if frames.is_complete() && !ahead.holds() {
             unfinished.stop();
         } else if progress {
             unfinished.restart(limit);

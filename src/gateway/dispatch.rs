@@ -32,6 +32,7 @@ use super::{
 use crate::{
     backplane::{Adapter, Bounds},
     config::{AuthPolicy, OverLimit},
+    edge::unmark,
     telemetry::metrics::EVENTS,
 };
 
@@ -45,6 +46,7 @@ impl MessageHandler<Adapter, Self> for Dispatcher {
             return;
         }
         hear_out(&socket, member);
+        payload = unmark(payload);
         let io = || Socket { socket: socket.clone(), member: member.clone() };
         // The pace comes before all that costs something.
         let result = match limits::check_pace(member) {
