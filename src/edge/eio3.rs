@@ -18,10 +18,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use http::HeaderValue;
 
-use super::{
-    names::{self, MARK},
-    packet_head::PacketHead,
-};
+use super::{names, packet_head::PacketHead};
 
 /// Separates length and packet in a payload of text.
 const TEXT_SEPARATOR: u8 = b':';
@@ -45,38 +42,53 @@ pub(super) fn add_binary_types(payload: Bytes, octets: bool) -> Bytes {
 
 /// A payload of text that a client sent, with each packet as a piece, and marks at [`names`].
 pub(super) fn in_pieces(payload: Bytes) -> Body {
-    let pieces = Pieces(payload).map(|piece| mark_text(&piece).map_or(piece, Bytes::from));
-    Body::from_stream(stream::iter(pieces.map(Ok::<_, Infallible>)))
-}
-
-/// A piece with a mark, if its packet needs one.
-fn mark_text(piece: &[u8]) -> Option<Vec<u8>> {
-    let digits = piece.iter().position(|byte| *byte == TEXT_SEPARATOR)?;
-    let (length, packet) = (&piece[..digits], &piece[digits + 1..]);
-    let packet = names::mark(packet)?;
-    let length: usize = std::str::from_utf8(length).ok()?.parse().ok()?;
-    let mut marked = format!("{}:", length + MARK.len()).into_bytes();
-    marked.extend(packet);
-    Some(marked)
+    let mark = |piece: Bytes| rewrite_piece(&piece, &names::mark).map_or(piece, Bytes::from);
+    Body::from_stream(stream::iter(Pieces(payload).map(mark).map(Ok::<_, Infallible>)))
 }
 
 /// A payload of octets that a client sent, with marks at [`names`].
 pub(super) fn mark_octets(payload: Bytes) -> Bytes {
-    let mut marked = Vec::new();
+    match rewrite(&payload, true, names::mark) {
+        (_, 0) => payload,
+        (marked, _) => marked.into(),
+    }
+}
+
+/// A payload with others in the place of packets of text, where there is another; and how many there are.
+pub(super) fn rewrite(
+    payload: &Bytes,
+    octets: bool,
+    other: impl Fn(&[u8]) -> Option<Vec<u8>>,
+) -> (Vec<u8>, u32) {
+    let (mut all, mut changed) = (Vec::with_capacity(payload.len() + 64), 0);
+    if !octets {
+        for piece in Pieces(payload.clone()) {
+            let another = rewrite_piece(&piece, &other);
+            changed += u32::from(another.is_some());
+            all.extend_from_slice(another.as_deref().unwrap_or(&piece));
+        }
+        return (all, changed);
+    }
     let mut rest = &payload[..];
-    let mut needed = false;
     while let Some((kind, packet, next)) = first_of_octets(rest) {
-        match names::mark(packet).filter(|_| kind == OCTETS_TEXT) {
+        match Some(packet).filter(|_| kind == OCTETS_TEXT).and_then(&other) {
             Some(packet) => {
-                needed = true;
-                write_octets(kind, &[&packet], &mut marked);
+                changed += 1;
+                write_octets(kind, &[&packet], &mut all);
             }
-            None => marked.extend_from_slice(&rest[..rest.len() - next.len()]),
+            None => all.extend_from_slice(&rest[..rest.len() - next.len()]),
         }
         rest = next;
     }
-    marked.extend_from_slice(rest);
-    if needed { marked.into() } else { payload }
+    all.extend_from_slice(rest);
+    (all, changed)
+}
+
+/// A piece of a payload of text with another packet, if there is one.
+fn rewrite_piece(piece: &[u8], other: &impl Fn(&[u8]) -> Option<Vec<u8>>) -> Option<Vec<u8>> {
+    let digits = piece.iter().position(|byte| *byte == TEXT_SEPARATOR)?;
+    let packet = String::from_utf8(other(&piece[digits + 1..])?).ok()?;
+    Some(format!("{}:{packet}", packet.encode_utf16().count()).into_bytes())
 }
 
 /// The packets of a payload of text, each with its length; then, as one, what is none.
@@ -237,7 +249,8 @@ mod tests {
     #[test]
     fn names_that_need_it_have_a_mark() {
         let mark = |piece: &str| {
-            mark_text(piece.as_bytes()).map(|text| String::from_utf8(text).unwrap_or_default())
+            rewrite_piece(piece.as_bytes(), &names::mark)
+                .map(|text| String::from_utf8(text).unwrap_or_default())
         };
         assert_eq!(mark("7:42[\"\\n\"]").as_deref(), Some("11:42[\"\x7f\",\"\\n\"]"));
         assert_eq!(mark("9:42[\"chat\"]"), None);

@@ -15,6 +15,7 @@
 //! - `upgrade`: takes a WebSocket stream over from HTTP; `probe`: one that is to take a polling session over
 //! - `stream`: that stream, until it ends; `patience`: how long it waits; `timely`: the same for other streams
 //! - `outgoing`: what is changed on the way to a client; `traffic`: bytes and packets
+//! - `refused`: what a client is told that may not connect
 //! - `names`: names of events that socketioxide cannot read
 //! - `frames`, `attachments`: whether a client has finished what it began to send
 //! - `closing`: ends connections at a pace; `order`: which one is next
@@ -47,6 +48,7 @@ mod passing;
 mod patience;
 mod probe;
 mod reason;
+mod refused;
 mod relay;
 mod requests;
 mod seal;
@@ -67,6 +69,7 @@ pub use listener::{Bound, ListenError, Options, bind, serve};
 pub use memory::{give_back, watch as watch_memory};
 pub(crate) use names::{MARK, unmark};
 pub use reason::CloseReason;
+pub(crate) use refused::text as refusal_text;
 pub use requests::{Edge, mountable, pods, router};
 pub use seal::Seal;
 pub use service::NoPage;

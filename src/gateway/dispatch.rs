@@ -161,10 +161,19 @@ fn answer(
             reply
         }
         Err(refusal) => {
-            let code = refusal.label();
-            tracing::debug!(namespace = member.namespace.path, code, "event refused");
+            let (code, passes) = (refusal.label(), refusal.passes());
+            tracing::debug!(
+                namespace = member.namespace.path,
+                code,
+                acked = !passes,
+                "event refused"
+            );
             let path = member.namespace.path.clone();
             counter!(EVENTS.name, "namespace" => path, "result" => code).increment(1);
+            if passes {
+                // An ack would be the end of it for a client with `retries`, which sends again what is not acked.
+                return member.go_if_dismissed();
+            }
             refusal.body()
         }
     };

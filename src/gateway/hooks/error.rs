@@ -22,6 +22,7 @@ pub enum HookError {
 
 impl HookError {
     /// The code that clients see.
+    #[cfg(test)]
     pub fn code(&self) -> &str {
         match self {
             Self::Refused { code, .. } => code,
