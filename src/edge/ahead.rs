@@ -42,7 +42,8 @@ impl Ahead {
     /// These bytes come first. They are copied: a slice of hyper's buffer would keep all of that.
     pub fn new(early: &[u8]) -> Self {
         let mut ahead = Self(None);
-        ahead.take(early, |_| 0);
+        // It is in no namespace yet.
+        ahead.take(early, |_| false, |_| 0);
         ahead
     }
 
@@ -51,12 +52,14 @@ impl Ahead {
         self.0.as_ref().is_some_and(|kept| kept.names.holds())
     }
 
-    /// Reads what is there, as much as the reader has room for.
+    /// Reads what is there, as much as the reader has room for. `again` says whether the client is in a namespace, as for
+    /// [`Names::pass`].
     pub fn poll_read(
         &mut self,
         tcp: &mut TcpStream,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
+        again: impl Fn(&str) -> bool,
     ) -> Poll<io::Result<()>> {
         if let Some(Kept { bytes, names }) = self.0.as_deref_mut()
             && !bytes.is_empty()
@@ -80,7 +83,7 @@ impl Ahead {
             loop {
                 let mut large = ReadBuf::new(large);
                 ready!(Pin::new(&mut *tcp).poll_read(context, &mut large))?;
-                let taken = self.take(large.filled(), |passed| {
+                let taken = self.take(large.filled(), &again, |passed| {
                     let length = passed.len().min(buffer.remaining());
                     buffer.put_slice(&passed[..length]);
                     length
@@ -94,10 +97,15 @@ impl Ahead {
     }
 
     /// Takes what came of the client: `give` gets it, and says how much of it is not to be kept.
-    fn take(&mut self, bytes: &[u8], give: impl FnOnce(&[u8]) -> usize) -> usize {
+    fn take(
+        &mut self,
+        bytes: &[u8],
+        again: impl Fn(&str) -> bool,
+        give: impl FnOnce(&[u8]) -> usize,
+    ) -> usize {
         let mut fresh = Names::default();
         let names = self.0.as_deref_mut().map_or(&mut fresh, |kept| &mut kept.names);
-        let passed = names.pass(bytes);
+        let passed = names.pass(bytes, again);
         let idle = names.is_idle();
         let given = give(&passed);
         let later = &passed[given..];

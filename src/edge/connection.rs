@@ -369,6 +369,12 @@ impl Connection {
         self.polling.as_ref().is_some_and(|polling| polling.attachments.lock().stuck_since(request))
     }
 
+    /// Whether it is in a namespace that it asks to be let in once more.
+    pub(super) fn is_connected_to(&self, namespace: &str) -> bool {
+        let connected = |sid: &Sid| self.sessions.is_connected(namespace, *sid);
+        self.is_in_namespace() && self.sid.get().is_some_and(connected)
+    }
+
     /// A CONNECT of it is refused now, with a text of [`super::refusal_text`].
     pub fn refuse(&self) {
         self.refusals.fetch_add(1, Ordering::AcqRel);

@@ -22,7 +22,7 @@ pub fn eio3_payload(input: &[u8]) {
 
 /// Payloads of Engine.IO 4: whether what was announced has come.
 pub fn eio4_payload(input: &[u8]) {
-    let marked = names::mark_payload(Bytes::copy_from_slice(input), usize::MAX).concat();
+    let marked = names::mark_payload(Bytes::copy_from_slice(input), usize::MAX, |_| true).concat();
     assert!(marked.len() <= input.len() * 3, "{} of {}", marked.len(), input.len());
     let mut session = Attachments::default();
     if let Some(request) = session.follow(input) {
@@ -42,8 +42,8 @@ pub fn websocket_frames(input: &[u8]) {
     assert_eq!(whole.is_complete(), pieces.is_complete());
     let (mut whole, mut pieces) = (Names::default(), Names::default());
     let passed: Vec<u8> =
-        input.chunks(3).flat_map(|piece| pieces.pass(piece).into_owned()).collect();
-    assert!(whole.pass(input) == passed && whole.is_idle() == pieces.is_idle());
+        input.chunks(3).flat_map(|piece| pieces.pass(piece, |_| true).into_owned()).collect();
+    assert!(whole.pass(input, |_| true) == passed && whole.is_idle() == pieces.is_idle());
 }
 
 /// The header of the PROXY protocol.

@@ -81,6 +81,7 @@ impl Edge {
         backplane: Backplane,
         pod: Sid,
     ) -> Arc<Self> {
+        sessions.know_sockets(backplane.clone());
         let service = Service::new(socketio, config.public.base_path());
         let forwarder = Forwarder::new(config, backplane, seal.clone(), sessions.clone());
         Arc::new(Self {
@@ -325,7 +326,7 @@ impl Edge {
                 self.service.end_polling(&connection, sid).await;
                 return Err(Refusal::BadRequest);
             }
-            self.post(parts, body, eio3, octets).await
+            self.post(&connection, parts, body, eio3, octets).await
         } else {
             let abandoned = Abandoned::new(&self.service, &connection, sid);
             let polled = connection.begin_poll();
@@ -343,12 +344,20 @@ impl Edge {
     }
 
     /// Hands over what a client sent: in several requests if marks at names make more of it than one may have.
-    async fn post(&self, parts: Parts, body: Bytes, eio3: bool, octets: bool) -> Response {
+    async fn post(
+        &self,
+        connection: &Connection,
+        parts: Parts,
+        body: Bytes,
+        eio3: bool,
+        octets: bool,
+    ) -> Response {
         let body = match (eio3, octets) {
             (true, true) => Body::from(eio3::mark_octets(body)),
             (true, false) => eio3::in_pieces(body),
             (false, _) => {
-                let mut bodies = names::mark_payload(body, self.max_payload);
+                let again = |namespace: &str| connection.is_connected_to(namespace);
+                let mut bodies = names::mark_payload(body, self.max_payload, again);
                 let last = bodies.pop().unwrap_or_default();
                 for body in bodies {
                     let request = Request::from_parts(parts.clone(), Body::from(body));

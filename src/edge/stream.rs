@@ -300,7 +300,8 @@ impl AsyncRead for ClientStream {
         let Self { ahead, tcp, frames, unfinished, connection, behind, unanswered, .. } =
             &mut *self;
         let limit = connection.times().message;
-        match ahead.poll_read(tcp, context, buffer) {
+        let again = |namespace: &str| connection.is_connected_to(namespace);
+        match ahead.poll_read(tcp, context, buffer, again) {
             Poll::Ready(read) => read?,
             Poll::Pending => {
                 if ahead.holds() {

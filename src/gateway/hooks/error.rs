@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+#[cfg(test)]
 use crate::gateway::codes;
 
 /// A hook did not say yes.
