@@ -324,8 +324,8 @@ fn socketio(config: &Config, backplane: Backplane) -> SocketIoBuilder<Adapter> {
         .upgrade_timeout(engine.upgrade_timeout)
         .connect_timeout(engine.connect_timeout)
         .max_payload(limits.max_payload as u64)
-        .ws_max_message_size(limits.max_payload)
-        .ws_max_frame_size(limits.max_payload)
+        .ws_max_message_size(limits.max_payload + edge::MARK.len())
+        .ws_max_frame_size(limits.max_payload + edge::MARK.len())
         .ws_read_buffer_size(READ_BUFFER)
         .max_buffer_size(limits.send_queue);
     let builder = match engine.transports[..] {

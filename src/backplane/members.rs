@@ -40,6 +40,8 @@ pub(super) type Acks = <Emitter as SocketEmitter>::AckStream;
 pub trait Occupant: Send + Sync {
     /// Its CONNECT has been answered.
     fn connected(&self);
+    /// Whether it has been, and it has not left.
+    fn is_connected(&self) -> bool;
     /// What it began with, as Node's `socket.handshake`. Never a token.
     fn handshake(&self) -> serde_json::Value;
     /// Whether it may know who is in a room.

@@ -2,7 +2,8 @@
 //!
 //! An idle connection costs the buffer that socketioxide reads into, so that is small; and then a message of some
 //! kilobytes would take a system call for each of its pieces. So the threads have a large buffer each, and what
-//! is left in it is kept until the reader comes for it, which it does at once.
+//! is left in it is kept until the reader comes for it, which it does at once. What is given to the reader has passed
+//! [`Names`].
 
 use std::{
     cell::RefCell,
@@ -11,11 +12,13 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use tokio::{
     io::{AsyncRead, ReadBuf},
     net::TcpStream,
 };
+
+use super::names::Names;
 
 /// Bytes that one system call reads at most.
 const AT_ONCE: usize = 16 * 1024;
@@ -26,49 +29,93 @@ thread_local! {
 
 /// What has been read of a stream, and not been asked for yet: nothing, most of the time and of most streams.
 #[derive(Debug)]
-pub(super) struct Ahead(Option<Box<Bytes>>);
+pub(super) struct Ahead(Option<Box<Kept>>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    /// What the reader has not come for.
+    bytes: Bytes,
+    names: Names,
+}
 
 impl Ahead {
     /// These bytes come first. They are copied: a slice of hyper's buffer would keep all of that.
     pub fn new(early: &[u8]) -> Self {
         let mut ahead = Self(None);
-        ahead.keep(early);
+        // It is in no namespace yet.
+        ahead.take(early, |_| false, |_| 0);
         ahead
     }
 
-    /// Reads what is there, as much as the reader has room for.
+    /// Whether the client has begun what it has not sent enough of to be read.
+    pub fn holds(&self) -> bool {
+        self.0.as_ref().is_some_and(|kept| kept.names.holds())
+    }
+
+    /// Reads what is there, as much as the reader has room for. `again` says whether the client is in a namespace, as for
+    /// [`Names::pass`].
     pub fn poll_read(
         &mut self,
         tcp: &mut TcpStream,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
+        again: impl Fn(&str) -> bool,
     ) -> Poll<io::Result<()>> {
-        if let Some(ahead) = &mut self.0 {
+        if let Some(Kept { bytes, names }) = self.0.as_deref_mut()
+            && !bytes.is_empty()
+        {
             // As if it came from the system: who has much to read lets others have their turn, above all those who
             // write what is read here.
             let turn = ready!(tokio::task::coop::poll_proceed(context));
             turn.made_progress();
-            let length = ahead.len().min(buffer.remaining());
-            buffer.put_slice(&ahead.split_to(length));
-            if !ahead.has_remaining() {
-                self.0 = None;
+            let length = bytes.len().min(buffer.remaining());
+            buffer.put_slice(&bytes.split_to(length));
+            if bytes.is_empty() {
+                // What it was part of is let go.
+                *bytes = Bytes::new();
+                if names.is_idle() {
+                    self.0 = None;
+                }
             }
             return Poll::Ready(Ok(()));
         }
         LARGE.with_borrow_mut(|large| {
-            let mut large = ReadBuf::new(large);
-            ready!(Pin::new(tcp).poll_read(context, &mut large))?;
-            let read = large.filled();
-            let (now, later) = read.split_at(read.len().min(buffer.remaining()));
-            buffer.put_slice(now);
-            self.keep(later);
-            Poll::Ready(Ok(()))
+            loop {
+                let mut large = ReadBuf::new(large);
+                ready!(Pin::new(&mut *tcp).poll_read(context, &mut large))?;
+                let taken = self.take(large.filled(), &again, |passed| {
+                    let length = passed.len().min(buffer.remaining());
+                    buffer.put_slice(&passed[..length]);
+                    length
+                });
+                // Nothing is the end, for the reader.
+                if taken > 0 || large.filled().is_empty() {
+                    return Poll::Ready(Ok(()));
+                }
+            }
         })
     }
 
-    fn keep(&mut self, bytes: &[u8]) {
-        if !bytes.is_empty() {
-            self.0 = Some(Box::new(Bytes::copy_from_slice(bytes)));
+    /// Takes what came of the client: `give` gets it, and says how much of it is not to be kept.
+    fn take(
+        &mut self,
+        bytes: &[u8],
+        again: impl Fn(&str) -> bool,
+        give: impl FnOnce(&[u8]) -> usize,
+    ) -> usize {
+        let mut fresh = Names::default();
+        let names = self.0.as_deref_mut().map_or(&mut fresh, |kept| &mut kept.names);
+        let passed = names.pass(bytes, again);
+        let idle = names.is_idle();
+        let given = give(&passed);
+        let later = &passed[given..];
+        if later.is_empty() && idle {
+            self.0 = None;
+        } else {
+            let kept =
+                self.0.get_or_insert_with(|| Box::new(Kept { names: fresh, ..Kept::default() }));
+            kept.bytes = Bytes::copy_from_slice(later);
         }
+        given
     }
 }

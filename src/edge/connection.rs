@@ -74,6 +74,8 @@ pub struct Connection {
     namespaces: AtomicU32,
     /// Acks that it waits for, or is waited for.
     acks: AtomicU32,
+    /// Refusals of CONNECT that are on their way to it (`refused`).
+    refusals: AtomicU32,
     /// It has not taken all that was written to it.
     backlog: AtomicBool,
     /// It is being closed.
@@ -138,6 +140,7 @@ impl Connection {
             verdict: AtomicU8::new(CloseReason::NoNamespace as u8),
             namespaces: AtomicU32::new(0),
             acks: AtomicU32::new(0),
+            refusals: AtomicU32::new(0),
             backlog: AtomicBool::new(false),
             leaving: AtomicBool::new(false),
             ping_withheld: AtomicBool::new(false),
@@ -364,6 +367,28 @@ impl Connection {
     /// As [`Attachments::stuck_since`].
     pub(super) fn is_stuck_since(&self, request: u64) -> bool {
         self.polling.as_ref().is_some_and(|polling| polling.attachments.lock().stuck_since(request))
+    }
+
+    /// Whether it is in a namespace that it asks to be let in once more.
+    pub(super) fn is_connected_to(&self, namespace: &str) -> bool {
+        let connected = |sid: &Sid| self.sessions.is_connected(namespace, *sid);
+        self.is_in_namespace() && self.sid.get().is_some_and(connected)
+    }
+
+    /// A CONNECT of it is refused now, with a text of [`super::refusal_text`].
+    pub fn refuse(&self) {
+        self.refusals.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Whether it has been, and has not been told.
+    pub(super) fn is_refused(&self) -> bool {
+        self.refusals.load(Ordering::Acquire) > 0
+    }
+
+    /// It has been told of so many.
+    pub(super) fn told_refusals(&self, told: u32) {
+        let less = |refusals: u32| Some(refusals.saturating_sub(told));
+        let _ = self.refusals.fetch_update(Ordering::AcqRel, Ordering::Acquire, less);
     }
 
     /// Notes why the edge ends it.

@@ -18,7 +18,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use http::HeaderValue;
 
-use super::packet_head::PacketHead;
+use super::{names, packet_head::PacketHead};
 
 /// Separates length and packet in a payload of text.
 const TEXT_SEPARATOR: u8 = b':';
@@ -40,9 +40,55 @@ pub(super) fn add_binary_types(payload: Bytes, octets: bool) -> Bytes {
     mended.map_or(payload, Bytes::from)
 }
 
-/// A payload of text that a client sent, with each packet as a piece.
+/// A payload of text that a client sent, with each packet as a piece, and marks at [`names`].
 pub(super) fn in_pieces(payload: Bytes) -> Body {
-    Body::from_stream(stream::iter(Pieces(payload).map(Ok::<_, Infallible>)))
+    let mark = |piece: Bytes| rewrite_piece(&piece, &names::mark).map_or(piece, Bytes::from);
+    Body::from_stream(stream::iter(Pieces(payload).map(mark).map(Ok::<_, Infallible>)))
+}
+
+/// A payload of octets that a client sent, with marks at [`names`].
+pub(super) fn mark_octets(payload: Bytes) -> Bytes {
+    match rewrite(&payload, true, names::mark) {
+        (_, 0) => payload,
+        (marked, _) => marked.into(),
+    }
+}
+
+/// A payload with others in the place of packets of text, where there is another; and how many there are.
+pub(super) fn rewrite(
+    payload: &Bytes,
+    octets: bool,
+    other: impl Fn(&[u8]) -> Option<Vec<u8>>,
+) -> (Vec<u8>, u32) {
+    let (mut all, mut changed) = (Vec::with_capacity(payload.len() + 64), 0);
+    if !octets {
+        for piece in Pieces(payload.clone()) {
+            let another = rewrite_piece(&piece, &other);
+            changed += u32::from(another.is_some());
+            all.extend_from_slice(another.as_deref().unwrap_or(&piece));
+        }
+        return (all, changed);
+    }
+    let mut rest = &payload[..];
+    while let Some((kind, packet, next)) = first_of_octets(rest) {
+        match Some(packet).filter(|_| kind == OCTETS_TEXT).and_then(&other) {
+            Some(packet) => {
+                changed += 1;
+                write_octets(kind, &[&packet], &mut all);
+            }
+            None => all.extend_from_slice(&rest[..rest.len() - next.len()]),
+        }
+        rest = next;
+    }
+    all.extend_from_slice(rest);
+    (all, changed)
+}
+
+/// A piece of a payload of text with another packet, if there is one.
+fn rewrite_piece(piece: &[u8], other: &impl Fn(&[u8]) -> Option<Vec<u8>>) -> Option<Vec<u8>> {
+    let digits = piece.iter().position(|byte| *byte == TEXT_SEPARATOR)?;
+    let packet = String::from_utf8(other(&piece[digits + 1..])?).ok()?;
+    Some(format!("{}:{packet}", packet.encode_utf16().count()).into_bytes())
 }
 
 /// The packets of a payload of text, each with its length; then, as one, what is none.
@@ -134,14 +180,19 @@ fn in_octets(payload: &[u8]) -> Option<Vec<u8>> {
         let (kind, packet, next) = first_of_octets(rest)?;
         let base64 = packet.strip_prefix(b"b").filter(|_| kind == OCTETS_TEXT);
         let (start, packet): (&[u8], _) = base64.map_or((b"", packet), |base64| (b"b4", base64));
-        mended.push(kind);
-        mended.extend((start.len() + packet.len()).to_string().bytes().map(|digit| digit - b'0'));
-        mended.push(OCTETS_SEPARATOR);
-        mended.extend(start);
-        mended.extend(packet);
+        write_octets(kind, &[start, packet], &mut mended);
         rest = next;
     }
     Some(mended)
+}
+
+/// Appends a packet.
+fn write_octets(kind: u8, packet: &[&[u8]], out: &mut Vec<u8>) {
+    let length: usize = packet.iter().map(|part| part.len()).sum();
+    out.push(kind);
+    out.extend(length.to_string().bytes().map(|digit| digit - b'0'));
+    out.push(OCTETS_SEPARATOR);
+    out.extend(packet.iter().copied().flatten());
 }
 
 /// `<0 or 1><digits of the length in bytes><255><packet>`, again and again: the first, and what follows it.
@@ -193,6 +244,19 @@ mod tests {
             let found: Vec<Bytes> = Pieces(Bytes::copy_from_slice(broken)).collect();
             assert_eq!(found.concat(), broken);
         }
+    }
+
+    #[test]
+    fn names_that_need_it_have_a_mark() {
+        let mark = |piece: &str| {
+            rewrite_piece(piece.as_bytes(), &names::mark)
+                .map(|text| String::from_utf8(text).unwrap_or_default())
+        };
+        assert_eq!(mark("7:42[\"\\n\"]").as_deref(), Some("11:42[\"\x7f\",\"\\n\"]"));
+        assert_eq!(mark("9:42[\"chat\"]"), None);
+        let octets = Bytes::from_static(b"\0\x01\xff2\0\x06\xff42[15]\x01\x02\xff\x04b!");
+        let marked = b"\0\x01\xff2\0\x01\0\xff42[\"\x7f\",15]\x01\x02\xff\x04b!";
+        assert_eq!(mark_octets(octets), marked.as_slice());
     }
 
     #[test]

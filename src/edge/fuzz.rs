@@ -2,11 +2,18 @@
 
 use bytes::Bytes;
 
-use super::{attachments::Attachments, eio3, frames::Frames};
+use super::{
+    attachments::Attachments,
+    eio3,
+    frames::Frames,
+    names::{self, Names},
+};
 
 /// Payloads of Engine.IO 3, as text and in octets.
 pub fn eio3_payload(input: &[u8]) {
     for octets in [false, true] {
+        let marked = eio3::mark_octets(Bytes::copy_from_slice(input));
+        assert!(marked.len() <= input.len() * 3 + 16, "{} of {}", marked.len(), input.len());
         let mended = eio3::add_binary_types(Bytes::copy_from_slice(input), octets);
         // At most a type and a digit more for each packet, of which each has two bytes at least.
         assert!(mended.len() <= input.len() * 3 + 16, "{} of {}", mended.len(), input.len());
@@ -15,6 +22,8 @@ pub fn eio3_payload(input: &[u8]) {
 
 /// Payloads of Engine.IO 4: whether what was announced has come.
 pub fn eio4_payload(input: &[u8]) {
+    let marked = names::mark_payload(Bytes::copy_from_slice(input), usize::MAX, |_| true).concat();
+    assert!(marked.len() <= input.len() * 3, "{} of {}", marked.len(), input.len());
     let mut session = Attachments::default();
     if let Some(request) = session.follow(input) {
         assert!(session.stuck_since(request));
@@ -31,6 +40,10 @@ pub fn websocket_frames(input: &[u8]) {
     }
     assert_eq!(whole.at_boundary(), pieces.at_boundary());
     assert_eq!(whole.is_complete(), pieces.is_complete());
+    let (mut whole, mut pieces) = (Names::default(), Names::default());
+    let passed: Vec<u8> =
+        input.chunks(3).flat_map(|piece| pieces.pass(piece, |_| true).into_owned()).collect();
+    assert!(whole.pass(input, |_| true) == passed && whole.is_idle() == pieces.is_idle());
 }
 
 /// The header of the PROXY protocol.

@@ -17,6 +17,8 @@
 //! - `upgrade`: takes a WebSocket stream over from HTTP; `probe`: one that is to take a polling session over
 //! - `stream`: that stream, until it ends; `patience`: how long it waits; `timely`: the same for other streams
 //! - `outgoing`: what is changed on the way to a client; `traffic`: bytes and packets
+//! - `refused`: what a client is told that may not connect
+//! - `names`: names of events that socketioxide cannot read
 //! - `frames`, `attachments`: whether a client has finished what it began to send
 //! - `closing`: ends connections at a pace; `order`: which one is next
 //! - `memory`: what is free of it, given back; and how much of it the pod may have
@@ -40,6 +42,7 @@ mod handshake;
 mod kept;
 mod listener;
 mod memory;
+mod names;
 mod notice;
 mod open;
 mod order;
@@ -51,6 +54,7 @@ mod passing;
 mod patience;
 mod probe;
 mod reason;
+mod refused;
 mod relay;
 mod requests;
 mod seal;
@@ -69,7 +73,9 @@ pub use connection::{Connection, InNamespace};
 pub use files::{Files, raise_limit};
 pub use listener::{Bound, ListenError, Options, bind, serve};
 pub use memory::{give_back, watch as watch_memory};
+pub(crate) use names::{MARK, unmark};
 pub use reason::CloseReason;
+pub(crate) use refused::text as refusal_text;
 pub use requests::{Edge, mountable, pods, router};
 pub use seal::Seal;
 pub use service::NoPage;

@@ -6,10 +6,12 @@
 
 use socketioxide_core::Sid;
 
-use super::{open::Open, seal::Seal};
+use super::{open::Open, refused, seal::Seal};
 
 /// Engine.IO's ping, as socketioxide frames it.
 const PING: &[u8] = &[0x81, 1, b'2'];
+/// The opcode of a binary frame.
+const BINARY: u8 = 2;
 /// The longest header of a frame that is not masked.
 const LONGEST_HEADER: usize = 10;
 
@@ -70,6 +72,25 @@ impl Change {
     }
 }
 
+/// Frames, which are whole, with what clients are to be told of refusals; and how many have told it.
+pub(super) fn with_refusals(frames: &[u8]) -> (Vec<u8>, u32) {
+    let mut changed = (Vec::with_capacity(frames.len() + 64), 0);
+    let mut rest = frames;
+    while let Some((header, length)) = first_frame(rest) {
+        let (frame, others) = rest.split_at(header + length);
+        rest = others;
+        match refused::packet(&frame[header..], frame[0] & 0x0f == BINARY) {
+            Some(packet) => {
+                changed.1 += 1;
+                write_frame(frame[0], &packet, &mut changed.0);
+            }
+            None => changed.0.extend_from_slice(frame),
+        }
+    }
+    changed.0.extend_from_slice(rest);
+    changed
+}
+
 /// The lengths of the header and of the payload of the first frame, if all of it is there.
 fn first_frame(bytes: &[u8]) -> Option<(usize, usize)> {
     let (header, length) = match *bytes.get(1)? & 0x7f {
@@ -80,18 +101,26 @@ fn first_frame(bytes: &[u8]) -> Option<(usize, usize)> {
         }
         short => (2, usize::from(short)),
     };
-    (bytes.len() - header >= length).then_some((header, length))
+    (bytes.len().checked_sub(header)? >= length).then_some((header, length))
 }
 
 /// A text frame.
 fn text(payload: &[u8], frames: &mut Vec<u8>) {
-    frames.push(0x81);
-    match u8::try_from(payload.len()) {
-        Ok(length) if length < 126 => frames.push(length),
-        _ => {
+    write_frame(0x81, payload, frames);
+}
+
+/// A frame that begins with this byte.
+fn write_frame(first: u8, payload: &[u8], frames: &mut Vec<u8>) {
+    frames.push(first);
+    match payload.len() {
+        length @ 0..126 => frames.push(length as u8),
+        length @ 126..=0xffff => {
             frames.push(126);
-            // An opening packet has some hundred bytes.
-            frames.extend_from_slice(&(payload.len() as u16).to_be_bytes());
+            frames.extend_from_slice(&(length as u16).to_be_bytes());
+        }
+        length => {
+            frames.push(127);
+            frames.extend_from_slice(&(length as u64).to_be_bytes());
         }
     }
     frames.extend_from_slice(payload);
@@ -113,6 +142,15 @@ impl Default for Counted {
 }
 
 impl Counted {
+    /// How many of the next bytes end a frame that has begun, or are part of its header; none if the next begins one.
+    pub fn unfinished(&self) -> usize {
+        match self {
+            Self::Header { seen: 0, .. } => 0,
+            Self::Header { .. } => 1,
+            Self::Payload { left } => usize::try_from(*left).unwrap_or(usize::MAX),
+        }
+    }
+
     /// How many frames begin in the next bytes.
     pub fn count(&mut self, mut bytes: &[u8]) -> u64 {
         let mut frames = 0;

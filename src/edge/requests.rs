@@ -10,7 +10,7 @@ use axum::{
     response::Response,
     routing::{any, post},
 };
-use http::{HeaderValue, Method, StatusCode, Uri, header};
+use http::{HeaderValue, Method, StatusCode, Uri, header, request::Parts};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use socketioxide::service::SocketIoService;
 use socketioxide_core::Sid;
@@ -29,6 +29,7 @@ use super::{
     forward::{self, Forwarder},
     handshake::{Handshake, Refusal, local_uri, session, websocket_key},
     kept::Keeper,
+    names,
     open::Open,
     origin::origin,
     outgoing::Change,
@@ -80,6 +81,7 @@ impl Edge {
         backplane: Backplane,
         pod: Sid,
     ) -> Arc<Self> {
+        sessions.know_sockets(backplane.clone());
         let service = Service::new(socketio, config.public.base_path());
         let forwarder = Forwarder::new(config, backplane, seal.clone(), sessions.clone());
         Arc::new(Self {
@@ -334,8 +336,7 @@ impl Edge {
                 self.service.end_polling(&connection, sid).await;
                 return Err(Refusal::BadRequest);
             }
-            let body = if eio3 && !octets { eio3::in_pieces(body) } else { Body::from(body) };
-            self.service.http(Request::from_parts(parts, body)).await
+            self.post(&connection, parts, body, eio3, octets).await
         } else {
             let abandoned = Abandoned::new(&self.service, &connection, sid);
             let polled = connection.begin_poll();
@@ -350,6 +351,35 @@ impl Edge {
             self.service.end_polling(&connection, sid).await;
         }
         Ok(if eio3 { poll_eio3(response).await } else { response })
+    }
+
+    /// Hands over what a client sent: in several requests if marks at names make more of it than one may have.
+    async fn post(
+        &self,
+        connection: &Connection,
+        parts: Parts,
+        body: Bytes,
+        eio3: bool,
+        octets: bool,
+    ) -> Response {
+        let body = match (eio3, octets) {
+            (true, true) => Body::from(eio3::mark_octets(body)),
+            (true, false) => eio3::in_pieces(body),
+            (false, _) => {
+                let again = |namespace: &str| connection.is_connected_to(namespace);
+                let mut bodies = names::mark_payload(body, self.max_payload, again);
+                let last = bodies.pop().unwrap_or_default();
+                for body in bodies {
+                    let request = Request::from_parts(parts.clone(), Body::from(body));
+                    let response = self.service.http(request).await;
+                    if !response.status().is_success() {
+                        return response;
+                    }
+                }
+                Body::from(last)
+            }
+        };
+        self.service.http(Request::from_parts(parts, body)).await
     }
 
     /// The body of a request, bounded in size and in time.

@@ -20,7 +20,9 @@ use tower::{Service as _, ServiceExt};
 
 use super::{
     connection::Connection,
+    eio3,
     handshake::count_refused,
+    refused,
     stream::ClientStream,
     traffic::{self, SEPARATOR},
 };
@@ -76,6 +78,16 @@ impl Service {
                 parts.headers.insert(header::CONTENT_LENGTH, rest.len().into());
                 body = rest.into();
             }
+        }
+        if connection.is_refused() {
+            let octets = parts.headers.get(header::CONTENT_TYPE).is_some_and(eio3::is_octets);
+            let (said, told) = match eio3 {
+                true => eio3::rewrite(&body, octets, refused::polled),
+                false => refused::in_payload(&body),
+            };
+            connection.told_refusals(told);
+            parts.headers.insert(header::CONTENT_LENGTH, said.len().into());
+            body = said.into();
         }
         traffic::polling().sent.count_body(&body);
         Response::from_parts(parts, Body::from(body))

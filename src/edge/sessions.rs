@@ -8,9 +8,10 @@
 
 use std::{
     collections::HashMap,
+    fmt,
     num::NonZeroU32,
     sync::{
-        Arc, Weak,
+        Arc, OnceLock, Weak,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -29,7 +30,7 @@ use super::{
     reason::CloseReason,
 };
 use crate::{
-    backplane::Slow,
+    backplane::{Backplane, Slow},
     config::{Config, Limits, Transport},
     telemetry::metrics::{CONNECTIONS, CONNECTIONS_CLOSED, CONNECTIONS_OPENED},
 };
@@ -50,6 +51,17 @@ pub struct Sessions {
     /// The pod has more memory than it may.
     over_memory: AtomicBool,
     times: Times,
+    sockets: Sockets,
+}
+
+/// The sockets of all connections, by namespace and id.
+#[derive(Default)]
+struct Sockets(OnceLock<Backplane>);
+
+impl fmt::Debug for Sockets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sockets")
+    }
 }
 
 /// How long clients may take, the same for all.
@@ -97,6 +109,18 @@ impl Sessions {
             upgrade: config.engine.upgrade_timeout,
         };
         Self { slow, times, ..Self::default() }
+    }
+
+    /// What knows the sockets of the connections.
+    pub(super) fn know_sockets(&self, backplane: Backplane) {
+        // Once: there is one edge.
+        let _ = self.sockets.0.set(backplane);
+    }
+
+    /// Whether a session has a socket in a namespace, which has been told so and has not left.
+    pub(super) fn is_connected(&self, namespace: &str, sid: Sid) -> bool {
+        let socket = self.sockets.0.get().and_then(|sockets| sockets.occupant(namespace, sid));
+        socket.is_some_and(|socket| socket.is_connected())
     }
 
     /// Notes whether the pod has more memory than it may, and says what was noted before.

@@ -25,7 +25,7 @@ use super::{
     ahead::Ahead,
     connection::Connection,
     frames::Frames,
-    outgoing::{Change, Counted},
+    outgoing::{Change, Changed, Counted, with_refusals},
     patience::Patience,
     probe,
     reason::CloseReason,
@@ -77,7 +77,8 @@ pub(super) struct ClientStream {
 /// The beginning of a session, as the client sees it.
 pub(super) struct Opening {
     change: Change,
-    seal: Arc<Seal>,
+    /// None if nothing is changed but refusals.
+    seal: Option<Arc<Seal>>,
     /// What was changed and is not yet written.
     frames: Vec<u8>,
     /// The buffer of the HTTP connection that this was. While it is held, what is allocated for the life of the session
@@ -89,8 +90,15 @@ pub(super) struct Opening {
 impl Opening {
     /// What is to be changed of a session that is new, or was begun by polling.
     pub fn new(seal: &Arc<Seal>, change: Change) -> Option<Box<Self>> {
-        let opening = Self { change, seal: seal.clone(), frames: Vec::new(), http: Bytes::new() };
+        let seal = Some(seal.clone());
+        let opening = Self { change, seal, frames: Vec::new(), http: Bytes::new() };
         (change != Change::Nothing).then(|| Box::new(opening))
+    }
+
+    /// While a CONNECT is refused later.
+    fn of_refusals() -> Box<Self> {
+        let (frames, http) = (Vec::new(), Bytes::new());
+        Box::new(Self { change: Change::Nothing, seal: None, frames, http })
     }
 
     /// Whether socketioxide connects the client to a namespace before it has asked, as in Engine.IO v3: perhaps before
@@ -204,7 +212,15 @@ impl ClientStream {
     ) -> Poll<io::Result<usize>> {
         let Some(opening) = &mut self.opening else { return Poll::Ready(Ok(0)) };
         let first = || self.connection.withhold_ping();
-        let changed = opening.change.apply(frames, &opening.seal, first);
+        let mut changed = match &opening.seal {
+            Some(seal) => opening.change.apply(frames, seal, first),
+            None => Changed { frames: frames.to_vec(), ping: false, sid: None },
+        };
+        if self.connection.is_refused() {
+            let told;
+            (changed.frames, told) = with_refusals(&changed.frames);
+            self.connection.told_refusals(told);
+        }
         if let Some(sid) = changed.sid {
             self.connection.has_id(sid);
         }
@@ -230,9 +246,11 @@ impl ClientStream {
                 opening.frames.drain(..written);
             }
         }
-        let changed =
-            self.opening.as_ref().is_some_and(|opening| opening.change == Change::Nothing);
-        if changed && self.connection.is_in_namespace() {
+        let changed = self.opening.as_ref().is_some_and(|opening| {
+            let settled = opening.seal.is_none() || self.connection.is_in_namespace();
+            opening.change == Change::Nothing && settled && !self.connection.is_refused()
+        });
+        if changed {
             self.opening = None;
         }
         Poll::Ready(Ok(()))
@@ -282,9 +300,13 @@ impl AsyncRead for ClientStream {
         let Self { ahead, tcp, frames, unfinished, connection, behind, unanswered, .. } =
             &mut *self;
         let limit = connection.times().message;
-        match ahead.poll_read(tcp, context, buffer) {
+        let again = |namespace: &str| connection.is_connected_to(namespace);
+        match ahead.poll_read(tcp, context, buffer, again) {
             Poll::Ready(read) => read?,
             Poll::Pending => {
+                if ahead.holds() {
+                    unfinished.start(limit);
+                }
                 ready!(unfinished.poll_over(context));
                 connection.end_stream(CloseReason::MessageTimeout);
                 self.end(buffer);
@@ -304,7 +326,7 @@ impl AsyncRead for ClientStream {
             let length = u16::try_from(received.len()).unwrap_or(u16::MAX);
             *unanswered = unanswered.saturating_add(length);
         }
-        if frames.is_complete() {
+        if frames.is_complete() && !ahead.holds() {
             unfinished.stop();
         } else if progress {
             unfinished.restart(limit);
@@ -329,6 +351,13 @@ impl AsyncWrite for ClientStream {
             return Poll::Ready(Ok(bytes.len()));
         }
         ready!(self.flush_opening(context))?;
+        let mut bytes = bytes;
+        if self.opening.is_none() && self.connection.is_refused() {
+            match self.written.unfinished() {
+                0 => self.opening = Some(Opening::of_refusals()),
+                unfinished => bytes = &bytes[..unfinished.min(bytes.len())],
+            }
+        }
         if self.opening.is_some() {
             return self.write_opening(context, bytes);
         }

@@ -15,8 +15,9 @@ use std::{
 };
 
 use metrics::counter;
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use socketioxide::{
+    ProtocolVersion,
     extract::TryData,
     handler::{ConnectHandler, FromConnectParts},
     socket::Socket as IoSocket,
@@ -40,7 +41,7 @@ use super::{
 use crate::{
     backplane::{Adapter, Backplane, Io, Joined},
     config::{AuthPolicy, Limits, Secret},
-    edge::{CloseReason, Connection, Sessions},
+    edge::{CloseReason, Connection, Sessions, refusal_text},
     telemetry::metrics::{CONNECTS_REFUSED, EVENTS},
 };
 
@@ -132,8 +133,10 @@ impl ConnectHandler<Adapter, Self> for Entrance {
                 let code = refusal.label();
                 counter!(CONNECTS_REFUSED.name, "namespace" => path, "code" => code).increment(1);
                 tracing::debug!(socket = %socket.id, code, "connect refused");
-                // There is one text for both.
-                Box::new(refusal.to_string()) as Box<dyn Display + Send>
+                if let Some(connection) = connection_of(runtime, &socket) {
+                    connection.refuse();
+                }
+                Box::new(refusal_text(&said(&socket, &refusal))) as Box<dyn Display + Send>
             })?;
             // A client that is told it is connected is reached from all pods.
             joined.settled().await;
@@ -150,15 +153,28 @@ impl ConnectHandler<Adapter, Self> for Entrance {
     }
 }
 
+/// As Node says it: the message for people, and data for programs. Clients of Engine.IO 3 are told data alone, so it has
+/// both.
+fn said(socket: &IoSocket<Adapter>, refusal: &Refusal) -> Json {
+    let Refusal { code, message } = refusal;
+    match socket.protocol() {
+        ProtocolVersion::V4 => json!({ "code": code, "message": message }),
+        ProtocolVersion::V5 => json!({ "message": message, "data": { "code": code } }),
+    }
+}
+
+fn connection_of(runtime: &Runtime, socket: &IoSocket<Adapter>) -> Option<Arc<Connection>> {
+    // In the request where it polls or is connected at once (Engine.IO v3); else known by its id by now.
+    let connection = socket.req_parts().extensions.get::<Arc<Connection>>().cloned();
+    connection.or_else(|| runtime.sessions.find(socket.id))
+}
+
 async fn enter(
     runtime: &Arc<Runtime>,
     socket: &Arc<IoSocket<Adapter>>,
     auth: Json,
 ) -> Result<Joined, Refusal> {
-    // In the request where it polls or is connected at once (Engine.IO v3); else known by its id by now.
-    let extensions = &socket.req_parts().extensions;
-    let connection = extensions.get::<Arc<Connection>>().cloned();
-    let Some(connection) = connection.or_else(|| runtime.sessions.find(socket.id)) else {
+    let Some(connection) = connection_of(runtime, socket) else {
         // What it sent with its last words was read after the edge had seen it go.
         tracing::debug!(socket = %socket.id, "a client asks to be let in, and has gone");
         return Err(Refusal::new(codes::BAD_REQUEST, "this connection has ended"));

@@ -28,6 +28,7 @@ use super::{
 use crate::{
     backplane::{Adapter, Bounds, SendError, encode_ack},
     config::{AuthPolicy, OverLimit},
+    edge::unmark,
     telemetry::metrics::EVENTS,
 };
 
@@ -41,6 +42,7 @@ impl MessageHandler<Adapter, Self> for Dispatcher {
             return;
         }
         hear_out(&socket, member);
+        payload = unmark(payload);
         let io = || Socket { socket: socket.clone(), member: member.clone() };
         // The pace comes before all that costs something.
         let result = match limits::check_pace(member) {
@@ -151,11 +153,12 @@ fn answer(member: &Arc<Member>, ack: Option<i64>, result: Result<Option<Value>, 
         Err(refusal) => Some(refusal),
     };
     if let Some(refusal) = refused {
-        let code = refusal.label();
-        tracing::debug!(namespace = member.namespace.path, code, "event refused");
+        let (code, passes) = (refusal.label(), refusal.passes());
         let path = member.namespace.path.clone();
+        tracing::debug!(namespace = path, code, acked = !passes, "event refused");
         counter!(EVENTS.name, "namespace" => path, "result" => code).increment(1);
-        if let Ok(body) = encode_ack(&refusal.body()) {
+        // An ack would be the end of it for a client with `retries`, which sends again what is not acked.
+        if !passes && let Ok(body) = encode_ack(&refusal.body()) {
             let _ = acknowledge(member, ack, body);
         }
     }

@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::{
     Event, Namespace, Refusal, Reply, Socket,
     admission::Handshake,
+    codes,
     hooks::{Caller, Down, Grant, Hook, HookError, SocketInfo},
 };
 use crate::config::{OnFailure, Secret};
@@ -106,9 +107,8 @@ fn refusal(error: HookError) -> Refusal {
     match error {
         HookError::Refused { code, message } => Refusal::new(code, message),
         down @ HookError::Down(_) => {
-            let (code, message) = (down.code().to_owned(), down.message().to_owned());
             tracing::debug!(error = %down, "a hook did not decide");
-            Refusal::new(code, message)
+            Refusal::new(codes::HOOK_UNAVAILABLE, down.message().to_owned())
         }
     }
 }

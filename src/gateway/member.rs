@@ -413,6 +413,10 @@ impl Occupant for Member {
         self.let_in.store(true, Ordering::Release);
     }
 
+    fn is_connected(&self) -> bool {
+        self.is_let_in() && self.socket.upgrade().is_some_and(|socket| socket.connected())
+    }
+
     fn handshake(&self) -> Value {
         let socket = self.socket.upgrade();
         let uri = socket.as_ref().map(|socket| &socket.req_parts().uri);

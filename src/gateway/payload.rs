@@ -106,8 +106,12 @@ impl<'de> Visitor<'de> for EventSeed<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
         let value = ValueSeed { attachments: self.attachments };
-        let Some(Seen::Text(name)) = seq.next_element_seed(value)? else {
-            return Err(de::Error::custom("no event name"));
+        // As on Node: a number is a name, the one that it has as a property.
+        let name = match seq.next_element_seed(value)? {
+            Some(Seen::Text(name)) => name,
+            Some(Seen::Index(number)) => name_of(number as f64).into(),
+            Some(Seen::Number(number)) => name_of(number).into(),
+            _ => return Err(de::Error::custom("no event name")),
         };
         let first = seq.next_element_seed(value)?.and_then(Seen::text);
         while value.skip_element(&mut seq)? {}
@@ -121,6 +125,8 @@ enum Seen<'a> {
     Text(Cow<'a, str>),
     True,
     Index(usize),
+    /// One that is no index.
+    Number(f64),
     Other,
 }
 
@@ -130,6 +136,16 @@ impl<'a> Seen<'a> {
             Self::Text(text) => Some(text),
             _ => None,
         }
+    }
+}
+
+/// A number as JavaScript writes it (ECMAScript, "Number::toString").
+fn name_of(number: f64) -> String {
+    match number.abs() {
+        0.0 => "0".into(),
+        1e-6..1e21 => number.to_string(),
+        1e21.. => format!("{number:e}").replace('e', "e+"),
+        _ => format!("{number:e}"),
     }
 }
 
@@ -167,15 +183,15 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
     }
 
     fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
-        Ok(usize::try_from(number).map_or(Seen::Other, Seen::Index))
+        Ok(usize::try_from(number).map_or(Seen::Number(number as f64), Seen::Index))
     }
 
-    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
-        Ok(Seen::Other)
+    fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
+        Ok(Seen::Number(number as f64))
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
-        Ok(Seen::Other)
+    fn visit_f64<E>(self, number: f64) -> Result<Self::Value, E> {
+        Ok(Seen::Number(number))
     }
 
     fn visit_unit<E>(self) -> Result<Self::Value, E> {
@@ -268,6 +284,13 @@ mod tests {
             (r#"["chat",{"room":"x"}]"#, "chat", None),
             (r#"["chat"]"#, "chat", None),
             (r#"["a\"b","c\u00e9"]"#, "a\"b", Some("c\u{e9}")),
+            (r#"[1,"a"]"#, "1", Some("a")),
+            ("[-0]", "0", None),
+            ("[-1.50]", "-1.5", None),
+            ("[1e3]", "1000", None),
+            ("[12345678901234567890]", "12345678901234567000", None),
+            ("[1e21]", "1e+21", None),
+            ("[15e-8]", "1.5e-7", None),
         ] {
             let value = json(text);
             let head = inspect(&value).unwrap();
@@ -300,7 +323,7 @@ mod tests {
             "",
             "{}",
             "[]",
-            "[1]",
+            "[null]",
             r#"["chat","a""#,
             r#"["chat","a"] and more"#,
             r#"["chat","a",{]"#,

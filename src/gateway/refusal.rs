@@ -69,7 +69,9 @@ pub mod codes {
     ];
 }
 
-/// A refused event: the client gets it as `{"error":{"code","message"}}` if it asked for an ack.
+/// A refused event: the client gets it as `{"error":{"code","message"}}` if it asked for an ack. One that passes
+/// ([`codes::RATE_LIMITED`], [`codes::TOO_MANY_PENDING`], [`codes::HOOK_UNAVAILABLE`]) is not acked: the stock client sends
+/// the event again if it has `retries`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message} ({code})")]
 pub struct Refusal {
@@ -91,6 +93,14 @@ impl Refusal {
             Cow::Borrowed(code) => code,
             Cow::Owned(_) => codes::HOOK_DENIED,
         }
+    }
+
+    /// Whether it would not be one a little later: it is not acked then, and a client may send the event again. What a
+    /// hook said is its own answer, whatever its code is.
+    pub(super) fn passes(&self) -> bool {
+        const PASSING: [&str; 3] =
+            [codes::RATE_LIMITED, codes::TOO_MANY_PENDING, codes::HOOK_UNAVAILABLE];
+        PASSING.contains(&self.label())
     }
 
     /// As clients get it: `{"error":{"code","message"}}`.

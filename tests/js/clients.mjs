@@ -61,6 +61,12 @@ export function ask(socket, event, ...args) {
 /** The code with which an event is refused, or "accepted". */
 export const code = async (socket, ...args) => (await ask(socket, ...args)).error?.code ?? "accepted";
 
+/** The same for what may not be acked: "none" then. */
+export const codeOrNone = (socket, ...args) =>
+  new Promise((resolve) => {
+    socket.timeout(1500).emit(...args, (error, answer) => resolve(error ? "none" : (answer?.error?.code ?? "accepted")));
+  });
+
 /** Collects the arguments of each `event` in the order of arrival. */
 export function collect(socket, event) {
   const received = [];

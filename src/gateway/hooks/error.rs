@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+#[cfg(test)]
 use crate::gateway::codes;
 
 /// A hook did not say yes.
@@ -22,6 +23,7 @@ pub enum HookError {
 
 impl HookError {
     /// The code that clients see.
+    #[cfg(test)]
     pub fn code(&self) -> &str {
         match self {
             Self::Refused { code, .. } => code,

@@ -1,0 +1,203 @@
+//! What is marked, and how it comes through.
+
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+
+const MASK: [u8; 4] = [0x11, 0x22, 0x33, 0x44];
+/// With a length of eight bytes and a mask.
+const LONGEST_HEADER: usize = 14;
+
+/// Events that need a mark, and where its place is.
+const ODD: [(&str, usize); 10] = [
+    (r#"42["say \"hi\""]"#, 3),
+    (r#"42["\u00e9",1]"#, 3),
+    (r#"42/chat,17["a\tb"]"#, 11),
+    (r#"451-["\\",{"_placeholder":true,"num":0}]"#, 5),
+    (r#"4512-/chat,3[ "\n"]"#, 13),
+    (r#"42[1,"x"]"#, 3),
+    ("42[-1.5]", 3),
+    (r#"42 ["\n"]"#, 4),
+    ("42[\"\x7f\"]", 3),
+    ("42[\"\x7f\",\"chat\"]", 3),
+];
+const PLAIN: [&str; 12] = [
+    r#"42["chat","\u00e9"]"#,
+    "42[\"\u{e9}\"]",
+    "42[\"a\x7f\"]",
+    r#"430["\n"]"#,
+    r#"40{"a":"\n"}"#,
+    r#"461-["\n"]"#,
+    "42[]",
+    "42[null]",
+    "42{}",
+    "2probe",
+    "",
+    "4",
+];
+
+fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut out = vec![first];
+    match payload.len() {
+        length @ ..126 => out.push(0x80 | length as u8),
+        length @ 126..65536 => {
+            out.push(0x80 | 126);
+            out.extend((length as u16).to_be_bytes());
+        }
+        length => {
+            out.push(0x80 | 127);
+            out.extend((length as u64).to_be_bytes());
+        }
+    }
+    out.extend(MASK);
+    out.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+    out
+}
+
+/// The frames that these bytes are, with their payloads.
+fn frames(mut bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
+    let mut all = Vec::new();
+    while !bytes.is_empty() {
+        let frame = Frame::read(bytes).unwrap();
+        let end = frame.header + frame.length as usize;
+        let payload = bytes[frame.header..end].iter().enumerate();
+        let payload = payload.map(|(at, byte)| byte ^ frame.mask_at(at)).collect();
+        all.push((bytes[0], payload));
+        bytes = &bytes[end..];
+    }
+    all
+}
+
+fn marked(packet: &str, place: usize) -> Vec<u8> {
+    [&packet.as_bytes()[..place], &MARK, &packet.as_bytes()[place..]].concat()
+}
+
+fn pass(bytes: &[u8], piece: usize) -> Vec<u8> {
+    let mut names = Names::default();
+    let passed =
+        bytes.chunks(piece).flat_map(|piece| names.pass(piece, |_| false).into_owned()).collect();
+    assert!(names.is_idle());
+    passed
+}
+
+#[test]
+fn only_names_that_need_it_have_a_mark() {
+    for (packet, place) in ODD {
+        assert_eq!(mark(packet.as_bytes()), Some(marked(packet, place)), "{packet}");
+    }
+    for packet in PLAIN {
+        assert_eq!(mark(packet.as_bytes()), None, "{packet}");
+    }
+}
+
+#[test]
+fn what_was_marked_is_as_it_was_sent() {
+    for (packet, place) in ODD {
+        let text = String::from_utf8(marked(packet, place)).unwrap();
+        let payload = Value::Str(text[place - 1..].to_owned().into(), None);
+        let Value::Str(unmarked, _) = unmark(payload) else { panic!() };
+        assert_eq!(unmarked.as_str(), &packet[place - 1..]);
+    }
+    let plain = Value::Str("[\"chat\"]".into(), None);
+    assert_eq!(unmark(plain.clone()), plain);
+}
+
+#[test]
+fn frames_have_marks_whatever_way_they_arrive() {
+    let long = format!(r#"42["{}\\",1]"#, "x".repeat(3 * LOOKED_AT));
+    let longer = format!(r#"42["\\","{}"]"#, "x".repeat(70_000));
+    let almost = format!(r#"42["\\","{}"]"#, "x".repeat(113));
+    let mut events = ODD.to_vec();
+    events.extend([(&*long, 3), (&*longer, 3), (&*almost, 3)]);
+    let (mut sent, mut right) = (Vec::new(), Vec::new());
+    for (packet, place) in events {
+        sent.extend(frame(0x81, packet.as_bytes()));
+        right.push((0x81, marked(packet, place)));
+        for other in PLAIN {
+            for (first, payload) in [(0x81, other), (0x89, "42[1]"), (0x82, "42[1]")] {
+                sent.extend(frame(first, payload.as_bytes()));
+                right.push((first, payload.into()));
+            }
+        }
+    }
+    for piece in [1, 2, 3, 7, 512, sent.len()] {
+        assert!(frames(&pass(&sent, piece)) == right, "in pieces of {piece}");
+    }
+}
+
+#[test]
+fn a_message_in_fragments_has_one_too() {
+    let (packet, place) = ODD[2];
+    for cut in 0..packet.len() {
+        for second in cut..packet.len() {
+            let parts = [&packet[..cut], &packet[cut..second], &packet[second..]];
+            let [first, next, last] = parts.map(str::as_bytes);
+            let sent = [
+                frame(0x01, first),
+                frame(0x00, next),
+                frame(0x89, b"ping"),
+                frame(0x80, last),
+                frame(0x81, b"42[\"plain\"]"),
+            ];
+            let passed = frames(&pass(&sent.concat(), 1));
+            assert_eq!(passed, frames(&pass(&sent.concat(), 1000)));
+            let message = passed[..4].iter().filter(|(first, _)| *first != 0x89);
+            let message: Vec<u8> = message.flat_map(|(_, payload)| payload.clone()).collect();
+            assert_eq!(message, marked(packet, place), "cut at {cut} and {second}");
+            assert_eq!(passed[4].1, b"42[\"plain\"]");
+        }
+    }
+}
+
+#[test]
+fn what_is_held_is_bounded() {
+    let mut names = Names::default();
+    let endless = frame(0x81, format!("42/{}", "x".repeat(100_000)).as_bytes());
+    for piece in endless.chunks(10) {
+        names.pass(piece, |_| false);
+        assert!(names.held.len() <= LOOKED_AT + LONGEST_HEADER);
+    }
+    assert!(!names.holds());
+}
+
+#[test]
+fn a_body_stays_within_its_bound() {
+    let packets = [r#"42["\n"]"#, "3", r#"42["plain"]"#, "42[7]"];
+    let body = Bytes::from(packets.join("\x1e"));
+    assert_eq!(mark_payload(Bytes::from("42[\"a\"]\x1e3"), 5, |_| false), ["42[\"a\"]\x1e3"]);
+    let whole = mark_payload(body.clone(), 100, |_| false);
+    assert_eq!(whole.len(), 1);
+    for most in 1..60 {
+        let bodies = mark_payload(body.clone(), most, |_| false);
+        assert!(bodies.iter().all(|body| body.len() <= most || !body.contains(&SEPARATOR)));
+        assert_eq!(bodies.join(&SEPARATOR), whole[0]);
+    }
+}
+
+#[test]
+fn who_asks_again_leaves_first() {
+    let again = |namespace: &str| namespace != "/new";
+    for (packet, leaves) in [
+        ("40", Some("41")),
+        (r#"40{"token":"a,b"}"#, Some("41")),
+        ("40/chat,", Some("41/chat,")),
+        (r#"40/chat,{"a":1}"#, Some("41/chat,")),
+        ("40/chat", Some("41/chat,")),
+        ("40/chat?a=b,", Some("41/chat,")),
+        ("40/new,", None),
+        ("41", None),
+        ("4", None),
+    ] {
+        let packets: Vec<_> = leaves.into_iter().chain([packet]).collect();
+        let right: Vec<_> =
+            packets.iter().map(|packet| (0x81, packet.as_bytes().to_vec())).collect();
+        let sent = frame(0x81, packet.as_bytes());
+        for piece in [1, 3, 100] {
+            let mut names = Names::default();
+            let passed = sent.chunks(piece).flat_map(|piece| names.pass(piece, again).into_owned());
+            assert_eq!(frames(&passed.collect::<Vec<u8>>()), right, "{packet}");
+            assert!(names.is_idle());
+        }
+        assert_eq!(mark_payload(packet.into(), 1000, again), [packets.join("\x1e")]);
+    }
+}
