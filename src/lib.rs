@@ -43,12 +43,13 @@ pub use backplane::{
     RemoteSocket, SetupError, UnknownNamespace,
 };
 pub use drain::Outcome;
-pub use edge::ListenError;
+pub use edge::{ConnectionError, ListenError, RequestHead};
 pub use gateway::{
     Ack, Args, Bearer, Broadcast, BroadcastOperator, Claims, Cluster, Destination, Event,
     FromEvent, Grant, Handler, Handshake, HookSetupError, IntoReply, MintError, Name, Namespace,
     Refusal, Reply, Roomcast, RoomcastError, Socket, TokenError, Tokens, TokensError, codes,
 };
+pub use regex::Regex;
 pub use server::{BuildError, Builder, Listening, Server};
 pub use socketioxide::{AckError, SendError};
 

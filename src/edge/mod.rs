@@ -9,6 +9,7 @@
 //! - `seal`: session ids as clients see them; `open`: the packet that tells them
 //! - `forward`: requests of a session that another pod has; `relay`: WebSockets of it; `passing`: both, while they last;
 //!   `notice`: what else is said to that pod; `sending`: bodies on their way there
+//! - `program`: what a program says of requests, and hears of those that are refused
 //! - `requests`: polling, and the way to `upgrade`
 //! - `service`: the ways to call socketioxide; `eio3`: what it leaves out for old clients
 //! - `unread`: answers that clients do not read
@@ -44,6 +45,7 @@ mod pages;
 mod passing;
 mod patience;
 mod probe;
+mod program;
 mod reason;
 mod relay;
 mod requests;
@@ -63,6 +65,7 @@ pub use connection::{Connection, InNamespace};
 pub use files::{Files, raise_limit};
 pub use listener::{Bound, ListenError, Options, bind, serve};
 pub use memory::{give_back, watch as watch_memory};
+pub use program::{ConnectionError, Program, RequestHead};
 pub use reason::CloseReason;
 pub use requests::{Edge, mountable, pods, router};
 pub use seal::Seal;

@@ -34,6 +34,7 @@ use super::{
     outgoing::Change,
     packet_head::PacketHead,
     pages::Pages,
+    program::{Denied, Program, RequestHead},
     reason::CloseReason,
     seal::Seal,
     service::{NoPage, Service, whole},
@@ -65,6 +66,9 @@ pub struct Edge {
     seal: Arc<Seal>,
     forwarder: Forwarder,
     closer: Closer,
+    /// What the program says.
+    program: Program,
+    allow_timeout: Duration,
     /// Names this pod to load balancers.
     cookie: Option<HeaderValue>,
 }
@@ -79,6 +83,7 @@ impl Edge {
         seal: Arc<Seal>,
         backplane: Backplane,
         pod: Sid,
+        program: Program,
     ) -> Arc<Self> {
         let service = Service::new(socketio, config.public.base_path());
         let forwarder = Forwarder::new(config, backplane, seal.clone(), sessions.clone());
@@ -90,6 +95,8 @@ impl Edge {
                 .unwrap_or_default(),
             seal,
             forwarder,
+            program,
+            allow_timeout: config.admission.allow_request_timeout,
             engine: config.engine.clone(),
             sessions,
             admission,
@@ -128,13 +135,29 @@ impl Edge {
     ) -> Result<Response, Refusal> {
         let origin = origin(peer.address, request.headers(), &self.proxies);
         (peer.address, peer.secure) = (origin.address, origin.secure);
+        if !self.program.wants_head() {
+            return self.answer(peer, request, None).await;
+        }
+        let (parts, body) = request.into_parts();
+        let head = RequestHead::new(peer.address.ip(), peer.secure, &parts);
+        let request = Request::from_parts(parts, body);
+        let answer = self.clone().answer(peer, request, Some(&head)).await;
+        answer.inspect_err(|refusal| self.program.hear(*refusal, Some(&head)))
+    }
+
+    async fn answer(
+        self: Arc<Self>,
+        peer: Peer,
+        request: Request,
+        head: Option<&RequestHead>,
+    ) -> Result<Response, Refusal> {
         let (handshake, key) = self.read(&request).map_err(|refusal| {
             let new = session(request.uri().query().unwrap_or_default()).is_none();
             if new { self.admission.refuse(refusal) } else { refusal }
         })?;
         let Some(session) = handshake.session else {
             let (transport, eio3) = (handshake.transport, handshake.eio3);
-            return self.open(transport, eio3, key.as_ref(), &peer, request).await;
+            return self.open(transport, eio3, key.as_ref(), &peer, request, head).await;
         };
         let place = self.seal.open(session).ok_or(Refusal::SessionUnknown)?;
         if self.seal.is_here(place) {
@@ -197,11 +220,21 @@ impl Edge {
         key: Option<&HeaderValue>,
         peer: &Peer,
         request: Request,
+        head: Option<&RequestHead>,
     ) -> Result<Response, Refusal> {
         // Before it is let in: one that makes no sense takes nothing of the rate.
         let uri =
             self.local_uri(&request, None).map_err(|refusal| self.admission.refuse(refusal))?;
         let place = self.admission.admit(peer.address, request.headers())?;
+        if let Some(head) = head {
+            match self.program.allows(head, self.allow_timeout).await {
+                Ok(()) => {}
+                Err(Denied::Forbidden(message)) => {
+                    return Ok(self.program.forbidden(&message, Some(head)));
+                }
+                Err(Denied::Silent) => return Err(Refusal::AllowRequestTimeout),
+            }
+        }
         let began = Began {
             remote: peer.address,
             transport,

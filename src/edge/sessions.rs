@@ -8,9 +8,10 @@
 
 use std::{
     collections::HashMap,
+    fmt,
     num::NonZeroU32,
     sync::{
-        Arc, Weak,
+        Arc, OnceLock, Weak,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -50,6 +51,18 @@ pub struct Sessions {
     /// The pod has more memory than it may.
     over_memory: AtomicBool,
     times: Times,
+    /// Hears of connections that have moved to a WebSocket.
+    on_upgrade: OnUpgrade,
+}
+
+/// What hears of connections that have moved to a WebSocket.
+#[derive(Default)]
+struct OnUpgrade(OnceLock<Box<dyn Fn(Sid) + Send + Sync>>);
+
+impl fmt::Debug for OnUpgrade {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("OnUpgrade").field(&self.0.get().is_some()).finish()
+    }
 }
 
 /// How long clients may take, the same for all.
@@ -122,6 +135,19 @@ impl Sessions {
                 return overflowed;
             }
             self.overflow.notified().await;
+        }
+    }
+
+    /// From now on, this hears of connections that have moved to a WebSocket.
+    pub fn on_upgrade(&self, hear: impl Fn(Sid) + Send + Sync + 'static) {
+        // A pod is built once.
+        let _ = self.on_upgrade.0.set(Box::new(hear));
+    }
+
+    /// One has.
+    pub(super) fn upgraded(&self, sid: Sid) {
+        if let Some(hear) = self.on_upgrade.0.get() {
+            hear(sid);
         }
     }
 

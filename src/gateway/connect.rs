@@ -24,7 +24,7 @@ use socketioxide::{
 use socketioxide_core::Value;
 
 use super::{
-    Namespace, Refusal, Socket, Tokens,
+    Children, Namespace, Refusal, Socket, Tokens,
     admission::Handshake,
     auth,
     authentication::{self, Admitted},
@@ -46,6 +46,8 @@ use crate::{
 
 /// Bytes of an id that a client says its socket had before; Node's have 20.
 const LONGEST_ID: usize = 64;
+/// Bytes of an `auth` that is kept, as JSON.
+const LONGEST_AUTH: usize = 16 * 1024;
 
 /// What the sockets of all namespaces share.
 #[derive(Clone)]
@@ -71,19 +73,10 @@ pub fn attach(
     mut namespace: Namespace,
     shared: Shared,
 ) -> impl Future<Output = Infallible> + Send + 'static {
-    let Shared { backplane, sessions, limits, tokens } = shared;
     let path = namespace.path.clone();
     let server_side = namespace.server_side.take();
-    let runtime = Arc::new(Runtime {
-        handled: counter!(EVENTS.name, "namespace" => path.clone(), "result" => "ok"),
-        limits: namespace.limits.clone().unwrap_or(limits),
-        namespace,
-        backplane: backplane.clone(),
-        sessions,
-        tokens,
-        deadlines: Deadlines::default(),
-        rooms_left_out: AtomicBool::new(false),
-    });
+    let backplane = shared.backplane.clone();
+    let runtime = runtime(path.clone(), Arc::new(namespace), shared, None);
     io.ns(path.clone(), Entrance(runtime.clone()));
     if let Some(handler) = server_side {
         // The namespace exists now.
@@ -92,15 +85,37 @@ pub fn attach(
     keep_time(runtime)
 }
 
+/// What the sockets of a namespace share.
+pub(super) fn runtime(
+    path: String,
+    namespace: Arc<Namespace>,
+    shared: Shared,
+    children: Option<Children>,
+) -> Arc<Runtime> {
+    let Shared { backplane, sessions, limits, tokens } = shared;
+    Arc::new(Runtime {
+        handled: counter!(EVENTS.name, "namespace" => namespace.path.clone(), "result" => "ok"),
+        limits: namespace.limits.clone().unwrap_or(limits),
+        path,
+        namespace,
+        children,
+        backplane,
+        sessions,
+        tokens,
+        deadlines: Deadlines::default(),
+        rooms_left_out: AtomicBool::new(false),
+    })
+}
+
 /// Watches the deadlines of a namespace, and sends its heartbeats.
-async fn keep_time(runtime: Arc<Runtime>) -> Infallible {
+pub(super) async fn keep_time(runtime: Arc<Runtime>) -> Infallible {
     let beats = async {
         let Some(interval) = runtime.namespace.heartbeat else {
             return std::future::pending().await;
         };
         loop {
             tokio::time::sleep(interval).await;
-            for occupant in runtime.backplane.occupants(&runtime.namespace.path) {
+            for occupant in runtime.backplane.occupants(&runtime.path) {
                 occupant.heartbeat(now_millis());
             }
         }
@@ -115,7 +130,7 @@ async fn keep_time(runtime: Arc<Runtime>) -> Infallible {
 #[derive(Clone)]
 struct Entrance(Arc<Runtime>);
 
-type Entered = Result<(), Box<dyn Display + Send>>;
+pub(super) type Entered = Result<(), Box<dyn Display + Send>>;
 
 impl ConnectHandler<Adapter, Self> for Entrance {
     fn call_middleware<'a>(
@@ -124,30 +139,43 @@ impl ConnectHandler<Adapter, Self> for Entrance {
         auth: &'a Option<Value>,
     ) -> Pin<Box<dyn Future<Output = Entered> + Send + 'a>> {
         let Self(runtime) = self;
-        Box::pin(async move {
-            let Ok(TryData(auth)) = TryData::<Json>::from_connect_parts(&socket, auth);
-            let entered = enter(runtime, &socket, auth.unwrap_or_default()).await;
-            let joined = entered.map_err(|refusal| {
-                let path = runtime.namespace.path.clone();
-                let code = refusal.label();
-                counter!(CONNECTS_REFUSED.name, "namespace" => path, "code" => code).increment(1);
-                tracing::debug!(socket = %socket.id, code, "connect refused");
-                // There is one text for both.
-                Box::new(refusal.to_string()) as Box<dyn Display + Send>
-            })?;
-            // A client that is told it is connected is reached from all pods.
-            joined.settled().await;
-            Ok(())
-        })
+        Box::pin(admit(runtime, socket, auth))
     }
 
     /// What a program is told of a socket, it is told once that is connected: then it can emit to it.
     fn call(&self, socket: Arc<IoSocket<Adapter>>, _: Option<Value>) {
         let Self(runtime) = self;
-        if let Some(occupant) = runtime.backplane.occupant(&runtime.namespace.path, socket.id) {
+        if let Some(occupant) = runtime.backplane.occupant(&runtime.path, socket.id) {
             occupant.connected();
         }
     }
+}
+
+/// Lets a client in, or says why not.
+pub(super) async fn admit(
+    runtime: &Arc<Runtime>,
+    socket: Arc<IoSocket<Adapter>>,
+    auth: &Option<Value>,
+) -> Entered {
+    let Ok(TryData(auth)) = TryData::<Json>::from_connect_parts(&socket, auth);
+    let entered = enter(runtime, &socket, auth.unwrap_or_default()).await;
+    let joined = entered.map_err(|refusal| refused(&runtime.namespace, &socket, &refusal))?;
+    // A client that is told it is connected is reached from all pods.
+    joined.settled().await;
+    Ok(())
+}
+
+/// What a client is told that is not let in.
+pub(super) fn refused(
+    namespace: &Namespace,
+    socket: &IoSocket<Adapter>,
+    refusal: &Refusal,
+) -> Box<dyn Display + Send> {
+    let (path, code) = (namespace.path.clone(), refusal.label());
+    counter!(CONNECTS_REFUSED.name, "namespace" => path, "code" => code).increment(1);
+    tracing::debug!(socket = %socket.id, code, "connect refused");
+    // There is one text for both.
+    Box::new(refusal.to_string())
 }
 
 async fn enter(
@@ -167,7 +195,7 @@ async fn enter(
     let shown = auth.get("token").and_then(Json::as_str);
     let token = auth::find(shown, connection.credential()).map(Secret::new);
     let handshake = Handshake {
-        namespace: runtime.namespace.path.clone(),
+        namespace: runtime.path.clone(),
         id: socket.id.to_string(),
         // Nobody looks at it where nobody is asked, which is on the way of each connection.
         details: match runtime.namespace.asks() {
@@ -178,6 +206,10 @@ async fn enter(
         auth,
         claims: None,
     };
+    let kept = runtime.namespace.keeps_auth.then(|| handshake.auth.clone());
+    if kept.as_ref().is_some_and(|auth| auth.to_string().len() > LONGEST_AUTH) {
+        return Err(Refusal::new(codes::BAD_REQUEST, "`auth` is too large"));
+    }
     let admitted = authentication::at_connect(runtime, &handshake).await?;
     let previous = handshake.previous().filter(|id| id.len() <= LONGEST_ID).map(str::to_owned);
     let Admitted { identity, rooms } =
@@ -185,9 +217,12 @@ async fn enter(
 
     // Not before: a client that leaves while all this is found out has been in no namespace.
     let member = Member::new(runtime, socket, connection.enter_namespace());
-    let path = &runtime.namespace.path;
+    let path = &runtime.path;
     runtime.backplane.enter(path, socket.id, member.occupant());
     authentication::settle(&member, identity);
+    if let Some(auth) = kept {
+        member.keep_auth(auth);
+    }
     let rooms = if may_act(&member) {
         rooms_of(&member, rooms)
     } else {
