@@ -371,6 +371,11 @@ impl Backplane {
         self.namespaces.remove(namespace, end)
     }
 
+    /// Whether a namespace has sockets on this pod.
+    pub fn has_sockets(&self, namespace: &str) -> bool {
+        self.namespaces.get(namespace).is_ok_and(|members| !members.is_empty())
+    }
+
     /// Whether a room of socketioxide has a socket, in the namespace of this name that is there now.
     pub fn is_in_local(&self, namespace: &str, socket: Sid, room: &str) -> bool {
         let members = self.namespaces.get(namespace);

@@ -8,7 +8,12 @@
 //! upstream issue.
 
 use std::{
-    collections::HashMap, fmt::Display, future::Future, pin::Pin, sync::Arc, time::Duration,
+    collections::HashMap,
+    fmt::Display,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
 use metrics::gauge;
@@ -21,7 +26,7 @@ use socketioxide::{
     socket::Socket as IoSocket,
 };
 use socketioxide_core::{Sid, Value};
-use tokio::task::AbortHandle;
+use tokio::{runtime::Handle, task::AbortHandle};
 
 use super::{
     Namespace, Refusal, Shared, codes,
@@ -40,6 +45,13 @@ const INVALID: &str = "Invalid namespace";
 const HERE: &str = "\0here";
 /// How long two clients that ask for one namespace at once can be apart, so that each makes one: a few instructions.
 const SETTLE: Duration = Duration::from_millis(5);
+
+/// How long a child stays when nobody is in it: a client that comes back, or loads its page again, finds it there, and one
+/// that is on its way in when the last one leaves.
+const LINGER: Duration = Duration::from_secs(1);
+/// How long a connection that is sent away is waited for, and how often it is looked at.
+const PATIENCE: Duration = Duration::from_secs(10);
+const LOOK: Duration = Duration::from_millis(20);
 
 type MayBe = Box<dyn Fn(String, Json) -> Pin<Box<dyn Future<Output = bool> + Send>> + Send + Sync>;
 
@@ -132,7 +144,6 @@ struct State {
     asking: HashMap<Sid, usize>,
 }
 
-#[derive(Default)]
 struct Child {
     /// Clients that are being let in.
     visitors: usize,
@@ -141,6 +152,10 @@ struct Child {
     /// Whether other servers are heard in it.
     heard: bool,
     clock: Option<AbortHandle>,
+    /// When a client last came or went.
+    moved: Instant,
+    /// Whether it is looked at until somebody is in it, or it has ended.
+    watched: bool,
 }
 
 /// Lets clients make children of these namespaces. `cleanup`: they end when nobody is in them.
@@ -166,6 +181,13 @@ fn is_plain(name: &str, length: usize) -> bool {
     name.starts_with('/') && name.len() > 1 && name.len() <= length && !name.contains(special)
 }
 
+impl Child {
+    fn new() -> Self {
+        let (runtime, clock, moved) = (None, None, Instant::now());
+        Self { visitors: 0, runtime, heard: false, clock, moved, watched: false }
+    }
+}
+
 impl Children {
     /// Names of those of a parent that there are on this pod.
     pub fn of(&self, parent: &str) -> Vec<String> {
@@ -188,13 +210,44 @@ impl Children {
             return None;
         }
         *state.asking.entry(socket).or_default() += 1;
-        state.all.entry(path.to_owned()).or_default().visitors += 1;
+        let child = state.all.entry(path.to_owned()).or_insert_with(Child::new);
+        child.visitors += 1;
+        child.moved = Instant::now();
         Some(Visit { children: self.clone(), path: path.to_owned(), socket })
     }
 
     /// A socket has left one.
     pub(super) fn left(&self, path: &str) {
-        self.tidy(&mut self.0.state.lock(), path);
+        if let Some(child) = self.0.state.lock().all.get_mut(path) {
+            child.moved = Instant::now();
+            self.watch(child, path);
+        }
+    }
+
+    /// Has a child end once nobody has been in it for a while.
+    fn watch(&self, child: &mut Child, path: &str) {
+        // Without a runtime, the pod is over.
+        let Ok(handle) = Handle::try_current() else { return };
+        if child.runtime.is_none() || child.watched || !self.0.cleanup {
+            return;
+        }
+        child.watched = true;
+        let (children, path) = (self.clone(), path.to_owned());
+        handle.spawn(async move {
+            loop {
+                tokio::time::sleep(LINGER).await;
+                let mut state = children.0.state.lock();
+                let Some(child) = state.all.get_mut(&path) else { return };
+                // Who comes is followed by one who leaves, and then this begins again.
+                if children.0.shared.backplane.has_sockets(&path) {
+                    child.watched = false;
+                    return;
+                }
+                if child.visitors == 0 && child.moved.elapsed() >= LINGER {
+                    children.tidy(&mut state, &path);
+                }
+            }
+        });
     }
 
     /// Ends a child that nobody needs. Under the lock: nobody asks for it meanwhile.
@@ -266,16 +319,30 @@ impl Children {
         }
     }
 
+    /// Closes a connection. An answer would be the last word to the client: it comes back only if it gets none.
+    async fn send_away(&self, socket: Sid) {
+        let sessions = &self.0.shared.sessions;
+        if let Some(connection) = sessions.find(socket) {
+            connection.send_away();
+        }
+        let gone = async {
+            while sessions.find(socket).is_some() {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        let _ = tokio::time::timeout(PATIENCE, gone).await;
+    }
+
     async fn let_in(&self, socket: Arc<IoSocket<Adapter>>, auth: &Option<Value>) -> Entered {
         let path = socket.ns().to_owned();
         let backplane = &self.0.shared.backplane;
         let invalid = || Err(Box::new(INVALID) as Box<dyn Display + Send>);
         if !is_plain(&path, self.0.shared.limits.name_length) {
-            self.left(&path);
+            self.tidy(&mut self.0.state.lock(), &path);
             return invalid();
         }
         let Some(_visit) = self.visit(&path, socket.id) else {
-            self.left(&path);
+            self.tidy(&mut self.0.state.lock(), &path);
             let parents = &self.0.parents;
             let may_be = |parent: &&Arc<Namespace>| {
                 parent.children.as_ref().is_some_and(|which| which.may_be(&path))
@@ -291,9 +358,7 @@ impl Children {
         socket.leave(HERE);
         if !here {
             tracing::debug!(namespace = path, socket = %socket.id, "made twice at once; the client is to come back");
-            if let Some(connection) = self.0.shared.sessions.find(socket.id) {
-                connection.send_away();
-            }
+            self.send_away(socket.id).await;
             return invalid();
         }
         self.heard(&path).await;
@@ -323,6 +388,11 @@ impl Drop for Visit {
         }
         if let Some(child) = state.all.get_mut(&self.path) {
             child.visitors -= 1;
+            if child.runtime.is_some() {
+                // If it was not let in, nobody may be there.
+                self.children.watch(child, &self.path);
+                return;
+            }
         }
         self.children.tidy(&mut state, &self.path);
     }
