@@ -43,13 +43,14 @@ pub use backplane::{
     PublishError, RemoteSocket, SendError, SetupError, Spread, UnknownNamespace,
 };
 pub use drain::Outcome;
-pub use edge::ListenError;
+pub use edge::{ConnectionError, ListenError, RequestHead};
 pub use gateway::{
     Ack, Args, Bearer, Broadcast, BroadcastOperator, Claims, Cluster, Destination, Event,
     FromEvent, Grant, Handler, Handshake, HookSetupError, IntoReply, MintError, Name, Namespace,
     Outgoing, Refusal, Reply, Roomcast, RoomcastError, Socket, TokenError, Tokens, TokensError,
     Volatile, codes,
 };
+pub use regex::Regex;
 pub use server::{BuildError, Builder, Listening, Server};
 pub use socketioxide::{AckError, SocketError};
 

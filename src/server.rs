@@ -20,7 +20,10 @@ use crate::{
     backplane::{self, Adapter, Backplane, Io, PodRecord, SetupError},
     config::{BackplaneKind, Config, Parser, Transport},
     drain::{self, Drainable, Lifecycle, Outcome},
-    edge::{self, Admission, Edge, ListenError, Options, Seal, Sessions},
+    edge::{
+        self, Admission, ConnectionError, Edge, ListenError, Options, Program, RequestHead, Seal,
+        Sessions,
+    },
     gateway::{self, HookSetupError, Hooks, Namespace, Roomcast, Tokens, TokensError},
     internal::{self, Readiness},
     publish::{self, Consumer, Operations, Underway},
@@ -67,6 +70,7 @@ pub struct Builder {
     config: Config,
     namespaces: Vec<Namespace>,
     pages: Router,
+    program: Program,
 }
 
 /// A pod that is ready to listen.
@@ -156,7 +160,8 @@ impl backplane::Pod for Identity {
 impl Server {
     /// A pod with these settings.
     pub fn builder(config: Config) -> Builder {
-        Builder { config, namespaces: Vec::new(), pages: Router::new() }
+        let (namespaces, pages, program) = Default::default();
+        Builder { config, namespaces, pages, program }
     }
 
     /// The route of Socket.IO, to merge into the router of a program that serves it itself, by `axum::serve` with
@@ -201,9 +206,30 @@ impl Builder {
         self
     }
 
+    /// Says whether a new session may begin, by the whole head of its request: Node's `allowRequest`. It is asked once all else
+    /// has let the request pass, and has `admission.allow_request_timeout`. The error is the message that the client gets,
+    /// with 403 and Engine.IO's code 4.
+    pub fn allow_request<F, D>(mut self, allow: F) -> Self
+    where
+        F: Fn(RequestHead) -> D + Send + Sync + 'static,
+        D: Future<Output = Result<(), String>> + Send + 'static,
+    {
+        self.program.allow = Some(Arc::new(move |head| Box::pin(allow(head))));
+        self
+    }
+
+    /// Calls this with each request of a client that is refused: `io.engine.on("connection_error")` on Node. It must not block.
+    pub fn on_connection_error(
+        mut self,
+        hear: impl Fn(&ConnectionError) + Send + Sync + 'static,
+    ) -> Self {
+        self.program.on_error = Some(Arc::new(hear));
+        self
+    }
+
     /// Puts the pod together.
     pub fn build(self) -> Result<Server, BuildError> {
-        let Self { config, namespaces, pages } = self;
+        let Self { config, namespaces, pages, program } = self;
         let metrics = Metrics::install()?;
         let lifecycle = Lifecycle::default();
         let pod = Sid::new();
@@ -225,11 +251,24 @@ impl Builder {
             tokens: tokens.clone(),
         };
         let mut keeping_time: Vec<Chore> = Vec::new();
-        for namespace in all_namespaces(&config, &hooks, namespaces)? {
-            if namespace.needs_key() && tokens.is_none() {
-                return Err(BuildError::NoKey(namespace.path().to_owned()));
-            }
+        let (dynamic, fixed): (Vec<_>, Vec<_>) = all_namespaces(&config, &hooks, namespaces)?
+            .into_iter()
+            .partition(Namespace::is_dynamic);
+        let mut all = fixed.iter().chain(&dynamic);
+        if let Some(keyless) = all.find(|namespace| namespace.needs_key() && tokens.is_none()) {
+            return Err(BuildError::NoKey(keyless.path().to_owned()));
+        }
+        if fixed.iter().chain(&dynamic).any(Namespace::hears_upgrades) {
+            let backplane = backplane.clone();
+            sessions.on_upgrade(move |sid| backplane.tell_sockets(sid, |socket| socket.upgraded()));
+        }
+        for namespace in fixed {
             keeping_time.push(Box::pin(gateway::attach(&io, namespace, shared.clone())));
+        }
+        let roomcast = Roomcast::new(backplane.clone(), config.limits.name_length);
+        if !dynamic.is_empty() {
+            let cleanup = config.engine.cleanup_empty_child_namespaces;
+            roomcast.has_children(gateway::attach_dynamic(&io, dynamic, shared, cleanup));
         }
 
         let admission =
@@ -242,6 +281,7 @@ impl Builder {
             seal.clone(),
             backplane.clone(),
             pod,
+            program,
         );
         let agrees = secret.is_empty() && config.backplane.kind() != BackplaneKind::None;
         let me = Arc::new(Identity {
@@ -276,7 +316,7 @@ impl Builder {
                 sessions,
                 lifecycle,
                 metrics,
-                roomcast: Roomcast::new(backplane.clone(), config.limits.name_length),
+                roomcast,
                 backplane,
                 tokens,
                 hooks,
@@ -303,7 +343,8 @@ fn all_namespaces(
         all.push(gateway::configured(path, namespace, limits, hooks, on_failure)?);
     }
     all.extend(own);
-    if all.is_empty() {
+    // As on Node, there is always the one that old clients are in at once.
+    if all.iter().all(Namespace::is_dynamic) {
         all.push(gateway::open());
     }
     let mut paths = std::collections::HashSet::new();

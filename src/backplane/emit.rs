@@ -76,7 +76,8 @@ impl Emit {
 /// if it is dropped.
 #[must_use]
 pub struct Publishing {
-    pub(super) members: Arc<Members>,
+    /// Nothing for a child of a dynamic namespace that nobody of this pod is in.
+    pub(super) members: Option<Arc<Members>>,
     pub(super) emit: Emit,
     pub(super) receipt: Option<Receipt>,
 }
@@ -88,7 +89,9 @@ impl Publishing {
         if let Some(receipt) = receipt {
             receipt.confirmed().await.map_err(ClusterError::from)?;
         }
-        deliver(&members, emit.payload, &emit.target, emit.from, emit.volatile, emit.source);
+        if let Some(members) = members {
+            deliver(&members, emit.payload, &emit.target, emit.from, emit.volatile, emit.source);
+        }
         Ok(())
     }
 }

@@ -8,13 +8,16 @@ use socketioxide_core::{
     packet::Packet,
 };
 
-use super::{Backplane, members::Local};
+use super::{Backplane, members::Local, namespaces::Namespaces};
 
 /// One namespace in the [`Backplane`].
 ///
 /// socketioxide's own `LocalAdapter` would do, but it cannot be reached from outside: here each
 /// namespace is also known to the backplane, which can then emit a packet as it is.
-pub struct Adapter(Local);
+pub struct Adapter {
+    local: Local,
+    namespaces: Arc<Namespaces>,
+}
 
 impl CoreAdapter<Emitter> for Adapter {
     type Error = Infallible;
@@ -23,13 +26,11 @@ impl CoreAdapter<Emitter> for Adapter {
     type InitRes = ();
 
     fn new(backplane: &Backplane, local: CoreLocalAdapter<Emitter>) -> Self {
-        let local = Arc::new(local);
-        backplane.namespaces.register(local.clone());
-        Self(local)
+        Self { local: Arc::new(local), namespaces: backplane.namespaces.clone() }
     }
 
     fn init(self: Arc<Self>, on_success: impl FnOnce() + Send + 'static) {
-        on_success();
+        self.namespaces.register(self.local.clone(), on_success);
     }
 
     async fn broadcast_with_ack(
@@ -38,11 +39,11 @@ impl CoreAdapter<Emitter> for Adapter {
         options: BroadcastOptions,
         timeout: Option<Duration>,
     ) -> Result<Self::AckStream, Self::Error> {
-        Ok(self.0.broadcast_with_ack(packet, options, timeout).0)
+        Ok(self.local.broadcast_with_ack(packet, options, timeout).0)
     }
 
     fn get_local(&self) -> &CoreLocalAdapter<Emitter> {
-        &self.0
+        &self.local
     }
 }
 

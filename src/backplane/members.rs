@@ -42,6 +42,8 @@ pub trait Occupant: Send + Sync {
     fn connected(&self);
     /// Whether it has been, and it has not left.
     fn is_connected(&self) -> bool;
+    /// Its connection has moved from polling to a WebSocket.
+    fn upgraded(&self);
     /// What it began with, as Node's `socket.handshake`. Never a token.
     fn handshake(&self) -> serde_json::Value;
     /// Whether it may know who is in a room.
@@ -227,6 +229,11 @@ impl Members {
         let index = self.index.read();
         index.rooms.contains_key(room)
             || room.parse().is_ok_and(|id: Sid| index.sockets.contains_key(&id))
+    }
+
+    /// Whether nobody is here.
+    pub fn is_empty(&self) -> bool {
+        self.index.read().sockets.is_empty()
     }
 
     /// Whether there is a socket of this id.

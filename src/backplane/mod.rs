@@ -229,13 +229,15 @@ impl Backplane {
     ///
     /// What cannot be queued or sent is counted and logged: there is nobody to tell.
     pub fn emit(&self, namespace: &str, emit: Emit) -> Result<(), UnknownNamespace> {
-        let members = self.namespaces.get(namespace)?;
+        let members = self.namespaces.find(namespace)?;
         if let Some(cluster) = self.cluster()
             && let Err(error) = cluster.send(namespace, &emit.message(), None)
         {
             tracing::debug!(%error, "an emit did not go to other pods");
         }
-        deliver(&members, emit.payload, &emit.target, emit.from, emit.volatile, emit.source);
+        if let Some(members) = members {
+            deliver(&members, emit.payload, &emit.target, emit.from, emit.volatile, emit.source);
+        }
         Ok(())
     }
 
@@ -243,7 +245,7 @@ impl Backplane {
     /// the other pods get it too, or will get it when Redis is back. Emits of one publisher reach each
     /// socket in the order in which they began if it waits for them in that order.
     pub fn begin(&self, namespace: &str, emit: Emit) -> Result<Publishing, BackplaneError> {
-        let members = self.namespaces.get(namespace)?;
+        let members = self.namespaces.find(namespace)?;
         let receipt = match self.cluster() {
             // The stream has the entry until Redis has the message: it is not kept for later here.
             Some(cluster) => {
@@ -326,10 +328,12 @@ impl Backplane {
         target: Target,
         rooms: Vec<String>,
     ) -> Result<(), BackplaneError> {
-        let members = self.namespaces.get(namespace)?;
+        let members = self.namespaces.find(namespace)?;
         let message = Message::Join { target: target.clone(), rooms: rooms.clone() };
         self.tell(namespace, &message).await?;
-        self.namespaces.join_all(&members, &target, &rooms);
+        if let Some(members) = members {
+            self.namespaces.join_all(&members, &target, &rooms);
+        }
         Ok(())
     }
 
@@ -340,10 +344,12 @@ impl Backplane {
         target: Target,
         rooms: Vec<String>,
     ) -> Result<(), BackplaneError> {
-        let members = self.namespaces.get(namespace)?;
+        let members = self.namespaces.find(namespace)?;
         let message = Message::Leave { target: target.clone(), rooms: rooms.clone() };
         self.tell(namespace, &message).await?;
-        self.namespaces.leave_all(&members, &target, &rooms);
+        if let Some(members) = members {
+            self.namespaces.leave_all(&members, &target, &rooms);
+        }
         Ok(())
     }
 
@@ -354,9 +360,11 @@ impl Backplane {
         target: Target,
         close: bool,
     ) -> Result<(), BackplaneError> {
-        let members = self.namespaces.get(namespace)?;
+        let members = self.namespaces.find(namespace)?;
         self.tell(namespace, &Message::Disconnect { target: target.clone(), close }).await?;
-        self.namespaces.disconnect_all(&members, &target, close);
+        if let Some(members) = members {
+            self.namespaces.disconnect_all(&members, &target, close);
+        }
         Ok(())
     }
 
@@ -382,6 +390,15 @@ impl Backplane {
         match self.cluster() {
             Some(cluster) => cluster.server_side_ask(namespace, arguments).await,
             None => alone(Vec::new()),
+        }
+    }
+
+    /// Tells each socket of a session something, in all namespaces.
+    pub fn tell_sockets(&self, session: Sid, tell: impl Fn(&dyn Occupant)) {
+        for members in self.namespaces.all() {
+            if let Some(occupant) = members.occupant(session) {
+                tell(&*occupant);
+            }
         }
     }
 
@@ -413,6 +430,38 @@ impl Backplane {
         match self.cluster() {
             Some(cluster) => cluster.tell(namespace, message).await,
             None => Ok(()),
+        }
+    }
+
+    /// Which names children of dynamic namespaces may have: what is for one of them goes to the other pods also where
+    /// nobody of this pod is in it.
+    pub fn may_be(&self, may_be: impl Fn(&str) -> bool + Send + Sync + 'static) {
+        self.namespaces.may_be(Box::new(may_be));
+    }
+
+    /// Takes a namespace out, if nobody is in it; `end` takes it out of socketioxide.
+    pub fn remove(&self, namespace: &str, end: impl FnOnce()) -> bool {
+        self.namespaces.remove(namespace, end)
+    }
+
+    /// Whether a namespace has sockets on this pod.
+    pub fn has_sockets(&self, namespace: &str) -> bool {
+        self.namespaces.get(namespace).is_ok_and(|members| !members.is_empty())
+    }
+
+    /// Whether a room of socketioxide has a socket, in the namespace of this name that is there now.
+    pub fn is_in_local(&self, namespace: &str, socket: Sid, room: &str) -> bool {
+        let members = self.namespaces.get(namespace);
+        members.is_ok_and(|members| {
+            members.local.socket_rooms(socket).iter().any(|joined| *joined == *room)
+        })
+    }
+
+    /// Tells when other servers are heard in all namespaces of now.
+    pub fn heard(&self) -> Joined {
+        Joined {
+            subscribed: self.namespaces.list().filter(|_| self.link() == Some(Link::Up)),
+            patience: self.cluster().map_or(Duration::ZERO, |cluster| cluster.patience()),
         }
     }
 
@@ -507,7 +556,10 @@ impl Backplane {
         event: &str,
         arguments: &T,
     ) -> Result<Value, EncodeError> {
-        payload::encode(&self.namespaces.get(namespace)?.local, self.bounds, event, arguments)
+        let here = self.namespaces.find(namespace)?.or_else(|| self.namespaces.any());
+        // All have the same parser.
+        let here = here.ok_or_else(|| UnknownNamespace(namespace.to_owned()))?;
+        payload::encode(&here.local, self.bounds, event, arguments)
     }
 
     /// The same from the text of an array, which is copied as it is.

@@ -14,12 +14,19 @@ use super::{
     redis::{Changes, Subscribed},
 };
 
-/// The namespaces by path. Filled while the pod is built, then only read.
+/// Whether a namespace of this name may be made when a client asks for it.
+pub(super) type MayBe = Box<dyn Fn(&str) -> bool + Send + Sync>;
+
+/// The namespaces by path. Those of the program are there when the pod begins; the children of dynamic ones come and go.
 #[derive(Default)]
 pub(super) struct Namespaces {
     all: RwLock<HashMap<String, Arc<Members>>>,
     /// Where changes of rooms are noted, if anyone follows them.
     changes: OnceLock<Arc<Changes>>,
+    /// Where namespaces that come and go are noted, if there are other pods.
+    listed: OnceLock<Arc<Changes>>,
+    /// Which names children of dynamic namespaces may have.
+    may_be: OnceLock<MayBe>,
     slow: Arc<Slow>,
 }
 
@@ -29,9 +36,63 @@ impl Namespaces {
         Self { slow: Arc::new(Slow::new(send_queue_bytes)), ..Self::default() }
     }
 
-    pub fn register(&self, local: Local) {
+    /// Adds a namespace; `begin` puts it among those of socketioxide. Both in one step: who is found here is found there.
+    pub fn register(&self, local: Local, begin: impl FnOnce()) {
         let path = local.path().to_string();
-        self.all.write().insert(path, Arc::new(Members::new(local, self.slow.clone())));
+        let members = Arc::new(Members::new(local, self.slow.clone()));
+        let mut all = self.all.write();
+        let displaced = all.insert(path, members);
+        begin();
+        drop(all);
+        self.list();
+        // Two clients asked for a child at once, and both made it: nothing that the first one sends would arrive.
+        for occupant in displaced.iter().flat_map(|members| members.occupants()) {
+            occupant.close_connection();
+        }
+    }
+
+    /// Takes a namespace out, if nobody is in it; `end` takes it out of socketioxide. Says whether it did.
+    pub fn remove(&self, path: &str, end: impl FnOnce()) -> bool {
+        let mut all = self.all.write();
+        if all.get(path).is_none_or(|members| !members.is_empty()) {
+            return false;
+        }
+        all.remove(path);
+        end();
+        drop(all);
+        self.list();
+        true
+    }
+
+    /// Other servers are to be heard in the namespaces of now. Tells when they are.
+    pub fn list(&self) -> Option<Subscribed> {
+        Some(self.listed.get()?.note_namespaces())
+    }
+
+    /// From now on, namespaces that come and go are noted there.
+    pub fn announce(&self, changes: Arc<Changes>) {
+        // A pod has one backplane for life.
+        let _ = self.listed.set(changes);
+    }
+
+    /// Which names children of dynamic namespaces may have.
+    pub fn may_be(&self, may_be: MayBe) {
+        // A pod is built once.
+        let _ = self.may_be.set(may_be);
+    }
+
+    /// A namespace; nothing for a child that nobody of this pod is in. Others may have it.
+    pub fn find(&self, path: &str) -> Result<Option<Arc<Members>>, UnknownNamespace> {
+        match self.get(path) {
+            Ok(members) => Ok(Some(members)),
+            Err(_) if self.may_be.get().is_some_and(|may_be| may_be(path)) => Ok(None),
+            Err(unknown) => Err(unknown),
+        }
+    }
+
+    /// Any namespace.
+    pub fn any(&self) -> Option<Arc<Members>> {
+        self.all.read().values().next().cloned()
     }
 
     /// The sockets that are behind.

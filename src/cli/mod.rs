@@ -11,8 +11,12 @@ use clap::{Args, Parser, Subcommand};
 use crate::{
     Namespace,
     config::{Config, ConfigError, DEFAULTS, Sources},
+    server::Builder,
     telemetry::logs,
 };
+
+/// What a program adds to a pod.
+type Additions = Box<dyn FnOnce(Builder) -> Builder>;
 
 /// Exit code of a command that failed while it ran.
 const FAILURE: u8 = 1;
@@ -122,6 +126,21 @@ pub fn run() -> ExitCode {
 
 /// The same, for a program with namespaces of its own: `serve` and `demo` serve them too.
 pub fn run_with(namespaces: impl IntoIterator<Item = Namespace>) -> ExitCode {
+    let namespaces: Vec<_> = namespaces.into_iter().collect();
+    run_builder(move |builder| builder.namespaces(namespaces))
+}
+
+/// The same, for a program that adds more to its pod than namespaces.
+///
+/// ```no_run
+/// roomcast::cli::run_builder(|pod| {
+///     pod.allow_request(async |request| {
+///         let known = request.header("x-tenant").is_some();
+///         if known { Ok(()) } else { Err("which tenant?".to_owned()) }
+///     })
+/// });
+/// ```
+pub fn run_builder(additions: impl FnOnce(Builder) -> Builder + 'static) -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -130,7 +149,7 @@ pub fn run_with(namespaces: impl IntoIterator<Item = Namespace>) -> ExitCode {
             return if error.use_stderr() { USAGE.into() } else { ExitCode::SUCCESS };
         }
     };
-    match execute(cli, namespaces.into_iter().collect()) {
+    match execute(cli, Box::new(additions)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("roomcast: {failure}");
@@ -139,10 +158,10 @@ pub fn run_with(namespaces: impl IntoIterator<Item = Namespace>) -> ExitCode {
     }
 }
 
-fn execute(cli: Cli, namespaces: Vec<Namespace>) -> Result<(), Failure> {
+fn execute(cli: Cli, additions: Additions) -> Result<(), Failure> {
     match cli.command.unwrap_or(Command::Serve) {
-        Command::Serve => serve::serve(load_and_log(&cli.settings)?, namespaces),
-        Command::Demo(args) => serve::demo(load_and_log(&cli.settings)?, namespaces, &args),
+        Command::Serve => serve::serve(load_and_log(&cli.settings)?, additions),
+        Command::Demo(args) => serve::demo(load_and_log(&cli.settings)?, additions, &args),
         Command::CheckConfig => {
             let config = cli.settings.load()?;
             config.warnings().iter().for_each(|warning| eprintln!("warning: {warning}"));

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::Failure;
+use super::{Additions, Failure};
 use crate::{
-    Namespace, Server,
+    Server,
     config::Config,
     demo, edge,
     server::{Builder, Listening},
@@ -22,18 +22,18 @@ pub(super) struct DemoArgs {
     client_bundle: PathBuf,
 }
 
-pub(super) fn serve(config: Config, namespaces: Vec<Namespace>) -> Result<(), Failure> {
-    run(config, |config| Server::builder(config).namespaces(namespaces), |_| {})
+pub(super) fn serve(config: Config, additions: Additions) -> Result<(), Failure> {
+    run(config, |config| additions(Server::builder(config)), |_| {})
 }
 
 pub(super) fn demo(
     mut config: Config,
-    namespaces: Vec<Namespace>,
+    additions: Additions,
     args: &DemoArgs,
 ) -> Result<(), Failure> {
     demo::configure(&mut config);
     let pages = demo::pages(&args.client_bundle).map_err(Failure::runtime)?;
-    let build = |config| Server::builder(config).namespaces(namespaces).pages(pages);
+    let build = |config| additions(Server::builder(config)).pages(pages);
     run(config, build, |pod| {
         eprintln!("{}", demo::welcome(&pod.public(), &pod.internal(), pod.config()));
     })

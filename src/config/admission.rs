@@ -1,6 +1,6 @@
 //! Whom a pod lets in, and where clients come from.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
 use ipnet::IpNet;
 use serde::Deserialize;
@@ -23,6 +23,9 @@ pub struct Admission {
     pub refused_rate: u32,
     /// Connections of one client address; 0 for no limit.
     pub max_per_address: u32,
+    /// Longest time that a program may take to say whether a new session may begin.
+    #[serde(deserialize_with = "values::duration")]
+    pub allow_request_timeout: Duration,
     /// Origins that pages may come from; empty for any.
     #[serde(deserialize_with = "values::one_or_many")]
     pub origins: Vec<String>,

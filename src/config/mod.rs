@@ -142,6 +142,8 @@ pub struct Engine {
     /// Time a client has to join a namespace.
     #[serde(deserialize_with = "values::duration")]
     pub connect_timeout: Duration,
+    /// Whether a child of a dynamic namespace ends when nobody is in it.
+    pub cleanup_empty_child_namespaces: bool,
     /// Whether Engine.IO v3 is served too.
     pub allow_eio3: bool,
     /// How packets are encoded.
@@ -189,6 +191,10 @@ pub struct Limits {
     /// Longest time in which a client takes nothing of what is sent to it.
     #[serde(deserialize_with = "values::duration")]
     pub write_timeout: Duration,
+    /// Children of dynamic namespaces that there may be at once.
+    pub child_namespaces: usize,
+    /// Those of them that one connection may be in.
+    pub child_namespaces_per_connection: usize,
     /// Rooms that one socket may join.
     pub rooms_per_socket: usize,
     /// Bytes of the name of a room or event.

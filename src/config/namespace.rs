@@ -240,12 +240,17 @@ impl Namespace {
         all.filter_map(|(key, url)| Some((key, url.as_ref()?))).collect()
     }
 
+    /// Whether a name stands for those of children, made when clients ask for them.
+    pub(crate) fn is_dynamic(name: &str) -> bool {
+        name.contains(['*', '{'])
+    }
+
     /// Names what makes no sense in the namespace of this name.
     pub(super) fn check(&self, name: &str, config: &Config, problems: &mut Vec<Problem>) {
         let key = |rest: &str| format!("namespaces.{name}{rest}");
         // The separators of the wire format end a name.
-        if !name.starts_with('/') || name.contains([',', '?', '*']) {
-            let remedy = "the name of a namespace starts with \"/\", without \",\", \"?\" or \"*\"";
+        if !name.starts_with('/') || name.contains([',', '?']) {
+            let remedy = "the name of a namespace starts with \"/\", without \",\" or \"?\"; \"*\" and \"{id}\" stand for parts of many names";
             problems.push(Problem::new(key(""), name, remedy));
         }
         if self.auth != AuthPolicy::None

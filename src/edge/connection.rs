@@ -349,6 +349,21 @@ impl Connection {
         }
     }
 
+    /// How many namespaces it is in now.
+    pub fn namespaces(&self) -> usize {
+        self.namespaces.load(Ordering::Relaxed) as usize
+    }
+
+    /// Closes it, for its client to come back by itself.
+    pub fn send_away(self: &Arc<Self>) {
+        if self.is_websocket() {
+            self.end_stream(CloseReason::Rebalanced);
+        } else if self.begin_leaving() {
+            self.verdict(CloseReason::Rebalanced);
+            self.sessions.overflows(self);
+        }
+    }
+
     /// Whether it uses a WebSocket now.
     pub(super) fn is_websocket(&self) -> bool {
         self.websocket.load(Ordering::Relaxed)
@@ -452,6 +467,9 @@ impl Connection {
     pub(super) fn upgraded(&self) {
         let moved = !self.websocket.swap(true, Ordering::Relaxed);
         if moved && !self.ended.load(Ordering::Relaxed) {
+            if let Some(sid) = self.sid() {
+                self.sessions.upgraded(sid);
+            }
             gauge!(CONNECTIONS.name, "transport" => name(Transport::Polling)).decrement(1);
             gauge!(CONNECTIONS.name, "transport" => name(Transport::Websocket)).increment(1);
         }
@@ -510,6 +528,12 @@ impl Drop for PendingAck {
 pub struct InNamespace(Arc<Connection>);
 
 impl InNamespace {
+    /// The name of the transport that it uses now.
+    pub fn transport(&self) -> &'static str {
+        let websocket = self.0.is_websocket();
+        name(if websocket { Transport::Websocket } else { Transport::Polling })
+    }
+
     /// As [`Connection::handshake`].
     pub fn handshake(&self, uri: Option<&Uri>) -> serde_json::Value {
         self.0.handshake(uri)

@@ -51,13 +51,15 @@ pub(super) enum Refusal {
     PayloadTooLarge,
     /// The body of a request did not come in time.
     RequestTimeout,
+    /// The program did not say in time whether the session may begin.
+    AllowRequestTimeout,
     /// Who forwards a request is no pod of this cluster.
     PodUnauthenticated,
 }
 
 impl Refusal {
     /// Its name in `roomcast_requests_refused_total`.
-    fn label(self) -> &'static str {
+    pub(super) fn label(self) -> &'static str {
         match self {
             Self::TransportUnknown => "transport_unknown",
             Self::SessionUnknown => "session_unknown",
@@ -72,7 +74,16 @@ impl Refusal {
             Self::OriginDenied => "origin_denied",
             Self::PayloadTooLarge => "payload_too_large",
             Self::RequestTimeout => "request_timeout",
+            Self::AllowRequestTimeout => "allow_request_timeout",
             Self::PodUnauthenticated => "pod_unauthenticated",
+        }
+    }
+
+    /// Engine.IO's code for it, if there is one, and why.
+    pub(super) fn told(self) -> (Option<u8>, &'static str) {
+        match self.body() {
+            Some((code, message)) => (Some(code), message),
+            None => (None, self.answer().1),
         }
     }
 
@@ -98,6 +109,10 @@ impl Refusal {
             Self::ConnectionLimit => {
                 (StatusCode::SERVICE_UNAVAILABLE, "this pod is full; try again")
             }
+            Self::AllowRequestTimeout => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "it was not decided in time whether to let this client in",
+            ),
             Self::MemoryLimit => {
                 (StatusCode::SERVICE_UNAVAILABLE, "this pod has no memory left; try again")
             }

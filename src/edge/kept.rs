@@ -11,6 +11,8 @@ pub(super) struct Keeper {
     cookie: String,
     max_token: usize,
     headers: Vec<HeaderName>,
+    /// Whether all are kept.
+    all: bool,
 }
 
 /// What was kept of one.
@@ -31,6 +33,7 @@ impl Keeper {
             max_token: config.auth.jwt.max_token,
             // What is no name has been refused with the configuration.
             headers: names.filter_map(|name| name.parse().ok()).collect(),
+            all: config.public.kept_headers.iter().any(|name| name == "*"),
         }
     }
 
@@ -44,7 +47,10 @@ impl Keeper {
         };
         let kept = Kept {
             token: self.token(headers),
-            headers: self.headers.iter().flat_map(all).collect(),
+            headers: match self.all {
+                true => headers.keys().flat_map(all).collect(),
+                false => self.headers.iter().flat_map(all).collect(),
+            },
         };
         (kept.token.is_some() || !kept.headers.is_empty()).then(|| Box::new(kept))
     }
@@ -141,5 +147,6 @@ mod tests {
         let values: Vec<_> = kept.headers.iter().map(|(_, value)| value.clone()).collect();
         assert_eq!(values, ["de", "en"]);
         assert!(keeper("", &[]).keep(&headers).is_none());
+        assert_eq!(keeper("", &["*"]).keep(&headers).unwrap().headers.len(), 3);
     }
 }

@@ -11,6 +11,7 @@
 //!   `notice`: what else is said to that pod; `sending`: bodies on their way there
 //! - `cors`: what pages of other origins are told; `client_files`: the stock client, for pages to load;
 //!   `compression`: answers to polls, made small; `encoding`: which one a client takes
+//! - `program`: what a program says of requests, and hears of those that are refused
 //! - `requests`: polling, and the way to `upgrade`
 //! - `service`: the ways to call socketioxide; `eio3`: what it leaves out for old clients
 //! - `unread`: answers that clients do not read
@@ -53,6 +54,7 @@ mod pages;
 mod passing;
 mod patience;
 mod probe;
+mod program;
 mod reason;
 mod refused;
 mod relay;
@@ -74,6 +76,7 @@ pub use files::{Files, raise_limit};
 pub use listener::{Bound, ListenError, Options, bind, serve};
 pub use memory::{give_back, watch as watch_memory};
 pub(crate) use names::{MARK, unmark};
+pub use program::{ConnectionError, Program, RequestHead};
 pub use reason::CloseReason;
 pub(crate) use refused::text as refusal_text;
 pub use requests::{Edge, mountable, pods, router};

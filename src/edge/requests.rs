@@ -34,6 +34,7 @@ use super::{
     origin::origin,
     outgoing::Change,
     packet_head::PacketHead,
+    program::{Denied, Program, RequestHead},
     reason::CloseReason,
     seal::Seal,
     service::{NoPage, Service, whole},
@@ -66,6 +67,9 @@ pub struct Edge {
     seal: Arc<Seal>,
     forwarder: Forwarder,
     closer: Closer,
+    /// What the program says.
+    program: Program,
+    allow_timeout: Duration,
     /// Names this pod to load balancers.
     cookie: Option<HeaderValue>,
 }
@@ -80,6 +84,7 @@ impl Edge {
         seal: Arc<Seal>,
         backplane: Backplane,
         pod: Sid,
+        program: Program,
     ) -> Arc<Self> {
         sessions.know_sockets(backplane.clone());
         let service = Service::new(socketio, config.public.base_path());
@@ -92,6 +97,8 @@ impl Edge {
                 .unwrap_or_default(),
             seal,
             forwarder,
+            program,
+            allow_timeout: config.admission.allow_request_timeout,
             engine: config.engine.clone(),
             sessions,
             admission,
@@ -131,13 +138,29 @@ impl Edge {
     ) -> Result<Response, Refusal> {
         let origin = origin(peer.address, request.headers(), &self.proxies);
         (peer.address, peer.secure) = (origin.address, origin.secure);
+        if !self.program.wants_head() {
+            return self.answer(peer, request, None).await;
+        }
+        let (parts, body) = request.into_parts();
+        let head = RequestHead::new(peer.address.ip(), peer.secure, &parts);
+        let request = Request::from_parts(parts, body);
+        let answer = self.clone().answer(peer, request, Some(&head)).await;
+        answer.inspect_err(|refusal| self.program.hear(*refusal, Some(&head)))
+    }
+
+    async fn answer(
+        self: Arc<Self>,
+        peer: Peer,
+        request: Request,
+        head: Option<&RequestHead>,
+    ) -> Result<Response, Refusal> {
         let (handshake, key) = self.read(&request).map_err(|refusal| {
             let new = session(request.uri().query().unwrap_or_default()).is_none();
             if new { self.admission.refuse(refusal) } else { refusal }
         })?;
         let Some(session) = handshake.session else {
             let (transport, eio3) = (handshake.transport, handshake.eio3);
-            return self.open(transport, eio3, key.as_ref(), &peer, request).await;
+            return self.open(transport, eio3, key.as_ref(), &peer, request, head).await;
         };
         let place = self.seal.open(session).ok_or(Refusal::SessionUnknown)?;
         if self.seal.is_here(place) {
@@ -200,11 +223,21 @@ impl Edge {
         key: Option<&HeaderValue>,
         peer: &Peer,
         request: Request,
+        head: Option<&RequestHead>,
     ) -> Result<Response, Refusal> {
         // Before it is let in: one that makes no sense takes nothing of the rate.
         let uri =
             self.local_uri(&request, None).map_err(|refusal| self.admission.refuse(refusal))?;
         let place = self.admission.admit(peer.address, request.headers())?;
+        if let Some(head) = head {
+            match self.program.allows(head, self.allow_timeout).await {
+                Ok(()) => {}
+                Err(Denied::Forbidden(message)) => {
+                    return Ok(self.program.forbidden(&message, Some(head)));
+                }
+                Err(Denied::Silent) => return Err(Refusal::AllowRequestTimeout),
+            }
+        }
         let began = Began {
             remote: peer.address,
             transport,

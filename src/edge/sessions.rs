@@ -52,6 +52,8 @@ pub struct Sessions {
     over_memory: AtomicBool,
     times: Times,
     sockets: Sockets,
+    /// Hears of connections that have moved to a WebSocket.
+    on_upgrade: OnUpgrade,
 }
 
 /// The sockets of all connections, by namespace and id.
@@ -61,6 +63,16 @@ struct Sockets(OnceLock<Backplane>);
 impl fmt::Debug for Sockets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Sockets")
+    }
+}
+
+/// What hears of connections that have moved to a WebSocket.
+#[derive(Default)]
+struct OnUpgrade(OnceLock<Box<dyn Fn(Sid) + Send + Sync>>);
+
+impl fmt::Debug for OnUpgrade {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("OnUpgrade").field(&self.0.get().is_some()).finish()
     }
 }
 
@@ -146,6 +158,19 @@ impl Sessions {
                 return overflowed;
             }
             self.overflow.notified().await;
+        }
+    }
+
+    /// From now on, this hears of connections that have moved to a WebSocket.
+    pub fn on_upgrade(&self, hear: impl Fn(Sid) + Send + Sync + 'static) {
+        // A pod is built once.
+        let _ = self.on_upgrade.0.set(Box::new(hear));
+    }
+
+    /// One has.
+    pub(super) fn upgraded(&self, sid: Sid) {
+        if let Some(hear) = self.on_upgrade.0.get() {
+            hear(sid);
         }
     }
 

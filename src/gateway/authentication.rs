@@ -228,7 +228,7 @@ fn welcome(socket: &Socket, admitted: Admitted) -> Result<Reply, Refusal> {
         rules.reconsider(socket, &rooms);
     }
     let joined = socket.begin_to_join(rooms);
-    member.backplane.release(&member.namespace.path, member.id);
+    member.backplane.release(&member.path, member.id);
     let reply = Reply::json(json!({"authenticated": true}))?;
     let finish = |socket: &Socket| {
         socket.member.tell("authenticated", &json!({"time": super::now_millis()}));

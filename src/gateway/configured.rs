@@ -35,7 +35,9 @@ pub fn configured(
         config.default_rooms.iter().cloned().partition(|room| room.contains('{'));
     let rules = Rules::new(rules, &own, &limits, on_failure);
 
-    let mut namespace = Namespace::new(path).authentication(config.auth).default_rooms(default);
+    let dynamic = config::Namespace::is_dynamic(path);
+    let namespace = if dynamic { Namespace::pattern(path) } else { Namespace::new(path) };
+    let mut namespace = namespace.authentication(config.auth).default_rooms(default);
     if let Some(timeout) = config.auth_timeout {
         namespace = namespace.auth_timeout(timeout);
     }

@@ -25,7 +25,7 @@ use socketioxide::{
 use socketioxide_core::Value;
 
 use super::{
-    Namespace, Refusal, Socket, Tokens,
+    Children, Namespace, Refusal, Socket, Tokens,
     admission::Handshake,
     auth,
     authentication::{self, Admitted},
@@ -47,6 +47,8 @@ use crate::{
 
 /// Bytes of an id that a client says its socket had before; Node's have 20.
 const LONGEST_ID: usize = 64;
+/// Bytes of an `auth` that is kept, as JSON.
+const LONGEST_AUTH: usize = 16 * 1024;
 
 /// What the sockets of all namespaces share.
 #[derive(Clone)]
@@ -72,19 +74,10 @@ pub fn attach(
     mut namespace: Namespace,
     shared: Shared,
 ) -> impl Future<Output = Infallible> + Send + 'static {
-    let Shared { backplane, sessions, limits, tokens } = shared;
     let path = namespace.path.clone();
     let server_side = namespace.server_side.take();
-    let runtime = Arc::new(Runtime {
-        handled: counter!(EVENTS.name, "namespace" => path.clone(), "result" => "ok"),
-        limits: namespace.limits.clone().unwrap_or(limits),
-        namespace,
-        backplane: backplane.clone(),
-        sessions,
-        tokens,
-        deadlines: Deadlines::default(),
-        rooms_left_out: AtomicBool::new(false),
-    });
+    let backplane = shared.backplane.clone();
+    let runtime = runtime(path.clone(), Arc::new(namespace), shared, None);
     io.ns(path.clone(), Entrance(runtime.clone()));
     if let Some(handler) = server_side {
         // The namespace exists now.
@@ -93,15 +86,37 @@ pub fn attach(
     keep_time(runtime)
 }
 
+/// What the sockets of a namespace share.
+pub(super) fn runtime(
+    path: String,
+    namespace: Arc<Namespace>,
+    shared: Shared,
+    children: Option<Children>,
+) -> Arc<Runtime> {
+    let Shared { backplane, sessions, limits, tokens } = shared;
+    Arc::new(Runtime {
+        handled: counter!(EVENTS.name, "namespace" => namespace.path.clone(), "result" => "ok"),
+        limits: namespace.limits.clone().unwrap_or(limits),
+        path,
+        namespace,
+        children,
+        backplane,
+        sessions,
+        tokens,
+        deadlines: Deadlines::default(),
+        rooms_left_out: AtomicBool::new(false),
+    })
+}
+
 /// Watches the deadlines of a namespace, and sends its heartbeats.
-async fn keep_time(runtime: Arc<Runtime>) -> Infallible {
+pub(super) async fn keep_time(runtime: Arc<Runtime>) -> Infallible {
     let beats = async {
         let Some(interval) = runtime.namespace.heartbeat else {
             return std::future::pending().await;
         };
         loop {
             tokio::time::sleep(interval).await;
-            for occupant in runtime.backplane.occupants(&runtime.namespace.path) {
+            for occupant in runtime.backplane.occupants(&runtime.path) {
                 occupant.heartbeat(now_millis());
             }
         }
@@ -116,7 +131,7 @@ async fn keep_time(runtime: Arc<Runtime>) -> Infallible {
 #[derive(Clone)]
 struct Entrance(Arc<Runtime>);
 
-type Entered = Result<(), Box<dyn Display + Send>>;
+pub(super) type Entered = Result<(), Box<dyn Display + Send>>;
 
 impl ConnectHandler<Adapter, Self> for Entrance {
     fn call_middleware<'a>(
@@ -125,48 +140,80 @@ impl ConnectHandler<Adapter, Self> for Entrance {
         auth: &'a Option<Value>,
     ) -> Pin<Box<dyn Future<Output = Entered> + Send + 'a>> {
         let Self(runtime) = self;
-        Box::pin(async move {
-            let Ok(TryData(auth)) = TryData::<Json>::from_connect_parts(&socket, auth);
-            let entered = enter(runtime, &socket, auth.unwrap_or_default()).await;
-            let joined = entered.map_err(|refusal| {
-                let path = runtime.namespace.path.clone();
-                let code = refusal.label();
-                counter!(CONNECTS_REFUSED.name, "namespace" => path, "code" => code).increment(1);
-                tracing::debug!(socket = %socket.id, code, "connect refused");
-                if let Some(connection) = connection_of(runtime, &socket) {
-                    connection.refuse();
-                }
-                Box::new(refusal_text(&said(&socket, &refusal))) as Box<dyn Display + Send>
-            })?;
-            // A client that is told it is connected is reached from all pods.
-            joined.settled().await;
-            Ok(())
-        })
+        Box::pin(admit(runtime, socket, auth))
     }
 
     /// What a program is told of a socket, it is told once that is connected: then it can emit to it.
     fn call(&self, socket: Arc<IoSocket<Adapter>>, _: Option<Value>) {
         let Self(runtime) = self;
-        if let Some(occupant) = runtime.backplane.occupant(&runtime.namespace.path, socket.id) {
+        if let Some(occupant) = runtime.backplane.occupant(&runtime.path, socket.id) {
             occupant.connected();
         }
     }
 }
 
+/// Lets a client in, or says why not.
+pub(super) async fn admit(
+    runtime: &Arc<Runtime>,
+    socket: Arc<IoSocket<Adapter>>,
+    auth: &Option<Value>,
+) -> Entered {
+    let Ok(TryData(auth)) = TryData::<Json>::from_connect_parts(&socket, auth);
+    let entered = enter(runtime, &socket, auth.unwrap_or_default()).await;
+    let refused = |refusal| refused(&runtime.sessions, &runtime.namespace, &socket, &refusal);
+    let joined = entered.map_err(refused)?;
+    // A client that is told it is connected is reached from all pods.
+    joined.settled().await;
+    Ok(())
+}
+
+/// What a client is told that is not let in.
+pub(super) fn refused(
+    sessions: &Sessions,
+    namespace: &Namespace,
+    socket: &IoSocket<Adapter>,
+    refusal: &Refusal,
+) -> Box<dyn Display + Send> {
+    let (path, code) = (namespace.path.clone(), refusal.label());
+    counter!(CONNECTS_REFUSED.name, "namespace" => path, "code" => code).increment(1);
+    tracing::debug!(socket = %socket.id, code, "connect refused");
+    if let Some(connection) = connection_of(sessions, socket) {
+        connection.refuse();
+    }
+    Box::new(refusal_text(&said(socket, refusal)))
+}
+
 /// As Node says it: the message for people, and data for programs. Clients of Engine.IO 3 are told data alone, so it has
-/// both.
+/// both. Data of a program that is no object stands alone, as on Node.
 fn said(socket: &IoSocket<Adapter>, refusal: &Refusal) -> Json {
-    let Refusal { code, message } = refusal;
+    let Refusal { code, message, data } = refusal;
+    let mut said = match data {
+        None => json!({}),
+        Some(Json::Object(fields)) => Json::Object(fields.clone()),
+        Some(other) => return wrapped(socket, message, other.clone()),
+    };
+    if said.get("code").is_none() {
+        said["code"] = json!(code);
+    }
+    wrapped(socket, message, said)
+}
+
+fn wrapped(socket: &IoSocket<Adapter>, message: &str, mut data: Json) -> Json {
     match socket.protocol() {
-        ProtocolVersion::V4 => json!({ "code": code, "message": message }),
-        ProtocolVersion::V5 => json!({ "message": message, "data": { "code": code } }),
+        ProtocolVersion::V5 => json!({ "message": message, "data": data }),
+        ProtocolVersion::V4 => {
+            if let Some(fields) = data.as_object_mut() {
+                fields.entry("message").or_insert_with(|| json!(message));
+            }
+            data
+        }
     }
 }
 
-fn connection_of(runtime: &Runtime, socket: &IoSocket<Adapter>) -> Option<Arc<Connection>> {
+fn connection_of(sessions: &Sessions, socket: &IoSocket<Adapter>) -> Option<Arc<Connection>> {
     // In the request where it polls or is connected at once (Engine.IO v3); else known by its id by now.
     let connection = socket.req_parts().extensions.get::<Arc<Connection>>().cloned();
-    connection.or_else(|| runtime.sessions.find(socket.id))
+    connection.or_else(|| sessions.find(socket.id))
 }
 
 async fn enter(
@@ -174,7 +221,7 @@ async fn enter(
     socket: &Arc<IoSocket<Adapter>>,
     auth: Json,
 ) -> Result<Joined, Refusal> {
-    let Some(connection) = connection_of(runtime, socket) else {
+    let Some(connection) = connection_of(&runtime.sessions, socket) else {
         // What it sent with its last words was read after the edge had seen it go.
         tracing::debug!(socket = %socket.id, "a client asks to be let in, and has gone");
         return Err(Refusal::new(codes::BAD_REQUEST, "this connection has ended"));
@@ -183,7 +230,7 @@ async fn enter(
     let shown = auth.get("token").and_then(Json::as_str);
     let token = auth::find(shown, connection.credential()).map(Secret::new);
     let handshake = Handshake {
-        namespace: runtime.namespace.path.clone(),
+        namespace: runtime.path.clone(),
         id: socket.id.to_string(),
         // Nobody looks at it where nobody is asked, which is on the way of each connection.
         details: match runtime.namespace.asks() {
@@ -194,6 +241,10 @@ async fn enter(
         auth,
         claims: None,
     };
+    let kept = runtime.namespace.keeps_auth.then(|| handshake.auth.clone());
+    if kept.as_ref().is_some_and(|auth| auth.to_string().len() > LONGEST_AUTH) {
+        return Err(Refusal::new(codes::BAD_REQUEST, "`auth` is too large"));
+    }
     let admitted = authentication::at_connect(runtime, &handshake).await?;
     let previous = handshake.previous().filter(|id| id.len() <= LONGEST_ID).map(str::to_owned);
     let Admitted { identity, rooms } =
@@ -201,13 +252,16 @@ async fn enter(
 
     // Not before: a client that leaves while all this is found out has been in no namespace.
     let member = Member::new(runtime, socket, connection.enter_namespace());
-    let path = &runtime.namespace.path;
+    let path = &runtime.path;
     runtime.backplane.enter(path, socket.id, member.occupant());
     if !runtime.namespace.outgoing_listeners.is_empty() {
         // The namespace exists now.
         let _ = runtime.backplane.listen(path);
     }
     authentication::settle(&member, identity);
+    if let Some(auth) = kept {
+        member.keep_auth(auth);
+    }
     let rooms = if may_act(&member) {
         rooms_of(&member, rooms)
     } else {

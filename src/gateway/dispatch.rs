@@ -42,7 +42,7 @@ impl MessageHandler<Adapter, Self> for Dispatcher {
             return;
         }
         hear_out(&socket, member);
-        payload = unmark(payload);
+        let payload = unmark(payload);
         let io = || Socket { socket: socket.clone(), member: member.clone() };
         // The pace comes before all that costs something.
         let result = match limits::check_pace(member) {

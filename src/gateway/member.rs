@@ -16,7 +16,7 @@ use socketioxide::socket::Socket as IoSocket;
 use socketioxide_core::{Sid, Value as Payload};
 
 use super::{
-    Claims, Namespace, Socket, Tokens, connect,
+    Children, Claims, Namespace, Socket, Tokens, connect,
     deadlines::{Deadline, Deadlines},
     decide::{Act, Who},
     guarded::guarded,
@@ -37,7 +37,11 @@ const LAST_WORDS: Duration = Duration::from_millis(50);
 
 /// What is shared by the sockets of one namespace.
 pub(super) struct Runtime {
-    pub namespace: Namespace,
+    /// Its name; `namespace.path` is the same, or for the child of a dynamic namespace that of its parent.
+    pub path: String,
+    pub namespace: Arc<Namespace>,
+    /// The children that it is one of.
+    pub children: Option<Children>,
     pub backplane: Backplane,
     pub limits: Limits,
     /// Where the connections of sockets are.
@@ -78,6 +82,8 @@ pub(super) struct Member {
     dismissed: AtomicBool,
     /// Whether it is about to be put out.
     going: AtomicBool,
+    /// Whether the backplane has forgotten it.
+    departed: AtomicBool,
 }
 
 /// What only some sockets have. It is a box in the member: most sockets are idle, and many have none of it.
@@ -88,6 +94,8 @@ struct State {
     deadline: Option<Deadline>,
     /// What handlers noted of it.
     noted: Value,
+    /// What its client sent in `auth`, where that is kept.
+    auth: Value,
     /// The id that its client had before, by its own word.
     previous: Option<String>,
     /// Rooms that it gets once it has authenticated.
@@ -149,6 +157,7 @@ impl Member {
             authenticating: AtomicBool::new(false),
             dismissed: AtomicBool::new(false),
             going: AtomicBool::new(false),
+            departed: AtomicBool::new(false),
         })
     }
 
@@ -164,8 +173,15 @@ impl Member {
 
     /// The backplane need not know it any longer.
     pub fn depart(&self) {
+        // Once: the last of it may be dropped while its namespace is taken away.
+        if self.departed.swap(true, Ordering::AcqRel) {
+            return;
+        }
         self.deadlines.forget(self);
-        self.backplane.depart(&self.namespace.path, self.id, &self.occupant());
+        self.backplane.depart(&self.path, self.id, &self.occupant());
+        if let Some(children) = &self.children {
+            children.left(&self.path);
+        }
     }
 
     /// Looks at its state; what it lacks is as it would be at first.
@@ -230,6 +246,18 @@ impl Member {
             self.change(|state| state.deadline = deadline);
         }
         before
+    }
+
+    /// What its client sent in `auth`, if it was kept.
+    pub fn auth(&self) -> Value {
+        self.read(|state| state.auth.clone()).unwrap_or_default()
+    }
+
+    /// Keeps that.
+    pub fn keep_auth(&self, auth: Value) {
+        if !auth.is_null() {
+            self.change(|state| state.auth = auth);
+        }
     }
 
     /// Notes the id that its client had before.
@@ -415,6 +443,14 @@ impl Occupant for Member {
 
     fn is_connected(&self) -> bool {
         self.is_let_in() && self.socket.upgrade().is_some_and(|socket| socket.connected())
+    }
+
+    fn upgraded(&self) {
+        if let Some(hear) = &self.namespace.on_upgrade
+            && let Some(socket) = self.socket()
+        {
+            let _ = guarded("on_upgrade", || hear(&socket));
+        }
     }
 
     fn handshake(&self) -> Value {

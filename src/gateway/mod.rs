@@ -3,7 +3,7 @@
 //! A [`Namespace`] is built with handlers. The configured service (`configured`, `rooms`, `presence`, `hooked`)
 //! builds its own with the same calls that a Rust developer uses.
 //!
-//! - `connect`, `admission`, `authentication`, `auth`, `deadlines`: a client comes in, and shows who it is
+//! - `connect`, `dynamic`, `admission`, `authentication`, `auth`, `deadlines`: a client comes in, and shows who it is
 //! - `dispatch`, `limits`, `payload`, `event`, `handler`, `guarded`, `reply`, `refusal`: an event is handled and answered; `outgoing`: one that is sent
 //! - `decide`, `rooms`, `presence`, `template`: what an identity may do in which rooms
 //! - `member`, `socket`, `cluster`: what is known of a socket, and what can be done with it
@@ -17,6 +17,7 @@ mod connect;
 mod deadlines;
 mod decide;
 mod dispatch;
+mod dynamic;
 mod early;
 mod event;
 pub(crate) mod fuzz;
@@ -45,6 +46,7 @@ pub use auth::{Claims, MintError, TokenError, Tokens, TokensError};
 pub use cluster::Cluster;
 pub use configured::configured;
 pub use connect::{Shared, attach, open};
+pub use dynamic::{Children, attach_dynamic};
 pub use event::Event;
 pub use handler::{Ack, Args, Bearer, FromEvent, Handler, IntoReply, Name};
 pub use hooks::{Grant, HookSetupError, Hooks};

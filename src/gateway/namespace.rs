@@ -2,12 +2,14 @@
 
 use std::{future::Future, time::Duration};
 
+use regex::Regex;
 use serde_json::Value;
 use wildmatch::WildMatchPattern;
 
 use super::{
     Event, Outgoing, Refusal, Socket,
     admission::{Decide, Handshake, deciding},
+    dynamic::Which,
     guarded::guarded,
     handler::{Handle, Handler, boxed},
     hooks::Grant,
@@ -53,8 +55,13 @@ pub struct Namespace {
     pub(super) authenticator: Option<Decide>,
     /// Say whether it may come in.
     pub(super) handshakes: Vec<Decide>,
+    /// Which names its children have, if it is dynamic.
+    pub(super) children: Option<Which>,
+    /// Whether what clients send in `auth` is kept.
+    pub(super) keeps_auth: bool,
     pub(super) on_connect: Option<Hear>,
     pub(super) on_reconnect: Option<HearWord>,
+    pub(super) on_upgrade: Option<Hear>,
     pub(super) on_disconnect: Option<HearWord>,
     /// See each event, and may refuse it.
     pub(super) packets: Vec<Inspect>,
@@ -108,8 +115,11 @@ impl Namespace {
             own_rooms: Vec::new(),
             authenticator: None,
             handshakes: Vec::new(),
+            children: None,
+            keeps_auth: false,
             on_connect: None,
             on_reconnect: None,
+            on_upgrade: None,
             on_disconnect: None,
             packets: Vec::new(),
             listeners: Vec::new(),
@@ -119,6 +129,62 @@ impl Namespace {
             rules: None,
             server_side: None,
         }
+    }
+
+    /// A dynamic namespace: one for each name of a pattern, made when the first client asks for it. `{id}` stands for one or
+    /// more characters but `/`, `*` for any. All have these handlers; [`Socket::namespace`] says in which one a socket is.
+    ///
+    /// ```
+    /// # use roomcast::{Namespace, Socket};
+    /// let rooms = Namespace::pattern("/room-{id}").on_connect(|socket: &Socket| {
+    ///     let _ = socket.nsp().to("staff"); // of this child alone
+    /// });
+    /// # let _ = rooms;
+    /// ```
+    pub fn pattern(pattern: &str) -> Self {
+        let children = Some(Which::pattern(pattern));
+        Self { children, ..Self::new(pattern) }
+    }
+
+    /// The same for names that a regular expression matches: `io.of(/re/)` on Node. As there, it may match a part of the name:
+    /// `^` and `$` say where it begins and ends.
+    ///
+    /// ```
+    /// # use roomcast::Namespace;
+    /// let tenants = Namespace::regex(&roomcast::Regex::new(r"^/tenant-\d+$")?);
+    /// # let _ = tenants;
+    /// # Ok::<_, regex::Error>(())
+    /// ```
+    pub fn regex(regex: &Regex) -> Self {
+        let children = Some(Which::Matches(regex.clone()));
+        Self { children, ..Self::new(regex.as_str()) }
+    }
+
+    /// The same for names that a function takes: `io.of((name, auth, next) => …)` on Node. It gets the name and the `auth` of
+    /// the client. As there, it is asked only when there is no such namespace yet: who may come in is for
+    /// [`Self::handshake`] to say. `label` names all of them in metrics.
+    ///
+    /// ```
+    /// # use roomcast::Namespace;
+    /// let games = Namespace::dynamic("games", async |name: String, auth: serde_json::Value| {
+    ///     name.starts_with("/game-") && auth["host"] == true
+    /// });
+    /// # let _ = games;
+    /// ```
+    pub fn dynamic<F, D>(label: &str, may_be: F) -> Self
+    where
+        F: Fn(String, Value) -> D + Send + Sync + 'static,
+        D: Future<Output = bool> + Send + 'static,
+    {
+        let children = Some(Which::asking(may_be));
+        Self { children, ..Self::new(label) }
+    }
+
+    /// Keeps what clients send in `auth` with CONNECT as long as their sockets, for [`Socket::auth`]: up to 16 KiB of each; who
+    /// sends more is refused. It may hold secrets: without this it is known to [`Self::handshake`] alone.
+    pub fn keep_auth(mut self) -> Self {
+        self.keeps_auth = true;
+        self
     }
 
     /// Says who may connect.
@@ -167,6 +233,13 @@ impl Namespace {
     /// cb({ previous })` in the stock client. That id is its word, not a fact.
     pub fn on_reconnect(mut self, hear: impl Fn(&Socket, &str) + Send + Sync + 'static) -> Self {
         self.on_reconnect = Some(Box::new(hear));
+        self
+    }
+
+    /// Calls this when the connection of a socket has moved from polling to a WebSocket: `socket.conn.on("upgrade")` on
+    /// Node. It must not block.
+    pub fn on_upgrade(mut self, hear: impl Fn(&Socket) + Send + Sync + 'static) -> Self {
+        self.on_upgrade = Some(Box::new(hear));
         self
     }
 
@@ -271,12 +344,22 @@ impl Namespace {
         self.authenticator.is_some() || !self.handshakes.is_empty()
     }
 
+    /// Whether it is made of children.
+    pub(crate) fn is_dynamic(&self) -> bool {
+        self.children.is_some()
+    }
+
+    /// Whether it hears of connections that are upgraded.
+    pub(crate) fn hears_upgrades(&self) -> bool {
+        self.on_upgrade.is_some()
+    }
+
     /// Whether it looks at tokens.
     pub(crate) fn needs_key(&self) -> bool {
         self.policy != AuthPolicy::None && self.authenticator.is_none()
     }
 
-    /// Its path, such as `/orders`.
+    /// Its path, such as `/orders`; of a dynamic one, what it is called in metrics: its pattern.
     pub fn path(&self) -> &str {
         &self.path
     }

@@ -40,6 +40,8 @@ pub mod codes {
     pub const ROOM_RESERVED: &str = "room_reserved";
     /// A hook refused it, without a code of its own.
     pub const HOOK_DENIED: &str = "hook_denied";
+    /// There are as many children of dynamic namespaces as there may be.
+    pub const NAMESPACE_LIMIT: &str = "namespace_limit";
     /// The hook that decides is down.
     pub const HOOK_UNAVAILABLE: &str = "hook_unavailable";
     /// A function of the program panicked.
@@ -65,6 +67,7 @@ pub mod codes {
         ROOM_RESERVED,
         HOOK_DENIED,
         HOOK_UNAVAILABLE,
+        NAMESPACE_LIMIT,
         INTERNAL_ERROR,
     ];
 }
@@ -79,12 +82,20 @@ pub struct Refusal {
     pub code: Cow<'static, str>,
     /// For people.
     pub message: Cow<'static, str>,
+    /// What else programs of the client may need: of a refused CONNECT, it is in the `data` of `connect_error`.
+    pub data: Option<serde_json::Value>,
 }
 
 impl Refusal {
     /// A refusal with a code and words for it.
     pub fn new(code: impl Into<Cow<'static, str>>, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code: code.into(), message: message.into() }
+        Self { code: code.into(), message: message.into(), data: None }
+    }
+
+    /// With data for the client's program, as `err.data = …` in a middleware on Node.
+    pub fn with_data(mut self, data: impl Into<serde_json::Value>) -> Self {
+        self.data = Some(data.into());
+        self
     }
 
     /// Its code as the label of a metric: those that come from elsewhere are too many.

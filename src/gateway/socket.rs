@@ -53,10 +53,25 @@ impl Socket {
         self.member.is_authenticated()
     }
 
-    /// How it came, as Node's `socket.handshake`: address, time, query, the headers of `public.kept_headers`. `auth` is never
-    /// here: it may hold a secret.
+    /// How it came, as Node's `socket.handshake`: address, secure, time, url, query, the headers of `public.kept_headers`; and
+    /// `auth`, if the namespace keeps it.
     pub fn handshake(&self) -> Json {
-        self.member.connection.handshake(Some(&self.socket.req_parts().uri))
+        let mut handshake = self.member.connection.handshake(Some(&self.socket.req_parts().uri));
+        if self.member.namespace.keeps_auth {
+            handshake["auth"] = self.auth();
+        }
+        handshake
+    }
+
+    /// What its client sent in `auth` with CONNECT, if [`Namespace::keep_auth`](crate::Namespace::keep_auth) was called; else
+    /// `null`.
+    pub fn auth(&self) -> Json {
+        self.member.auth()
+    }
+
+    /// The transport that its connection uses now, as Node's `socket.conn.transport.name`: `polling` or `websocket`.
+    pub fn transport(&self) -> &'static str {
+        self.member.connection.transport()
     }
 
     /// What handlers have noted of it, as Node's `socket.data`; `null` if nothing.

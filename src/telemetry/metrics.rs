@@ -75,6 +75,8 @@ table! {
         "Polls of other pods' sessions that wait on this pod now.";
     SOCKETS = Gauge "roomcast_sockets" ["namespace"]
         "Sockets connected now.";
+    CHILD_NAMESPACES = Gauge "roomcast_child_namespaces" ["namespace"]
+        "Children of dynamic namespaces now, by their parent.";
     CONNECTS_REFUSED = Counter "roomcast_connects_refused_total" ["namespace", "code"]
         "Sockets refused at CONNECT, by error code.";
     TOKEN_CHECKS = Counter "roomcast_token_checks_total" ["result"]

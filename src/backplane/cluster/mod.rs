@@ -130,6 +130,7 @@ impl Cluster {
         };
         let settings = Arc::new(settings.clone());
         let redis = Arc::new(Redis::new(settings.clone())?);
+        namespaces.announce(redis.changes.clone());
         if wire.follows_rooms() {
             namespaces.follow(redis.changes.clone());
         }

@@ -46,6 +46,8 @@ pub struct Changes {
 struct Batch {
     number: u64,
     rooms: HashSet<(String, String)>,
+    /// Namespaces have come or gone.
+    namespaces: bool,
 }
 
 /// Tells when Redis has heard of a change.
@@ -72,6 +74,16 @@ impl Changes {
         subscribed
     }
 
+    /// Namespaces have come or gone.
+    pub fn note_namespaces(&self) -> Subscribed {
+        let mut batch = self.rooms.lock();
+        batch.namespaces = true;
+        let subscribed = Subscribed { batch: batch.number, done: self.done.subscribe() };
+        drop(batch);
+        self.some.notify_one();
+        subscribed
+    }
+
     /// Subscriptions may be lost.
     pub fn note_all(&self) {
         self.all.notify_one();
@@ -87,11 +99,10 @@ impl Changes {
         self.some.notified().await;
     }
 
-    fn take(&self) -> (u64, HashSet<(String, String)>) {
+    fn take(&self) -> Batch {
         let mut batch = self.rooms.lock();
-        let number = batch.number;
-        batch.number += 1;
-        (number, std::mem::take(&mut batch.rooms))
+        let next = Batch { number: batch.number + 1, ..Batch::default() };
+        std::mem::replace(&mut batch, next)
     }
 }
 
@@ -102,25 +113,31 @@ pub struct Subscriptions<W> {
     changes: Arc<Changes>,
     /// Channels of shards that Redis knows of.
     active: HashSet<String>,
+    /// Channels and patterns without shards that it knows of.
+    channels: HashSet<String>,
+    patterns: HashSet<String>,
 }
 
 impl<W: Wishes> Subscriptions<W> {
     pub fn new(client: Client, wishes: W, changes: Arc<Changes>) -> Self {
-        Self { client, wishes, changes, active: HashSet::new() }
+        let (active, channels, patterns) = Default::default();
+        Self { client, wishes, changes, active, channels, patterns }
     }
 
     /// Asks for everything, as on a new connection. The last of it is the channel of pulses, so that a
     /// pulse comes back only when the rest is there too.
     pub async fn all(&mut self, pulses: &str, sharded: bool) -> Result<(), Error> {
-        let (number, _) = self.changes.take();
+        let Batch { number, .. } = self.changes.take();
         self.active.clear();
         let shards = self.wishes.shards();
         self.subscribe(&shards).await?;
         let patterns = self.wishes.patterns();
         if !patterns.is_empty() {
-            self.client.psubscribe(patterns).await?;
+            self.client.psubscribe(patterns.clone()).await?;
         }
         let mut channels = self.wishes.channels();
+        self.patterns = patterns.into_iter().collect();
+        self.channels = channels.iter().cloned().collect();
         if sharded {
             self.client.ssubscribe(pulses).await?;
         } else {
@@ -135,7 +152,10 @@ impl<W: Wishes> Subscriptions<W> {
 
     /// Follows the rooms whose members have changed.
     pub async fn follow(&mut self) -> Result<(), Error> {
-        let (number, rooms) = self.changes.take();
+        let Batch { number, rooms, namespaces } = self.changes.take();
+        if namespaces {
+            self.follow_namespaces().await?;
+        }
         let (mut wanted, mut unwanted) = (Vec::new(), Vec::new());
         for (namespace, room) in rooms {
             let Some(channel) = self.wishes.room(&namespace, &room) else {
@@ -154,6 +174,34 @@ impl<W: Wishes> Subscriptions<W> {
         self.subscribe(&wanted).await?;
         self.changes.done.send_replace(number + 1);
         Ok(())
+    }
+
+    /// Asks for the channels of namespaces that have come, and gives those back of which have gone.
+    async fn follow_namespaces(&mut self) -> Result<(), Error> {
+        let wanted: HashSet<_> = self.wishes.patterns().into_iter().collect();
+        for pattern in self.patterns.difference(&wanted) {
+            self.client.punsubscribe(pattern.as_str()).await?;
+        }
+        for pattern in wanted.difference(&self.patterns) {
+            self.client.psubscribe(pattern.as_str()).await?;
+        }
+        self.patterns = wanted;
+        let wanted: HashSet<_> = self.wishes.channels().into_iter().collect();
+        for channel in self.channels.difference(&wanted) {
+            self.client.unsubscribe(channel.as_str()).await?;
+        }
+        for channel in wanted.difference(&self.channels) {
+            self.client.subscribe(channel.as_str()).await?;
+        }
+        self.channels = wanted;
+        let wanted: HashSet<_> = self.wishes.shards().into_iter().collect();
+        let gone: Vec<_> = self.active.difference(&wanted).cloned().collect();
+        for channel in gone {
+            self.client.sunsubscribe(channel.as_str()).await?;
+            self.active.remove(&channel);
+        }
+        let new: Vec<_> = wanted.difference(&self.active).cloned().collect();
+        self.subscribe(&new).await
     }
 
     /// One command for each channel: Redis answers each with a push of its own, and fred takes the

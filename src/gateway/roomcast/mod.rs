@@ -6,12 +6,12 @@
 mod error;
 mod operator;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde::Serialize;
 use tokio::sync::watch;
 
-use super::Socket;
+use super::{Children, Socket};
 use crate::backplane::Backplane;
 
 pub use error::RoomcastError;
@@ -34,6 +34,7 @@ struct Inner {
     backplane: Backplane,
     name_length: usize,
     stage: watch::Sender<Stage>,
+    children: OnceLock<Children>,
 }
 
 /// Where the pod of a handle is.
@@ -68,7 +69,12 @@ pub enum Destination {
 impl Roomcast {
     pub(crate) fn new(backplane: Backplane, name_length: usize) -> Self {
         let stage = watch::Sender::new(Stage::Built);
-        Self(Arc::new(Inner { backplane, name_length, stage }))
+        Self(Arc::new(Inner { backplane, name_length, stage, children: OnceLock::new() }))
+    }
+
+    /// There are dynamic namespaces.
+    pub(crate) fn has_children(&self, children: Children) {
+        let _ = self.0.children.set(children);
     }
 
     /// The pod runs, until the answer is dropped.
@@ -101,9 +107,17 @@ impl Roomcast {
 
     /// A namespace, on all servers: `io.of(…)`.
     pub fn of(&self, namespace: impl Into<String>) -> BroadcastOperator {
-        let Inner { backplane, name_length, stage } = &*self.0;
+        let Inner { backplane, name_length, stage, .. } = &*self.0;
         let stage = Some(stage.subscribe());
         BroadcastOperator::new(backplane.clone(), *name_length, namespace.into(), stage)
+    }
+
+    /// The children of a dynamic namespace that clients of this pod are in, by the pattern or label that it was made with. Each
+    /// is on all servers; as on Node, those that have only clients of other pods are not known here: an emit to all of a
+    /// parent, `io.of(/re/).emit(…)`, is one to each of these.
+    pub fn children(&self, parent: &str) -> Vec<BroadcastOperator> {
+        let names = self.0.children.get().map(|children| children.of(parent)).unwrap_or_default();
+        names.into_iter().map(|name| self.of(name)).collect()
     }
 
     /// Sends data under a topic in the namespace `/`; [`BroadcastOperator::send`] does in others. It is queued when this

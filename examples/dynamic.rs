@@ -1,0 +1,105 @@
+//! Namespaces that are made when a client asks for them, and who may open a session at all.
+//!
+//!     cargo run --example dynamic -- --listen 127.0.0.1:3000
+//!
+//! `io("/room-7")` connects to a room that nobody was in before; `tests/js/dynamic.test.mjs` does all of it.
+
+use std::{process::ExitCode, sync::Mutex};
+
+use roomcast::{
+    Ack, Args, ConnectionError, Event, Grant, Handshake, Namespace, Refusal, Regex, RequestHead,
+    Socket, cli, config::AuthPolicy,
+};
+use serde_json::{Value, json};
+
+/// The last requests that were refused.
+static REFUSED: Mutex<Vec<Value>> = Mutex::new(Vec::new());
+
+fn main() -> ExitCode {
+    cli::run_builder(|pod| {
+        pod.namespaces([lobby(), rooms(), tenants(), games()])
+            .allow_request(async |request| ticket(&request))
+            .on_connection_error(note)
+    })
+}
+
+/// Node's `allowRequest`: nothing of a client is there yet but its request.
+fn ticket(request: &RequestHead) -> Result<(), String> {
+    match request.query("ticket").as_deref() {
+        Some("bad") => Err(format!("no ticket, {}", request.header("x-name").unwrap_or("nobody"))),
+        _ => Ok(()),
+    }
+}
+
+/// Node's `io.engine.on("connection_error")`.
+fn note(error: &ConnectionError) {
+    let ConnectionError { code, message, label, request } = error;
+    let path = request.uri.path();
+    let mut refused = REFUSED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    refused.truncate(9);
+    refused.insert(0, json!({"code": code, "message": message, "label": label, "path": path}));
+}
+
+fn lobby() -> Namespace {
+    Namespace::new("/").authentication(AuthPolicy::None).on("refused", |_: &Event<'_>| {
+        let refused = REFUSED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        roomcast::Reply::json(&*refused)
+    })
+}
+
+/// One for each room: all have these handlers, and each its own sockets.
+fn rooms() -> Namespace {
+    Namespace::pattern("/room-{id}")
+        .authentication(AuthPolicy::None)
+        .keep_auth()
+        .on_connect(|socket: &Socket| {
+            // Whoever else is in this room; `auth` is what the client sent with CONNECT.
+            let _ = socket.broadcast().emit("came", &socket.auth());
+        })
+        .on_upgrade(|socket: &Socket| drop(socket.emit("upgraded", socket.transport())))
+        .on_disconnect(|socket: &Socket, reason: &str| {
+            let _ = socket.broadcast().emit("went", reason);
+        })
+        .on_server_side(|_, _| Value::Null)
+        .on("chat", async |socket: Socket, Args(text): Args<String>| {
+            socket
+                .nsp()
+                .emit("chat", &text)
+                .await
+                .map_err(|e| Refusal::new("unsent", e.to_string()))
+        })
+        .on("shout", async |socket: Socket, Args((_, text)): Args<(String, String)>| {
+            socket
+                .broadcast()
+                .emit("chat", &text)
+                .map_err(|e| Refusal::new("unsent", e.to_string()))
+        })
+        .on("me", |socket: Socket| {
+            let (namespace, transport) = (socket.namespace().to_owned(), socket.transport());
+            let handshake = socket.handshake();
+            Ack(json!({"namespace": namespace, "transport": transport, "handshake": handshake}))
+        })
+}
+
+/// One for each number; a middleware that says why not, with data.
+fn tenants() -> Namespace {
+    // Without `Regex::new(…)?`, as it is known to be one.
+    let numbered = Regex::new(r"^/tenant-\d+$").unwrap_or_else(|error| panic!("{error}"));
+    Namespace::regex(&numbered).authentication(AuthPolicy::None).handshake(
+        async |handshake: Handshake| {
+            if handshake.auth["name"].is_string() {
+                return Ok(Grant::default());
+            }
+            let refusal = Refusal::new("no_name", "who are you?");
+            Err(refusal.with_data(json!({"namespace": handshake.namespace})))
+        },
+    )
+}
+
+/// A function says which there may be: the first client of each must be its host.
+fn games() -> Namespace {
+    Namespace::dynamic("games", async |name: String, auth: Value| {
+        name.starts_with("/game/") && auth["host"] == true
+    })
+    .authentication(AuthPolicy::None)
+}

@@ -1,0 +1,282 @@
+// Namespaces that are made when a client asks for them, and who may open a session (examples/dynamic.rs).
+
+import assert from "node:assert/strict";
+import { after, afterEach, before, describe, test } from "node:test";
+
+import { io } from "socket.io-client";
+
+import { Clients, ask, everyClient } from "./clients.mjs";
+import { API_KEY, next, startPod, until } from "./pod.mjs";
+import { startRedis } from "./redis.mjs";
+
+const CONFIG = `
+api.keys = ["${API_KEY}"]
+[limits]
+child_namespaces = 20
+child_namespaces_per_connection = 10
+[public]
+kept_headers = ["*"]
+`;
+const start = (config = CONFIG) => startPod(config, { binary: "examples/dynamic" });
+const children = (pod) => pod.metric("roomcast_child_namespaces");
+const refused = async (socket) => (await next(socket, "connect_error"))[0];
+
+everyClient(({ version, way, io, options }) => {
+  describe(`client ${version} over ${way}`, () => {
+    const clients = new Clients();
+    let pod;
+    before(async () => {
+      pod = await start();
+    });
+    afterEach(() => clients.close());
+    after(() => pod.stop());
+    const connect = (path, more = {}) => clients.connect(io, `${pod.url}${path}`, { ...options, ...more });
+
+    test("a child is made by the first client, and ends with the last", async () => {
+      const [one, two, other] = [await connect("/room-1"), await connect("/room-1"), await connect("/room-2")];
+      assert.equal(await children(pod), 2);
+      const strangers = [];
+      other.onAny((event) => strangers.push(event));
+      const heard = Promise.all([next(one, "chat"), next(two, "chat")]);
+      await ask(one, "chat", "hello");
+      assert.deepEqual(await heard, [["hello"], ["hello"]]);
+      const went = next(two, "went");
+      one.disconnect();
+      await went;
+      two.disconnect();
+      await until("one child", async () => (await children(pod)) === 1);
+      const again = await connect("/room-1");
+      assert.equal((await ask(again, "me")).namespace, "/room-1");
+      assert.deepEqual(strangers, []);
+    });
+
+    test("auth and the whole request reach handlers", async () => {
+      const query = { lang: "de", token: "ü" };
+      const socket = await connect("/room-é", { auth: { name: "ada" }, query, extraHeaders: { "x-one": "1" } });
+      const { namespace, handshake } = await ask(socket, "me");
+      assert.equal(namespace, "/room-é");
+      assert.deepEqual(handshake.auth, { name: "ada" });
+      assert.equal(handshake.query.lang, "de");
+      assert.equal(handshake.query.token, "ü");
+      assert.equal(handshake.headers["x-one"], "1");
+      assert.ok(handshake.headers.host);
+      assert.equal(handshake.address, "127.0.0.1");
+      assert.equal(handshake.secure, false);
+      assert.ok(handshake.url.startsWith("/socket.io/"));
+    });
+
+    test("a client that leaves and comes back in one breath is in", async () => {
+      const socket = await connect("/room-3");
+      for (let i = 0; i < 20; i += 1) {
+        socket.disconnect().connect();
+        await next(socket, "connect");
+      }
+      assert.equal((await ask(socket, "me")).namespace, "/room-3");
+    });
+  });
+});
+
+describe("which there may be", () => {
+  const clients = new Clients();
+  let pod;
+  before(async () => {
+    pod = await start();
+  });
+  afterEach(async () => {
+    clients.close();
+    await until("no children", async () => (await children(pod)) === 0);
+  });
+  after(() => pod.stop());
+  const open = (path, options = {}) => clients.open(io, `${pod.url}${path}`, options);
+
+  test("names that no pattern takes are invalid, as on Node", async () => {
+    for (const path of ["/nothing", "/room-", "/room-1/2", "/tenant-x", "/a/tenant-1", "/room-a#b", "/room-*"]) {
+      const error = await new Promise((resolve) => {
+        const manager = open("/", {}).io;
+        manager.socket(path).once("connect_error", resolve).once("connect", () => resolve("connected"));
+      });
+      assert.equal(error.message, "Invalid namespace", path);
+    }
+    assert.equal(await children(pod), 0);
+  });
+
+  test("a middleware refuses", async () => {
+    assert.match((await refused(open("/tenant-7"))).message, /who are you\?/);
+    await clients.connect(io, `${pod.url}/tenant-7`, { auth: { name: "ada" } });
+  });
+
+  test("a function is asked for the first client only", async () => {
+    assert.equal((await refused(open("/game/7"))).message, "Invalid namespace");
+    await clients.connect(io, `${pod.url}/game/7`, { auth: { host: true } });
+    await clients.connect(io, `${pod.url}/game/7`);
+  });
+
+  test("many clients that ask for one at once are all in the same", async () => {
+    const sockets = Array.from({ length: 100 }, () => open("/room-many", { transports: ["websocket"] }));
+    await Promise.all(sockets.map((socket) => next(socket, "connect")));
+    await until("all are there", async () => (await pod.metric("roomcast_sockets", "room")) === 100);
+    const heard = Promise.all(sockets.map((socket) => next(socket, "chat")));
+    await ask(sockets[0], "chat", "all");
+    await heard;
+    assert.equal(await children(pod), 1);
+  });
+
+  test("one client cannot have them all, nor can all clients have more than there may be", async () => {
+    const managers = [];
+    const limit = async (count) => {
+      const manager = open("/", { transports: ["websocket"] }).io;
+      managers.push(manager);
+      const tries = Array.from({ length: count }, (_, i) => {
+        const socket = manager.socket(`/room-${manager.engine?.id}-${Math.random()}-${i}`);
+        return Promise.race([
+          next(socket, "connect").then(() => "in"),
+          next(socket, "connect_error").then(([error]) => error.data?.code ?? error.message),
+        ]);
+      });
+      return Promise.all(tries);
+    };
+    const first = await limit(30);
+    assert.ok(first.filter((result) => result === "in").length <= 10, first.join());
+    assert.ok(first.filter((result) => result === "in").length >= 9, first.join());
+    assert.match(first.find((result) => result !== "in"), /namespace_limit|as many namespaces/);
+    await limit(15);
+    const third = await limit(15);
+    assert.ok(third.some((result) => result !== "in"), third.join());
+    assert.equal(await children(pod), 20);
+    assert.ok((await pod.metric("roomcast_connects_refused_total", "namespace_limit")) >= 20);
+    managers.forEach((manager) => manager._close());
+  });
+});
+
+test("an upgrade is told of, and which transport a socket has", async () => {
+  const clients = new Clients();
+  const pod = await start();
+  try {
+    const socket = clients.open(io, `${pod.url}/room-1`);
+    const upgraded = next(socket, "upgraded");
+    await next(socket, "connect");
+    assert.deepEqual(await upgraded, ["websocket"]);
+    assert.equal((await ask(socket, "me")).transport, "websocket");
+    const polling = await clients.connect(io, `${pod.url}/room-1`, { transports: ["polling"] });
+    assert.equal((await ask(polling, "me")).transport, "polling");
+  } finally {
+    clients.close();
+    await pod.stop();
+  }
+});
+
+describe("who may open a session", () => {
+  const clients = new Clients();
+  let pod;
+  before(async () => {
+    pod = await start();
+  });
+  afterEach(() => clients.close());
+  after(() => pod.stop());
+
+  test("a function refuses with 403, as allowRequest on Node", async () => {
+    const url = `${pod.url}/socket.io/?EIO=4&transport=polling&ticket=bad`;
+    const answer = await fetch(url, { headers: { "x-name": "ada" } });
+    assert.equal(answer.status, 403);
+    assert.deepEqual(await answer.json(), { code: 4, message: "no ticket, ada" });
+    for (const transports of [["polling"], ["websocket"]]) {
+      const socket = clients.open(io, pod.url, { transports, query: { ticket: "bad" }, reconnection: false });
+      const error = await refused(socket);
+      assert.equal(error.type, "TransportError");
+    }
+    await clients.connect(io, pod.url, { query: { ticket: "good" } });
+    assert.equal(await pod.metric("roomcast_requests_refused_total", "forbidden"), 3);
+    assert.equal(await pod.metric("roomcast_connections_opened_total"), 1);
+  });
+
+  test("refused requests are told of, as connection_error on Node", async () => {
+    await fetch(`${pod.url}/socket.io/?EIO=9&transport=polling`);
+    await fetch(`${pod.url}/socket.io/?EIO=4&transport=polling&sid=nobody`);
+    await fetch(`${pod.url}/socket.io/?EIO=4&transport=polling&ticket=bad`);
+    const socket = await clients.connect(io, pod.url);
+    const seen = (await ask(socket, "refused")).slice(0, 3).map(({ code, message, label }) => [code, message, label]);
+    assert.deepEqual(seen, [
+      [4, "no ticket, nobody", "forbidden"],
+      [1, "Session ID unknown", "session_unknown"],
+      [5, "Unsupported protocol version", "unsupported_protocol"],
+    ]);
+  });
+});
+
+test("a pattern in the configuration", async () => {
+  const clients = new Clients();
+  const pod = await startPod(`
+[namespaces."/room-{id}"]
+auth = "none"
+default_rooms = ["all"]
+[[namespaces."/room-{id}".rooms]]
+pattern = "public-*"
+join = "anyone"
+relay = ["chat"]
+`);
+  try {
+    const connect = (path) => clients.connect(io, `${pod.url}${path}`);
+    const [one, two, other] = [await connect("/room-1"), await connect("/room-1"), await connect("/room-2")];
+    for (const socket of [one, two, other]) await ask(socket, "join", "public-a");
+    const strangers = [];
+    other.onAny((event) => strangers.push(event));
+    const heard = next(two, "chat");
+    assert.deepEqual(await ask(one, "chat", "public-a", "hello"), { accepted: true });
+    assert.deepEqual(await heard, ["public-a", "hello"]);
+    assert.equal(await pod.metric("roomcast_sockets", 'namespace="/room-{id}"'), 3);
+    assert.deepEqual(strangers, []);
+  } finally {
+    clients.close();
+    await pod.stop();
+  }
+});
+
+for (const kind of ["pubsub", "sharded"]) {
+  describe(`in a cluster: ${kind}`, () => {
+    const clients = new Clients();
+    let redis, pods;
+    before(async () => {
+      redis = await startRedis();
+      const config = `${CONFIG}\n[backplane]\nkind = "${kind}"\nurl = "${redis.url}"\n`;
+      pods = await Promise.all([start(config), start(config)]);
+      const ready = (pod) => async () => (await fetch(`${pod.internal}/readyz`)).ok;
+      for (const pod of pods) await until("ready", ready(pod));
+    });
+    afterEach(() => clients.close());
+    after(async () => {
+      await Promise.all(pods.map((pod) => pod.stop()));
+      await redis.stop();
+    });
+
+    test("an emit to a child reaches the clients of both pods", async () => {
+      for (let round = 0; round < 3; round += 1) {
+        const path = `/room-${round}`;
+        const [here, there] = await Promise.all(pods.map((pod) => clients.connect(io, `${pod.url}${path}`)));
+        for (const from of [here, there]) {
+          const heard = Promise.all([next(here, "chat"), next(there, "chat")]);
+          await ask(from, "chat", "hello");
+          assert.deepEqual(await heard, [["hello"], ["hello"]]);
+        }
+        // The one pod has it no longer, and has it again.
+        here.disconnect();
+        await until("one pod has left it", async () => (await children(pods[0])) === 0);
+        const back = await clients.connect(io, `${pods[0].url}${path}`);
+        const heard = next(back, "chat");
+        await ask(there, "chat", "again");
+        assert.deepEqual(await heard, ["again"]);
+        clients.close();
+        await until("nobody", async () => (await children(pods[0])) + (await children(pods[1])) === 0);
+      }
+    });
+
+    test("a backend publishes to a child that only the other pod has", async () => {
+      const socket = await clients.connect(io, `${pods[1].url}/room-9`);
+      const heard = next(socket, "news");
+      const answer = await pods[0].publish({ namespace: "/room-9", event: "news", args: [1] });
+      assert.equal(answer.status, 200, JSON.stringify(answer));
+      assert.deepEqual(await heard, [1]);
+      const nobody = await pods[0].publish({ namespace: "/nothing", event: "news", args: [1] });
+      assert.equal(nobody.status, 404);
+    });
+  });
+}
