@@ -67,15 +67,15 @@ impl ClientAnswer {
                 // Text that was cut within a character is read as Node's UTF-8 has it.
                 let text = mend_surrogates(text);
                 check_json(&text, Bounds::ELSEWHERE.depth)?;
-                let _: Vec<IgnoredAny> = serde_json::from_str(&text)?;
-                (text.into_owned(), attachments.clone().unwrap_or_default())
+                let values: Vec<IgnoredAny> = serde_json::from_str(&text)?;
+                let json = if values.is_empty() { "[]".to_owned() } else { text.into_owned() };
+                (json, attachments.clone().unwrap_or_default())
             }
             Value::Bytes(bytes) => {
                 check_msgpack(bytes, Bounds::ELSEWHERE)?;
                 msgpack_to_json(bytes, 0..bytes.len())?
             }
         };
-        let json = if json.trim_ascii() == "[]" { "[]".to_owned() } else { json };
         Ok(Self { json, attachments })
     }
 
