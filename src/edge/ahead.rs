@@ -53,13 +53,14 @@ impl Ahead {
     }
 
     /// Reads what is there, as much as the reader has room for. `again` says whether the client is in a namespace, as for
-    /// [`Names::pass`].
+    /// [`Names::pass`]; `waits`, whether it is being let in again.
     pub fn poll_read(
         &mut self,
         tcp: &mut TcpStream,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
         again: impl Fn(&str) -> bool,
+        waits: impl Fn() -> bool,
     ) -> Poll<io::Result<()>> {
         if let Some(Kept { bytes, names }) = self.0.as_deref_mut()
             && !bytes.is_empty()
@@ -78,6 +79,19 @@ impl Ahead {
                 }
             }
             return Poll::Ready(Ok(()));
+        }
+        if self.0.as_ref().is_some_and(|kept| kept.names.is_paused()) {
+            if waits() {
+                return Poll::Pending;
+            }
+            let taken = self.take(&[], &again, |passed| {
+                let length = passed.len().min(buffer.remaining());
+                buffer.put_slice(&passed[..length]);
+                length
+            });
+            if taken > 0 {
+                return Poll::Ready(Ok(()));
+            }
         }
         LARGE.with_borrow_mut(|large| {
             loop {

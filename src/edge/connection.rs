@@ -76,6 +76,8 @@ pub struct Connection {
     acks: AtomicU32,
     /// Refusals of CONNECT that are on their way to it (`refused`).
     refusals: AtomicU32,
+    /// It is being let in a namespace that it was in.
+    entering: AtomicBool,
     /// It has not taken all that was written to it.
     backlog: AtomicBool,
     /// It is being closed.
@@ -141,6 +143,7 @@ impl Connection {
             namespaces: AtomicU32::new(0),
             acks: AtomicU32::new(0),
             refusals: AtomicU32::new(0),
+            entering: AtomicBool::new(false),
             backlog: AtomicBool::new(false),
             leaving: AtomicBool::new(false),
             ping_withheld: AtomicBool::new(false),
@@ -384,15 +387,32 @@ impl Connection {
         self.polling.as_ref().is_some_and(|polling| polling.attachments.lock().stuck_since(request))
     }
 
-    /// Whether it is in a namespace that it asks to be let in once more.
-    pub(super) fn is_connected_to(&self, namespace: &str) -> bool {
+    /// It asks to be let in a namespace. Whether it is there already: then it leaves, and is entering until [`Self::entered`].
+    pub(super) fn comes_again(&self, namespace: &str) -> bool {
         let connected = |sid: &Sid| self.sessions.is_connected(namespace, *sid);
-        self.is_in_namespace() && self.sid.get().is_some_and(connected)
+        let again = self.is_in_namespace() && self.sid.get().is_some_and(connected);
+        if again {
+            self.entering.store(true, Ordering::Release);
+        }
+        again
+    }
+
+    /// Whether it is being let in a namespace again.
+    pub(super) fn is_entering(&self) -> bool {
+        self.entering.load(Ordering::Acquire)
+    }
+
+    /// It has been let in a namespace, or refused.
+    pub fn entered(&self) {
+        if self.entering.swap(false, Ordering::AcqRel) {
+            self.stream.reader.wake();
+        }
     }
 
     /// A CONNECT of it is refused now, with a text of [`super::refusal_text`].
     pub fn refuse(&self) {
         self.refusals.fetch_add(1, Ordering::AcqRel);
+        self.entered();
     }
 
     /// Whether it has been, and has not been told.
@@ -545,6 +565,11 @@ impl InNamespace {
         if self.0.is_websocket() {
             self.0.end_stream(CloseReason::ServerNamespaceDisconnect);
         }
+    }
+
+    /// As [`Connection::entered`].
+    pub fn entered(&self) {
+        self.0.entered();
     }
 
     /// Closes the connection at once: its queue is full.

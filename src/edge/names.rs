@@ -9,7 +9,8 @@
 //!
 //! Gap: a CONNECT for a namespace that the client is in is passed over in silence. A client that calls `connect`,
 //! `disconnect` before the answer is there, and `connect` again, drops that answer, and waits for another for ever. Way
-//! round: the socket leaves first, as if the client had said so, and then comes in as a new one. No upstream issue was
+//! round: the socket leaves first, as if the client had said so, and then comes in as a new one; what the client sent
+//! behind, perhaps for it saw the first answer, waits for that. No upstream issue was
 //! found; the mend belongs in `Namespace::connect` of socketioxide.
 //!
 //! In a WebSocket frame of the client (RFC 6455, section 5.2) the mark has a place of its own: as it is as long as the
@@ -139,7 +140,7 @@ pub(super) fn mark_payload(body: Bytes, most: usize, again: impl Fn(&str) -> boo
     }
     let mut bodies = Vec::new();
     let mut next = Vec::with_capacity(body.len() + MARK.len());
-    let mut add = |packet: &[u8]| {
+    let mut add = |packet: &[u8], last: bool| {
         if !next.is_empty() {
             if next.len() + 1 + packet.len() > most {
                 bodies.push(Bytes::from(std::mem::take(&mut next)));
@@ -148,14 +149,22 @@ pub(super) fn mark_payload(body: Bytes, most: usize, again: impl Fn(&str) -> boo
             }
         }
         next.extend_from_slice(packet);
+        if last {
+            bodies.push(Bytes::from(std::mem::take(&mut next)));
+        }
     };
     for packet in packets() {
         if let Some(leave) = leaves(packet) {
-            add(&leave);
+            add(&leave, false);
+            // What follows waits until it is let in.
+            add(packet, true);
+        } else {
+            add(&mark(packet).map_or(Cow::Borrowed(packet), Cow::Owned), false);
         }
-        add(&mark(packet).map_or(Cow::Borrowed(packet), Cow::Owned));
     }
-    bodies.push(next.into());
+    if !next.is_empty() {
+        bodies.push(next.into());
+    }
     bodies
 }
 
@@ -168,11 +177,14 @@ pub(super) struct Names {
     left: u64,
     /// The beginning of a message that goes on in its next frame.
     open: Option<Head>,
+    /// The client has asked once more to be let in: what it sent behind that is held until it is.
+    paused: bool,
 }
 
 impl Names {
     /// What is to be read in place of the next bytes: those, mostly. `again` says whether the client is in a namespace.
     pub fn pass<'a>(&mut self, bytes: &'a [u8], again: impl Fn(&str) -> bool) -> Cow<'a, [u8]> {
+        self.paused = false;
         if self.held.is_empty() {
             return self.follow(bytes, again);
         }
@@ -186,9 +198,14 @@ impl Names {
         !self.held.is_empty()
     }
 
+    /// Whether what was held is to be passed once the client is let in.
+    pub fn is_paused(&self) -> bool {
+        self.paused
+    }
+
     /// Whether a new one would do as well.
     pub fn is_idle(&self) -> bool {
-        self.left == 0 && self.held.is_empty() && self.open.is_none()
+        !self.paused && self.left == 0 && self.held.is_empty() && self.open.is_none()
     }
 
     fn follow<'a>(&mut self, bytes: &'a [u8], again: impl Fn(&str) -> bool) -> Cow<'a, [u8]> {
@@ -212,14 +229,23 @@ impl Names {
             match self.look(&frame, &rest[frame.header..]) {
                 Seen::Passes => self.left = (frame.header as u64).saturating_add(frame.length),
                 Seen::Connect(namespace) => {
+                    let length = (frame.header as u64).saturating_add(frame.length);
                     if again(&namespace) {
                         let out =
                             changed.get_or_insert_with(|| Vec::with_capacity(bytes.len() + 64));
                         out.extend_from_slice(&bytes[from..at]);
                         Frame::write_text(&leave(&namespace), out);
                         from = at;
+                        if let Some(end) =
+                            usize::try_from(length).ok().filter(|end| *end <= rest.len())
+                        {
+                            at += end;
+                            self.held = bytes[at..].to_vec();
+                            self.paused = true;
+                            break;
+                        }
                     }
-                    self.left = (frame.header as u64).saturating_add(frame.length);
+                    self.left = length;
                 }
                 Seen::Open => {
                     self.held = rest.to_vec();
@@ -265,8 +291,8 @@ impl Names {
             if packet.by_ref().take(CONNECT.len()).eq(CONNECT) {
                 let packet: Vec<u8> = CONNECT.into_iter().chain(packet).collect();
                 return match asks_for(&packet) {
-                    // There may be more of its name.
-                    _ if !whole && there < LOOKED_AT && !packet.contains(&b',') => {
+                    // What follows it is to be told from it.
+                    _ if !whole && there < LOOKED_AT => {
                         self.open = before;
                         Seen::Open
                     }

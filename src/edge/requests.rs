@@ -14,7 +14,7 @@ use http::{HeaderValue, Method, StatusCode, Uri, header, request::Parts};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use socketioxide::service::SocketIoService;
 use socketioxide_core::Sid;
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, time::Instant};
 use tower_http::timeout::{RequestBodyTimeoutLayer, TimeoutError};
 
 use super::{
@@ -399,7 +399,8 @@ impl Edge {
             (true, true) => Body::from(eio3::mark_octets(body)),
             (true, false) => eio3::in_pieces(body),
             (false, _) => {
-                let again = |namespace: &str| connection.is_connected_to(namespace);
+                self.await_entered(connection).await;
+                let again = |namespace: &str| connection.comes_again(namespace);
                 let mut bodies = names::mark_payload(body, self.max_payload, again);
                 let last = bodies.pop().unwrap_or_default();
                 for body in bodies {
@@ -408,11 +409,21 @@ impl Edge {
                     if !response.status().is_success() {
                         return response;
                     }
+                    self.await_entered(connection).await;
                 }
                 Body::from(last)
             }
         };
         self.service.http(Request::from_parts(parts, body)).await
+    }
+
+    /// Waits until a client is let in that asked once more, as a WebSocket does.
+    async fn await_entered(&self, connection: &Connection) {
+        let end = Instant::now() + self.sessions.times().message;
+        while connection.is_entering() && Instant::now() < end {
+            // Rare, and mostly over at once.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 
     /// The body of a request, bounded in size and in time.

@@ -300,8 +300,8 @@ impl AsyncRead for ClientStream {
         let Self { ahead, tcp, frames, unfinished, connection, behind, unanswered, .. } =
             &mut *self;
         let limit = connection.times().message;
-        let again = |namespace: &str| connection.is_connected_to(namespace);
-        match ahead.poll_read(tcp, context, buffer, again) {
+        let again = |namespace: &str| connection.comes_again(namespace);
+        match ahead.poll_read(tcp, context, buffer, again, || connection.is_entering()) {
             Poll::Ready(read) => read?,
             Poll::Pending => {
                 if ahead.holds() {

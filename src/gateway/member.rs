@@ -439,6 +439,7 @@ impl Occupant for Member {
         }
         self.note_connected();
         self.let_in.store(true, Ordering::Release);
+        self.connection.entered();
     }
 
     fn is_connected(&self) -> bool {

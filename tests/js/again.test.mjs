@@ -10,7 +10,7 @@ import { Clients, WAYS } from "./clients.mjs";
 import { HOOK_SECRET, startHookService } from "./hook-service.mjs";
 import { next, startPod, until } from "./pod.mjs";
 
-const ROUNDS = 60;
+const ROUNDS = 20;
 const clients = new Clients();
 afterEach(() => clients.close());
 
@@ -60,6 +60,7 @@ ${events("/slow")}
           await until(`it is heard, round ${round}`, hello, 10_000);
         }
         assert.ok(other.connected);
+        socket.disconnect();
       });
     }
   }
