@@ -83,7 +83,6 @@ impl Edge {
         seal: Arc<Seal>,
         backplane: Backplane,
         pod: Sid,
-        program: Program,
     ) -> Arc<Self> {
         let service = Service::new(socketio, config.public.base_path());
         let forwarder = Forwarder::new(config, backplane, seal.clone(), sessions.clone());
@@ -95,7 +94,7 @@ impl Edge {
                 .unwrap_or_default(),
             seal,
             forwarder,
-            program,
+            program: admission.program.clone(),
             allow_timeout: config.admission.allow_request_timeout,
             engine: config.engine.clone(),
             sessions,
