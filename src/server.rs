@@ -271,8 +271,12 @@ impl Builder {
             roomcast.has_children(gateway::attach_dynamic(&io, dynamic, shared, cleanup));
         }
 
-        let admission =
-            Arc::new(Admission::new(&config.admission, lifecycle.clone(), sessions.clone()));
+        let admission = Arc::new(Admission::new(
+            &config.admission,
+            lifecycle.clone(),
+            sessions.clone(),
+            program,
+        ));
         let edge = Edge::new(
             &config,
             socketio,
@@ -281,7 +285,6 @@ impl Builder {
             seal.clone(),
             backplane.clone(),
             pod,
-            program,
         );
         let agrees = secret.is_empty() && config.backplane.kind() != BackplaneKind::None;
         let me = Arc::new(Identity {

@@ -15,7 +15,7 @@ use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use http::{HeaderMap, header};
 use parking_lot::Mutex;
 
-use super::{handshake::Refusal, pages::Pages, sessions::Sessions};
+use super::{handshake::Refusal, pages::Pages, program::Program, sessions::Sessions};
 use crate::{config, drain::Lifecycle};
 
 /// What is asked before a session begins.
@@ -28,6 +28,8 @@ pub struct Admission {
     /// Of those that are refused for another reason.
     refused: Option<DefaultDirectRateLimiter>,
     addresses: Arc<Addresses>,
+    /// What the program says.
+    pub(super) program: Program,
 }
 
 impl Admission {
@@ -36,6 +38,7 @@ impl Admission {
         settings: &config::Admission,
         lifecycle: Lifecycle,
         sessions: Arc<Sessions>,
+        program: Program,
     ) -> Self {
         let limiter = |rate: u32, burst: u32| {
             let rate = NonZeroU32::new(rate)?;
@@ -48,7 +51,8 @@ impl Admission {
             own => limiter(own, 0),
         };
         let (settings, pages) = (settings.clone(), Pages::new(&settings.origins));
-        Self { lifecycle, sessions, settings, pages, rate, refused, addresses: Arc::default() }
+        let addresses = Arc::default();
+        Self { lifecycle, sessions, settings, pages, rate, refused, addresses, program }
     }
 
     /// Lets a new session in, or says why not. What it gives is kept as long as the session.

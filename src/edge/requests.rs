@@ -84,7 +84,6 @@ impl Edge {
         seal: Arc<Seal>,
         backplane: Backplane,
         pod: Sid,
-        program: Program,
     ) -> Arc<Self> {
         sessions.know_sockets(backplane.clone());
         let service = Service::new(socketio, config.public.base_path());
@@ -97,7 +96,7 @@ impl Edge {
                 .unwrap_or_default(),
             seal,
             forwarder,
-            program,
+            program: admission.program.clone(),
             allow_timeout: config.admission.allow_request_timeout,
             engine: config.engine.clone(),
             sessions,

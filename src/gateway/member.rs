@@ -98,6 +98,8 @@ struct State {
     auth: Value,
     /// The id that its client had before, by its own word.
     previous: Option<String>,
+    /// Whether its connection moved to a WebSocket before it was announced.
+    upgraded: bool,
     /// Rooms that it gets once it has authenticated.
     owed: Vec<String>,
     /// Rooms of which a hook is being asked whether it may join them, each with the number of its question.
@@ -267,7 +269,9 @@ impl Member {
 
     /// Announces it to the program, once, before its first event is handled.
     pub fn announce(&self, socket: &Socket) {
+        let mut now = false;
         self.announced.call_once(|| {
+            now = true;
             let namespace = &self.namespace;
             let previous = self.read(|state| state.previous.is_some()).unwrap_or_default();
             let previous = previous.then(|| self.change(|state| state.previous.take())).flatten();
@@ -277,6 +281,15 @@ impl Member {
                 _ => namespace.on_connect.iter().for_each(|first| first(socket)),
             });
         });
+        if now && self.namespace.on_upgrade.is_some() && self.change(|state| state.upgraded) {
+            self.hear_upgrade(socket);
+        }
+    }
+
+    fn hear_upgrade(&self, socket: &Socket) {
+        if let Some(hear) = &self.namespace.on_upgrade {
+            let _ = guarded("on_upgrade", || hear(socket));
+        }
     }
 
     /// Whether it was seen to be connected, and may have gone since.
@@ -447,10 +460,16 @@ impl Occupant for Member {
     }
 
     fn upgraded(&self) {
-        if let Some(hear) = &self.namespace.on_upgrade
-            && let Some(socket) = self.socket()
-        {
-            let _ = guarded("on_upgrade", || hear(&socket));
+        if self.namespace.on_upgrade.is_none() {
+            return;
+        }
+        // One that has not been announced hears of it right after that.
+        let now = self.change(|state| {
+            state.upgraded = !self.is_announced();
+            !state.upgraded
+        });
+        if now && let Some(socket) = self.socket() {
+            self.hear_upgrade(&socket);
         }
     }
 

@@ -237,7 +237,7 @@ impl Namespace {
     }
 
     /// Calls this when the connection of a socket has moved from polling to a WebSocket: `socket.conn.on("upgrade")` on
-    /// Node. It must not block.
+    /// Node; right after `on_connect`, if it moved while the socket was let in. It must not block.
     pub fn on_upgrade(mut self, hear: impl Fn(&Socket) + Send + Sync + 'static) -> Self {
         self.on_upgrade = Some(Box::new(hear));
         self

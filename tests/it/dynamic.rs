@@ -43,7 +43,8 @@ async fn an_emit_to_all_children_of_a_parent() {
         child.emit("news", &"all").await.unwrap();
     }
     for mut events in heard {
-        let event = timeout(Duration::from_secs(30), events.recv()).await.unwrap().unwrap();
+        let event =
+            timeout(Duration::from_secs(30), events.next()).await.unwrap().unwrap().unwrap();
         assert_eq!(event.arguments::<String>().unwrap(), "all");
     }
 }

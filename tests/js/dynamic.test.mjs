@@ -217,7 +217,7 @@ relay = ["chat"]
   try {
     const connect = (path) => clients.connect(io, `${pod.url}${path}`);
     const [one, two, other] = [await connect("/room-1"), await connect("/room-1"), await connect("/room-2")];
-    for (const socket of [one, two, other]) await ask(socket, "join", "public-a");
+    for (const socket of [one, two, other]) await ask(socket, "join", { rooms: ["public-a"] });
     const strangers = [];
     other.onAny((event) => strangers.push(event));
     const heard = next(two, "chat");
@@ -275,7 +275,7 @@ for (const kind of ["pubsub", "sharded"]) {
       const answer = await pods[0].publish({ namespace: "/room-9", event: "news", args: [1] });
       assert.equal(answer.status, 200, JSON.stringify(answer));
       assert.deepEqual(await heard, [1]);
-      const nobody = await pods[0].publish({ namespace: "/nothing", event: "news", args: [1] });
+      const nobody = await pods[0].publish({ namespace: "/a#b", event: "news", args: [1] });
       assert.equal(nobody.status, 404);
     });
   });
