@@ -51,7 +51,8 @@ def answer(command):
 
 for line in sys.stdin:
     command = json.loads(line)
-    if command["do"] == "ask":
+    # Over polling, a disconnect now and then waits for a poll that is answered late, from Node too.
+    if command["do"] in ("ask", "disconnect"):
         threading.Thread(target=answer, args=(command,), daemon=True).start()
     else:
         answer(command)

@@ -9,10 +9,8 @@ import { goClient, javaClient, pythonClient } from "./install.mjs";
 const NODE = fileURLToPath(new URL("node.mjs", import.meta.url));
 const node = (...words) => () => startProgram(process.execPath, [NODE, ...words]);
 
-const POLLING = { polling: ["polling"] };
 const WEBSOCKET = { websocket: ["websocket"] };
-const UPGRADE = { upgrade: ["polling", "websocket"] };
-const ALL = { ...POLLING, ...WEBSOCKET, ...UPGRADE };
+const ALL = { polling: ["polling"], ...WEBSOCKET, upgrade: ["polling", "websocket"] };
 
 /** `start` gives a driver; `ways` are its transports; `settings` are more of the pods' configuration. */
 export const CLIENTS = [
@@ -29,6 +27,6 @@ export const CLIENTS = [
   { name: "python-socketio, asyncio", start: pythonClient("asyncio"), ways: ALL },
   // okhttp reads nothing after a Close frame, and the client does not answer it: it finds out by its ping timeout, also on Node.
   { name: "Java", start: javaClient, ways: ALL, settings: 'engine.ping_interval = "2s"\nengine.ping_timeout = "2s"' },
-  // Over polling alone it sends nothing after CONNECT, to Node neither.
-  { name: "Go", start: goClient, ways: { ...WEBSOCKET, ...UPGRADE } },
+  // Over polling alone it sends nothing after CONNECT, and one upgrade in a hundred hangs, with Node too.
+  { name: "Go", start: goClient, ways: WEBSOCKET },
 ];

@@ -52,7 +52,7 @@ for (const { name: client, start, ways, msgpack: packs, settings } of CLIENTS.fi
         };
         const part = async () => {
           witness?.disconnect();
-          await socket?.disconnect();
+          socket?.disconnect();
           socket = undefined;
         };
         beforeEach(meet);
@@ -130,7 +130,7 @@ for (const { name: client, start, ways, msgpack: packs, settings } of CLIENTS.fi
             assert.deepEqual(await other.heard("news", namespace), [namespace]);
           }
           assert.deepEqual(["/", "/second"].map((namespace) => other.count("event", namespace)), [1, 1]);
-          await other.disconnect();
+          other.disconnect();
         });
       });
     }
@@ -151,7 +151,7 @@ for (const { name: client, start, ways, msgpack: packs, settings } of CLIENTS.fi
           const [asked, content] = await socket.ask("ask-file", [], at);
           assert.equal(asked, "b.txt");
           assert.ok(isBytes(content, BYTES), JSON.stringify(content).slice(0, 100));
-          await socket.disconnect();
+          socket.disconnect();
         }
       } finally {
         await emits.stop();
@@ -177,7 +177,7 @@ for (const { name: client, start, ways, msgpack: packs, settings } of CLIENTS.fi
       }
       witness.emit("after", "public-after", "all of you");
       for (const socket of found) assert.deepEqual(await socket.heard("after"), ["public-after", "all of you"]);
-      for (const socket of found) await socket.disconnect();
+      for (const socket of found) socket.disconnect();
     });
   });
 }

@@ -73,7 +73,8 @@ export class Driver {
       emit: (event, args, namespace = "/") => this.#do({ do: "emit", ...at(namespace), event, args: toLine(args) }),
       ask: (event, args, namespace = "/") => this.#do({ do: "ask", ...at(namespace), event, args: toLine(args) }),
       listen: (event, namespace = "/", ack) => this.#do({ do: "listen", ...at(namespace), event, ...(ack && { ack: toLine(ack) }) }),
-      disconnect: () => this.#do({ do: "disconnect", socket: name }),
+      /** Is not waited for: some clients take long, and the next command does not depend on it. */
+      disconnect: () => void this.#do({ do: "disconnect", socket: name }).catch(() => {}),
       /** The arguments of an event that has come, or comes. */
       heard: async (event, namespace = "/", patience = PATIENCE) => {
         const is = (report) => report.report === "event" && report.socket === name && report.namespace === namespace && report.event === event;

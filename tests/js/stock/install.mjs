@@ -58,7 +58,7 @@ export function javaClient() {
 /** github.com/zishang520/socket.io. */
 export function goClient() {
   const folder = once("go", ["main.go", "go.mod", "go.sum"], (target) => {
-    run("Go 1.26 or newer", "go", ["build", "-mod=readonly", "-o", join(target, "driver"), "."], { cwd: join(SOURCES, "go") });
+    run("Go 1.26 or newer", "go", ["build", "-mod=readonly", "-buildvcs=false", "-o", join(target, "driver"), "."], { cwd: join(SOURCES, "go") });
   });
   return startProgram(join(folder, "driver"), []);
 }
