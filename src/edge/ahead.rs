@@ -5,6 +5,7 @@
 //! is left in it is kept until the reader comes for it, which it does at once.
 
 use std::{
+    borrow::Cow,
     cell::RefCell,
     io,
     pin::Pin,
@@ -17,6 +18,8 @@ use tokio::{
     net::TcpStream,
 };
 
+use super::connect_frames::ConnectFrames;
+
 /// Bytes that one system call reads at most.
 const AT_ONCE: usize = 16 * 1024;
 
@@ -26,13 +29,23 @@ thread_local! {
 
 /// What has been read of a stream, and not been asked for yet: nothing, most of the time and of most streams.
 #[derive(Debug)]
-pub(super) struct Ahead(Option<Box<Bytes>>);
+pub(super) struct Ahead(Option<Box<Kept>>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    bytes: Bytes,
+    /// Of a client of version 2: what is changed of what it sends.
+    connects: Option<ConnectFrames>,
+}
 
 impl Ahead {
-    /// These bytes come first. They are copied: a slice of hyper's buffer would keep all of that.
-    pub fn new(early: &[u8]) -> Self {
-        let mut ahead = Self(None);
-        ahead.keep(early);
+    /// These bytes come first. They are copied: a slice of hyper's buffer would keep all of that. Of a client of Engine.IO
+    /// v3, what it sends is looked through for what is to be changed.
+    pub fn new(early: &[u8], eio3: bool) -> Self {
+        let connects = eio3.then(ConnectFrames::default);
+        let mut ahead = Self(eio3.then(|| Box::new(Kept { connects, ..Kept::default() })));
+        let early = ahead.changed(early);
+        ahead.keep(&early);
         ahead
     }
 
@@ -43,7 +56,9 @@ impl Ahead {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if let Some(ahead) = &mut self.0 {
+        if let Some(Kept { bytes: ahead, connects }) = self.0.as_deref_mut()
+            && ahead.has_remaining()
+        {
             // As if it came from the system: who has much to read lets others have their turn, above all those who
             // write what is read here.
             let turn = ready!(tokio::task::coop::poll_proceed(context));
@@ -51,24 +66,42 @@ impl Ahead {
             let length = ahead.len().min(buffer.remaining());
             buffer.put_slice(&ahead.split_to(length));
             if !ahead.has_remaining() {
-                self.0 = None;
+                // What it was sliced from goes, too.
+                *ahead = Bytes::new();
+                if connects.is_none() {
+                    self.0 = None;
+                }
             }
             return Poll::Ready(Ok(()));
         }
         LARGE.with_borrow_mut(|large| {
-            let mut large = ReadBuf::new(large);
-            ready!(Pin::new(tcp).poll_read(context, &mut large))?;
-            let read = large.filled();
-            let (now, later) = read.split_at(read.len().min(buffer.remaining()));
-            buffer.put_slice(now);
-            self.keep(later);
-            Poll::Ready(Ok(()))
+            loop {
+                let mut large = ReadBuf::new(large);
+                ready!(Pin::new(&mut *tcp).poll_read(context, &mut large))?;
+                let is_over = large.filled().is_empty();
+                let read = self.changed(large.filled());
+                if read.is_empty() && !is_over {
+                    // More of it is to come first.
+                    continue;
+                }
+                let (now, later) = read.split_at(read.len().min(buffer.remaining()));
+                buffer.put_slice(now);
+                self.keep(later);
+                return Poll::Ready(Ok(()));
+            }
         })
+    }
+
+    fn changed<'a>(&mut self, read: &'a [u8]) -> Cow<'a, [u8]> {
+        match self.0.as_deref_mut() {
+            Some(Kept { connects: Some(connects), .. }) => connects.pass(read).into(),
+            _ => read.into(),
+        }
     }
 
     fn keep(&mut self, bytes: &[u8]) {
         if !bytes.is_empty() {
-            self.0 = Some(Box::new(Bytes::copy_from_slice(bytes)));
+            self.0.get_or_insert_default().bytes = Bytes::copy_from_slice(bytes);
         }
     }
 }

@@ -39,6 +39,8 @@ const HELD: Duration = Duration::from_millis(20);
 pub(super) struct Began {
     pub remote: SocketAddr,
     pub transport: Transport,
+    /// It speaks Engine.IO v3.
+    pub eio3: bool,
     /// It came over TLS, as a trusted load balancer says.
     pub secure: bool,
     /// It came from a page of a browser.
@@ -58,6 +60,8 @@ pub struct Connection {
     kept: Option<Box<Kept>>,
     /// How many packets that are no events it may send, if that is limited.
     others: Option<Box<DefaultDirectRateLimiter>>,
+    /// It speaks Engine.IO v3.
+    eio3: bool,
     /// It came over TLS, as a load balancer said.
     secure: bool,
     /// It came from a page.
@@ -123,13 +127,14 @@ pub(super) struct StreamTasks {
 impl Connection {
     /// A connection that begins now.
     pub(super) fn new(sessions: Arc<Sessions>, began: Began, place: Option<Place>) -> Self {
-        let Began { remote, transport, secure, cross_domain, kept } = began;
+        let Began { remote, transport, eio3, secure, cross_domain, kept } = began;
         Self {
             sessions: sessions.clone(),
             others: sessions.times().others.map(|quota| Box::new(RateLimiter::direct(quota))),
             remote: remote.ip(),
             place: Mutex::new(place.map(Box::new)),
             kept,
+            eio3,
             secure,
             cross_domain,
             began: now(),
@@ -346,6 +351,11 @@ impl Connection {
         }
     }
 
+    /// Whether it speaks Engine.IO v3.
+    pub(super) fn is_eio3(&self) -> bool {
+        self.eio3
+    }
+
     /// Whether it uses a WebSocket now.
     pub(super) fn is_websocket(&self) -> bool {
         self.websocket.load(Ordering::Relaxed)
@@ -541,7 +551,7 @@ impl Began {
     /// As by a client of this machine.
     pub fn by(transport: Transport) -> Self {
         let remote = SocketAddr::from(([127, 0, 0, 1], 1));
-        Self { remote, transport, secure: false, cross_domain: false, kept: None }
+        Self { remote, transport, eio3: false, secure: false, cross_domain: false, kept: None }
     }
 }
 

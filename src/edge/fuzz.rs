@@ -2,12 +2,14 @@
 
 use bytes::Bytes;
 
-use super::{attachments::Attachments, eio3, frames::Frames};
+use super::{
+    attachments::Attachments, connect_frames::ConnectFrames, eio3, frames::Frames, loose_base64,
+};
 
 /// Payloads of Engine.IO 3, as text and in octets.
 pub fn eio3_payload(input: &[u8]) {
     for octets in [false, true] {
-        let mended = eio3::add_binary_types(Bytes::copy_from_slice(input), octets);
+        let mended = eio3::mend_binary(Bytes::copy_from_slice(input), octets);
         // At most a type and a digit more for each packet, of which each has two bytes at least.
         assert!(mended.len() <= input.len() * 3 + 16, "{} of {}", mended.len(), input.len());
     }
@@ -15,6 +17,9 @@ pub fn eio3_payload(input: &[u8]) {
 
 /// Payloads of Engine.IO 4: whether what was announced has come.
 pub fn eio4_payload(input: &[u8]) {
+    let mended = loose_base64::mend(Bytes::copy_from_slice(input));
+    assert!(mended.len() <= input.len() * 2 + 16, "{} of {}", mended.len(), input.len());
+    assert_eq!(loose_base64::mend(mended.clone()), mended);
     let mut session = Attachments::default();
     if let Some(request) = session.follow(input) {
         assert!(session.stuck_since(request));
@@ -31,6 +36,11 @@ pub fn websocket_frames(input: &[u8]) {
     }
     assert_eq!(whole.at_boundary(), pieces.at_boundary());
     assert_eq!(whole.is_complete(), pieces.is_complete());
+
+    let whole = ConnectFrames::default().pass(input);
+    let mut pieces = ConnectFrames::default();
+    let pieces: Vec<u8> = input.chunks(3).flat_map(|piece| pieces.pass(piece)).collect();
+    assert_eq!(whole, pieces);
 }
 
 /// The header of the PROXY protocol.

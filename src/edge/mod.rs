@@ -11,6 +11,7 @@
 //!   `notice`: what else is said to that pod; `sending`: bodies on their way there
 //! - `requests`: polling, and the way to `upgrade`
 //! - `service`: the ways to call socketioxide; `eio3`: what it leaves out for old clients
+//! - `loose_base64`, `connect_query`, `connect_frames`: what clients may write otherwise than it takes it
 //! - `unread`: answers that clients do not read
 //! - `upgrade`: takes a WebSocket stream over from HTTP; `probe`: one that is to take a polling session over
 //! - `stream`: that stream, until it ends; `patience`: how long it waits; `timely`: the same for other streams
@@ -24,6 +25,8 @@ mod adopt;
 mod ahead;
 mod attachments;
 mod closing;
+mod connect_frames;
+mod connect_query;
 mod connection;
 mod eio3;
 mod files;
@@ -33,6 +36,7 @@ pub(crate) mod fuzz;
 mod handshake;
 mod kept;
 mod listener;
+mod loose_base64;
 mod memory;
 mod notice;
 mod open;

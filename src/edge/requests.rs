@@ -29,7 +29,8 @@ use super::{
     forward::{self, Forwarder},
     handshake::{Handshake, Refusal, local_uri, session, websocket_key},
     kept::Keeper,
-    open::Open,
+    loose_base64,
+    open::{self, Open},
     origin::origin,
     outgoing::Change,
     packet_head::PacketHead,
@@ -65,6 +66,8 @@ pub struct Edge {
     seal: Arc<Seal>,
     forwarder: Forwarder,
     closer: Closer,
+    /// Whether clients are told that they may go on with a WebSocket.
+    upgrades: bool,
     /// Names this pod to load balancers.
     cookie: Option<HeaderValue>,
 }
@@ -88,6 +91,8 @@ impl Edge {
             path: config.public.base_path().to_owned(),
             usual: local_uri(config.public.base_path(), "EIO=4&transport=websocket", None)
                 .unwrap_or_default(),
+            upgrades: config.engine.allow_upgrades
+                && config.engine.transports.contains(&Transport::Websocket),
             seal,
             forwarder,
             engine: config.engine.clone(),
@@ -205,6 +210,7 @@ impl Edge {
         let began = Began {
             remote: peer.address,
             transport,
+            eio3,
             secure: peer.secure,
             cross_domain: request.headers().contains_key(header::ORIGIN),
             kept: self.keeper.keep(request.headers()),
@@ -229,14 +235,14 @@ impl Edge {
         peer: &Peer,
         mut request: Request,
     ) -> Result<Response, Refusal> {
-        // Only sessions that began with polling are asked for by another request.
-        let connection = self.sessions.find(sid);
-        let connection = connection.filter(|connection| connection.polling_sid().is_some());
-        let connection = connection.ok_or(Refusal::SessionUnknown)?;
+        let connection = self.sessions.find(sid).ok_or(Refusal::SessionUnknown)?;
+        // As on Node, the session goes on after a request of another version, or of the transport that it has left.
+        if connection.is_eio3() != eio3 || (key.is_none() && connection.is_websocket()) {
+            return Err(Refusal::BadRequest);
+        }
         let uri = self.local_uri(&request, Some(sid))?;
         match key {
-            // It has its WebSocket, or is about to.
-            Some(_) if !connection.claim_upgrade() => Err(Refusal::BadRequest),
+            Some(key) if !connection.claim_upgrade() => upgrade::turn_away(key, &peer.upgrade),
             Some(key) => {
                 let pinged = eio3 || connection.ping_is_withheld();
                 let change = if pinged { Change::Nothing } else { Change::Ping };
@@ -274,6 +280,7 @@ impl Edge {
     ) -> Result<Response, Refusal> {
         let request = open_request(uri, &connection, request.into_body())?;
         let (mut parts, body) = whole(self.service.http(request).await).await;
+        let body = if self.upgrades { body } else { open::without_upgrades(body) };
         let Some(open) = Open::find(&body) else {
             return Ok(Response::from_parts(parts, Body::from(body)));
         };
@@ -324,7 +331,11 @@ impl Edge {
                 self.service.end_polling(&connection, sid).await;
                 return Err(Refusal::BadRequest);
             }
-            let body = if eio3 && !octets { eio3::in_pieces(body) } else { Body::from(body) };
+            let body = if eio3 {
+                eio3::received(body, octets)
+            } else {
+                Body::from(loose_base64::mend(body))
+            };
             self.service.http(Request::from_parts(parts, body)).await
         } else {
             let abandoned = Abandoned::new(&self.service, &connection, sid);
@@ -432,7 +443,7 @@ async fn poll_eio3(response: Response) -> Response {
     let (mut parts, body) = whole(response).await;
     let kind = parts.headers.get(header::CONTENT_TYPE);
     let octets = kind.is_some_and(eio3::is_octets);
-    let body = eio3::add_binary_types(body, octets);
+    let body = eio3::mend_binary(body, octets);
     parts.headers.insert(header::CONTENT_LENGTH, body.len().into());
     Response::from_parts(parts, Body::from(body))
 }
