@@ -103,8 +103,10 @@ struct Polling {
     /// Polls that have begun, and whether the last one waits for its answer.
     polls: AtomicU32,
     polled: AtomicBool,
-    /// A poll that waits is to be answered with nothing.
+    /// A poll that waits is to be answered with nothing, or with the end.
     released: Notify,
+    /// The client is to be told, by its next poll, that the session is over.
+    closing: AtomicBool,
     /// A WebSocket asks whether it may take it over.
     upgrading: AtomicBool,
     /// A request with what the client sends is under way.
@@ -319,6 +321,20 @@ impl Connection {
         }
     }
 
+    /// Has its client told that the session is over, by the poll that waits or by the next one, as Node does: what is queued
+    /// goes first.
+    pub(super) fn close_polling(&self) {
+        if let Some(polling) = &self.polling {
+            polling.closing.store(true, Ordering::Release);
+            polling.released.notify_waiters();
+        }
+    }
+
+    /// Whether that is to be told.
+    pub(super) fn is_polling_closing(&self) -> bool {
+        self.polling.as_ref().is_some_and(|polling| polling.closing.load(Ordering::Acquire))
+    }
+
     /// A request with what the client sends begins, until the answer is dropped; nothing if there is one already.
     pub(super) fn begin_post(self: &Arc<Self>) -> Option<Posting> {
         let polling = self.polling.as_ref()?;
@@ -345,9 +361,11 @@ impl Connection {
 
     /// Waits until polls that wait are to be answered.
     pub(super) async fn poll_released(&self) {
-        match &self.polling {
-            Some(polling) => polling.released.notified().await,
-            None => std::future::pending().await,
+        let Some(polling) = &self.polling else { return std::future::pending().await };
+        // Made before it is looked at, as above.
+        let released = polling.released.notified();
+        if !polling.closing.load(Ordering::Acquire) {
+            released.await;
         }
     }
 
@@ -500,11 +518,12 @@ impl InNamespace {
         self.0.handshake(uri)
     }
 
-    /// Closes the connection, once what is queued is written. A polling client that has been
-    /// disconnected from all its namespaces leaves by itself.
+    /// Closes the connection, once what is queued is written.
     pub fn close(&self) {
         if self.0.is_websocket() {
             self.0.end_stream(CloseReason::ServerNamespaceDisconnect);
+        } else {
+            self.0.close_polling();
         }
     }
 

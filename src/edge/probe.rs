@@ -5,7 +5,11 @@
 //! Node does. Only when the client says that it upgrades (`5`) does socketioxide hear of the WebSocket, and is told both
 //! packets at once. A WebSocket that is cut before, says something else or nothing leaves the session as it was.
 
-use std::{io, sync::Weak, time::Duration};
+use std::{
+    io,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -47,7 +51,9 @@ pub(super) async fn probe(
             loop {
                 ticks.tick().await;
                 let connection = connection.upgrade();
-                match connection.filter(|connection| !connection.is_told_to_end()) {
+                let goes_on =
+                    |open: &Arc<Connection>| !open.is_told_to_end() && !open.is_polling_closing();
+                match connection.filter(goes_on) {
                     Some(connection) => connection.release_poll(),
                     None => return,
                 }

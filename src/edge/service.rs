@@ -84,14 +84,26 @@ impl Service {
     /// Has a poll wait for its answer, unless it is released: a poll that waits has taken nothing of the queue, so
     /// nothing is lost with it.
     async fn held(&self, request: Request, connection: &Connection, eio3: bool) -> Response {
-        tokio::select! {
+        let late = connection.is_polling_closing();
+        let released = tokio::select! {
             biased;
-            response = self.http(request) => response,
-            () = connection.poll_released() => {
-                let noop = if eio3 { "1:6" } else { "6" };
-                ([(header::CONTENT_TYPE, "text/plain; charset=UTF-8")], noop).into_response()
+            response = self.http(request) => return response,
+            () = connection.poll_released() => match (connection.is_polling_closing(), eio3) {
+                (false, false) => "6",
+                (false, true) => "1:6",
+                // As Node closes: a poll that waits is told so; one that comes later, behind a packet that says nothing.
+                (true, false) if late => "6\u{1e}1",
+                (true, true) if late => "1:61:1",
+                (true, false) => "1",
+                (true, true) => "1:1",
             }
+        };
+        if let Some(sid) = connection.polling_sid()
+            && connection.is_polling_closing()
+        {
+            self.end_polling(connection, sid).await;
         }
+        ([(header::CONTENT_TYPE, "text/plain; charset=UTF-8")], released).into_response()
     }
 
     /// Ends a polling session as its client would: there is no other way to end just one. Does

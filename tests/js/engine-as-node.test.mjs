@@ -212,7 +212,17 @@ const SCENARIOS = {
   "a close packet behind others": async (session) => {
     return [await session.post('425["e",1]', "1"), await session.poll()];
   },
-  "DISCONNECT": async (session) => [await session.post("41"), await session.goesOn()],
+  "a packet and a poll that waits when the server disconnects": async (session) => {
+    const poll = session.poll();
+    await waits(session);
+    await session.post('426["e",1]');
+    await session.server.disconnect();
+    return [(await poll).body.includes("436["), await session.poll(), await session.poll(), await session.poll()];
+  },
+  "DISCONNECT, and CONNECT": async (session) => {
+    if (session.eio === 3) return [];
+    return [await session.post("41"), await session.post("40"), await session.poll(), await session.goesOn()];
+  },
   "a probe that is none": async (session) => {
     const socket = await session.socket();
     socket.send("2prob");
