@@ -35,6 +35,9 @@ use crate::{
 /// A poll that is not answered for so long has nothing to be answered with.
 const HELD: Duration = Duration::from_millis(20);
 
+/// How often, and how long each time, a poll is waited for that may have been sent before a packet that closes.
+const BEHIND: (u32, Duration) = (10, Duration::from_millis(2));
+
 /// How a connection began.
 pub(super) struct Began {
     pub remote: SocketAddr,
@@ -297,6 +300,17 @@ impl Connection {
         Polled(self)
     }
 
+    /// Gives a poll that its client sent before what is read now the time to come: over another TCP connection, it may be
+    /// behind.
+    pub(super) async fn poll_before(&self) {
+        for _ in 0..BEHIND.0 {
+            tokio::time::sleep(BEHIND.1).await;
+            if self.polling.as_ref().is_none_or(|polling| polling.polled.load(Ordering::Relaxed)) {
+                return;
+            }
+        }
+    }
+
     /// Waits until one poll has nothing to be answered with: the client has all that was queued.
     pub(super) async fn has_all(&self, patience: Duration) {
         let Some(Polling { polls, polled, .. }) = self.polling.as_deref() else {
@@ -349,6 +363,11 @@ impl Connection {
         }
     }
 
+    /// Whether it has been ended.
+    pub(super) fn is_polling_over(&self) -> bool {
+        self.polling.as_ref().is_some_and(|polling| polling.over.load(Ordering::Acquire))
+    }
+
     /// Waits until its polling session has been ended.
     pub(super) async fn polling_over(&self) {
         let Some(polling) = &self.polling else { return std::future::pending().await };
@@ -364,7 +383,7 @@ impl Connection {
         let Some(polling) = &self.polling else { return std::future::pending().await };
         // Made before it is looked at, as above.
         let released = polling.released.notified();
-        if !polling.closing.load(Ordering::Acquire) {
+        if !polling.closing.load(Ordering::Acquire) && !self.is_websocket() {
             released.await;
         }
     }
@@ -454,6 +473,7 @@ impl Connection {
     /// It has moved to a WebSocket.
     pub(super) fn upgraded(&self) {
         let moved = !self.websocket.swap(true, Ordering::Relaxed);
+        self.release_poll();
         if moved && !self.ended.load(Ordering::Relaxed) {
             gauge!(CONNECTIONS.name, "transport" => name(Transport::Polling)).decrement(1);
             gauge!(CONNECTIONS.name, "transport" => name(Transport::Websocket)).increment(1);

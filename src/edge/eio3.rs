@@ -19,7 +19,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use http::HeaderValue;
 
-use super::{connect_query, loose_base64, packet_head::PacketHead};
+use super::{connect_query, loose_base64, packet_head::PacketHead, traffic::CLOSE};
 
 /// Separates length and packet in a payload of text.
 const TEXT_SEPARATOR: u8 = b':';
@@ -131,6 +131,23 @@ pub(super) fn heads_in_octets(payload: &[u8]) -> impl Iterator<Item = PacketHead
         let (_, packet, next) = first_of_octets(rest)?;
         rest = next;
         Some(PacketHead::of(packet))
+    })
+}
+
+/// Whether one of the packets of a payload closes the session.
+pub(super) fn closes(payload: &Bytes, octets: bool) -> bool {
+    if octets {
+        let mut rest = &payload[..];
+        let packets = std::iter::from_fn(|| {
+            let (kind, packet, next) = first_of_octets(rest)?;
+            rest = next;
+            Some(kind == OCTETS_TEXT && packet.first() == Some(&CLOSE))
+        });
+        return packets.into_iter().any(|closes| closes);
+    }
+    Pieces(payload.clone()).any(|piece| {
+        let start = piece.iter().position(|byte| *byte == TEXT_SEPARATOR);
+        start.is_some_and(|start| piece.get(start + 1) == Some(&CLOSE))
     })
 }
 

@@ -40,7 +40,7 @@ use super::{
     service::{NoPage, Service, whole},
     sessions::Sessions,
     stream::Opening,
-    traffic::{self, SEPARATOR},
+    traffic::{self, CLOSE, SEPARATOR},
     unread::Answered,
     upgrade::{self, Slot},
 };
@@ -299,6 +299,9 @@ impl Edge {
         peer: &Peer,
         request: Request,
     ) -> Result<Response, Refusal> {
+        if connection.is_polling_over() {
+            return Err(Refusal::SessionUnknown);
+        }
         let response = if request.method() == Method::POST {
             let (parts, body) = request.into_parts();
             // As on Node, a client that sends two at once has made an error. It bounds what is held for it, too.
@@ -326,10 +329,14 @@ impl Edge {
                 tokio::spawn(self.clone().await_attachments(connection.clone(), sid, request));
             }
             let octets = parts.headers.get(header::CONTENT_TYPE).is_some_and(eio3::is_octets);
-            if let Some(reason) = fault(&connection, &body, eio3, octets) {
-                connection.verdict(reason);
-                self.service.end_polling(&connection, sid).await;
-                return Err(Refusal::BadRequest);
+            match closes(&connection, &body, eio3, octets) {
+                Ok(false) => {}
+                Ok(true) => connection.poll_before().await,
+                Err(reason) => {
+                    connection.verdict(reason);
+                    self.service.end_polling(&connection, sid).await;
+                    return Err(Refusal::BadRequest);
+                }
             }
             let body = if eio3 {
                 eio3::received(body, octets)
@@ -379,24 +386,37 @@ impl Edge {
     }
 }
 
-/// Why a connection ends that sent such a body, if it does.
-fn fault(connection: &Connection, body: &Bytes, eio3: bool, octets: bool) -> Option<CloseReason> {
+/// Whether the client closes its session with such a body; or why it ends, if the body makes no sense.
+fn closes(
+    connection: &Connection,
+    body: &Bytes,
+    eio3: bool,
+    octets: bool,
+) -> Result<bool, CloseReason> {
     let mut others = 0;
     let mut is_malformed = |head: PacketHead| {
         others += u32::from(!head.is_event());
         head.is_malformed()
     };
+    let mut closes = false;
     let malformed = match (eio3, octets) {
-        (false, _) => {
-            body.split(|byte| *byte == SEPARATOR).map(PacketHead::of).any(&mut is_malformed)
-        }
+        // As on Node.
+        (false, true) => return Err(CloseReason::TransportError),
+        (false, false) => body
+            .split(|byte| *byte == SEPARATOR)
+            .inspect(|packet| closes |= packet.first() == Some(&CLOSE))
+            .map(PacketHead::of)
+            .any(&mut is_malformed),
         (true, false) => eio3::heads_in_text(body).any(&mut is_malformed),
         (true, true) => eio3::heads_in_octets(body).any(&mut is_malformed),
     };
     if malformed {
-        return Some(CloseReason::ParseError);
+        return Err(CloseReason::ParseError);
     }
-    (!connection.allows_others(others)).then_some(CloseReason::RateLimited)
+    if !connection.allows_others(others) {
+        return Err(CloseReason::RateLimited);
+    }
+    Ok(closes || (eio3 && eio3::closes(body, octets)))
 }
 
 /// Whether a body did not come in time.
@@ -433,6 +453,8 @@ impl Drop for Abandoned {
             && let Ok(runtime) = Handle::try_current()
         {
             connection.verdict(CloseReason::TransportError);
+            // What comes behind finds it so, at once.
+            connection.polling_is_over();
             runtime.spawn(async move { service.end_polling(&connection, sid).await });
         }
     }

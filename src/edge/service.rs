@@ -20,11 +20,14 @@ use tower::{Service as _, ServiceExt};
 
 use super::{
     connection::Connection,
-    handshake::count_refused,
+    handshake::{Refusal, count_refused},
     stream::ClientStream,
     traffic::{self, SEPARATOR},
 };
 use crate::backplane::Adapter;
+
+/// Answers to polls that say nothing.
+const NOTHING: [&[u8]; 3] = [b"", b"6", b"1:6"];
 
 /// An answer of socketioxide: its body is there already, as one piece.
 pub(super) async fn whole(response: Response) -> (http::response::Parts, Bytes) {
@@ -52,10 +55,13 @@ impl Service {
             Ok(response) => response.map(Body::new),
             Err(never) => match never {},
         };
-        if !response.status().is_success() {
-            count_refused("bad_request");
+        if response.status().is_success() {
+            return response;
         }
-        response
+        count_refused("bad_request");
+        let (mut parts, body) = whole(response).await;
+        parts.headers.remove(header::CONTENT_LENGTH);
+        Response::from_parts(parts, Body::from(with_number(body)))
     }
 
     /// Answers a poll. Gap: the first ping of a session goes out at once, where the protocol has it after
@@ -76,6 +82,10 @@ impl Service {
                 parts.headers.insert(header::CONTENT_LENGTH, rest.len().into());
                 body = rest.into();
             }
+        }
+        if connection.is_websocket() && NOTHING.contains(&&*body) {
+            // As if it had come after the upgrade; a stock client has no poll under way then.
+            return Refusal::BadRequest.into_response();
         }
         traffic::polling().sent.count_body(&body);
         Response::from_parts(parts, Body::from(body))
@@ -133,6 +143,14 @@ impl Service {
     }
 }
 
+/// An error with its code as clients know it. Gap: socketioxide writes `"1"` in the place of `1`.
+fn with_number(error: Bytes) -> Bytes {
+    match error.strip_prefix(b"{\"code\":\"".as_slice()) {
+        Some([code, b'"', rest @ ..]) => [b"{\"code\":", &[*code][..], rest].concat().into(),
+        _ => error,
+    }
+}
+
 /// What is left of the packets of a body without the first ping; nothing if there is none.
 fn without_ping(body: &[u8]) -> Option<Vec<u8>> {
     let packets = || body.split(|byte| *byte == SEPARATOR);
@@ -171,6 +189,13 @@ impl tower::Service<Request> for NoPage {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_code_of_an_error_is_a_number() {
+        let error = with_number(Bytes::from_static(b"{\"code\":\"1\",\"message\":\"x\"}"));
+        assert_eq!(error, "{\"code\":1,\"message\":\"x\"}");
+        assert_eq!(with_number(Bytes::from_static(b"ok")), "ok");
+    }
 
     #[test]
     fn the_first_ping_is_taken_out() {

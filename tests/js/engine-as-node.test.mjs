@@ -2,16 +2,14 @@
 
 import assert from "node:assert/strict";
 import { createServer, request } from "node:http";
-import { connect as connectTcp } from "node:net";
 import { after, before, describe, test } from "node:test";
 
 import { Server } from "socket.io";
 import WebSocket from "ws";
 
-import { OPEN, next, startPod, until } from "./pod.mjs";
+import { OPEN, startPod, until } from "./pod.mjs";
 
 const CONFIG = `engine.allow_eio3 = true
-engine.upgrade_timeout = "1s"
 ${OPEN}
 [[namespaces."/".events]]
 name = "e"
@@ -151,6 +149,17 @@ const SCENARIOS = {
     const socket = await session.upgrade();
     return [await session.poll(), await session.post('42["e"]'), await session.poll(), await session.goesOnBy(socket)];
   },
+  "a poll right behind the upgrade": async (session) => {
+    const socket = await session.probe();
+    socket.send("5");
+    return [await session.poll(), await session.goesOnBy(socket)];
+  },
+  "an upgrade that does not wait for the answer to its probe": async (session) => {
+    const socket = await session.socket();
+    socket.send("2probe");
+    socket.send("5");
+    return [await session.poll(), await session.goesOnBy(socket)];
+  },
   "a poll of another version": async (session) => {
     const other = session.eio === 4 ? 3 : 4;
     return [await http(session.at("polling", other)), await session.goesOn()];
@@ -192,6 +201,12 @@ const SCENARIOS = {
     await until("it is known", async () => (await session.post('42["e"]')).status !== 200);
     return [await session.poll(), await session.post('42["e"]')];
   },
+  "a poll that is given up, and another at once": async (session) => {
+    const poll = session.poll();
+    await waits(session);
+    poll.abort();
+    return [(await session.poll()).status, (await session.poll()).status];
+  },
   "two polls at once": async (session) => {
     const first = session.poll();
     await waits(session);
@@ -202,6 +217,16 @@ const SCENARIOS = {
     const poll = session.poll();
     await waits(session);
     return [await session.post("1"), await poll, await session.poll(), await session.post('42["e"]')];
+  },
+  "a close packet and a poll at once": async (session) => {
+    const [poll, post] = [session.poll(), session.post("1")];
+    return [await poll, await post, await session.poll()];
+  },
+  "octets": async (session) => {
+    if (session.eio === 3) return [];
+    const headers = { "content-type": "application/octet-stream" };
+    const { status } = await http(session.at(), { method: "POST", body: "42[]", headers });
+    return [status, await session.poll()];
   },
   "a close packet": async (session) => [await session.post("1"), await session.poll()],
   "packets behind a close packet": async (session) => {
@@ -271,52 +296,98 @@ const SCENARIOS = {
   },
 };
 
+/** The same, where pings are due every 300 ms, and late after 200. */
+const HEARTBEATS = {
+  "pings over polling": async (session) => {
+    const seen = [];
+    for (let times = 0; times < 3; times++) {
+      if (session.eio === 3) seen.push(await session.post("2"));
+      seen.push(await session.poll());
+      if (session.eio === 4) seen.push(await session.post("3"));
+    }
+    return seen;
+  },
+  "no pong over polling": async (session) => {
+    await new Promise((late) => setTimeout(late, 700));
+    return [await session.poll()];
+  },
+  "pings over a WebSocket, and then no pong": async (session) => {
+    const socket = await session.probe();
+    socket.send("5");
+    for (let times = 1; times <= 3; times++) {
+      if (session.eio === 3) socket.send("2");
+      const sent = session.eio === 3 ? "3" : "2";
+      await until("a heartbeat", () => socket.seen.filter((frame) => frame === sent).length === times);
+      if (session.eio === 4) socket.send("3");
+    }
+    await until("it is closed", () => socket.seen.at(-1).startsWith("close"));
+    return socket.seen;
+  },
+  "a WebSocket that was opened as one": async (session) => {
+    delete session.sid;
+    const socket = await session.socket();
+    await until("it is closed", () => socket.seen.at(-1)?.startsWith("close"));
+    return socket.seen.slice(1);
+  },
+};
+
 /** What differs from time to time. */
 const masked = (value) => JSON.parse(JSON.stringify(value).replace(/sid\\":\\"[\w-]+/g, 'sid\\":\\"…'));
 
-describe("Engine.IO at its edges", () => {
-  let node, pod;
-
-  before(async () => {
-    const server = createServer();
-    const io = new Server(server, { allowEIO3: true, upgradeTimeout: 1_000 });
-    io.on("connection", (socket) => {
-      socket.on("e", (...args) => {
-        const done = args.at(-1);
-        if (typeof done === "function") done({ accepted: true });
-      });
+/** The same server, by Node and by us. */
+async function startBoth({ upgrade, interval, timeout }) {
+  const server = createServer();
+  const io = new Server(server, { allowEIO3: true, upgradeTimeout: upgrade, pingInterval: interval, pingTimeout: timeout });
+  io.on("connection", (socket) => {
+    socket.on("e", (...args) => {
+      const done = args.at(-1);
+      if (typeof done === "function") done({ accepted: true });
     });
-    await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
-    node = {
-      url: `http://127.0.0.1:${server.address().port}`,
-      disconnect: async () => io.disconnectSockets(true),
-      stop: () => (server.closeAllConnections(), server.close()),
-    };
-    pod = await startPod(CONFIG);
-    pod.disconnect = async () => {
-      const { status } = await pod.api("POST", "sockets/disconnect", { close: true });
-      assert.equal(status, 200);
-    };
   });
-  after(async () => {
-    node.stop();
+  await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
+  const pod = await startPod(`engine.upgrade_timeout = "${upgrade}ms"
+engine.ping_interval = "${interval}ms"
+engine.ping_timeout = "${timeout}ms"
+${CONFIG}`);
+  pod.disconnect = async () => {
+    const { status } = await pod.api("POST", "sockets/disconnect", { close: true });
+    assert.equal(status, 200);
+  };
+  const node = { url: `http://127.0.0.1:${server.address().port}`, disconnect: async () => io.disconnectSockets(true) };
+  const stop = async () => {
+    server.closeAllConnections();
+    server.close();
     await pod.stop("SIGKILL");
-  });
+  };
+  return { servers: [node, pod], stop };
+}
 
-  for (const eio of [4, 3]) {
-    for (const [what, scenario] of Object.entries(SCENARIOS)) {
-      test(`${what}, in version ${eio}`, { timeout: 20_000 }, async () => {
-        const seen = [];
-        for (const server of [node, pod]) {
-          const session = await Session.begin(server, eio);
-          try {
-            seen.push(masked(await scenario(session)));
-          } finally {
-            session.end();
+for (const [group, scenarios, times] of [
+  ["Engine.IO at its edges", SCENARIOS, { upgrade: 1_000, interval: 25_000, timeout: 20_000 }],
+  ["heartbeats", HEARTBEATS, { upgrade: 10_000, interval: 300, timeout: 200 }],
+]) {
+  describe(group, () => {
+    let both;
+    before(async () => {
+      both = await startBoth(times);
+    });
+    after(() => both.stop());
+
+    for (const eio of [4, 3]) {
+      for (const [what, scenario] of Object.entries(scenarios)) {
+        test(`${what}, in version ${eio}`, { timeout: 20_000 }, async () => {
+          const seen = [];
+          for (const server of both.servers) {
+            const session = await Session.begin(server, eio);
+            try {
+              seen.push(masked(await scenario(session)));
+            } finally {
+              session.end();
+            }
           }
-        }
-        assert.deepEqual(seen[1], seen[0]);
-      });
+          assert.deepEqual(seen[1], seen[0]);
+        });
+      }
     }
-  }
-});
+  });
+}
