@@ -159,9 +159,12 @@ impl Namespaces {
     pub fn disconnect_all(&self, members: &Members, target: &Target, close: bool) {
         let closing = if close { members.describe(target) } else { Vec::new() };
         members.disconnect(target);
+        // Those of this namespace have been told.
+        let mut others = self.all();
+        others.retain(|other| other.local.path() != members.local.path());
         for socket in closing {
             let everywhere = Target { rooms: vec![socket.id.to_string()], except: Vec::new() };
-            self.all().iter().for_each(|members| members.disconnect(&everywhere));
+            others.iter().for_each(|members| members.disconnect(&everywhere));
             socket.occupant.close_connection();
         }
     }

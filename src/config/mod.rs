@@ -130,6 +130,8 @@ pub struct Engine {
     /// Transports that clients may use.
     #[serde(deserialize_with = "values::one_or_many")]
     pub transports: Vec<Transport>,
+    /// Whether clients that poll are offered a WebSocket.
+    pub allow_upgrades: bool,
     /// Time between two pings.
     #[serde(deserialize_with = "values::duration")]
     pub ping_interval: Duration,

@@ -6,6 +6,7 @@
 //! [`Names`].
 
 use std::{
+    borrow::Cow,
     cell::RefCell,
     io,
     pin::Pin,
@@ -18,7 +19,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::names::Names;
+use super::{connect_frames::ConnectFrames, names::Names};
 
 /// Bytes that one system call reads at most.
 const AT_ONCE: usize = 16 * 1024;
@@ -35,13 +36,17 @@ pub(super) struct Ahead(Option<Box<Kept>>);
 struct Kept {
     /// What the reader has not come for.
     bytes: Bytes,
+    /// Of a client of version 2: what is changed of what it sends.
+    connects: Option<ConnectFrames>,
     names: Names,
 }
 
 impl Ahead {
-    /// These bytes come first. They are copied: a slice of hyper's buffer would keep all of that.
-    pub fn new(early: &[u8]) -> Self {
-        let mut ahead = Self(None);
+    /// These bytes come first. They are copied: a slice of hyper's buffer would keep all of that. Of a client of Engine.IO
+    /// v3, what it sends is looked through for what is to be changed.
+    pub fn new(early: &[u8], eio3: bool) -> Self {
+        let connects = eio3.then(ConnectFrames::default);
+        let mut ahead = Self(eio3.then(|| Box::new(Kept { connects, ..Kept::default() })));
         // It is in no namespace yet.
         ahead.take(early, |_| false, |_| 0);
         ahead
@@ -62,7 +67,7 @@ impl Ahead {
         again: impl Fn(&str) -> bool,
         waits: impl Fn() -> bool,
     ) -> Poll<io::Result<()>> {
-        if let Some(Kept { bytes, names }) = self.0.as_deref_mut()
+        if let Some(Kept { bytes, connects, names }) = self.0.as_deref_mut()
             && !bytes.is_empty()
         {
             // As if it came from the system: who has much to read lets others have their turn, above all those who
@@ -74,7 +79,7 @@ impl Ahead {
             if bytes.is_empty() {
                 // What it was part of is let go.
                 *bytes = Bytes::new();
-                if names.is_idle() {
+                if names.is_idle() && connects.is_none() {
                     self.0 = None;
                 }
             }
@@ -117,17 +122,20 @@ impl Ahead {
         again: impl Fn(&str) -> bool,
         give: impl FnOnce(&[u8]) -> usize,
     ) -> usize {
-        let mut fresh = Names::default();
-        let names = self.0.as_deref_mut().map_or(&mut fresh, |kept| &mut kept.names);
-        let passed = names.pass(bytes, again);
-        let idle = names.is_idle();
+        let mut fresh = Kept::default();
+        let Kept { connects, names, .. } = self.0.as_deref_mut().unwrap_or(&mut fresh);
+        let bytes: Cow<'_, [u8]> = match connects {
+            Some(connects) => connects.pass(bytes).into(),
+            None => bytes.into(),
+        };
+        let passed = names.pass(&bytes, again);
+        let idle = names.is_idle() && connects.is_none();
         let given = give(&passed);
         let later = &passed[given..];
         if later.is_empty() && idle {
             self.0 = None;
         } else {
-            let kept =
-                self.0.get_or_insert_with(|| Box::new(Kept { names: fresh, ..Kept::default() }));
+            let kept = self.0.get_or_insert_with(|| Box::new(fresh));
             kept.bytes = Bytes::copy_from_slice(later);
         }
         given

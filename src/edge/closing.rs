@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use tokio::{
     sync::Notify,
     task::JoinHandle,
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 
 use super::{
@@ -157,6 +157,9 @@ impl Closer {
                     let service = self.service.clone();
                     tokio::spawn(async move {
                         connection.has_all(NEXT_POLL).await;
+                        connection.close_polling();
+                        // A poll that waits says so to the client, and ends the session itself.
+                        let _ = timeout(CLOSE_AGAIN, connection.polling_over()).await;
                         service.end_polling(&connection, sid).await;
                     });
                 }

@@ -35,10 +35,15 @@ use crate::{
 /// A poll that is not answered for so long has nothing to be answered with.
 const HELD: Duration = Duration::from_millis(20);
 
+/// How often, and how long each time, a poll is waited for that may have been sent before a packet that closes.
+const BEHIND: (u32, Duration) = (10, Duration::from_millis(2));
+
 /// How a connection began.
 pub(super) struct Began {
     pub remote: SocketAddr,
     pub transport: Transport,
+    /// It speaks Engine.IO v3.
+    pub eio3: bool,
     /// It came over TLS, as a trusted load balancer says.
     pub secure: bool,
     /// It came from a page of a browser.
@@ -58,6 +63,8 @@ pub struct Connection {
     kept: Option<Box<Kept>>,
     /// How many packets that are no events it may send, if that is limited.
     others: Option<Box<DefaultDirectRateLimiter>>,
+    /// It speaks Engine.IO v3.
+    eio3: bool,
     /// It came over TLS, as a load balancer said.
     secure: bool,
     /// It came from a page.
@@ -103,8 +110,10 @@ struct Polling {
     /// Polls that have begun, and whether the last one waits for its answer.
     polls: AtomicU32,
     polled: AtomicBool,
-    /// A poll that waits is to be answered with nothing.
+    /// A poll that waits is to be answered with nothing, or with the end.
     released: Notify,
+    /// The client is to be told, by its next poll, that the session is over.
+    closing: AtomicBool,
     /// A WebSocket asks whether it may take it over.
     upgrading: AtomicBool,
     /// A request with what the client sends is under way.
@@ -127,13 +136,14 @@ pub(super) struct StreamTasks {
 impl Connection {
     /// A connection that begins now.
     pub(super) fn new(sessions: Arc<Sessions>, began: Began, place: Option<Place>) -> Self {
-        let Began { remote, transport, secure, cross_domain, kept } = began;
+        let Began { remote, transport, eio3, secure, cross_domain, kept } = began;
         Self {
             sessions: sessions.clone(),
             others: sessions.times().others.map(|quota| Box::new(RateLimiter::direct(quota))),
             remote: remote.ip(),
             place: Mutex::new(place.map(Box::new)),
             kept,
+            eio3,
             secure,
             cross_domain,
             began: now(),
@@ -296,6 +306,17 @@ impl Connection {
         Polled(self)
     }
 
+    /// Gives a poll that its client sent before what is read now the time to come: over another TCP connection, it may be
+    /// behind.
+    pub(super) async fn poll_before(&self) {
+        for _ in 0..BEHIND.0 {
+            tokio::time::sleep(BEHIND.1).await;
+            if self.polling.as_ref().is_none_or(|polling| polling.polled.load(Ordering::Relaxed)) {
+                return;
+            }
+        }
+    }
+
     /// Waits until one poll has nothing to be answered with: the client has all that was queued.
     pub(super) async fn has_all(&self, patience: Duration) {
         let Some(Polling { polls, polled, .. }) = self.polling.as_deref() else {
@@ -320,6 +341,20 @@ impl Connection {
         }
     }
 
+    /// Has its client told that the session is over, by the poll that waits or by the next one, as Node does: what is queued
+    /// goes first.
+    pub(super) fn close_polling(&self) {
+        if let Some(polling) = &self.polling {
+            polling.closing.store(true, Ordering::Release);
+            polling.released.notify_waiters();
+        }
+    }
+
+    /// Whether that is to be told.
+    pub(super) fn is_polling_closing(&self) -> bool {
+        self.polling.as_ref().is_some_and(|polling| polling.closing.load(Ordering::Acquire))
+    }
+
     /// A request with what the client sends begins, until the answer is dropped; nothing if there is one already.
     pub(super) fn begin_post(self: &Arc<Self>) -> Option<Posting> {
         let polling = self.polling.as_ref()?;
@@ -334,6 +369,11 @@ impl Connection {
         }
     }
 
+    /// Whether it has been ended.
+    pub(super) fn is_polling_over(&self) -> bool {
+        self.polling.as_ref().is_some_and(|polling| polling.over.load(Ordering::Acquire))
+    }
+
     /// Waits until its polling session has been ended.
     pub(super) async fn polling_over(&self) {
         let Some(polling) = &self.polling else { return std::future::pending().await };
@@ -346,9 +386,11 @@ impl Connection {
 
     /// Waits until polls that wait are to be answered.
     pub(super) async fn poll_released(&self) {
-        match &self.polling {
-            Some(polling) => polling.released.notified().await,
-            None => std::future::pending().await,
+        let Some(polling) = &self.polling else { return std::future::pending().await };
+        // Made before it is looked at, as above.
+        let released = polling.released.notified();
+        if !polling.closing.load(Ordering::Acquire) && !self.is_websocket() {
+            released.await;
         }
     }
 
@@ -365,6 +407,11 @@ impl Connection {
             self.verdict(CloseReason::Rebalanced);
             self.sessions.overflows(self);
         }
+    }
+
+    /// Whether it speaks Engine.IO v3.
+    pub(super) fn is_eio3(&self) -> bool {
+        self.eio3
     }
 
     /// Whether it uses a WebSocket now.
@@ -486,6 +533,7 @@ impl Connection {
     /// It has moved to a WebSocket.
     pub(super) fn upgraded(&self) {
         let moved = !self.websocket.swap(true, Ordering::Relaxed);
+        self.release_poll();
         if moved && !self.ended.load(Ordering::Relaxed) {
             if let Some(sid) = self.sid() {
                 self.sessions.upgraded(sid);
@@ -559,11 +607,12 @@ impl InNamespace {
         self.0.handshake(uri)
     }
 
-    /// Closes the connection, once what is queued is written. A polling client that has been
-    /// disconnected from all its namespaces leaves by itself.
+    /// Closes the connection, once what is queued is written.
     pub fn close(&self) {
         if self.0.is_websocket() {
             self.0.end_stream(CloseReason::ServerNamespaceDisconnect);
+        } else {
+            self.0.close_polling();
         }
     }
 
@@ -615,7 +664,7 @@ impl Began {
     /// As by a client of this machine.
     pub fn by(transport: Transport) -> Self {
         let remote = SocketAddr::from(([127, 0, 0, 1], 1));
-        Self { remote, transport, secure: false, cross_domain: false, kept: None }
+        Self { remote, transport, eio3: false, secure: false, cross_domain: false, kept: None }
     }
 }
 

@@ -1,8 +1,8 @@
 //! Payloads of polling clients of Engine.IO v3.
 //!
 //! Gap, what they are sent: socketioxide writes a binary packet as Engine.IO v4 does, `b` and base64. Version 3
-//! wants the packet type in between, `b4`, so the client takes the packet for nonsense and drops it.
-//! Way round: add the type in the answer to a poll. No upstream issue was found; the mend belongs in
+//! wants the packet type in between, `b4`, so the client takes the packet for nonsense and drops it; and a client that
+//! takes octets wants bytes. Way round: write them so in the answer to a poll. No upstream issue was found; the mend belongs in
 //! `Permit::emit_many` of engineioxide, which makes `Packet::Binary` where `BinaryV3` is due.
 //!
 //! Gap, what they send: the decoder of engineioxide copies all that is left of a piece of the body to look for the length
@@ -11,14 +11,15 @@
 //!
 //! Payloads: Engine.IO protocol, revision 3, section "Payload".
 
-use std::convert::Infallible;
+use std::{borrow::Cow, convert::Infallible};
 
 use axum::body::Body;
+use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use futures_util::stream;
 use http::HeaderValue;
 
-use super::{names, packet_head::PacketHead};
+use super::{connect_query, loose_base64, names, packet_head::PacketHead, traffic::CLOSE};
 
 /// Separates length and packet in a payload of text.
 const TEXT_SEPARATOR: u8 = b':';
@@ -28,29 +29,50 @@ const LONGEST_LENGTH: usize = 32;
 const OCTETS_SEPARATOR: u8 = 0xff;
 /// A packet as text, in a payload of octets.
 const OCTETS_TEXT: u8 = 0;
+/// A packet as bytes, the first of which is its type.
+const OCTETS_BINARY: u8 = 1;
+/// The type of all that Socket.IO sends.
+const MESSAGE: u8 = 4;
+/// What a packet begins with that is of this type, and base64.
+const BINARY_TEXT: &[u8] = b"b4";
 
 /// Whether a payload of this type is of octets; else it is text.
 pub(super) fn is_octets(content_type: &HeaderValue) -> bool {
     content_type == "application/octet-stream"
 }
 
-/// Adds the missing types. A payload of another form is left as it is.
-pub(super) fn add_binary_types(payload: Bytes, octets: bool) -> Bytes {
+/// Writes binary packets as version 3 wants them. A payload of another form is left as it is.
+pub(super) fn mend_binary(payload: Bytes, octets: bool) -> Bytes {
     let mended = if octets { in_octets(&payload) } else { in_text(&payload) };
     mended.map_or(payload, Bytes::from)
 }
 
-/// A payload of text that a client sent, with each packet as a piece, and marks at [`names`].
-pub(super) fn in_pieces(payload: Bytes) -> Body {
-    let mark = |piece: Bytes| rewrite_piece(&piece, &names::mark).map_or(piece, Bytes::from);
-    Body::from_stream(stream::iter(Pieces(payload).map(mark).map(Ok::<_, Infallible>)))
+/// A payload that a client sent, as socketioxide takes it; one of text with each packet as a piece.
+pub(super) fn received(payload: Bytes, octets: bool) -> Body {
+    if octets {
+        return Body::from(received_octets(payload));
+    }
+    let mend = |piece: Bytes| rewrite_piece(&piece, &mend_packet).map_or(piece, Bytes::from);
+    Body::from_stream(stream::iter(Pieces(payload).map(mend).map(Ok::<_, Infallible>)))
 }
 
-/// A payload of octets that a client sent, with marks at [`names`].
-pub(super) fn mark_octets(payload: Bytes) -> Bytes {
-    match rewrite(&payload, true, names::mark) {
+/// The same of octets.
+pub(super) fn received_octets(payload: Bytes) -> Bytes {
+    match rewrite(&payload, true, mend_packet) {
         (_, 0) => payload,
-        (marked, _) => marked.into(),
+        (mended, _) => mended.into(),
+    }
+}
+
+/// A packet that a client sent as text, as socketioxide takes it, if that is another.
+fn mend_packet(packet: &[u8]) -> Option<Vec<u8>> {
+    let mended = match packet.first() {
+        Some(&loose_base64::BINARY) => loose_base64::mend_packet(packet, BINARY_TEXT),
+        _ => connect_query::mend_packet(packet),
+    };
+    match mended {
+        Cow::Owned(packet) => Some(packet),
+        Cow::Borrowed(packet) => names::mark(packet),
     }
 }
 
@@ -125,6 +147,23 @@ pub(super) fn heads_in_octets(payload: &[u8]) -> impl Iterator<Item = PacketHead
     })
 }
 
+/// Whether one of the packets of a payload closes the session.
+pub(super) fn closes(payload: &Bytes, octets: bool) -> bool {
+    if octets {
+        let mut rest = &payload[..];
+        let packets = std::iter::from_fn(|| {
+            let (kind, packet, next) = first_of_octets(rest)?;
+            rest = next;
+            Some(kind == OCTETS_TEXT && packet.first() == Some(&CLOSE))
+        });
+        return packets.into_iter().any(|closes| closes);
+    }
+    Pieces(payload.clone()).any(|piece| {
+        let start = piece.iter().position(|byte| *byte == TEXT_SEPARATOR);
+        start.is_some_and(|start| piece.get(start + 1) == Some(&CLOSE))
+    })
+}
+
 /// Where the first packet of a payload ends. It looks no further than that, however much follows.
 fn piece_end(payload: &[u8]) -> Option<usize> {
     let digits = payload.iter().take(LONGEST_LENGTH).position(|byte| *byte == TEXT_SEPARATOR)?;
@@ -172,15 +211,20 @@ fn in_text(payload: &[u8]) -> Option<Vec<u8>> {
     Some(mended.into_bytes())
 }
 
-/// Each packet again, with its type.
+/// Each packet again, binary ones as bytes with their type.
 fn in_octets(payload: &[u8]) -> Option<Vec<u8>> {
     let mut rest = payload;
     let mut mended = Vec::with_capacity(payload.len() + 16);
     while !rest.is_empty() {
         let (kind, packet, next) = first_of_octets(rest)?;
-        let base64 = packet.strip_prefix(b"b").filter(|_| kind == OCTETS_TEXT);
-        let (start, packet): (&[u8], _) = base64.map_or((b"", packet), |base64| (b"b4", base64));
-        write_octets(kind, &[start, packet], &mut mended);
+        match packet.strip_prefix(b"b").filter(|_| kind == OCTETS_TEXT) {
+            Some(base64) => {
+                let mut binary = vec![MESSAGE];
+                STANDARD.decode_vec(base64, &mut binary).ok()?;
+                write_octets(OCTETS_BINARY, &[&binary], &mut mended);
+            }
+            None => write_octets(kind, &[packet], &mut mended),
+        }
         rest = next;
     }
     Some(mended)
@@ -212,7 +256,7 @@ mod tests {
     use super::*;
 
     fn mend(payload: &[u8], octets: bool) -> Bytes {
-        add_binary_types(Bytes::copy_from_slice(payload), octets)
+        mend_binary(Bytes::copy_from_slice(payload), octets)
     }
 
     #[test]
@@ -262,8 +306,33 @@ mod tests {
     #[test]
     fn octets_too() {
         let payload = b"\0\x01\x01\xff42[\"hello\"]\0\x05\xffbAQL/\x01\x02\xff\x04b";
-        let mended = b"\0\x01\x01\xff42[\"hello\"]\0\x06\xffb4AQL/\x01\x02\xff\x04b";
+        let mended = b"\0\x01\x01\xff42[\"hello\"]\x01\x04\xff\x04\x01\x02\xff\x01\x02\xff\x04b";
         assert_eq!(mend(payload, true), mended.as_slice());
+    }
+
+    #[test]
+    fn what_is_sent_is_mended_with_its_length() {
+        for (sent, taken) in [
+            ("40/é?a=é,", "40/é,{\"a\":\"é\"}"),
+            ("40/😀?a=1,", "40/😀,{\"a\":\"1\"}"),
+            ("b4Q\nQ", "b4QQ=="),
+            ("b4QQ==", "b4QQ=="),
+            ("42[\"é?\"]", "42[\"é?\"]"),
+        ] {
+            let text = |packet: &str| format!("{}:{packet}", packet.encode_utf16().count());
+            assert_eq!(mend_piece(text(sent).into()), text(taken), "{sent}");
+
+            let octets = |packet: &str| {
+                let mut payload = Vec::new();
+                for (kind, packet) in [(1, &b"\x04b4Q"[..]), (0, packet.as_bytes()), (0, b"2")] {
+                    put_octets(kind, packet, &mut payload);
+                }
+                payload.push(7);
+                payload
+            };
+            let mended = mend_octets(&octets(sent));
+            assert_eq!(mended, (sent != taken).then(|| octets(taken)), "{sent}");
+        }
     }
 
     #[test]

@@ -4,17 +4,19 @@ use bytes::Bytes;
 
 use super::{
     attachments::Attachments,
+    connect_frames::ConnectFrames,
     eio3,
     frames::Frames,
+    loose_base64,
     names::{self, Names},
 };
 
 /// Payloads of Engine.IO 3, as text and in octets.
 pub fn eio3_payload(input: &[u8]) {
     for octets in [false, true] {
-        let marked = eio3::mark_octets(Bytes::copy_from_slice(input));
-        assert!(marked.len() <= input.len() * 3 + 16, "{} of {}", marked.len(), input.len());
-        let mended = eio3::add_binary_types(Bytes::copy_from_slice(input), octets);
+        let received = eio3::received_octets(Bytes::copy_from_slice(input));
+        assert!(received.len() <= input.len() * 4 + 16, "{} of {}", received.len(), input.len());
+        let mended = eio3::mend_binary(Bytes::copy_from_slice(input), octets);
         // At most a type and a digit more for each packet, of which each has two bytes at least.
         assert!(mended.len() <= input.len() * 3 + 16, "{} of {}", mended.len(), input.len());
     }
@@ -24,6 +26,9 @@ pub fn eio3_payload(input: &[u8]) {
 pub fn eio4_payload(input: &[u8]) {
     let marked = names::mark_payload(Bytes::copy_from_slice(input), usize::MAX, |_| true).concat();
     assert!(marked.len() <= input.len() * 3, "{} of {}", marked.len(), input.len());
+    let mended = loose_base64::mend(Bytes::copy_from_slice(input));
+    assert!(mended.len() <= input.len() * 2 + 16, "{} of {}", mended.len(), input.len());
+    assert_eq!(loose_base64::mend(mended.clone()), mended);
     let mut session = Attachments::default();
     if let Some(request) = session.follow(input) {
         assert!(session.stuck_since(request));
@@ -44,6 +49,11 @@ pub fn websocket_frames(input: &[u8]) {
     let passed: Vec<u8> =
         input.chunks(3).flat_map(|piece| pieces.pass(piece, |_| true).into_owned()).collect();
     assert!(whole.pass(input, |_| true) == passed && whole.is_idle() == pieces.is_idle());
+
+    let whole = ConnectFrames::default().pass(input);
+    let mut pieces = ConnectFrames::default();
+    let pieces: Vec<u8> = input.chunks(3).flat_map(|piece| pieces.pass(piece)).collect();
+    assert_eq!(whole, pieces);
 }
 
 /// The header of the PROXY protocol.

@@ -180,6 +180,8 @@ impl<'a> Handshake<'a> {
         let eio3 = match parameter(query, "EIO") {
             Some("4") => false,
             Some("3") if engine.allow_eio3 => true,
+            // As on Node: that of a session is known.
+            _ if session.is_some() => return Err(Refusal::BadRequest),
             _ => return Err(Refusal::UnsupportedProtocol),
         };
         let allowed = match transport {

@@ -14,6 +14,7 @@
 //! - `program`: what a program says of requests, and hears of those that are refused
 //! - `requests`: polling, and the way to `upgrade`
 //! - `service`: the ways to call socketioxide; `eio3`: what it leaves out for old clients
+//! - `loose_base64`, `connect_query`, `connect_frames`: what clients may write otherwise than it takes it
 //! - `unread`: answers that clients do not read
 //! - `upgrade`: takes a WebSocket stream over from HTTP; `probe`: one that is to take a polling session over
 //! - `stream`: that stream, until it ends; `patience`: how long it waits; `timely`: the same for other streams
@@ -31,6 +32,8 @@ mod attachments;
 mod client_files;
 mod closing;
 mod compression;
+mod connect_frames;
+mod connect_query;
 mod connection;
 mod cors;
 mod eio3;
@@ -42,6 +45,7 @@ pub(crate) mod fuzz;
 mod handshake;
 mod kept;
 mod listener;
+mod loose_base64;
 mod memory;
 mod names;
 mod notice;

@@ -1,9 +1,12 @@
 //! The packet that opens a session (Engine.IO, "Handshake"), and the session id in it.
 
+use bytes::Bytes;
 use socketioxide_core::Sid;
 
 /// What stands before the id.
 const BEFORE: &[u8] = b"\"sid\":\"";
+const UPGRADES: &[u8] = b"\"upgrades\":[\"websocket\"]";
+const NO_UPGRADES: &[u8] = b"\"upgrades\":[]";
 /// Characters of an id of socketioxide.
 const SID: usize = 16;
 
@@ -41,6 +44,15 @@ impl<'a> Open<'a> {
     }
 }
 
+/// The answer to a polling handshake without the offer to upgrade. Gap: socketioxide makes it to all. The length before
+/// the packet of Engine.IO v3 is left to [`Open::with_id`].
+pub(super) fn without_upgrades(body: Bytes) -> Bytes {
+    match body.windows(UPGRADES.len()).position(|window| window == UPGRADES) {
+        Some(at) => [&body[..at], NO_UPGRADES, &body[at + UPGRADES.len()..]].concat().into(),
+        None => body,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -59,6 +71,15 @@ mod tests {
         let old = [packet.len().to_string().as_bytes(), b":", packet].concat();
         let expected = [other.len().to_string().as_bytes(), b":", other].concat();
         assert_eq!(Open::find(&old).unwrap().with_id("another"), expected);
+    }
+
+    #[test]
+    fn the_offer_to_upgrade_is_taken_out() {
+        let packet = r#"0{"sid":"AAAAAAAAAAAAAAAA","upgrades":["websocket"],"pingInterval":25000}"#;
+        let sent = without_upgrades(format!("{}:{packet}", packet.len()).into());
+        let expected = r#"0{"sid":"another","upgrades":[],"pingInterval":25000}"#;
+        let expected = format!("{}:{expected}", expected.len());
+        assert_eq!(Open::find(&sent).unwrap().with_id("another"), expected.as_bytes());
     }
 
     #[test]

@@ -5,7 +5,11 @@
 //! Node does. Only when the client says that it upgrades (`5`) does socketioxide hear of the WebSocket, and is told both
 //! packets at once. A WebSocket that is cut before, says something else or nothing leaves the session as it was.
 
-use std::{sync::Weak, time::Duration};
+use std::{
+    io,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -23,6 +27,8 @@ pub(super) const ANSWER: &[u8] = b"\x81\x063probe";
 const CLOSE: &[u8] = &[0x88, 0];
 /// How often polls that wait are let go, as on Node: the client sends `5` when it has none.
 const LET_GO: Duration = Duration::from_millis(100);
+/// How long a WebSocket that is closed may take to go.
+const FAREWELL: Duration = Duration::from_secs(1);
 /// Bytes of a header of a short frame with its mask.
 const HEADER: usize = 6;
 /// More than both frames, and what a client may have sent right behind them.
@@ -45,7 +51,9 @@ pub(super) async fn probe(
             loop {
                 ticks.tick().await;
                 let connection = connection.upgrade();
-                match connection.filter(|connection| !connection.is_told_to_end()) {
+                let goes_on =
+                    |open: &Arc<Connection>| !open.is_told_to_end() && !open.is_polling_closing();
+                match connection.filter(goes_on) {
                     Some(connection) => connection.release_poll(),
                     None => return,
                 }
@@ -56,13 +64,22 @@ pub(super) async fn probe(
             () = let_go => None,
         }
     };
-    let upgraded = tokio::time::timeout(limit, upgraded).await.ok().flatten();
-    if upgraded.is_none() {
-        // It may have gone.
-        let _ = tcp.try_write(CLOSE);
-        return None;
-    }
+    tokio::time::timeout(limit, upgraded).await.ok().flatten()?;
     Some([SAID, &read].concat())
+}
+
+/// Closes a WebSocket that its session has no use for. What the client still sends is read for a moment: unread, it would
+/// have TCP throw the close frame away.
+pub(super) async fn close(mut tcp: TcpStream) {
+    let said = async {
+        tcp.write_all(CLOSE).await?;
+        tcp.shutdown().await?;
+        let mut rest = [0; AT_ONCE];
+        while tcp.read(&mut rest).await? > 0 {}
+        io::Result::Ok(())
+    };
+    // Who does not take it has gone.
+    let _ = tokio::time::timeout(FAREWELL, said).await;
 }
 
 /// Reads a text frame, which must have these bytes: fewer than 126.

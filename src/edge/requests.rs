@@ -29,8 +29,8 @@ use super::{
     forward::{self, Forwarder},
     handshake::{Handshake, Refusal, local_uri, session, websocket_key},
     kept::Keeper,
-    names,
-    open::Open,
+    loose_base64, names,
+    open::{self, Open},
     origin::origin,
     outgoing::Change,
     packet_head::PacketHead,
@@ -40,7 +40,7 @@ use super::{
     service::{NoPage, Service, whole},
     sessions::Sessions,
     stream::Opening,
-    traffic::{self, SEPARATOR},
+    traffic::{self, CLOSE, SEPARATOR},
     unread::Answered,
     upgrade::{self, Slot},
 };
@@ -70,6 +70,8 @@ pub struct Edge {
     /// What the program says.
     program: Program,
     allow_timeout: Duration,
+    /// Whether clients are told that they may go on with a WebSocket.
+    upgrades: bool,
     /// Names this pod to load balancers.
     cookie: Option<HeaderValue>,
 }
@@ -94,6 +96,8 @@ impl Edge {
             path: config.public.base_path().to_owned(),
             usual: local_uri(config.public.base_path(), "EIO=4&transport=websocket", None)
                 .unwrap_or_default(),
+            upgrades: config.engine.allow_upgrades
+                && config.engine.transports.contains(&Transport::Websocket),
             seal,
             forwarder,
             program: admission.program.clone(),
@@ -240,6 +244,7 @@ impl Edge {
         let began = Began {
             remote: peer.address,
             transport,
+            eio3,
             secure: peer.secure,
             cross_domain: request.headers().contains_key(header::ORIGIN),
             kept: self.keeper.keep(request.headers()),
@@ -264,14 +269,14 @@ impl Edge {
         peer: &Peer,
         mut request: Request,
     ) -> Result<Response, Refusal> {
-        // Only sessions that began with polling are asked for by another request.
-        let connection = self.sessions.find(sid);
-        let connection = connection.filter(|connection| connection.polling_sid().is_some());
-        let connection = connection.ok_or(Refusal::SessionUnknown)?;
+        let connection = self.sessions.find(sid).ok_or(Refusal::SessionUnknown)?;
+        // As on Node, the session goes on after a request of another version, or of the transport that it has left.
+        if connection.is_eio3() != eio3 || (key.is_none() && connection.is_websocket()) {
+            return Err(Refusal::BadRequest);
+        }
         let uri = self.local_uri(&request, Some(sid))?;
         match key {
-            // It has its WebSocket, or is about to.
-            Some(_) if !connection.claim_upgrade() => Err(Refusal::BadRequest),
+            Some(key) if !connection.claim_upgrade() => upgrade::turn_away(key, &peer.upgrade),
             Some(key) => {
                 let pinged = eio3 || connection.ping_is_withheld();
                 let change = if pinged { Change::Nothing } else { Change::Ping };
@@ -318,6 +323,7 @@ impl Edge {
     ) -> Result<Response, Refusal> {
         let request = open_request(uri, &connection, request.into_body())?;
         let (mut parts, body) = whole(self.service.http(request).await).await;
+        let body = if self.upgrades { body } else { open::without_upgrades(body) };
         let Some(open) = Open::find(&body) else {
             return Ok(Response::from_parts(parts, Body::from(body)));
         };
@@ -336,6 +342,9 @@ impl Edge {
         peer: &Peer,
         request: Request,
     ) -> Result<Response, Refusal> {
+        if connection.is_polling_over() {
+            return Err(Refusal::SessionUnknown);
+        }
         let response = if request.method() == Method::POST {
             let (parts, body) = request.into_parts();
             // As on Node, a client that sends two at once has made an error. It bounds what is held for it, too.
@@ -363,10 +372,14 @@ impl Edge {
                 tokio::spawn(self.clone().await_attachments(connection.clone(), sid, request));
             }
             let octets = parts.headers.get(header::CONTENT_TYPE).is_some_and(eio3::is_octets);
-            if let Some(reason) = fault(&connection, &body, eio3, octets) {
-                connection.verdict(reason);
-                self.service.end_polling(&connection, sid).await;
-                return Err(Refusal::BadRequest);
+            match closes(&connection, &body, eio3, octets) {
+                Ok(false) => {}
+                Ok(true) => connection.poll_before().await,
+                Err(reason) => {
+                    connection.verdict(reason);
+                    self.service.end_polling(&connection, sid).await;
+                    return Err(Refusal::BadRequest);
+                }
             }
             self.post(&connection, parts, body, eio3, octets).await
         } else {
@@ -395,9 +408,9 @@ impl Edge {
         octets: bool,
     ) -> Response {
         let body = match (eio3, octets) {
-            (true, true) => Body::from(eio3::mark_octets(body)),
-            (true, false) => eio3::in_pieces(body),
+            (true, octets) => eio3::received(body, octets),
             (false, _) => {
+                let body = loose_base64::mend(body);
                 self.await_entered(connection).await;
                 let again = |namespace: &str| connection.comes_again(namespace);
                 let mut bodies = names::mark_payload(body, self.max_payload, again);
@@ -451,24 +464,37 @@ impl Edge {
     }
 }
 
-/// Why a connection ends that sent such a body, if it does.
-fn fault(connection: &Connection, body: &Bytes, eio3: bool, octets: bool) -> Option<CloseReason> {
+/// Whether the client closes its session with such a body; or why it ends, if the body makes no sense.
+fn closes(
+    connection: &Connection,
+    body: &Bytes,
+    eio3: bool,
+    octets: bool,
+) -> Result<bool, CloseReason> {
     let mut others = 0;
     let mut is_malformed = |head: PacketHead| {
         others += u32::from(!head.is_event());
         head.is_malformed()
     };
+    let mut closes = false;
     let malformed = match (eio3, octets) {
-        (false, _) => {
-            body.split(|byte| *byte == SEPARATOR).map(PacketHead::of).any(&mut is_malformed)
-        }
+        // As on Node.
+        (false, true) => return Err(CloseReason::TransportError),
+        (false, false) => body
+            .split(|byte| *byte == SEPARATOR)
+            .inspect(|packet| closes |= packet.first() == Some(&CLOSE))
+            .map(PacketHead::of)
+            .any(&mut is_malformed),
         (true, false) => eio3::heads_in_text(body).any(&mut is_malformed),
         (true, true) => eio3::heads_in_octets(body).any(&mut is_malformed),
     };
     if malformed {
-        return Some(CloseReason::ParseError);
+        return Err(CloseReason::ParseError);
     }
-    (!connection.allows_others(others)).then_some(CloseReason::RateLimited)
+    if !connection.allows_others(others) {
+        return Err(CloseReason::RateLimited);
+    }
+    Ok(closes || (eio3 && eio3::closes(body, octets)))
 }
 
 /// Whether a body did not come in time.
@@ -505,6 +531,8 @@ impl Drop for Abandoned {
             && let Ok(runtime) = Handle::try_current()
         {
             connection.verdict(CloseReason::TransportError);
+            // What comes behind finds it so, at once.
+            connection.polling_is_over();
             runtime.spawn(async move { service.end_polling(&connection, sid).await });
         }
     }
@@ -515,7 +543,7 @@ async fn poll_eio3(response: Response) -> Response {
     let (mut parts, body) = whole(response).await;
     let kind = parts.headers.get(header::CONTENT_TYPE);
     let octets = kind.is_some_and(eio3::is_octets);
-    let body = eio3::add_binary_types(body, octets);
+    let body = eio3::mend_binary(body, octets);
     parts.headers.insert(header::CONTENT_LENGTH, body.len().into());
     Response::from_parts(parts, Body::from(body))
 }

@@ -21,12 +21,15 @@ use tower::{Service as _, ServiceExt};
 use super::{
     connection::Connection,
     eio3,
-    handshake::count_refused,
+    handshake::{Refusal, count_refused},
     refused,
     stream::ClientStream,
     traffic::{self, SEPARATOR},
 };
 use crate::backplane::Adapter;
+
+/// Answers to polls that say nothing.
+const NOTHING: [&[u8]; 3] = [b"", b"6", b"1:6"];
 
 /// An answer of socketioxide: its body is there already, as one piece.
 pub(super) async fn whole(response: Response) -> (http::response::Parts, Bytes) {
@@ -54,10 +57,13 @@ impl Service {
             Ok(response) => response.map(Body::new),
             Err(never) => match never {},
         };
-        if !response.status().is_success() {
-            count_refused("bad_request");
+        if response.status().is_success() {
+            return response;
         }
-        response
+        count_refused("bad_request");
+        let (mut parts, body) = whole(response).await;
+        parts.headers.remove(header::CONTENT_LENGTH);
+        Response::from_parts(parts, Body::from(with_number(body)))
     }
 
     /// Answers a poll. Gap: the first ping of a session goes out at once, where the protocol has it after
@@ -79,6 +85,10 @@ impl Service {
                 body = rest.into();
             }
         }
+        if connection.is_websocket() && NOTHING.contains(&&*body) {
+            // As if it had come after the upgrade; a stock client has no poll under way then.
+            return Refusal::BadRequest.into_response();
+        }
         if connection.is_refused() {
             let octets = parts.headers.get(header::CONTENT_TYPE).is_some_and(eio3::is_octets);
             let (said, told) = match eio3 {
@@ -96,14 +106,26 @@ impl Service {
     /// Has a poll wait for its answer, unless it is released: a poll that waits has taken nothing of the queue, so
     /// nothing is lost with it.
     async fn held(&self, request: Request, connection: &Connection, eio3: bool) -> Response {
-        tokio::select! {
+        let late = connection.is_polling_closing();
+        let released = tokio::select! {
             biased;
-            response = self.http(request) => response,
-            () = connection.poll_released() => {
-                let noop = if eio3 { "1:6" } else { "6" };
-                ([(header::CONTENT_TYPE, "text/plain; charset=UTF-8")], noop).into_response()
+            response = self.http(request) => return response,
+            () = connection.poll_released() => match (connection.is_polling_closing(), eio3) {
+                (false, false) => "6",
+                (false, true) => "1:6",
+                // As Node closes: a poll that waits is told so; one that comes later, behind a packet that says nothing.
+                (true, false) if late => "6\u{1e}1",
+                (true, true) if late => "1:61:1",
+                (true, false) => "1",
+                (true, true) => "1:1",
             }
+        };
+        if let Some(sid) = connection.polling_sid()
+            && connection.is_polling_closing()
+        {
+            self.end_polling(connection, sid).await;
         }
+        ([(header::CONTENT_TYPE, "text/plain; charset=UTF-8")], released).into_response()
     }
 
     /// Ends a polling session as its client would: there is no other way to end just one. Does
@@ -130,6 +152,14 @@ impl Service {
     ) -> Result<(), impl std::error::Error + use<>> {
         // It never waits: the answer is there at once.
         self.socketio.call((stream, request)).into_inner()
+    }
+}
+
+/// An error with its code as clients know it. Gap: socketioxide writes `"1"` in the place of `1`.
+fn with_number(error: Bytes) -> Bytes {
+    match error.strip_prefix(b"{\"code\":\"".as_slice()) {
+        Some([code, b'"', rest @ ..]) => [b"{\"code\":", &[*code][..], rest].concat().into(),
+        _ => error,
     }
 }
 
@@ -171,6 +201,13 @@ impl tower::Service<Request> for NoPage {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_code_of_an_error_is_a_number() {
+        let error = with_number(Bytes::from_static(b"{\"code\":\"1\",\"message\":\"x\"}"));
+        assert_eq!(error, "{\"code\":1,\"message\":\"x\"}");
+        assert_eq!(with_number(Bytes::from_static(b"ok")), "ok");
+    }
 
     #[test]
     fn the_first_ping_is_taken_out() {

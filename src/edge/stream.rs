@@ -121,7 +121,7 @@ impl ClientStream {
         let probed = session.is_some();
         Self {
             tcp,
-            ahead: Ahead::new(early),
+            ahead: Ahead::new(early, connection.is_eio3()),
             frames: Frames::default(),
             unfinished: Patience::default(),
             unread: Patience::default(),

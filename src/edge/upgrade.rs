@@ -23,7 +23,7 @@ use tungstenite::handshake::derive_accept_key;
 use super::{
     connection::Connection,
     handshake::Refusal,
-    probe::probe,
+    probe,
     relay::Relay,
     service::Service,
     stream::{ClientStream, Opening},
@@ -39,6 +39,8 @@ pub(super) enum Upgrade {
     Here(Box<Accepted>),
     /// Of another pod's.
     There(Box<Relay>),
+    /// Its session has no use for it.
+    Surplus,
 }
 
 /// What socketioxide gets with the stream.
@@ -81,13 +83,7 @@ pub(super) fn accept(
     slot: &Slot,
 ) -> Result<Response, Refusal> {
     let claim = connection.polling_sid().map(|_| Claim(Arc::downgrade(&connection)));
-    let response = Response::builder()
-        .status(StatusCode::SWITCHING_PROTOCOLS)
-        .header(header::CONNECTION, "Upgrade")
-        .header(header::UPGRADE, "websocket")
-        .header(header::SEC_WEBSOCKET_ACCEPT, derive_accept_key(key.as_bytes()))
-        .body(Body::empty())
-        .map_err(|_| Refusal::BadRequest)?;
+    let response = switching(key)?;
     let mut request = http::Request::new(());
     // socketioxide keeps it for life: it has memory of its own.
     *request.uri_mut() = uri;
@@ -96,6 +92,23 @@ pub(super) fn accept(
     }
     slot.put(Accepted { request, connection, claim, service, opening });
     Ok(response)
+}
+
+/// Answers the handshake of a WebSocket that is closed at once, as Node does: its session has one already, or is about to.
+pub(super) fn turn_away(key: &HeaderValue, slot: &Slot) -> Result<Response, Refusal> {
+    let response = switching(key)?;
+    *slot.0.lock() = Some(Upgrade::Surplus);
+    Ok(response)
+}
+
+fn switching(key: &HeaderValue) -> Result<Response, Refusal> {
+    Response::builder()
+        .status(StatusCode::SWITCHING_PROTOCOLS)
+        .header(header::CONNECTION, "Upgrade")
+        .header(header::UPGRADE, "websocket")
+        .header(header::SEC_WEBSOCKET_ACCEPT, derive_accept_key(key.as_bytes()))
+        .body(Body::empty())
+        .map_err(|_| Refusal::BadRequest)
 }
 
 impl Upgrade {
@@ -112,6 +125,9 @@ impl Upgrade {
             Self::There(relay) => {
                 tokio::spawn(relay.join(tcp, early).map(|()| drop(busy)));
             }
+            Self::Surplus => {
+                tokio::spawn(probe::close(tcp));
+            }
         }
     }
 }
@@ -123,7 +139,9 @@ impl Accepted {
         // While it is not known whether it does, the session may end without it.
         let limit = connection.times().upgrade;
         drop(connection);
-        let Some(said) = probe(&mut tcp, &early, &claim.0, limit).await else { return };
+        let Some(said) = probe::probe(&mut tcp, &early, &claim.0, limit).await else {
+            return probe::close(tcp).await;
+        };
         let Some(connection) = claim.0.upgrade() else { return };
         let Some(sid) = connection.polling_sid() else { return };
         connection.upgraded();
