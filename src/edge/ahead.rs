@@ -54,7 +54,9 @@ impl Ahead {
 
     /// Whether the client has begun what it has not sent enough of to be read.
     pub fn holds(&self) -> bool {
-        self.0.as_ref().is_some_and(|kept| kept.names.holds())
+        self.0.as_ref().is_some_and(|kept| {
+            kept.names.holds() || kept.connects.as_ref().is_some_and(ConnectFrames::holds)
+        })
     }
 
     /// Reads what is there, as much as the reader has room for. `again` says whether the client is in a namespace, as for

@@ -29,6 +29,11 @@ enum Next {
 }
 
 impl ConnectFrames {
+    /// Whether something has been kept that the client sent.
+    pub fn holds(&self) -> bool {
+        !self.held.is_empty()
+    }
+
     /// What passes of the bytes that have been read; nothing if more is to be read first.
     pub fn pass(&mut self, mut read: &[u8]) -> Vec<u8> {
         let mut passed = Vec::with_capacity(read.len());
