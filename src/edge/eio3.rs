@@ -296,7 +296,7 @@ mod tests {
             rewrite_piece(piece.as_bytes(), &names::mark)
                 .map(|text| String::from_utf8(text).unwrap_or_default())
         };
-        assert_eq!(mark("7:42[\"\\n\"]").as_deref(), Some("11:42[\"\x7f\",\"\\n\"]"));
+        assert_eq!(mark("8:42[\"\\n\"]").as_deref(), Some("12:42[\"\x7f\",\"\\n\"]"));
         assert_eq!(mark("9:42[\"chat\"]"), None);
         let octets = Bytes::from_static(b"\0\x01\xff2\0\x06\xff42[15]\x01\x02\xff\x04b!");
         let marked = b"\0\x01\xff2\0\x01\0\xff42[\"\x7f\",15]\x01\x02\xff\x04b!";

@@ -30,8 +30,9 @@ pub(crate) const MARK: [u8; 4] = *b"\"\x7f\",";
 const MARKED: &str = "[\"\x7f\",";
 /// What the name in the mark is.
 const MARK_NAME: u8 = 0x7f;
-/// The types of a packet that asks to be let in a namespace.
+/// The types of a packet that asks to be let in a namespace, and of one that leaves it.
 const CONNECT: [u8; 2] = *b"40";
+const DISCONNECT: [u8; 2] = *b"41";
 /// Bytes of a frame's payload in which the name is looked for.
 const LOOKED_AT: usize = 1024;
 
@@ -112,9 +113,9 @@ pub(super) fn mark(packet: &[u8]) -> Option<Vec<u8>> {
     Some([start, &MARK, rest].concat())
 }
 
-/// The namespace that a packet of text asks to be let in, if it does.
-fn asks_for(packet: &[u8]) -> Option<&str> {
-    let rest = packet.strip_prefix(b"40")?;
+/// The namespace of a packet of text, if it is of this kind.
+fn namespace_of<'a>(kind: &[u8; 2], packet: &'a [u8]) -> Option<&'a str> {
+    let rest = packet.strip_prefix(kind)?;
     if rest.first() != Some(&b'/') {
         return Some("/");
     }
@@ -134,8 +135,16 @@ fn leave(namespace: &str) -> Vec<u8> {
 /// mostly the one as it came. `again` says whether the client is in a namespace.
 pub(super) fn mark_payload(body: Bytes, most: usize, again: impl Fn(&str) -> bool) -> Vec<Bytes> {
     let packets = || body.split(|byte| *byte == SEPARATOR);
-    let leaves = |packet| asks_for(packet).filter(|namespace| again(namespace)).map(leave);
-    if !packets().any(|packet| place(packet).is_some() || leaves(packet).is_some()) {
+    // The namespaces that it has just left, of which nobody else has heard yet.
+    let leaves = |packet, left: &mut Vec<String>| {
+        if let Some(namespace) = namespace_of(&DISCONNECT, packet) {
+            left.push(namespace.to_owned());
+        }
+        let namespace = namespace_of(&CONNECT, packet)?;
+        (!forget(left, namespace) && again(namespace)).then(|| leave(namespace))
+    };
+    let mut left = Vec::new();
+    if !packets().any(|packet| place(packet).is_some() || leaves(packet, &mut left).is_some()) {
         return vec![body];
     }
     let mut bodies = Vec::new();
@@ -153,8 +162,9 @@ pub(super) fn mark_payload(body: Bytes, most: usize, again: impl Fn(&str) -> boo
             bodies.push(Bytes::from(std::mem::take(&mut next)));
         }
     };
+    let mut left = Vec::new();
     for packet in packets() {
-        if let Some(leave) = leaves(packet) {
+        if let Some(leave) = leaves(packet, &mut left) {
             add(&leave, false);
             // What follows waits until it is let in.
             add(packet, true);
@@ -166,6 +176,15 @@ pub(super) fn mark_payload(body: Bytes, most: usize, again: impl Fn(&str) -> boo
         bodies.push(next.into());
     }
     bodies
+}
+
+/// Takes a namespace out of the list, if it is there.
+fn forget(left: &mut Vec<String>, namespace: &str) -> bool {
+    let at = left.iter().position(|name| name == namespace);
+    at.is_some_and(|at| {
+        left.swap_remove(at);
+        true
+    })
 }
 
 /// Follows the frames of a client. Keeps nothing between two messages.
@@ -210,6 +229,8 @@ impl Names {
 
     fn follow<'a>(&mut self, bytes: &'a [u8], again: impl Fn(&str) -> bool) -> Cow<'a, [u8]> {
         let mut changed: Option<Vec<u8>> = None;
+        // The namespaces that it leaves here, of which nobody else has heard yet.
+        let mut left = Vec::new();
         // Where what has not been copied to it begins.
         let mut from = 0;
         let mut at = 0;
@@ -228,9 +249,13 @@ impl Names {
             };
             match self.look(&frame, &rest[frame.header..]) {
                 Seen::Passes => self.left = (frame.header as u64).saturating_add(frame.length),
+                Seen::Disconnect(namespace) => {
+                    left.push(namespace);
+                    self.left = (frame.header as u64).saturating_add(frame.length);
+                }
                 Seen::Connect(namespace) => {
                     let length = (frame.header as u64).saturating_add(frame.length);
-                    if again(&namespace) {
+                    if !forget(&mut left, &namespace) && again(&namespace) {
                         let out =
                             changed.get_or_insert_with(|| Vec::with_capacity(bytes.len() + 64));
                         out.extend_from_slice(&bytes[from..at]);
@@ -288,15 +313,17 @@ impl Names {
         if frame.opcode == 1 && frame.is_last && there >= CONNECT.len() {
             let looked = payload[..there].iter().take(LOOKED_AT).enumerate();
             let mut packet = looked.map(|(at, byte)| byte ^ frame.mask_at(at));
-            if packet.by_ref().take(CONNECT.len()).eq(CONNECT) {
-                let packet: Vec<u8> = CONNECT.into_iter().chain(packet).collect();
-                return match asks_for(&packet) {
+            let kind = [packet.next().unwrap_or(0), packet.next().unwrap_or(0)];
+            if [CONNECT, DISCONNECT].contains(&kind) {
+                let packet: Vec<u8> = kind.into_iter().chain(packet).collect();
+                return match namespace_of(&kind, &packet).map(str::to_owned) {
                     // What follows it is to be told from it.
                     _ if !whole && there < LOOKED_AT => {
                         self.open = before;
                         Seen::Open
                     }
-                    Some(namespace) => Seen::Connect(namespace.to_owned()),
+                    Some(namespace) if kind == CONNECT => Seen::Connect(namespace),
+                    Some(namespace) => Seen::Disconnect(namespace),
                     None => Seen::Passes,
                 };
             }
@@ -318,8 +345,8 @@ impl Names {
                 Seen::Open
             }
             // The name goes on where it is not looked at: it has one to be on the safe side.
-            Some(place) if !(whole && frame.is_last) => Seen::Marked(place),
-            None if whole && !frame.is_last => {
+            Some(place) if !(whole && frame.is_last && there <= LOOKED_AT) => Seen::Marked(place),
+            None if whole && !frame.is_last && there <= LOOKED_AT => {
                 self.open = Some(head);
                 Seen::Passes
             }
@@ -334,6 +361,8 @@ enum Seen {
     Passes,
     /// It asks to be let in a namespace.
     Connect(String),
+    /// It leaves one.
+    Disconnect(String),
     /// More of it has to be seen.
     Open,
     /// A mark belongs in this place of its payload.

@@ -258,7 +258,7 @@ async fn secrets_come_from_files_and_never_reach_the_log() {
     assert_eq!(status, 200);
     let mut raw = Raw::open(&pod).await;
     raw.send(tokio_tungstenite::tungstenite::Message::text("40{\"token\":\"a.bad.token\"}")).await;
-    raw.expect("44{\"message\":\"the token is invalid").await;
+    raw.expect("44{\"data\":{\"code\":\"token_invalid\"}").await;
     let logs = serde_json::to_string(&pod.logs()).unwrap();
     for private in [API_KEY, secret, "another-key", "a.bad.token", "a payload that is private"] {
         assert!(!logs.contains(private), "{private} is in the log");
