@@ -66,12 +66,14 @@ fn rooms() -> Namespace {
                 .nsp()
                 .emit("chat", &text)
                 .await
+                .map(|()| Ack(()))
                 .map_err(|e| Refusal::new("unsent", e.to_string()))
         })
         .on("shout", async |socket: Socket, Args((_, text)): Args<(String, String)>| {
             socket
                 .broadcast()
                 .emit("chat", &text)
+                .map(|()| Ack(()))
                 .map_err(|e| Refusal::new("unsent", e.to_string()))
         })
         .on("me", |socket: Socket| {
