@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use tokio::{
     sync::Notify,
     task::JoinHandle,
-    time::{Instant, sleep, sleep_until, timeout},
+    time::{Instant, sleep, sleep_until},
 };
 
 use super::{
@@ -157,9 +157,8 @@ impl Closer {
                     let service = self.service.clone();
                     tokio::spawn(async move {
                         connection.has_all(NEXT_POLL).await;
-                        connection.close_polling();
-                        // A poll that waits says so to the client, and ends the session itself.
-                        let _ = timeout(CLOSE_AGAIN, connection.polling_over()).await;
+                        // Not by the packet `1`, as Node's server does: clients in Python take it for a farewell, and stay
+                        // away.
                         service.end_polling(&connection, sid).await;
                     });
                 }
