@@ -79,6 +79,7 @@ describe("every client, over every way", () => {
           const answer = await new Promise((resolve) => sender.emit(name, "é", resolve));
           assert.deepEqual(answer, { accepted: true }, name);
         }
+        await until("all of them", () => heard.length >= NAMES.length);
         assert.deepEqual(heard, NAMES.map((name) => [name, "é"]));
       } finally {
         sender.close();
