@@ -42,7 +42,7 @@ const ENDS = {
       engine.transport.ws.pause();
       for (let sent = 0; sent < 20; sent += 1) await publish(pod, 900_000);
     },
-    settings: 'limits.send_queue = 10000\nlimits.write_timeout = "1s"',
+    settings: 'limits.send_queue = 10000\nlimits.send_queue_bytes = "64MiB"\nlimits.write_timeout = "1s"',
   },
   "queue full": {
     does: async ({ engine, pod }) => {

@@ -7,7 +7,8 @@ import { until } from "../pod.mjs";
 import { openRelayed, startPair } from "./pair.mjs";
 
 const relayed = (pod) => pod.metric("roomcast_relayed_websockets");
-const SETTINGS = `[limits]\nwrite_timeout = "1s"`;
+// All that waits may wait: the time is what ends it.
+const SETTINGS = `[limits]\nwrite_timeout = "1s"\nsend_queue_bytes = "64MiB"`;
 
 test("a client behind another pod that takes nothing goes after write_timeout", async () => {
   const { owner, other, stop } = await startPair(SETTINGS);

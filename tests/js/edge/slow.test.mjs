@@ -99,7 +99,7 @@ for (const [name, options] of [
 
 test("a client that takes nothing goes after write_timeout, though its queue has room", async () => {
   const told = await listener();
-  const pod = await startPod(`${OPEN}\n${told.settings}\n[limits]\nsend_queue = 10000\nwrite_timeout = "1s"`);
+  const pod = await startPod(`${OPEN}\n${told.settings}\n[limits]\nsend_queue = 10000\nsend_queue_bytes = "64MiB"\nwrite_timeout = "1s"`);
   const slow = await member(pod);
   try {
     const begun = Date.now();
