@@ -16,7 +16,7 @@ use hyper_util::{rt::TokioIo, server::conn::auto::upgrade::downcast};
 use tokio::{net::TcpStream, sync::mpsc};
 
 use super::{
-    requests::Peer,
+    peer::Peer,
     unread::Answered,
     upgrade::{Slot, Upgrade},
 };

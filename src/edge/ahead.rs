@@ -13,7 +13,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use tokio::{
     io::{AsyncRead, ReadBuf},
     net::TcpStream,
@@ -76,8 +76,8 @@ impl Ahead {
             // write what is read here.
             let turn = ready!(tokio::task::coop::poll_proceed(context));
             turn.made_progress();
-            let length = bytes.len().min(buffer.remaining());
-            buffer.put_slice(&bytes.split_to(length));
+            let given = fill(buffer, bytes);
+            bytes.advance(given);
             if bytes.is_empty() {
                 // What it was part of is let go.
                 *bytes = Bytes::new();
@@ -91,11 +91,7 @@ impl Ahead {
             if waits() {
                 return Poll::Pending;
             }
-            let taken = self.take(&[], &again, |passed| {
-                let length = passed.len().min(buffer.remaining());
-                buffer.put_slice(&passed[..length]);
-                length
-            });
+            let taken = self.take(&[], &again, |passed| fill(buffer, passed));
             if taken > 0 {
                 return Poll::Ready(Ok(()));
             }
@@ -104,11 +100,7 @@ impl Ahead {
             loop {
                 let mut large = ReadBuf::new(large);
                 ready!(Pin::new(&mut *tcp).poll_read(context, &mut large))?;
-                let taken = self.take(large.filled(), &again, |passed| {
-                    let length = passed.len().min(buffer.remaining());
-                    buffer.put_slice(&passed[..length]);
-                    length
-                });
+                let taken = self.take(large.filled(), &again, |passed| fill(buffer, passed));
                 // Nothing is the end, for the reader.
                 if taken > 0 || large.filled().is_empty() {
                     return Poll::Ready(Ok(()));
@@ -142,4 +134,11 @@ impl Ahead {
         }
         given
     }
+}
+
+/// Gives the reader as much as it has room for, and says how much that is.
+fn fill(buffer: &mut ReadBuf<'_>, bytes: &[u8]) -> usize {
+    let length = bytes.len().min(buffer.remaining());
+    buffer.put_slice(&bytes[..length]);
+    length
 }

@@ -2,13 +2,10 @@
 //! [`connect_query`](super::connect_query) write them again. All else passes as it comes; of a packet that may be one, no
 //! more is held than may be one.
 
-use super::connect_query::{CONNECT, LONGEST, mend_packet};
-
-/// A last frame of text.
-const TEXT: u8 = 0x81;
-/// The bit of the length that says that a frame is masked.
-const MASKED: u8 = 0x80;
-const MASK: usize = 4;
+use super::{
+    client_frame::{Frame, write_text},
+    connect_query::{CONNECT, LONGEST, mend_packet},
+};
 
 /// Where one is in what a client sends.
 #[derive(Debug, Default)]
@@ -24,8 +21,8 @@ enum Next {
     Wants(usize),
     /// The frame has so many bytes, and is of no interest.
     Passes(u64),
-    /// The frame is there, its packet begins here.
-    Connects(usize),
+    /// The frame is there, with this packet.
+    Connects(Vec<u8>),
 }
 
 impl ConnectFrames {
@@ -63,8 +60,8 @@ impl ConnectFrames {
                     *passes = length.saturating_sub(held.len() as u64);
                     passed.append(held);
                 }
-                Next::Connects(start) => {
-                    connect(held, start, &mut passed);
+                Next::Connects(packet) => {
+                    write_text(&mend_packet(&packet), &mut passed);
                     *held = Vec::new();
                 }
             }
@@ -74,65 +71,40 @@ impl ConnectFrames {
 }
 
 /// What is known of a frame by its beginning.
-fn next(frame: &[u8]) -> Next {
-    let &[first, short, ref long @ ..] = frame else { return Next::Wants(2) };
-    let masked = short & MASKED != 0;
-    let digits = match short & !MASKED {
-        126 => 2,
-        127 => 8,
-        _ => 0,
-    };
-    let start = 2 + digits + if masked { MASK } else { 0 };
-    if frame.len() < start {
-        return Next::Wants(start);
+fn next(bytes: &[u8]) -> Next {
+    let Some(frame) = Frame::read(bytes) else { return Next::Wants(bytes.len() + 1) };
+    let is_text = frame.opcode == 1 && frame.is_last && !frame.is_extended;
+    let may_be_one = (CONNECT.len() as u64..=LONGEST as u64).contains(&frame.length);
+    if !is_text || frame.mask.is_none() || !may_be_one {
+        return Next::Passes(frame.whole());
     }
-    let length = match digits {
-        0 => u64::from(short & !MASKED),
-        digits => long[..digits].iter().fold(0, |length, byte| length << 8 | u64::from(*byte)),
-    };
-    let whole = (start as u64).saturating_add(length);
-    if first != TEXT || !masked || !(CONNECT.len() as u64..=LONGEST as u64).contains(&length) {
-        return Next::Passes(whole);
-    }
-    let told = start + CONNECT.len();
-    if frame.len() < told {
+    let told = frame.header + CONNECT.len();
+    if bytes.len() < told {
         return Next::Wants(told);
     }
-    if unmasked(&frame[..told], start) != CONNECT {
-        return Next::Passes(whole);
+    let packet = unmasked(&frame, bytes);
+    if !packet.starts_with(CONNECT) {
+        return Next::Passes(frame.whole());
     }
-    match start + length as usize {
-        whole if frame.len() < whole => Next::Wants(whole),
-        _ => Next::Connects(start),
+    match frame.header + frame.length as usize {
+        whole if bytes.len() < whole => Next::Wants(whole),
+        _ => Next::Connects(packet),
     }
 }
 
-fn unmasked(frame: &[u8], start: usize) -> Vec<u8> {
-    let (head, payload) = frame.split_at(start);
-    let mask = head[start - MASK..].iter().cycle();
-    payload.iter().zip(mask).map(|(byte, mask)| byte ^ mask).collect()
-}
-
-/// Writes a frame again, masked with zeros.
-fn connect(frame: &[u8], start: usize, passed: &mut Vec<u8>) {
-    let packet = unmasked(frame, start);
-    let packet = mend_packet(&packet);
-    match u16::try_from(packet.len()) {
-        Ok(length @ ..126) => passed.extend([TEXT, MASKED | length as u8]),
-        Ok(length) => {
-            passed.extend([TEXT, MASKED | 126]);
-            passed.extend(length.to_be_bytes());
-        }
-        // Twice as long as any can become.
-        Err(_) => return passed.extend_from_slice(frame),
-    }
-    passed.extend([0; MASK]);
-    passed.extend_from_slice(&packet);
+/// What is there of its payload.
+fn unmasked(frame: &Frame, bytes: &[u8]) -> Vec<u8> {
+    let payload = bytes[frame.header..].iter().enumerate();
+    payload.map(|(at, byte)| byte ^ frame.mask_at(at)).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A last frame of text.
+    const TEXT: u8 = 0x81;
+    const MASKED: u8 = 0x80;
 
     fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
         let mask = [7, 0, 255, 33];

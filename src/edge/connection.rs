@@ -25,7 +25,8 @@ use super::{
     attachments::Attachments,
     kept::Kept,
     reason::CloseReason,
-    sessions::{Sessions, Times, name},
+    sessions::{Sessions, Times},
+    traffic::name,
 };
 use crate::{
     config::{Secret, Transport},

@@ -16,11 +16,12 @@ use tokio::{net::TcpStream, time::timeout};
 use super::{
     handshake::Refusal,
     notice::Notice,
+    peer::Peer,
     relay::Relay,
-    requests::Peer,
     seal::{Place, Seal},
     sending::{GivenUp, watched},
-    sessions::{Sessions, name},
+    sessions::Sessions,
+    traffic::name,
 };
 use crate::{
     backplane::Backplane,

@@ -28,7 +28,7 @@ use super::{
     files::{Files, Spares, ran_out},
     handshake::count_refused,
     origin::proxied_address,
-    requests::Peer,
+    peer::Peer,
     timely::{Timely, is_unread},
     unread::Answered,
     upgrade::{Slot, Upgrade},

@@ -12,7 +12,7 @@
 //! - `cors`: what pages of other origins are told; `client_files`: the stock client, for pages to load;
 //!   `compression`: answers to polls, made small; `encoding`: which one a client takes
 //! - `program`: what a program says of requests, and hears of those that are refused
-//! - `requests`: polling, and the way to `upgrade`
+//! - `requests`: polling, and the way to `upgrade`; `peer`: where a request came from
 //! - `service`: the ways to call socketioxide; `eio3`: what it leaves out for old clients
 //! - `loose_base64`, `connect_query`, `connect_frames`: what clients may write otherwise than it takes it
 //! - `unread`: answers that clients do not read
@@ -20,7 +20,7 @@
 //! - `stream`: that stream, until it ends; `patience`: how long it waits; `timely`: the same for other streams
 //! - `outgoing`: what is changed on the way to a client; `traffic`: bytes and packets
 //! - `refused`: what a client is told that may not connect
-//! - `names`: names of events that socketioxide cannot read
+//! - `names`: names of events that socketioxide cannot read; `client_frame`: headers of frames, read and written again
 //! - `frames`, `attachments`: whether a client has finished what it began to send
 //! - `closing`: ends connections at a pace; `order`: which one is next
 //! - `memory`: what is free of it, given back; and how much of it the pod may have
@@ -30,6 +30,7 @@ mod adopt;
 mod ahead;
 mod attachments;
 mod client_files;
+mod client_frame;
 mod closing;
 mod compression;
 mod connect_frames;
@@ -57,6 +58,7 @@ mod packet_head;
 mod pages;
 mod passing;
 mod patience;
+mod peer;
 mod probe;
 mod program;
 mod reason;

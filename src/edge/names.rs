@@ -22,7 +22,10 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use socketioxide_core::Value;
 
-use super::traffic::SEPARATOR;
+use super::{
+    client_frame::{Frame, write_header, write_text},
+    traffic::SEPARATOR,
+};
 
 /// What is put behind the bracket of the list.
 pub(crate) const MARK: [u8; 4] = *b"\"\x7f\",";
@@ -135,18 +138,18 @@ fn leave(namespace: &str) -> Vec<u8> {
 /// mostly the one as it came. `again` says whether the client is in a namespace.
 pub(super) fn mark_payload(body: Bytes, most: usize, again: impl Fn(&str) -> bool) -> Vec<Bytes> {
     let packets = || body.split(|byte| *byte == SEPARATOR);
+    if !packets().any(|packet| place(packet).is_some() || packet.starts_with(&CONNECT)) {
+        return vec![body];
+    }
     // The namespaces that it has just left, of which nobody else has heard yet.
-    let leaves = |packet, left: &mut Vec<String>| {
+    let mut left = Vec::new();
+    let mut leaves = |packet| {
         if let Some(namespace) = namespace_of(&DISCONNECT, packet) {
             left.push(namespace.to_owned());
         }
         let namespace = namespace_of(&CONNECT, packet)?;
-        (!forget(left, namespace) && again(namespace)).then(|| leave(namespace))
+        (!forget(&mut left, namespace) && again(namespace)).then(|| leave(namespace))
     };
-    let mut left = Vec::new();
-    if !packets().any(|packet| place(packet).is_some() || leaves(packet, &mut left).is_some()) {
-        return vec![body];
-    }
     let mut bodies = Vec::new();
     let mut next = Vec::with_capacity(body.len() + MARK.len());
     let mut add = |packet: &[u8], last: bool| {
@@ -162,9 +165,8 @@ pub(super) fn mark_payload(body: Bytes, most: usize, again: impl Fn(&str) -> boo
             bodies.push(Bytes::from(std::mem::take(&mut next)));
         }
     };
-    let mut left = Vec::new();
     for packet in packets() {
-        if let Some(leave) = leaves(packet, &mut left) {
+        if let Some(leave) = leaves(packet) {
             add(&leave, false);
             // What follows waits until it is let in.
             add(packet, true);
@@ -248,18 +250,18 @@ impl Names {
                 break;
             };
             match self.look(&frame, &rest[frame.header..]) {
-                Seen::Passes => self.left = (frame.header as u64).saturating_add(frame.length),
+                Seen::Passes => self.left = frame.whole(),
                 Seen::Disconnect(namespace) => {
                     left.push(namespace);
-                    self.left = (frame.header as u64).saturating_add(frame.length);
+                    self.left = frame.whole();
                 }
                 Seen::Connect(namespace) => {
-                    let length = (frame.header as u64).saturating_add(frame.length);
+                    let length = frame.whole();
                     if !forget(&mut left, &namespace) && again(&namespace) {
                         let out =
                             changed.get_or_insert_with(|| Vec::with_capacity(bytes.len() + 64));
                         out.extend_from_slice(&bytes[from..at]);
-                        Frame::write_text(&leave(&namespace), out);
+                        write_text(&leave(&namespace), out);
                         from = at;
                         if let Some(end) =
                             usize::try_from(length).ok().filter(|end| *end <= rest.len())
@@ -279,7 +281,8 @@ impl Names {
                 Seen::Marked(place) => {
                     let out = changed.get_or_insert_with(|| Vec::with_capacity(bytes.len() + 16));
                     out.extend_from_slice(&bytes[from..at]);
-                    frame.write_longer(rest[0], out);
+                    let length = frame.length.wrapping_add(MARK.len() as u64);
+                    write_header(rest[0], length, frame.mask, out);
                     out.extend_from_slice(&rest[frame.header..frame.header + place]);
                     out.extend(MARK.iter().zip(place..).map(|(byte, at)| byte ^ frame.mask_at(at)));
                     at += frame.header + place;
@@ -367,80 +370,6 @@ enum Seen {
     Open,
     /// A mark belongs in this place of its payload.
     Marked(usize),
-}
-
-/// The header of a frame.
-struct Frame {
-    opcode: u8,
-    is_last: bool,
-    /// An extension has made something else of the payload.
-    is_extended: bool,
-    /// Bytes of the header, and of the payload.
-    header: usize,
-    length: u64,
-    mask: Option<[u8; 4]>,
-}
-
-impl Frame {
-    /// Reads it, if all of it is there.
-    fn read(bytes: &[u8]) -> Option<Self> {
-        let (&[first, second], rest) = bytes.split_first_chunk()?;
-        let (length, rest) = match second & 0x7f {
-            126 => {
-                let (length, rest) = rest.split_first_chunk()?;
-                (u16::from_be_bytes(*length).into(), rest)
-            }
-            127 => {
-                let (length, rest) = rest.split_first_chunk()?;
-                (u64::from_be_bytes(*length), rest)
-            }
-            short => (u64::from(short), rest),
-        };
-        let (mask, rest) = match second & 0x80 {
-            0 => (None, rest),
-            _ => rest.split_first_chunk().map(|(mask, rest)| (Some(*mask), rest))?,
-        };
-        Some(Self {
-            opcode: first & 0x0f,
-            is_last: first & 0x80 != 0,
-            is_extended: first & 0x70 != 0,
-            header: bytes.len() - rest.len(),
-            length,
-            mask,
-        })
-    }
-
-    /// Writes one of a client, of text.
-    fn write_text(payload: &[u8], out: &mut Vec<u8>) {
-        let length = (payload.len() as u64).wrapping_sub(MARK.len() as u64);
-        let mask = Some([0; 4]);
-        let frame = Self { opcode: 1, is_last: true, is_extended: false, header: 0, length, mask };
-        frame.write_longer(0x81, out);
-        out.extend_from_slice(payload);
-    }
-
-    fn mask_at(&self, at: usize) -> u8 {
-        self.mask.map_or(0, |mask| mask[at % 4])
-    }
-
-    /// Writes it for a payload with a mark. Its first byte stays.
-    fn write_longer(&self, first: u8, out: &mut Vec<u8>) {
-        let length = self.length.wrapping_add(MARK.len() as u64);
-        let masked = if self.mask.is_some() { 0x80 } else { 0 };
-        out.push(first);
-        match length {
-            0..126 => out.push(masked | length as u8),
-            126..=0xffff => {
-                out.push(masked | 126);
-                out.extend_from_slice(&(length as u16).to_be_bytes());
-            }
-            _ => {
-                out.push(masked | 127);
-                out.extend_from_slice(&length.to_be_bytes());
-            }
-        }
-        out.extend(self.mask.iter().flatten());
-    }
 }
 
 #[cfg(test)]

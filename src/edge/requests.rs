@@ -34,6 +34,7 @@ use super::{
     origin::origin,
     outgoing::Change,
     packet_head::PacketHead,
+    peer::Peer,
     program::{Denied, Program, RequestHead},
     reason::CloseReason,
     seal::Seal,
@@ -41,8 +42,7 @@ use super::{
     sessions::Sessions,
     stream::Opening,
     traffic::{self, CLOSE, SEPARATOR},
-    unread::Answered,
-    upgrade::{self, Slot},
+    upgrade,
 };
 use crate::{
     backplane::{Adapter, Backplane},
@@ -613,16 +613,6 @@ pub fn pods(edge: Arc<Edge>) -> Router {
         .route(forward::RELEASE, heard(Connection::release_poll))
         .route(forward::UNREAD, heard(Connection::cut_unread))
         .with_state(edge)
-}
-
-/// Where a request came from, put into it by the listener.
-#[derive(Clone)]
-pub(super) struct Peer {
-    pub address: SocketAddr,
-    /// A trusted load balancer says that it came over TLS.
-    pub secure: bool,
-    pub upgrade: Slot,
-    pub answered: Answered,
 }
 
 /// The cookie that names a pod (RFC 6265), for as long as the page is open.

@@ -28,6 +28,7 @@ use super::{
     connection::{Began, Connection},
     passing::Passage,
     reason::CloseReason,
+    traffic::name,
 };
 use crate::{
     backplane::{Backplane, Slow},
@@ -257,14 +258,6 @@ impl Sessions {
         drop(open);
         gauge!(CONNECTIONS.name, "transport" => name(transport)).decrement(1);
         counter!(CONNECTIONS_CLOSED.name, "reason" => reason.name()).increment(1);
-    }
-}
-
-/// A transport's name in metrics and in Engine.IO.
-pub(super) fn name(transport: Transport) -> &'static str {
-    match transport {
-        Transport::Polling => "polling",
-        Transport::Websocket => "websocket",
     }
 }
 

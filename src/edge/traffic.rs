@@ -4,7 +4,6 @@ use std::sync::LazyLock;
 
 use metrics::{Counter, counter};
 
-use super::sessions::name;
 use crate::{
     config::Transport,
     telemetry::metrics::{BYTES, PACKETS},
@@ -64,3 +63,11 @@ impl Way {
 pub(super) const SEPARATOR: u8 = 0x1e;
 /// The packet that closes a session, in each version.
 pub(super) const CLOSE: u8 = b'1';
+
+/// A transport's name in metrics and in Engine.IO.
+pub(super) fn name(transport: Transport) -> &'static str {
+    match transport {
+        Transport::Polling => "polling",
+        Transport::Websocket => "websocket",
+    }
+}

@@ -1,0 +1,15 @@
+//! Where a request came from.
+
+use std::net::SocketAddr;
+
+use super::{unread::Answered, upgrade::Slot};
+
+/// Where a request came from, put into it by the listener.
+#[derive(Clone)]
+pub(super) struct Peer {
+    pub address: SocketAddr,
+    /// A trusted load balancer says that it came over TLS.
+    pub secure: bool,
+    pub upgrade: Slot,
+    pub answered: Answered,
+}
