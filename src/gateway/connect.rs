@@ -187,24 +187,17 @@ pub(super) fn refused(
 /// both. Data of a program that is no object stands alone, as on Node.
 fn said(socket: &IoSocket<Adapter>, refusal: &Refusal) -> Json {
     let Refusal { code, message, data } = refusal;
-    let mut said = match data {
-        None => json!({}),
-        Some(Json::Object(fields)) => Json::Object(fields.clone()),
-        Some(other) => return wrapped(socket, message, other.clone()),
+    let mut data = data.clone().unwrap_or_else(|| json!({}));
+    let mut add = |name: &str, text: &str| {
+        if let Some(fields) = data.as_object_mut() {
+            fields.entry(name).or_insert_with(|| json!(text));
+        }
     };
-    if said.get("code").is_none() {
-        said["code"] = json!(code);
-    }
-    wrapped(socket, message, said)
-}
-
-fn wrapped(socket: &IoSocket<Adapter>, message: &str, mut data: Json) -> Json {
+    add("code", code);
     match socket.protocol() {
         ProtocolVersion::V5 => json!({ "message": message, "data": data }),
         ProtocolVersion::V4 => {
-            if let Some(fields) = data.as_object_mut() {
-                fields.entry("message").or_insert_with(|| json!(message));
-            }
+            add("message", message);
             data
         }
     }

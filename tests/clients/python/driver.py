@@ -39,6 +39,17 @@ def as_data(args):
 OPTIONS = {"reconnection_delay": 0.05, "reconnection_delay_max": 0.2}
 
 
+def connection(command):
+    """The arguments of `connect`."""
+    return {
+        "url": command["url"],
+        "transports": command["transports"],
+        "namespaces": command["namespaces"],
+        "auth": {"token": command["token"]},
+        "wait_timeout": 10,
+    }
+
+
 def report_connections(client, name, namespaces):
     for namespace in namespaces:
         about = {"socket": name, "namespace": namespace}

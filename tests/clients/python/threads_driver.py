@@ -6,7 +6,7 @@ import threading
 
 import socketio
 
-from driver import OPTIONS, as_data, report_connections, reporting, say, to_line
+from driver import OPTIONS, as_data, connection, report_connections, reporting, say, to_line
 
 clients = {}
 
@@ -16,13 +16,7 @@ def carry_out(command):
     if what == "connect":
         client = clients[command["socket"]] = socketio.Client(**OPTIONS)
         report_connections(client, command["socket"], command["namespaces"])
-        return client.connect(
-            command["url"],
-            transports=command["transports"],
-            namespaces=command["namespaces"],
-            auth={"token": command["token"]},
-            wait_timeout=10,
-        )
+        return client.connect(**connection(command))
     client = clients[command["socket"]]
     if what == "listen":
         return client.on(command["event"], reporting(command), namespace=command["namespace"]) and None
