@@ -39,13 +39,17 @@ const DISCONNECT: [u8; 2] = *b"41";
 /// Bytes of a frame's payload in which the name is looked for.
 const LOOKED_AT: usize = 1024;
 
-/// The event as the client sent it.
+/// The event as the client sent it, without space before its list: to others, Node's clients read that as an ack's id.
 pub(crate) fn unmark(payload: Value) -> Value {
     match payload {
-        Value::Str(text, attachments) => match text.trim_start().strip_prefix(MARKED) {
-            Some(rest) => Value::Str(format!("[{rest}").into(), attachments),
-            None => Value::Str(text, attachments),
-        },
+        Value::Str(text, attachments) => {
+            let list: &str = text.trim_start();
+            let changed = match list.strip_prefix(MARKED) {
+                Some(rest) => Some(format!("[{rest}")),
+                None => (list.len() < text.len()).then(|| list.to_owned()),
+            };
+            Value::Str(changed.map_or(text, Into::into), attachments)
+        }
         bytes @ Value::Bytes(_) => bytes,
     }
 }

@@ -51,7 +51,7 @@ impl MessageHandler<Adapter, Self> for Dispatcher {
                     let event = Event { socket: io(), payload: &payload, head };
                     guarded("event", || handle(&event)).flatten()
                 }
-                Err(malformed) => Err(refuse_malformed(&socket, &malformed)),
+                Err(malformed) => Err(refuse_malformed(&socket, member, &malformed)),
             },
             Err(refusal) => Err(over_limit(&io(), refusal)),
         };
@@ -105,11 +105,17 @@ pub(super) fn event_denied() -> Refusal {
 
 /// A stock client never sends such a packet: as on Node, it ends there. What it may send, and not all clients could be
 /// given, is refused alone.
-fn refuse_malformed(socket: &Arc<IoSocket<Adapter>>, malformed: &Malformed) -> Refusal {
+fn refuse_malformed(
+    socket: &Arc<IoSocket<Adapter>>,
+    member: &Member,
+    malformed: &Malformed,
+) -> Refusal {
     if let Malformed::Unportable(_) = malformed {
         return Refusal::new(codes::BAD_ARGUMENTS, malformed.to_string());
     }
     tracing::debug!(socket = %socket.id, error = %malformed, "malformed event: disconnecting");
+    // What it sent right behind is not handled, as on Node.
+    member.dismiss();
     let _ = socket.clone().disconnect();
     Refusal::new(codes::BAD_EVENT, malformed.to_string())
 }

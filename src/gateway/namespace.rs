@@ -148,11 +148,12 @@ impl Namespace {
     }
 
     /// The same for names that a regular expression matches: `io.of(/re/)` on Node. As there, it may match a part of the name:
-    /// `^` and `$` say where it begins and ends.
+    /// `^` and `$` say where it begins and ends. In Rust, `\d`, `\w` and `\s` are those of Unicode: `[0-9]` is what `\d` is in
+    /// JavaScript.
     ///
     /// ```
     /// # use roomcast::Namespace;
-    /// let tenants = Namespace::regex(&roomcast::Regex::new(r"^/tenant-\d+$")?);
+    /// let tenants = Namespace::regex(&roomcast::Regex::new("^/tenant-[0-9]+$")?);
     /// # let _ = tenants;
     /// # Ok::<_, regex::Error>(())
     /// ```
