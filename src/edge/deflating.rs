@@ -194,3 +194,6 @@ fn stored(piece: &[u8]) -> Vec<u8> {
 fn fitting(left: u64, there: usize) -> usize {
     usize::try_from(left).map_or(there, |left| left.min(there))
 }
+
+#[cfg(test)]
+mod tests;

@@ -264,3 +264,6 @@ impl Message {
 fn fitting(left: u64, there: usize) -> usize {
     usize::try_from(left).map_or(there, |left| left.min(there))
 }
+
+#[cfg(test)]
+mod tests;
