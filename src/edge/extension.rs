@@ -50,7 +50,7 @@ impl Agreed {
         text.try_into().ok()
     }
 
-    /// For tests and fuzzing.
+    #[cfg(test)]
     pub fn of(threshold: usize, window: u8) -> Self {
         Self { threshold, window: Some(window) }
     }

@@ -27,7 +27,7 @@ pub(super) const COMPRESSED: u8 = 0x40;
 /// The bits of extensions.
 const RESERVED: u8 = 0x70;
 /// A frame that nobody takes: all bits of extensions are set.
-const REFUSED: [u8; 6] = [0xf1, 0x80, 0, 0, 0, 0];
+pub(super) const REFUSED: [u8; 6] = [0xf1, 0x80, 0, 0, 0, 0];
 
 /// Where a client is in what it sends.
 #[derive(Debug)]
@@ -55,8 +55,10 @@ enum Now {
         last: bool,
         mask: [u8; 4],
     },
-    /// What comes makes no sense any more.
+    /// What comes makes no sense, and is passed on as it is.
     Broken,
+    /// It has been refused.
+    Over,
 }
 
 #[derive(Debug)]
@@ -68,6 +70,8 @@ struct Message {
     piece: Vec<u8>,
     /// Something of this frame has been passed on.
     passed: bool,
+    /// All room was taken: there may be more of what has come.
+    is_full: bool,
     /// Bytes of [`TAIL`] that have been read.
     tail: u8,
     /// How often what is inflated came to an end by itself.
@@ -92,7 +96,8 @@ impl Inflating {
 
     /// Whether there is something to pass on without more from the client.
     pub fn has_more(&self) -> bool {
-        matches!(self.now, Now::Inflating { left: 0, .. })
+        let Now::Inflating { left, .. } = self.now else { return false };
+        left == 0 || self.message.as_ref().is_some_and(|message| message.is_full)
     }
 
     /// Whether what is held has grown since it was asked.
@@ -119,6 +124,7 @@ impl Inflating {
                     out.extend_from_slice(&rest[..taken]);
                     taken
                 }
+                Now::Over => rest.len(),
             };
             rest = &rest[taken..];
         }
@@ -147,7 +153,10 @@ impl Inflating {
                 let allowed =
                     mask.is_some() && !frame.is_extended && (is_control || self.message.is_none());
                 match frame.length {
-                    _ if !allowed => self.broken(),
+                    _ if !allowed => {
+                        self.message = None;
+                        Now::Broken
+                    }
                     0 => Now::Header,
                     left => Now::Passing { left },
                 }
@@ -155,11 +164,6 @@ impl Inflating {
         };
         self.read = 0;
         1
-    }
-
-    fn broken(&mut self) -> Now {
-        self.message = None;
-        Now::Broken
     }
 
     /// Inflates some of a frame, of which so many bytes are left.
@@ -189,7 +193,7 @@ impl Inflating {
         };
         let Some((taken, inflated)) = message.inflate(compressed) else {
             out.extend_from_slice(&REFUSED);
-            self.now = self.broken();
+            (self.now, self.message) = (Now::Over, None);
             return 0;
         };
         self.progress |= inflated > 0;
@@ -225,6 +229,7 @@ impl Message {
             first: opcode,
             piece: Vec::new(),
             passed: false,
+            is_full: false,
             tail: 0,
             ends: 0,
         }
@@ -240,6 +245,7 @@ impl Message {
             self.inflate.decompress_vec(compressed, &mut self.piece, FlushDecompress::None).ok()?;
         let taken = (self.inflate.total_in() - before.0) as usize;
         let inflated = self.piece.len() - before.1;
+        self.is_full = self.piece.len() == self.piece.capacity();
         if status == Status::StreamEnd {
             // It need not be the end of the message (section 7.2.3.4).
             self.ends = self.ends.checked_add(1).filter(|ends| *ends <= MOST_ENDS)?;

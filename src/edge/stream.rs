@@ -381,7 +381,8 @@ impl AsyncWrite for ClientStream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.is_over() {
+        let is_over = self.is_over();
+        if !is_over {
             ready!(self.catch_up(context))?;
         }
         // socketioxide flushes when its queue is empty.
@@ -394,10 +395,14 @@ impl AsyncWrite for ClientStream {
                 self.connection.stream.reader.wake();
             }
         }
-        Pin::new(&mut self.wire).poll_flush(context)
+        // What is left is for nobody.
+        if is_over { Poll::Ready(Ok(())) } else { Pin::new(&mut self.wire).poll_flush(context) }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.is_over() && self.wire.is_behind() {
+            ready!(self.catch_up(context))?;
+        }
         Pin::new(&mut self.wire).poll_shutdown(context)
     }
 }
