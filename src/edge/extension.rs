@@ -14,18 +14,27 @@ const LARGEST_WINDOW: u8 = 15;
 /// With smaller ones, to compress a message would cost a multiple.
 const SMALLEST_WINDOW: u8 = 10;
 
+/// What can be compressed no better gets no longer than by this share of it, and so many bytes.
+const LONGER: (u64, u64) = (64, 1024);
+
 /// What is agreed with a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Agreed {
     /// Messages of so many bytes, or more, are compressed.
     pub threshold: usize,
+    /// Bytes that a compressed message of the client may have.
+    pub most: u64,
     /// What the client said of how far back compressed messages may point, as a power of 2.
     window: Option<u8>,
 }
 
 impl Agreed {
     /// With the first offer that can be had; nothing if there is none, or the setting is off.
-    pub fn with(headers: &HeaderMap, settings: &PerMessageDeflate) -> Option<Self> {
+    pub fn with(
+        headers: &HeaderMap,
+        settings: &PerMessageDeflate,
+        max_payload: usize,
+    ) -> Option<Self> {
         if !settings.enabled {
             return None;
         }
@@ -33,7 +42,8 @@ impl Agreed {
         let mut offers =
             lines.filter_map(|line| line.to_str().ok()).flat_map(|line| split(line, ','));
         let window = offers.find_map(window)?;
-        Some(Self { threshold: settings.threshold, window })
+        let most = max_payload as u64 + max_payload as u64 / LONGER.0 + LONGER.1;
+        Some(Self { threshold: settings.threshold, most, window })
     }
 
     /// How far back compressed messages may point.
@@ -52,7 +62,7 @@ impl Agreed {
 
     #[cfg(test)]
     pub fn of(threshold: usize, window: u8) -> Self {
-        Self { threshold, window: Some(window) }
+        Self { threshold, most: u64::MAX, window: Some(window) }
     }
 }
 
@@ -120,7 +130,7 @@ mod tests {
         for line in lines {
             headers.append(header::SEC_WEBSOCKET_EXTENSIONS, line.parse().unwrap());
         }
-        let header = Agreed::with(&headers, &ON)?.header().unwrap();
+        let header = Agreed::with(&headers, &ON, 1000)?.header().unwrap();
         let text = header.to_str().unwrap();
         let start = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
         Some(text.strip_prefix(start).unwrap().to_owned())
@@ -181,7 +191,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, HeaderValue::from_static(NAME));
         let off = PerMessageDeflate { enabled: false, ..ON };
-        assert_eq!(Agreed::with(&headers, &off), None);
-        assert_eq!(Agreed::with(&headers, &ON).unwrap().window(), 32 * 1024);
+        assert_eq!(Agreed::with(&headers, &off, 1000), None);
+        assert_eq!(Agreed::with(&headers, &ON, 1000).unwrap().window(), 32 * 1024);
     }
 }

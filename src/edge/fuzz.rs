@@ -63,7 +63,7 @@ pub fn websocket_frames(input: &[u8]) {
 /// The same of a client that may compress them.
 pub fn deflated_frames(input: &[u8]) {
     let pass = |length: usize| {
-        let (mut inflating, mut all) = (Inflating::new(), Vec::new());
+        let (mut inflating, mut all) = (Inflating::new(1000), Vec::new());
         for mut piece in input.chunks(length) {
             while !piece.is_empty() || inflating.has_more() {
                 let mut out = Vec::new();
@@ -92,7 +92,7 @@ pub fn websocket_extensions(input: &[u8]) {
         }
     }
     let settings = PerMessageDeflate { enabled: true, threshold: 0 };
-    if let Some(agreed) = Agreed::with(&headers, &settings) {
+    if let Some(agreed) = Agreed::with(&headers, &settings, 1000) {
         assert!((1024..=32 * 1024).contains(&agreed.window()) && agreed.header().is_some());
     }
 }

@@ -32,6 +32,8 @@ pub(super) const REFUSED: [u8; 6] = [0xf1, 0x80, 0, 0, 0, 0];
 /// Where a client is in what it sends.
 #[derive(Debug)]
 pub(super) struct Inflating {
+    /// Bytes that a compressed message may have.
+    most: u64,
     header: [u8; LONGEST_HEADER],
     /// Bytes of the header that have been read.
     read: u8,
@@ -64,6 +66,8 @@ enum Now {
 #[derive(Debug)]
 struct Message {
     inflate: Decompress,
+    /// Bytes of all its frames so far.
+    length: u64,
     /// The first byte of the next fragment: of the first one, what the message is.
     first: u8,
     /// What is inflated, and not passed on.
@@ -79,8 +83,10 @@ struct Message {
 }
 
 impl Inflating {
-    pub fn new() -> Self {
+    /// `most`: bytes that a compressed message may have.
+    pub fn new(most: u64) -> Self {
         Self {
+            most,
             header: [0; LONGEST_HEADER],
             read: 0,
             now: Now::Header,
@@ -143,8 +149,13 @@ impl Inflating {
         let goes_on = self.message.is_some() && frame.opcode == 0 && !frame.is_extended;
         self.now = match frame.mask {
             Some(mask) if begins || goes_on => {
-                if begins {
-                    self.message = Some(Box::new(Message::new(frame.opcode)));
+                let message =
+                    self.message.get_or_insert_with(|| Box::new(Message::new(frame.opcode)));
+                message.length = message.length.saturating_add(frame.length);
+                if message.length > self.most {
+                    out.extend_from_slice(&REFUSED);
+                    (self.now, self.message) = (Now::Over, None);
+                    return 1;
                 }
                 Now::Inflating { left: frame.length, last: frame.is_last, mask }
             }
@@ -226,6 +237,7 @@ impl Message {
     fn new(opcode: u8) -> Self {
         Self {
             inflate: Decompress::new(false),
+            length: 0,
             first: opcode,
             piece: Vec::new(),
             passed: false,

@@ -317,7 +317,8 @@ impl Edge {
         peer: &Peer,
     ) -> Result<Response, Refusal> {
         let (service, opening) = (self.service.clone(), Opening::new(&self.seal, change));
-        let agreed = Agreed::with(request.headers(), &self.engine.per_message_deflate);
+        let agreed =
+            Agreed::with(request.headers(), &self.engine.per_message_deflate, self.max_payload);
         upgrade::accept(uri, key, connection, service, opening, agreed, &peer.upgrade)
     }
 

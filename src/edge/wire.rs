@@ -1,4 +1,7 @@
 //! The TCP stream of a WebSocket, as those see it who read and write frames: without what was agreed on compression.
+//!
+//! Gap: the WebSocket of socketioxide (tungstenite) knows no extensions (socketioxide's issue 761). Way round: what is
+//! compressed is so on the wire alone.
 
 use std::{
     cell::RefCell,
@@ -59,7 +62,7 @@ impl Wire {
             // Copied: a slice of hyper's buffer would keep all of that.
             sent: Bytes::copy_from_slice(&early),
             ready: Bytes::new(),
-            inflating: Inflating::new(),
+            inflating: Inflating::new(agreed.most),
             deflating: Deflating::new(agreed),
             has_worked: false,
         };

@@ -2,9 +2,11 @@
 
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { connect } from "node:net";
 import { after, before, describe, test } from "node:test";
+import { deflateRawSync } from "node:zlib";
 
 import { chromium } from "playwright-core";
 import { Server } from "socket.io";
@@ -13,6 +15,7 @@ import io2 from "socket.io-client-2";
 import { WebSocket } from "ws";
 
 import { startPair } from "./edge/pair.mjs";
+import { openRaw } from "./edge/raw.mjs";
 import { OPEN, next, startPod, until } from "./pod.mjs";
 
 const ON = "[engine.per_message_deflate]\nenabled = true\n";
@@ -213,6 +216,47 @@ test("a drain closes it behind what was said", async () => {
   assert.equal(await drained.stop(), 0);
   assert.deepEqual(await heard, [text]);
   assert.equal((await closed)[0], "transport close");
+});
+
+test("an idle connection takes little more, and one in the middle of a message what it takes to inflate it", async (t) => {
+  const rss = ({ pid }) => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))[1]);
+  const COUNT = 2000;
+  /** kB of each connection, once it has sent this. */
+  const taken = async (settings, headers, sent) => {
+    const pod = await startPod(`${OPEN}${settings}`);
+    const sockets = [];
+    const open = async (count) => {
+      for (let at = 0; at < count; at += 100) {
+        const some = await Promise.all(Array.from({ length: 100 }, () => openRaw(pod, { headers })));
+        for (const { socket } of some) {
+          if (sent) socket.write(sent);
+          sockets.push(socket);
+        }
+      }
+      const packets = () => pod.metric("roomcast_sockets");
+      await until("they are in", async () => (await packets()) === sockets.length);
+    };
+    try {
+      // What the pod takes whoever comes is not theirs.
+      await open(500);
+      const before = rss(pod);
+      await open(COUNT);
+      return (rss(pod) - before) / COUNT;
+    } finally {
+      for (const socket of sockets) socket.destroy();
+      await pod.stop("SIGKILL");
+    }
+  };
+  const offer = { "Sec-WebSocket-Extensions": "permessage-deflate" };
+  // The first bytes of a message: what they are inflated to is not yet passed on.
+  const payload = deflateRawSync(Buffer.alloc(900_000, "x"));
+  const begun = Buffer.concat([Buffer.from([0xc1, 0xfe, (payload.length + 1) >> 8, (payload.length + 1) & 0xff, 0, 0, 0, 0]), payload.subarray(0, 15)]);
+  const plain = await taken("", offer);
+  const idle = await taken(ON, offer);
+  const busy = await taken(ON, offer, begun);
+  t.diagnostic(`${plain.toFixed(1)} kB for an idle connection without, ${idle.toFixed(1)} with, ${busy.toFixed(1)} in the middle of a message`);
+  assert.ok(idle - plain < 2, `${idle} kB, ${plain} without`);
+  assert.ok(busy - plain < 150, `${busy} kB, ${plain} without`);
 });
 
 test("with a browser, over an upgrade", async () => {

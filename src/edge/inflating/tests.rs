@@ -45,7 +45,7 @@ fn message(opcode: u8, bytes: &[u8], ends: &[usize]) -> Vec<u8> {
 /// All that is passed on of pieces of so many bytes; nothing is ever held that would be more than a piece.
 fn pass(input: &[u8], pieces: impl IntoIterator<Item = usize>) -> (Vec<u8>, Inflating) {
     let mut pieces = pieces.into_iter();
-    let (mut inflating, mut all, mut at) = (Inflating::new(), Vec::new(), 0);
+    let (mut inflating, mut all, mut at) = (Inflating::new(1_000_000), Vec::new(), 0);
     while at < input.len() {
         let end = (at + pieces.next().unwrap_or(input.len()).max(1)).min(input.len());
         while at < end || inflating.has_more() {
@@ -178,18 +178,30 @@ fn a_message_points_at_none_before_it() {
 }
 
 #[test]
+fn one_that_is_longer_than_it_may_be_is_refused_at_once() {
+    let mut long = vec![0xc1, 0xff];
+    long.extend(1_000_001_u64.to_be_bytes());
+    long.extend(MASK);
+    assert_eq!(pass(&long, []).0, REFUSED);
+    // Blocks that say nothing.
+    let nothing = [0, 0, 0, 0xff, 0xff].repeat(150_000);
+    let (passed, _) = pass(&[frame(0x41, &nothing), frame(0, &nothing)].concat(), []);
+    assert!(passed.ends_with(&REFUSED));
+}
+
+#[test]
 fn what_is_held_is_known() {
     let whole = message(1, &[b'x'; 10_000], &[]);
     for end in 1..whole.len() {
         let (passed, inflating) = pass(&whole[..end], []);
         assert!(passed.is_empty() && inflating.holds() && !inflating.has_more());
     }
-    let mut inflating = Inflating::new();
+    let mut inflating = Inflating::new(1_000_000);
     // Blocks that say nothing are no progress.
     let nothing = [0, 0, 0, 0xff, 0xff].repeat(1000);
     inflating.pass(&frame(0x41, &nothing)[..4000], &mut Vec::new());
     assert!(inflating.holds() && !inflating.take_progress());
-    let mut inflating = Inflating::new();
+    let mut inflating = Inflating::new(1_000_000);
     inflating.pass(&whole[..whole.len() - 1], &mut Vec::new());
     assert!(inflating.take_progress() && !inflating.take_progress());
 }
