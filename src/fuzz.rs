@@ -7,10 +7,12 @@ use crate::{backplane, edge, gateway, publish};
 pub type Target = fn(&[u8]);
 
 /// All of them, by the names of their folders in `tests/fuzz/corpus`.
-pub const TARGETS: [(&str, Target); 11] = [
+pub const TARGETS: [(&str, Target); 13] = [
     ("eio3-payload", edge::fuzz::eio3_payload),
     ("eio4-payload", edge::fuzz::eio4_payload),
     ("websocket-frames", edge::fuzz::websocket_frames),
+    ("deflated-frames", edge::fuzz::deflated_frames),
+    ("websocket-extensions", edge::fuzz::websocket_extensions),
     ("proxy-protocol", edge::fuzz::proxy_protocol),
     ("event", gateway::fuzz::event),
     ("token", gateway::fuzz::token),

@@ -150,6 +150,19 @@ pub struct Engine {
     pub allow_eio3: bool,
     /// How packets are encoded.
     pub parser: Parser,
+    /// Which messages of WebSockets are compressed.
+    pub per_message_deflate: PerMessageDeflate,
+}
+
+/// Compressed messages of WebSockets.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PerMessageDeflate {
+    /// Whether clients that offer it may have them.
+    pub enabled: bool,
+    /// Bytes from which on a message to a client is compressed.
+    #[serde(deserialize_with = "values::size")]
+    pub threshold: usize,
 }
 
 /// How a client is connected.

@@ -14,12 +14,9 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
-use tokio::{
-    io::{AsyncRead, ReadBuf},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, ReadBuf};
 
-use super::{connect_frames::ConnectFrames, names::Names};
+use super::{connect_frames::ConnectFrames, names::Names, wire::Wire};
 
 /// Bytes that one system call reads at most.
 const AT_ONCE: usize = 16 * 1024;
@@ -63,7 +60,7 @@ impl Ahead {
     /// [`Names::pass`]; `waits`, whether it is being let in again.
     pub fn poll_read(
         &mut self,
-        tcp: &mut TcpStream,
+        wire: &mut Wire,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
         again: impl Fn(&str) -> bool,
@@ -99,7 +96,7 @@ impl Ahead {
         LARGE.with_borrow_mut(|large| {
             loop {
                 let mut large = ReadBuf::new(large);
-                ready!(Pin::new(&mut *tcp).poll_read(context, &mut large))?;
+                ready!(Pin::new(&mut *wire).poll_read(context, &mut large))?;
                 let taken = self.take(large.filled(), &again, |passed| fill(buffer, passed));
                 // Nothing is the end, for the reader.
                 if taken > 0 || large.filled().is_empty() {

@@ -1,15 +1,19 @@
 //! What the edge reads of bytes from outside, opened for `tests/fuzz` and for nothing else.
 
 use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, header};
 
 use super::{
     attachments::Attachments,
     connect_frames::ConnectFrames,
     eio3,
+    extension::Agreed,
     frames::Frames,
+    inflating::{Inflating, PIECE, REFUSED},
     loose_base64,
     names::{self, Names},
 };
+use crate::config::PerMessageDeflate;
 
 /// Payloads of Engine.IO 3, as text and in octets.
 pub fn eio3_payload(input: &[u8]) {
@@ -54,6 +58,43 @@ pub fn websocket_frames(input: &[u8]) {
     let mut pieces = ConnectFrames::default();
     let pieces: Vec<u8> = input.chunks(3).flat_map(|piece| pieces.pass(piece)).collect();
     assert_eq!(whole, pieces);
+}
+
+/// The same of a client that may compress them.
+pub fn deflated_frames(input: &[u8]) {
+    let pass = |length: usize| {
+        let (mut inflating, mut all) = (Inflating::new(1000), Vec::new());
+        for mut piece in input.chunks(length) {
+            while !piece.is_empty() || inflating.has_more() {
+                let mut out = Vec::new();
+                let taken = inflating.pass(piece, &mut out);
+                let goes_on = taken > 0 || !out.is_empty() || !inflating.has_more();
+                assert!(goes_on, "it does not go on");
+                assert!(out.len() <= 3 * PIECE, "{} bytes at once", out.len());
+                piece = &piece[taken..];
+                all.extend(out);
+            }
+        }
+        (all, inflating.holds())
+    };
+    let (whole, pieces) = (pass(input.len().max(1)), pass(3));
+    // What came before may be lost with what makes no sense.
+    let is_refused = |(all, _): &(Vec<u8>, bool)| all.ends_with(&REFUSED);
+    assert!(whole == pieces || is_refused(&whole) && is_refused(&pieces));
+}
+
+/// What a client offers.
+pub fn websocket_extensions(input: &[u8]) {
+    let mut headers = HeaderMap::new();
+    for line in input.split(|byte| *byte == b'\n') {
+        if let Ok(line) = HeaderValue::from_bytes(line) {
+            headers.append(header::SEC_WEBSOCKET_EXTENSIONS, line);
+        }
+    }
+    let settings = PerMessageDeflate { enabled: true, threshold: 0 };
+    if let Some(agreed) = Agreed::with(&headers, &settings, 1000) {
+        assert!((1024..=32 * 1024).contains(&agreed.window()) && agreed.header().is_some());
+    }
 }
 
 /// The header of the PROXY protocol.

@@ -18,6 +18,7 @@
 //! - `unread`: answers that clients do not read
 //! - `upgrade`: takes a WebSocket stream over from HTTP; `probe`: one that is to take a polling session over
 //! - `stream`: that stream, until it ends; `patience`: how long it waits; `timely`: the same for other streams
+//! - `wire`: the TCP stream below it; `extension`: what is agreed on compressed messages; `inflating`, `deflating`: those
 //! - `outgoing`: what is changed on the way to a client; `traffic`: bytes and packets
 //! - `refused`: what a client is told that may not connect
 //! - `names`: names of events that socketioxide cannot read; `client_frame`: headers of frames, read and written again
@@ -37,13 +38,16 @@ mod connect_frames;
 mod connect_query;
 mod connection;
 mod cors;
+mod deflating;
 mod eio3;
 mod encoding;
+mod extension;
 mod files;
 mod forward;
 mod frames;
 pub(crate) mod fuzz;
 mod handshake;
+mod inflating;
 mod kept;
 mod listener;
 mod loose_base64;
@@ -74,6 +78,7 @@ mod timely;
 mod traffic;
 mod unread;
 mod upgrade;
+mod wire;
 
 pub use admission::Admission;
 pub use closing::Shedder;

@@ -13,11 +13,10 @@ use std::{
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
     time::interval,
 };
 
-use super::connection::Connection;
+use super::{connection::Connection, wire::Wire};
 
 /// The packets as frames of a client, masked with zeros: what socketioxide is told.
 const SAID: &[u8] = b"\x81\x86\0\0\0\x002probe\x81\x81\0\0\0\x005";
@@ -37,15 +36,15 @@ const AT_ONCE: usize = 512;
 /// Waits until the client upgrades, and gives what socketioxide is to read first; nothing if it does not in time, or the
 /// session ends before. `early` is what the client sent right behind its handshake.
 pub(super) async fn probe(
-    tcp: &mut TcpStream,
+    wire: &mut Wire,
     early: &[u8],
     connection: &Weak<Connection>,
     limit: Duration,
 ) -> Option<Vec<u8>> {
     let mut read = early.to_vec();
     let upgraded = async {
-        expect(tcp, &mut read, b"2probe").await?;
-        tcp.write_all(ANSWER).await.ok()?;
+        expect(wire, &mut read, b"2probe").await?;
+        wire.write_all(ANSWER).await.ok()?;
         let let_go = async {
             let mut ticks = interval(LET_GO);
             loop {
@@ -60,7 +59,7 @@ pub(super) async fn probe(
             }
         };
         tokio::select! {
-            upgraded = expect(tcp, &mut read, b"5") => upgraded,
+            upgraded = expect(wire, &mut read, b"5") => upgraded,
             () = let_go => None,
         }
     };
@@ -70,12 +69,12 @@ pub(super) async fn probe(
 
 /// Closes a WebSocket that its session has no use for. What the client still sends is read for a moment: unread, it would
 /// have TCP throw the close frame away.
-pub(super) async fn close(mut tcp: TcpStream) {
+pub(super) async fn close(mut wire: Wire) {
     let said = async {
-        tcp.write_all(CLOSE).await?;
-        tcp.shutdown().await?;
+        wire.write_all(CLOSE).await?;
+        wire.shutdown().await?;
         let mut rest = [0; AT_ONCE];
-        while tcp.read(&mut rest).await? > 0 {}
+        while wire.read(&mut rest).await? > 0 {}
         io::Result::Ok(())
     };
     // Who does not take it has gone.
@@ -83,12 +82,12 @@ pub(super) async fn close(mut tcp: TcpStream) {
 }
 
 /// Reads a text frame, which must have these bytes: fewer than 126.
-async fn expect(tcp: &mut TcpStream, read: &mut Vec<u8>, text: &[u8]) -> Option<()> {
+async fn expect(wire: &mut Wire, read: &mut Vec<u8>, text: &[u8]) -> Option<()> {
     let length = HEADER + text.len();
     let header = [0x81, 0x80 | text.len() as u8];
     while read.len() < length {
         let mut buffer = [0; AT_ONCE];
-        let more = tcp.read(&mut buffer).await.ok().filter(|more| *more > 0)?;
+        let more = wire.read(&mut buffer).await.ok().filter(|more| *more > 0)?;
         read.extend_from_slice(&buffer[..more]);
         // What is something else is not waited for.
         if !header.starts_with(&read[..read.len().min(2)]) {

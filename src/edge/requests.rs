@@ -26,6 +26,7 @@ use super::{
     connection::{Began, Connection},
     cors::{self, CrossOrigin},
     eio3,
+    extension::Agreed,
     forward::{self, Forwarder},
     handshake::{Handshake, Refusal, local_uri, session, websocket_key},
     kept::Keeper,
@@ -251,7 +252,10 @@ impl Edge {
         };
         let connection = self.sessions.begin(began, place);
         let mut response = match key {
-            Some(key) => self.accept(uri, key, connection, Change::Opening { pings: !eio3 }, peer),
+            Some(key) => {
+                let change = Change::Opening { pings: !eio3 };
+                self.accept(uri, key, &request, connection, change, peer)
+            }
             None => self.open_polling(uri, connection, request).await,
         }?;
         if let Some(cookie) = &self.cookie {
@@ -280,7 +284,7 @@ impl Edge {
             Some(key) => {
                 let pinged = eio3 || connection.ping_is_withheld();
                 let change = if pinged { Change::Nothing } else { Change::Ping };
-                self.accept(uri, key, connection, change, peer)
+                self.accept(uri, key, &request, connection, change, peer)
             }
             None => {
                 *request.uri_mut() = uri;
@@ -307,12 +311,15 @@ impl Edge {
         &self,
         uri: Uri,
         key: &HeaderValue,
+        request: &Request,
         connection: Arc<Connection>,
         change: Change,
         peer: &Peer,
     ) -> Result<Response, Refusal> {
         let (service, opening) = (self.service.clone(), Opening::new(&self.seal, change));
-        upgrade::accept(uri, key, connection, service, opening, &peer.upgrade)
+        let agreed =
+            Agreed::with(request.headers(), &self.engine.per_message_deflate, self.max_payload);
+        upgrade::accept(uri, key, connection, service, opening, agreed, &peer.upgrade)
     }
 
     async fn open_polling(

@@ -16,10 +16,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{
     ahead::Ahead,
@@ -32,6 +29,7 @@ use super::{
     seal::Seal,
     traffic,
     upgrade::PollingSession,
+    wire::Wire,
 };
 
 /// A client's text frame with the Engine.IO packet `1` (close), masked with zeros.
@@ -48,7 +46,7 @@ const READ_BEHIND: u16 = 16 * 1024;
 const _: () = assert!(size_of::<ClientStream>() <= 152);
 
 pub(super) struct ClientStream {
-    tcp: TcpStream,
+    wire: Wire,
     ahead: Ahead,
     frames: Frames,
     /// Runs while a message of the client is unfinished.
@@ -112,7 +110,7 @@ impl ClientStream {
     /// The stream of a connection, and of the polling session that it upgrades, if it does. `early` is what the
     /// client sent right behind its handshake.
     pub fn new(
-        tcp: TcpStream,
+        wire: Wire,
         early: &[u8],
         connection: Arc<Connection>,
         session: Option<Box<PollingSession>>,
@@ -120,7 +118,7 @@ impl ClientStream {
     ) -> Self {
         let probed = session.is_some();
         Self {
-            tcp,
+            wire,
             ahead: Ahead::new(early, connection.is_eio3()),
             frames: Frames::default(),
             unfinished: Patience::default(),
@@ -236,11 +234,22 @@ impl ClientStream {
         }
     }
 
+    /// Writes what has been taken and not written: what the wire has of a compressed message, and what is left of the
+    /// beginning.
+    fn catch_up(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.wire.is_behind() {
+            // It has been counted as taken.
+            let written = self.wire.poll_catch_up(context).map_ok(|()| 0);
+            ready!(self.in_time(context, written))?;
+        }
+        self.flush_opening(context)
+    }
+
     /// Writes what is left of the beginning.
     fn flush_opening(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while let Some(opening) = self.opening.as_ref().filter(|opening| !opening.frames.is_empty())
         {
-            let written = Pin::new(&mut self.tcp).poll_write(context, &opening.frames);
+            let written = Pin::new(&mut self.wire).poll_write(context, &opening.frames);
             let written = ready!(self.in_time(context, written))?;
             if let Some(opening) = &mut self.opening {
                 opening.frames.drain(..written);
@@ -297,14 +306,16 @@ impl AsyncRead for ClientStream {
             return Poll::Ready(Ok(()));
         }
         let before = buffer.filled().len();
-        let Self { ahead, tcp, frames, unfinished, connection, behind, unanswered, .. } =
+        let Self { ahead, wire, frames, unfinished, connection, behind, unanswered, .. } =
             &mut *self;
         let limit = connection.times().message;
         let again = |namespace: &str| connection.comes_again(namespace);
-        match ahead.poll_read(tcp, context, buffer, again, || connection.is_entering()) {
+        match ahead.poll_read(wire, context, buffer, again, || connection.is_entering()) {
             Poll::Ready(read) => read?,
             Poll::Pending => {
-                if ahead.holds() {
+                if wire.take_progress() {
+                    unfinished.restart(limit);
+                } else if ahead.holds() || wire.holds() {
                     unfinished.start(limit);
                 }
                 ready!(unfinished.poll_over(context));
@@ -326,7 +337,7 @@ impl AsyncRead for ClientStream {
             let length = u16::try_from(received.len()).unwrap_or(u16::MAX);
             *unanswered = unanswered.saturating_add(length);
         }
-        if frames.is_complete() && !ahead.holds() {
+        if frames.is_complete() && !ahead.holds() && !wire.holds() {
             unfinished.stop();
         } else if progress {
             unfinished.restart(limit);
@@ -350,7 +361,8 @@ impl AsyncWrite for ClientStream {
             traffic::websocket().sent.count(bytes.len(), 1);
             return Poll::Ready(Ok(bytes.len()));
         }
-        ready!(self.flush_opening(context))?;
+        ready!(self.wire.poll_turn(context));
+        ready!(self.catch_up(context))?;
         let mut bytes = bytes;
         if self.opening.is_none() && self.connection.is_refused() {
             match self.written.unfinished() {
@@ -361,7 +373,7 @@ impl AsyncWrite for ClientStream {
         if self.opening.is_some() {
             return self.write_opening(context, bytes);
         }
-        let written = Pin::new(&mut self.tcp).poll_write(context, bytes);
+        let written = Pin::new(&mut self.wire).poll_write(context, bytes);
         if let Poll::Ready(Ok(length)) = written {
             traffic::websocket().sent.count(length, self.written.count(&bytes[..length]));
         }
@@ -369,8 +381,9 @@ impl AsyncWrite for ClientStream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.is_over() {
-            ready!(self.flush_opening(context))?;
+        let is_over = self.is_over();
+        if !is_over {
+            ready!(self.catch_up(context))?;
         }
         // socketioxide flushes when its queue is empty.
         if self.behind {
@@ -382,10 +395,14 @@ impl AsyncWrite for ClientStream {
                 self.connection.stream.reader.wake();
             }
         }
-        Pin::new(&mut self.tcp).poll_flush(context)
+        // What is left is for nobody.
+        if is_over { Poll::Ready(Ok(())) } else { Pin::new(&mut self.wire).poll_flush(context) }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_shutdown(context)
+        if !self.is_over() && self.wire.is_behind() {
+            ready!(self.catch_up(context))?;
+        }
+        Pin::new(&mut self.wire).poll_shutdown(context)
     }
 }

@@ -22,11 +22,13 @@ use tungstenite::handshake::derive_accept_key;
 
 use super::{
     connection::Connection,
+    extension::Agreed,
     handshake::Refusal,
     probe,
     relay::Relay,
     service::Service,
     stream::{ClientStream, Opening},
+    wire::Wire,
 };
 
 /// Where a request that is upgraded leaves word for the listener that its TCP connection came from.
@@ -52,6 +54,7 @@ pub(super) struct Accepted {
     service: Service,
     /// For a new session.
     opening: Option<Box<Opening>>,
+    agreed: Option<Agreed>,
 }
 
 impl Slot {
@@ -80,17 +83,21 @@ pub(super) fn accept(
     connection: Arc<Connection>,
     service: Service,
     opening: Option<Box<Opening>>,
+    agreed: Option<Agreed>,
     slot: &Slot,
 ) -> Result<Response, Refusal> {
     let claim = connection.polling_sid().map(|_| Claim(Arc::downgrade(&connection)));
-    let response = switching(key)?;
+    let mut response = switching(key)?;
+    if let Some(extension) = agreed.and_then(Agreed::header) {
+        response.headers_mut().insert(header::SEC_WEBSOCKET_EXTENSIONS, extension);
+    }
     let mut request = http::Request::new(());
     // socketioxide keeps it for life: it has memory of its own.
     *request.uri_mut() = uri;
     if opening.as_ref().is_some_and(|opening| opening.connects_at_once()) {
         request.extensions_mut().insert(connection.clone());
     }
-    slot.put(Accepted { request, connection, claim, service, opening });
+    slot.put(Accepted { request, connection, claim, service, opening, agreed });
     Ok(response)
 }
 
@@ -116,17 +123,23 @@ impl Upgrade {
     /// kept by what this pod passes through for others.
     pub fn take_over(self, tcp: TcpStream, early: Bytes, busy: mpsc::Sender<()>) {
         match self {
-            Self::Here(mut accepted) => match accepted.claim.take() {
-                Some(claim) => {
-                    tokio::spawn(accepted.probe(claim, tcp, early));
+            Self::Here(mut accepted) => {
+                if let Some(opening) = &mut accepted.opening {
+                    opening.http = early.clone();
                 }
-                None => accepted.serve(tcp, &early, None),
-            },
+                let (wire, early) = Wire::new(tcp, early, accepted.agreed);
+                match accepted.claim.take() {
+                    Some(claim) => {
+                        tokio::spawn(accepted.probe(claim, wire, early));
+                    }
+                    None => accepted.serve(wire, &early, None),
+                }
+            }
             Self::There(relay) => {
                 tokio::spawn(relay.join(tcp, early).map(|()| drop(busy)));
             }
             Self::Surplus => {
-                tokio::spawn(probe::close(tcp));
+                tokio::spawn(probe::close(Wire::Plain(tcp)));
             }
         }
     }
@@ -134,30 +147,27 @@ impl Upgrade {
 
 impl Accepted {
     /// Has the stream take a polling session over, if its client goes through with it.
-    async fn probe(self: Box<Self>, claim: Claim, mut tcp: TcpStream, early: Bytes) {
-        let Self { request, connection, service, opening, .. } = *self;
+    async fn probe(self: Box<Self>, claim: Claim, mut wire: Wire, early: Bytes) {
+        let Self { request, connection, service, opening, agreed, .. } = *self;
         // While it is not known whether it does, the session may end without it.
         let limit = connection.times().upgrade;
         drop(connection);
-        let Some(said) = probe::probe(&mut tcp, &early, &claim.0, limit).await else {
-            return probe::close(tcp).await;
+        let Some(said) = probe::probe(&mut wire, &early, &claim.0, limit).await else {
+            return probe::close(wire).await;
         };
         let Some(connection) = claim.0.upgrade() else { return };
         let Some(sid) = connection.polling_sid() else { return };
         connection.upgraded();
         let session =
             PollingSession { service: service.clone(), connection: connection.clone(), sid };
-        let accepted = Self { request, connection, claim: None, service, opening };
-        accepted.serve(tcp, &said.into(), Some(Box::new(session)));
+        let accepted = Self { request, connection, claim: None, service, opening, agreed };
+        accepted.serve(wire, &said, Some(Box::new(session)));
     }
 
-    fn serve(self, tcp: TcpStream, early: &Bytes, session: Option<Box<PollingSession>>) {
-        let Self { request, connection, service, mut opening, .. } = self;
-        if let Some(opening) = &mut opening {
-            opening.http = early.clone();
-        }
+    fn serve(self, wire: Wire, early: &[u8], session: Option<Box<PollingSession>>) {
+        let Self { request, connection, service, opening, .. } = self;
         // socketioxide moves it through several of its futures, each of which has room for it.
-        let stream = Box::new(ClientStream::new(tcp, early, connection, session, opening));
+        let stream = Box::new(ClientStream::new(wire, early, connection, session, opening));
         if let Err(error) = service.websocket(stream, request) {
             tracing::debug!(%error, "WebSocket refused");
         }

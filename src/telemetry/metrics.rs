@@ -62,7 +62,7 @@ table! {
     CONNECTIONS_CLOSED = Counter "roomcast_connections_closed_total" ["reason"]
         "Connections closed, by Socket.IO's disconnect reason, or `no namespace` for one that never joined any.";
     BYTES = Counter "roomcast_bytes_total" ["transport", "direction"]
-        "Bytes `received` from and `sent` to clients: bodies of polling, WebSocket frames with their headers.";
+        "Bytes `received` from and `sent` to clients: bodies of polling, WebSocket frames with their headers, as they are when they are not compressed.";
     PACKETS = Counter "roomcast_packets_total" ["transport", "direction"]
         "Engine.IO packets `received` from and `sent` to clients, control frames of WebSocket sent among them.";
     REQUESTS_REFUSED = Counter "roomcast_requests_refused_total" ["code"]

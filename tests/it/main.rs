@@ -6,6 +6,7 @@ mod api;
 mod bounds;
 mod client;
 mod command_line;
+mod deflate;
 mod dynamic;
 mod embedded;
 mod features;
