@@ -42,6 +42,7 @@ fn cluster() -> Namespace {
             // Handlers do not wait: the ack comes when the others have answered.
             Ok(Reply::later(async move {
                 let answered = cluster.server_side_emit_with_ack(&name, arguments).await;
+                let answered = answered.map_err(cut_off)?;
                 Reply::json(json!({"answers": answered.answer, "pods": answered.pods}))
             }))
         })

@@ -4,7 +4,7 @@
 //!
 //! `io("/room-7")` connects to a room that nobody was in before; `tests/js/dynamic.test.mjs` does all of it.
 
-use std::{process::ExitCode, sync::Mutex};
+use std::{process::ExitCode, sync::Mutex, time::Duration};
 
 use roomcast::{
     Ack, Args, ConnectionError, Event, Grant, Handshake, Namespace, Refusal, Regex, RequestHead,
@@ -41,10 +41,33 @@ fn note(error: &ConnectionError) {
 }
 
 fn lobby() -> Namespace {
-    Namespace::new("/").authentication(AuthPolicy::None).on("refused", |_: &Event<'_>| {
-        let refused = REFUSED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        roomcast::Reply::json(&*refused)
-    })
+    Namespace::new("/")
+        .authentication(AuthPolicy::None)
+        .on("refused", |_: &Event<'_>| {
+            let refused = REFUSED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            roomcast::Reply::json(&*refused)
+        })
+        // Who is in a room of which this pod may have nobody.
+        .on("look", async |socket: Socket, Args(path): Args<String>| {
+            let room = socket.of(path);
+            let sockets = room.clone().fetch_sockets().await.map_err(failed)?;
+            let rooms = room.clone().rooms().await.map_err(failed)?.answer;
+            let wait = Duration::from_secs(2);
+            let acks = room.clone().emit_with_ack("ping", &1, wait).await.map_err(failed)?;
+            let servers =
+                room.server_side_emit_with_ack("who", Vec::new()).await.map_err(failed)?;
+            let acks: Vec<Value> =
+                acks.answer.answers.iter().filter_map(|ack| ack.arguments().ok()).collect();
+            let ids: Vec<_> = sockets.answer.into_iter().map(|socket| socket.id).collect();
+            let pods = [sockets.pods, servers.pods];
+            Ok::<_, Refusal>(Ack(json!({
+                "ids": ids, "rooms": rooms, "acks": acks, "servers": servers.answer, "pods": pods,
+            })))
+        })
+}
+
+fn failed(error: impl std::fmt::Display) -> Refusal {
+    Refusal::new("failed", error.to_string())
 }
 
 /// One for each room: all have these handlers, and each its own sockets.
@@ -60,7 +83,7 @@ fn rooms() -> Namespace {
         .on_disconnect(|socket: &Socket, reason: &str| {
             let _ = socket.broadcast().emit("went", reason);
         })
-        .on_server_side(|_, _| Value::Null)
+        .on_server_side(|event, _| json!({ "heard": event }))
         .on("chat", async |socket: Socket, Args(text): Args<String>| {
             socket
                 .nsp()

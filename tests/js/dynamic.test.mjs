@@ -6,6 +6,7 @@ import { after, afterEach, before, describe, test } from "node:test";
 import { io } from "socket.io-client";
 
 import { Clients, ask, everyClient } from "./clients.mjs";
+import { startNodePod } from "./node-pod.mjs";
 import { API_KEY, next, startPod, until } from "./pod.mjs";
 import { startRedis } from "./redis.mjs";
 
@@ -283,6 +284,73 @@ for (const kind of ["pubsub", "sharded"]) {
       assert.deepEqual(await heard, [1]);
       const nobody = await pods[0].publish({ namespace: "/a#b", event: "news", args: [1] });
       assert.equal(nobody.status, 404);
+    });
+
+    const api = async (method, path, body) => {
+      const answer = await pods[0].api(method, path, body);
+      return { status: answer.status, ...answer.body };
+    };
+    const subscriptions = () =>
+      ["CHANNELS", "SHARDCHANNELS"].flatMap((which) => redis.cli("PUBSUB", which, "*room-*").split("\n")).filter(Boolean);
+
+    test("a child that only the other pod has is asked about, and makes none here", async () => {
+      const [socket, lobby] = [await clients.connect(io, `${pods[1].url}/room-8`), await clients.connect(io, pods[0].url)];
+      socket.on("ping", (n, ack) => ack(n + 1));
+      for (let round = 0; round < 3; round += 1) {
+        const seen = await ask(lobby, "look", "/room-8");
+        assert.deepEqual(seen, {
+          ids: [socket.id], rooms: [socket.id], acks: [2], servers: [{ heard: "who" }],
+          pods: [{ asked: 2, silent: 0 }, { asked: 2, silent: 0 }],
+        });
+      }
+      // All at once.
+      const looks = await Promise.all(Array.from({ length: 20 }, () => ask(lobby, "look", "/room-8")));
+      for (const { ids, pods } of looks) assert.deepEqual([ids, pods[0].silent], [[socket.id], 0]);
+      const of = "namespace=/room-8";
+      const whole = { asked: 2, silent: 0 };
+      const moved = { namespace: "/room-8", in: [socket.id], rooms: ["public-a"] };
+      assert.equal((await api("POST", "rooms/join", moved)).status, 200);
+      await until("it is in", async () => (await api("GET", `rooms?${of}`)).rooms.includes("public-a"));
+      const present = await api("GET", `presence?${of}&room=public-a`);
+      assert.deepEqual([present.rooms["public-a"].count, present.pods], [1, whole]);
+      const found = await api("GET", `sockets?${of}&room=public-a`);
+      assert.deepEqual([found.sockets.map(({ id }) => id), found.pods], [[socket.id], whole]);
+      assert.equal((await api("GET", `sockets/${socket.id}?${of}`)).socket.id, socket.id);
+      const asked = await api("POST", "emit", { namespace: "/room-8", event: "ping", args: [4], ack_timeout: "2s" });
+      assert.deepEqual(asked.answers, [5]);
+      assert.equal((await api("POST", "rooms/leave", moved)).status, 200);
+      await until("it is out", async () => !(await api("GET", `rooms?${of}`)).rooms.includes("public-a"));
+      assert.equal(await children(pods[0]), 0);
+      const gone = next(socket, "disconnect");
+      assert.equal((await api("POST", "sockets/disconnect", { namespace: "/room-8" })).status, 200);
+      assert.equal((await gone)[0], "io server disconnect");
+      await until("no child", async () => (await children(pods[1])) === 0);
+      const nobody = await ask(lobby, "look", "/room-8");
+      assert.deepEqual([nobody.ids, nobody.pods[0]], [[], { asked: 1, silent: 0 }]);
+      await until("nothing is heard any more", () => subscriptions().length === 0);
+    });
+
+    test("a child that only a server of Node has is asked about", async () => {
+      const node = await startNodePod({ kind, redis: redis.url, namespaces: ["/", "/room-node"] });
+      try {
+        const [socket, lobby] = [await clients.connect(io, `${node.url}/room-node`), await clients.connect(io, pods[0].url)];
+        socket.on("ping", (n, ack) => ack(n + 1));
+        await node.run(({ io }) => void io.of("/room-node").on("who", (ack) => ack("node")));
+        assert.deepEqual(await ask(lobby, "look", "/room-node"), {
+          ids: [socket.id], rooms: [socket.id], acks: [2], servers: ["node"],
+          pods: [{ asked: 2, silent: 0 }, { asked: 2, silent: 0 }],
+        });
+      } finally {
+        clients.close();
+        await node.stop();
+      }
+    });
+
+    test("of names that no pattern takes, nothing is asked", async () => {
+      const lobby = await clients.connect(io, pods[0].url);
+      assert.match((await ask(lobby, "look", "/a#b")).error.message, /does not exist/);
+      const { status, error } = await api("GET", "rooms?namespace=/a%23b");
+      assert.deepEqual([status, error.code], [404, "unknown_namespace"]);
     });
   });
 }

@@ -59,15 +59,20 @@ impl Listener for Arrivals {
 
 impl Cluster {
     fn read(self: &Arc<Self>, Arrival { channel, payload }: &Arrival, arrivals: &Arrivals) {
-        let members =
-            self.wire.address(channel).and_then(|at| self.namespaces.get(at.namespace).ok());
-        let Some(members) = members else {
+        let Some(address) = self.wire.address(channel) else { return };
+        let members = self.namespaces.get(address.namespace).ok();
+        if members.is_none() && !self.namespaces.elsewhere.asks(address.namespace) {
             return;
-        };
-        match self.wire.decode(channel, payload) {
-            Ok(Some(incoming)) => self.take(&members, incoming, payload.len(), arrivals),
-            Ok(None) => {}
-            Err(error) => {
+        }
+        match (self.wire.decode(channel, payload), members) {
+            (Ok(Some(incoming)), Some(members)) => {
+                self.take(&members, incoming, payload.len(), arrivals);
+            }
+            (Ok(Some(Incoming { message: Message::Answer { question, answer }, .. })), None) => {
+                self.questions.answer(&question, answer);
+            }
+            (Ok(_), _) => {}
+            (Err(error), _) => {
                 counter!(BACKPLANE_DROPPED.name, "reason" => "undecodable").increment(1);
                 // Whoever writes such messages writes many: the metric counts them, the log names one.
                 if self.told_unreadable.swap(true, Ordering::Relaxed) {

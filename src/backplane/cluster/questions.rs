@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::{sync::Notify, time::timeout};
 
-use super::ANSWERS;
+use super::asks::ANSWERS;
 use crate::backplane::wire::Answer;
 
 /// How many servers were asked, this pod among them, and how many of them did not answer in time.

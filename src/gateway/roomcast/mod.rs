@@ -142,4 +142,10 @@ impl Socket {
         let (backplane, length) = (self.member.backplane.clone(), self.member.limits.name_length);
         BroadcastOperator::new(backplane, length, self.namespace().to_owned(), None)
     }
+
+    /// Another namespace, on all servers: `socket.server.of(…)` on Node.
+    pub fn of(&self, namespace: impl Into<String>) -> BroadcastOperator {
+        let (backplane, length) = (self.member.backplane.clone(), self.member.limits.name_length);
+        BroadcastOperator::new(backplane, length, namespace.into(), None)
+    }
 }

@@ -236,7 +236,7 @@ impl BroadcastOperator {
         event: &str,
         arguments: Vec<Value>,
     ) -> Result<Answered<Vec<Value>>, RoomcastError> {
-        Ok(self.servers(event)?.server_side_emit_with_ack(event, arguments).await)
+        Ok(self.servers(event)?.server_side_emit_with_ack(event, arguments).await?)
     }
 
     fn servers(&self, event: &str) -> Result<Cluster, RoomcastError> {
