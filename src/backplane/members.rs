@@ -27,7 +27,7 @@ use socketioxide_core::{
 };
 use thin_vec::ThinVec;
 
-use super::{ServerSide, Slow, Target, slow::size};
+use super::{ServerAnswer, ServerSide, Slow, Target, slow::size};
 use crate::telemetry::metrics::PACKETS_DROPPED;
 
 /// socketioxide's part of it: who gets a packet.
@@ -451,12 +451,14 @@ impl Members {
     }
 
     /// Handles an event of another server: its name, then its arguments.
-    pub fn server_side(&self, event: &[serde_json::Value]) -> serde_json::Value {
-        match (event, self.server_side.get()) {
-            ([serde_json::Value::String(name), arguments @ ..], Some(handler)) => {
-                handler.handle(name, arguments)
+    pub fn server_side(&self, event: Vec<serde_json::Value>) -> ServerAnswer {
+        let mut event = event.into_iter();
+        match (event.next(), self.server_side.get()) {
+            (Some(serde_json::Value::String(name)), Some(handler)) => {
+                handler.handle(name, event.collect())
             }
-            _ => serde_json::Value::Null,
+            // The other server would wait for nothing.
+            _ => ServerAnswer::Now(Some(serde_json::Value::Null)),
         }
     }
 

@@ -43,7 +43,9 @@ use members::Members;
 use namespaces::Namespaces;
 use wire::{Broadcast, Format, Message};
 
-pub use cluster::{Answered, ClientAnswers, ClusterError, Pod, PodRecord, Pods, ServerSide};
+pub use cluster::{
+    Answered, ClientAnswers, ClusterError, Pod, PodRecord, Pods, ServerAnswer, ServerSide,
+};
 pub(crate) use delivery::count_dropped;
 pub use emit::{Emit, Joined, Publishing, Source, Target};
 pub use local::Adapter;

@@ -81,7 +81,7 @@ pub fn attach(
     io.ns(path.clone(), Entrance(runtime.clone()));
     if let Some(handler) = server_side {
         // The namespace exists now.
-        let _ = backplane.on_server_side(&path, handler);
+        let _ = backplane.on_server_side(&path, Box::new(handler));
     }
     keep_time(runtime)
 }

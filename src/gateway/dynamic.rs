@@ -31,11 +31,11 @@ use tokio::{runtime::Handle, task::AbortHandle};
 use super::{
     Namespace, Refusal, Shared, codes,
     connect::{Entered, admit, keep_time, refused, runtime},
-    guarded::{guarded, guarded_later},
+    guarded::guarded_later,
     member::Runtime,
 };
 use crate::{
-    backplane::{Adapter, Io, ServerSide},
+    backplane::{Adapter, Io},
     telemetry::metrics::CHILD_NAMESPACES,
 };
 
@@ -300,8 +300,8 @@ impl Children {
 
     fn make(&self, path: &str, parent: &Arc<Namespace>) -> Arc<Runtime> {
         let shared = self.0.shared.clone();
-        if parent.server_side.is_some() {
-            let _ = shared.backplane.on_server_side(path, Box::new(OfParent(parent.clone())));
+        if let Some(handler) = parent.server_side.clone() {
+            let _ = shared.backplane.on_server_side(path, Box::new(handler));
         }
         count(parent).increment(1);
         runtime(path.to_owned(), parent.clone(), shared, Some(self.clone()))
@@ -395,17 +395,6 @@ impl Drop for Visit {
             }
         }
         self.children.tidy(&mut state, &self.path);
-    }
-}
-
-/// The events of other servers in a child, handled as its parent says.
-struct OfParent(Arc<Namespace>);
-
-impl ServerSide for OfParent {
-    fn handle(&self, event: &str, arguments: &[Json]) -> Json {
-        let handler = self.0.server_side.as_ref();
-        let handle = || handler.map(|handler| handler.handle(event, arguments)).unwrap_or_default();
-        guarded("on_server_side", handle).unwrap_or_default()
     }
 }
 

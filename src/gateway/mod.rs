@@ -6,7 +6,7 @@
 //! - `connect`, `dynamic`, `admission`, `authentication`, `auth`, `deadlines`: a client comes in, and shows who it is
 //! - `dispatch`, `limits`, `payload`, `event`, `handler`, `guarded`, `reply`, `refusal`: an event is handled and answered; `outgoing`: one that is sent
 //! - `decide`, `rooms`, `presence`, `template`: what an identity may do in which rooms
-//! - `member`, `socket`, `cluster`: what is known of a socket, and what can be done with it
+//! - `member`, `socket`, `cluster`, `server_side`: what is known of a socket, and what can be done with it
 
 mod admission;
 mod auth;
@@ -36,6 +36,7 @@ mod refusal;
 mod reply;
 mod roomcast;
 mod rooms;
+mod server_side;
 mod socket;
 mod template;
 
@@ -55,6 +56,7 @@ pub use outgoing::Outgoing;
 pub use refusal::{Refusal, codes};
 pub use reply::Reply;
 pub use roomcast::{BroadcastOperator, Destination, Roomcast, RoomcastError};
+pub use server_side::{AsServerAnswer, IntoServerAnswer};
 pub use socket::{Broadcast, Socket, Volatile};
 
 /// Milliseconds since 1970.

@@ -10,16 +10,13 @@ use super::{
     Event, Outgoing, Refusal, Socket,
     admission::{Decide, Handshake, deciding},
     dynamic::Which,
-    guarded::guarded,
     handler::{Handle, Handler, boxed},
     hooks::Grant,
     rooms::Rules,
+    server_side::Answers,
     template::Template,
 };
-use crate::{
-    backplane::ServerSide,
-    config::{AuthPolicy, Limits},
-};
+use crate::config::{AuthPolicy, Limits};
 
 /// A pattern of names: `*` stands for any characters, everything else for itself.
 pub(super) type Pattern = WildMatchPattern<'*', '\0'>;
@@ -76,7 +73,7 @@ pub struct Namespace {
     /// What may be done in which rooms, where the configuration says so.
     pub(super) rules: Option<Rules>,
     /// Handles the events of other servers.
-    pub(super) server_side: Option<Box<dyn ServerSide>>,
+    pub(super) server_side: Option<Answers>,
 }
 
 /// A handler, and the events that it is for.
@@ -92,15 +89,6 @@ pub(super) type HearWord = Box<dyn Fn(&Socket, &str) + Send + Sync>;
 pub(super) type Inspect = Box<dyn Fn(&Event<'_>) -> Result<(), Refusal> + Send + Sync>;
 pub(super) type Listen = Box<dyn Fn(&Event<'_>) + Send + Sync>;
 pub(super) type ListenOutgoing = Box<dyn Fn(&Outgoing<'_>) + Send + Sync>;
-
-impl<F> ServerSide for F
-where
-    F: Fn(&str, &[Value]) -> Value + Send + Sync,
-{
-    fn handle(&self, event: &str, arguments: &[Value]) -> Value {
-        guarded("on_server_side", || self(event, arguments)).unwrap_or_default()
-    }
-}
 
 impl Namespace {
     /// A namespace that lets clients with a valid token in, and allows them nothing yet.
@@ -325,17 +313,6 @@ impl Namespace {
     fn route(mut self, pattern: &str, auth: bool, handle: Handle) -> Self {
         self.checks_tokens_again |= auth;
         self.handlers.push(Route { pattern: Pattern::new(pattern), auth, handle });
-        self
-    }
-
-    /// Handles the events that other servers of the cluster send to servers (`serverSideEmit` on
-    /// Node): a name and its arguments. What it answers goes to a server that asked for an ack; without
-    /// a handler that is `null`. It must not block.
-    pub fn on_server_side(
-        mut self,
-        handler: impl Fn(&str, &[Value]) -> Value + Send + Sync + 'static,
-    ) -> Self {
-        self.server_side = Some(Box::new(handler));
         self
     }
 

@@ -7,7 +7,6 @@ use std::{
 
 use futures_util::StreamExt;
 use metrics::{Histogram, counter, histogram};
-use serde_json::Value as Json;
 
 use super::{
     Cluster,
@@ -23,13 +22,6 @@ use crate::{
     },
     telemetry::metrics::{BACKPLANE_DROPPED, BACKPLANE_LATENCY},
 };
-
-/// Answers to events between servers.
-pub trait ServerSide: Send + Sync {
-    /// Handles an event of another server: its name and its arguments. The answer goes to it if it
-    /// asked for one.
-    fn handle(&self, event: &str, arguments: &[Json]) -> Json;
-}
 
 /// Handles what arrives.
 pub(super) struct Arrivals {
@@ -131,11 +123,8 @@ impl Cluster {
                 arrivals.questioned.push(question);
             }
             Message::ServerSideEmit { arguments, question } => {
-                let answer = members.server_side(&arguments);
-                if let Some(question) = question {
-                    // Also without a handler: the other server would wait for nothing.
-                    self.reply(namespace, from, &question, Answer::ServerSide(answer));
-                }
+                let answer = members.server_side(arguments);
+                self.answer_server(namespace, from, question, answer);
             }
             Message::Answer { question, answer } => self.questions.answer(&question, answer),
         }

@@ -5,6 +5,7 @@ mod asks;
 mod pods;
 mod questioned;
 mod questions;
+mod server_side;
 mod wishes;
 
 use std::{
@@ -21,7 +22,7 @@ use futures_util::future::join_all;
 use metrics::counter;
 use parking_lot::Mutex;
 use tokio::{
-    sync::{Notify, watch},
+    sync::{Notify, Semaphore, watch},
     task::JoinSet,
     time::timeout,
 };
@@ -36,7 +37,6 @@ use crate::{
     telemetry::metrics::{BACKPLANE_DROPPED, BACKPLANE_RECORD_FAILURES},
 };
 
-pub use arrivals::ServerSide;
 pub(super) use arrivals::describe;
 use arrivals::{Arrivals, now};
 pub(super) use asks::local_answers;
@@ -46,6 +46,7 @@ pub use pods::{Pod, PodRecord};
 use questioned::Questioned;
 pub use questions::Pods;
 use questions::{Question, Questions, Tally};
+pub use server_side::{ServerAnswer, ServerSide};
 use wishes::ClusterWishes;
 
 /// Something could not be sent to the other servers.
@@ -87,6 +88,8 @@ pub struct Cluster {
     /// It is to be taken out, and it has been.
     leaving: Notify,
     left: Notify,
+    /// A permit for each handler of an event of another server that waits.
+    server_events: Arc<Semaphore>,
     /// Servers of a namespace when they were last counted, for when they cannot be.
     servers: AtomicUsize,
 }
@@ -124,6 +127,7 @@ impl Cluster {
             pod,
             leaving: Notify::new(),
             left: Notify::new(),
+            server_events: Arc::new(Semaphore::new(server_side::MOST)),
             servers: AtomicUsize::new(1),
         }))
     }
