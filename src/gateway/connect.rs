@@ -224,6 +224,7 @@ async fn enter(
     let token = auth::find(shown, connection.credential()).map(Secret::new);
     let handshake = Handshake {
         namespace: runtime.path.clone(),
+        parameters: runtime.namespace.parameters(&runtime.path),
         id: socket.id.to_string(),
         // Nobody looks at it where nobody is asked, which is on the way of each connection.
         details: match runtime.namespace.asks() {

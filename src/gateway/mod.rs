@@ -3,7 +3,7 @@
 //! A [`Namespace`] is built with handlers. The configured service (`configured`, `rooms`, `presence`, `hooked`)
 //! builds its own with the same calls that a Rust developer uses.
 //!
-//! - `connect`, `dynamic`, `admission`, `authentication`, `auth`, `deadlines`: a client comes in, and shows who it is
+//! - `connect`, `dynamic`, `which`, `admission`, `authentication`, `auth`, `deadlines`: a client comes in, and shows who it is
 //! - `dispatch`, `limits`, `payload`, `event`, `handler`, `guarded`, `reply`, `refusal`: an event is handled and answered; `outgoing`: one that is sent
 //! - `decide`, `rooms`, `presence`, `template`: what an identity may do in which rooms
 //! - `member`, `socket`, `cluster`, `server_side`: what is known of a socket, and what can be done with it
@@ -39,6 +39,7 @@ mod rooms;
 mod server_side;
 mod socket;
 mod template;
+mod which;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -1,6 +1,6 @@
 //! What a namespace is made of.
 
-use std::{future::Future, time::Duration};
+use std::{collections::BTreeMap, future::Future, time::Duration};
 
 use regex::Regex;
 use serde_json::Value;
@@ -9,12 +9,12 @@ use wildmatch::WildMatchPattern;
 use super::{
     Event, Outgoing, Refusal, Socket,
     admission::{Decide, Handshake, deciding},
-    dynamic::Which,
     handler::{Handle, Handler, boxed},
     hooks::Grant,
     rooms::Rules,
     server_side::Answers,
     template::Template,
+    which::Which,
 };
 use crate::config::{AuthPolicy, Limits};
 
@@ -120,12 +120,15 @@ impl Namespace {
     }
 
     /// A dynamic namespace: one for each name of a pattern, made when the first client asks for it. `{id}` stands for one or
-    /// more characters but `/`, `*` for any. All have these handlers; [`Socket::namespace`] says in which one a socket is.
+    /// more characters but `/`, `*` for any. All have these handlers; [`Socket::namespace`] says in which one a socket is, and
+    /// [`Socket::parameter`] what stands for `{id}`.
     ///
     /// ```
     /// # use roomcast::{Namespace, Socket};
     /// let rooms = Namespace::pattern("/room-{id}").on_connect(|socket: &Socket| {
     ///     let _ = socket.nsp().to("staff"); // of this child alone
+    ///     let number: Option<u32> = socket.parameter("id"); // 7 in `/room-7`
+    /// #   let _ = number;
     /// });
     /// # let _ = rooms;
     /// ```
@@ -319,6 +322,11 @@ impl Namespace {
     /// Whether functions decide who may come in.
     pub(super) fn asks(&self) -> bool {
         self.authenticator.is_some() || !self.handshakes.is_empty()
+    }
+
+    /// What stands in the name of a child for the parts of its pattern.
+    pub(super) fn parameters(&self, child: &str) -> BTreeMap<String, String> {
+        self.children.as_ref().map(|which| which.parameters(child)).unwrap_or_default()
     }
 
     /// Whether it is made of children.

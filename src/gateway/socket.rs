@@ -1,6 +1,6 @@
 //! A client in one namespace, as handlers see it, and the sockets that it can speak to.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, future::Future, str::FromStr, sync::Arc, time::Duration};
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value as Json;
@@ -31,6 +31,26 @@ impl Socket {
     /// The namespace it is in.
     pub fn namespace(&self) -> &str {
         self.socket.ns()
+    }
+
+    /// What stands in the name of its namespace for a part of the pattern: `"7"` for `id` of
+    /// [`Namespace::pattern`](crate::Namespace::pattern)`("/room-{id}")` in `/room-7`; of a regular expression, a group by its
+    /// name, or by its number. Nothing if there is no such part, or it cannot be read as this type.
+    ///
+    /// ```
+    /// # use roomcast::{Ack, Namespace, Socket};
+    /// let rooms = Namespace::pattern("/room-{id}").on("number", |socket: Socket| {
+    ///     Ack(socket.parameter::<u32>("id"))
+    /// });
+    /// # let _ = rooms;
+    /// ```
+    pub fn parameter<T: FromStr>(&self, name: &str) -> Option<T> {
+        self.parameters().get(name)?.parse().ok()
+    }
+
+    /// All of these by name.
+    pub fn parameters(&self) -> BTreeMap<String, String> {
+        self.member.namespace.parameters(self.namespace())
     }
 
     /// What its token said, or what it was granted as a guest; `None` without either.

@@ -66,6 +66,18 @@ everyClient(({ version, way, io, options }) => {
       assert.ok(handshake.url.startsWith("/socket.io/"));
     });
 
+    test("what stands for the parts of a pattern reaches handlers", async () => {
+      const [seven, name] = [await connect("/room-7"), await connect("/room-é")];
+      const of = async (socket) => {
+        const { number, parameters } = await ask(socket, "me");
+        return { number, parameters };
+      };
+      assert.deepEqual(await of(seven), { number: 7, parameters: { id: "7" } });
+      assert.deepEqual(await of(name), { number: null, parameters: { id: "é" } });
+      const none = clients.open(io, `${pod.url}/tenant-0`, { ...options, auth: { name: "ada" } });
+      assert.match((await refused(none)).message, /who are you\?/);
+    });
+
     test("a client that leaves and comes back in one breath is in", async () => {
       const socket = await connect("/room-3");
       for (let i = 0; i < 20; i += 1) {
