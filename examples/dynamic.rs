@@ -6,6 +6,12 @@
 
 use std::{process::ExitCode, sync::Mutex, time::Duration};
 
+use axum::{
+    extract::Request,
+    http::{HeaderValue, header},
+    middleware::{Next, from_fn},
+    response::Response,
+};
 use roomcast::{
     Ack, Args, ConnectionError, Event, Grant, Handshake, Namespace, Refusal, Regex, RequestHead,
     Socket, cli, config::AuthPolicy,
@@ -20,7 +26,22 @@ fn main() -> ExitCode {
         pod.namespaces([lobby(), rooms(), tenants(), games()])
             .allow_request(async |request| ticket(&request))
             .on_connection_error(note)
+            .engine_layer(|engine| engine.layer(from_fn(headers)))
     })
+}
+
+/// Node's `io.engine.use`, and its events `initial_headers` and `headers`.
+async fn headers(mut request: Request, next: Next) -> Response {
+    // What the client says of it does not count.
+    request.headers_mut().insert("x-layer", HeaderValue::from_static("seen"));
+    let new = !request.uri().query().unwrap_or_default().contains("sid=");
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    headers.insert("x-every", HeaderValue::from_static("1"));
+    if new {
+        headers.append(header::SET_COOKIE, HeaderValue::from_static("first=1"));
+    }
+    response
 }
 
 /// Node's `allowRequest`: nothing of a client is there yet but its request.

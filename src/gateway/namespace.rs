@@ -81,6 +81,8 @@ pub(super) struct Route {
     pub pattern: Pattern,
     /// Whether the token is checked before each call.
     pub auth: bool,
+    /// Whether it is for the first event of each socket only.
+    pub once: bool,
     pub handle: Handle,
 }
 
@@ -304,18 +306,32 @@ impl Namespace {
 
     /// Handles the events whose names match a pattern. The first pattern that matches wins.
     pub fn on<M>(self, pattern: &str, handler: impl Handler<M>) -> Self {
-        self.route(pattern, false, boxed(handler))
+        self.route(pattern, false, false, boxed(handler))
+    }
+
+    /// Handles the first of these events of each socket, and no more: `socket.once` on Node. What comes again is for the next
+    /// pattern that matches, and refused as any other if there is none.
+    ///
+    /// ```
+    /// # use roomcast::{Ack, Args, Namespace};
+    /// let polls = Namespace::new("/polls")
+    ///     .once("vote", |Args(choice): Args<String>| Ack(choice))
+    ///     .on("vote", || Ack("you have voted"));
+    /// # let _ = polls;
+    /// ```
+    pub fn once<M>(self, pattern: &str, handler: impl Handler<M>) -> Self {
+        self.route(pattern, false, true, boxed(handler))
     }
 
     /// The same for clients with a valid token, which is checked before each call: with the keys of then, so that a token
     /// whose key has been taken away is refused.
     pub fn auth<M>(self, pattern: &str, handler: impl Handler<M>) -> Self {
-        self.route(pattern, true, boxed(handler))
+        self.route(pattern, true, false, boxed(handler))
     }
 
-    fn route(mut self, pattern: &str, auth: bool, handle: Handle) -> Self {
+    fn route(mut self, pattern: &str, auth: bool, once: bool, handle: Handle) -> Self {
         self.checks_tokens_again |= auth;
-        self.handlers.push(Route { pattern: Pattern::new(pattern), auth, handle });
+        self.handlers.push(Route { pattern: Pattern::new(pattern), auth, once, handle });
         self
     }
 

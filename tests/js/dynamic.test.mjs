@@ -1,6 +1,7 @@
 // Namespaces that are made when a client asks for them, and who may open a session (examples/dynamic.rs).
 
 import assert from "node:assert/strict";
+import { get } from "node:http";
 import { after, afterEach, before, describe, test } from "node:test";
 
 import { io } from "socket.io-client";
@@ -206,6 +207,30 @@ describe("who may open a session", () => {
     await clients.connect(io, pod.url, { query: { ticket: "good" } });
     assert.equal(await pod.metric("roomcast_requests_refused_total", "forbidden"), 3);
     assert.equal(await pod.metric("roomcast_connections_opened_total"), 1);
+  });
+
+  test("layers around all requests of a client, as io.engine.use on Node, initial_headers and headers", async () => {
+    const base = `${pod.url}/socket.io/?EIO=4&transport=`;
+    const seen = ({ headers }) => [headers.get("x-every"), headers.get("set-cookie")];
+    const first = await fetch(`${base}polling`);
+    assert.deepEqual(seen(first), ["1", "first=1"]);
+    const { sid } = JSON.parse((await first.text()).slice(1));
+    const post = await fetch(`${base}polling&sid=${sid}`, { method: "POST", body: "40" });
+    assert.deepEqual(seen(post), ["1", null]);
+    const upgrade = await new Promise((resolve, reject) => {
+      const headers = { connection: "upgrade", upgrade: "websocket", "sec-websocket-version": "13",
+        "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==" };
+      const request = get(`${base}websocket`, { headers });
+      request.on("upgrade", ({ headers }, socket) => resolve((socket.destroy(), headers))).on("error", reject);
+    });
+    assert.deepEqual([upgrade["x-every"], upgrade["set-cookie"]], ["1", ["first=1"]]);
+    assert.deepEqual(seen(await fetch(`${pod.url}/socket.io/socket.io.js`)), [null, null]);
+    // What a layer says of a client is known to its handlers, whatever the client says.
+    for (const transports of [["polling"], ["websocket"]]) {
+      const options = { transports, extraHeaders: { "x-layer": "a lie" } };
+      const { handshake } = await ask(await clients.connect(io, `${pod.url}/room-1`, options), "me");
+      assert.equal(handshake.headers["x-layer"], "seen");
+    }
   });
 
   test("refused requests are told of, as connection_error on Node", async () => {

@@ -12,7 +12,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use super::{Children, Socket};
-use crate::backplane::Backplane;
+use crate::{backplane::Backplane, edge::Sessions};
 
 pub use error::RoomcastError;
 pub use operator::BroadcastOperator;
@@ -32,6 +32,7 @@ pub struct Roomcast(Arc<Inner>);
 
 struct Inner {
     backplane: Backplane,
+    sessions: Arc<Sessions>,
     name_length: usize,
     stage: watch::Sender<Stage>,
     children: OnceLock<Children>,
@@ -67,9 +68,9 @@ pub enum Destination {
 }
 
 impl Roomcast {
-    pub(crate) fn new(backplane: Backplane, name_length: usize) -> Self {
+    pub(crate) fn new(backplane: Backplane, sessions: Arc<Sessions>, name_length: usize) -> Self {
         let stage = watch::Sender::new(Stage::Built);
-        Self(Arc::new(Inner { backplane, name_length, stage, children: OnceLock::new() }))
+        Self(Arc::new(Inner { backplane, sessions, name_length, stage, children: OnceLock::new() }))
     }
 
     /// There are dynamic namespaces.
@@ -110,6 +111,17 @@ impl Roomcast {
         let Inner { backplane, name_length, stage, .. } = &*self.0;
         let stage = Some(stage.subscribe());
         BroadcastOperator::new(backplane.clone(), *name_length, namespace.into(), stage)
+    }
+
+    /// How many connections of clients this pod has, in whichever namespaces, and in none: `io.engine.clientsCount` on Node.
+    ///
+    /// ```
+    /// # fn example(roomcast: roomcast::Roomcast) {
+    /// println!("{} clients are here", roomcast.clients_count());
+    /// # }
+    /// ```
+    pub fn clients_count(&self) -> usize {
+        self.0.sessions.open()
     }
 
     /// The children of a dynamic namespace that clients of this pod are in, by the pattern or label that it was made with. Each
