@@ -313,10 +313,10 @@ impl Namespace {
     /// pattern that matches, and refused as any other if there is none.
     ///
     /// ```
-    /// # use roomcast::{Ack, Args, Namespace};
+    /// # use roomcast::{Ack, Args, Event, Namespace, Reply};
     /// let polls = Namespace::new("/polls")
     ///     .once("vote", |Args(choice): Args<String>| Ack(choice))
-    ///     .on("vote", || Ack("you have voted"));
+    ///     .on("vote", |_: &Event<'_>| Reply::json("you have voted"));
     /// # let _ = polls;
     /// ```
     pub fn once<M>(self, pattern: &str, handler: impl Handler<M>) -> Self {
