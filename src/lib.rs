@@ -40,7 +40,8 @@ mod telemetry;
 pub use backplane::measured;
 pub use backplane::{
     Answered, BackplaneError, ClientAnswer, ClientAnswers, ClusterError, EncodeError, Pods,
-    PublishError, RemoteSocket, SendError, ServerAnswer, SetupError, Spread, UnknownNamespace,
+    PublishError, RemoteSocket, RoomChange, RoomEvent, SendError, ServerAnswer, SetupError, Spread,
+    UnknownNamespace,
 };
 pub use drain::Outcome;
 pub use edge::{ConnectionError, ListenError, RequestHead};

@@ -15,6 +15,7 @@ mod members;
 mod namespaces;
 mod payload;
 mod redis;
+mod room_events;
 mod slow;
 mod spread;
 mod transcode;
@@ -53,6 +54,7 @@ pub use members::Occupant;
 pub use payload::{EncodeError, SendError, encode_ack};
 pub(crate) use redis::{Entry, Notes, Pending, PublishStream, RedisError};
 pub use redis::{Link, PublishError, SetupError};
+pub use room_events::{RoomChange, RoomEvent};
 pub use slow::Slow;
 pub use spread::Spread;
 pub(crate) use transcode::{
@@ -418,6 +420,16 @@ impl Backplane {
         handler: Box<dyn ServerSide>,
     ) -> Result<(), UnknownNamespace> {
         self.namespaces.get(namespace)?.handle_server_side(handler);
+        Ok(())
+    }
+
+    /// From now on, this hears of the rooms of a namespace of this pod.
+    pub fn on_room(
+        &self,
+        namespace: &str,
+        hear: impl Fn(RoomEvent<'_>) + Send + Sync + 'static,
+    ) -> Result<(), UnknownNamespace> {
+        self.namespaces.get(namespace)?.room_events.listen(Box::new(hear));
         Ok(())
     }
 

@@ -83,6 +83,7 @@ pub fn attach(
         // The namespace exists now.
         let _ = backplane.on_server_side(&path, Box::new(handler));
     }
+    runtime.namespace.hear_rooms(&backplane, &path);
     keep_time(runtime)
 }
 

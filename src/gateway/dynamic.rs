@@ -224,6 +224,7 @@ impl Children {
         if let Some(handler) = parent.server_side.clone() {
             let _ = shared.backplane.on_server_side(path, Box::new(handler));
         }
+        parent.hear_rooms(&shared.backplane, path);
         count(parent).increment(1);
         runtime(path.to_owned(), parent.clone(), shared, Some(self.clone()))
     }

@@ -1,6 +1,6 @@
 //! What a namespace is made of.
 
-use std::{collections::BTreeMap, future::Future, time::Duration};
+use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
 
 use regex::Regex;
 use serde_json::Value;
@@ -9,6 +9,7 @@ use wildmatch::WildMatchPattern;
 use super::{
     Event, Outgoing, Refusal, Socket,
     admission::{Decide, Handshake, deciding},
+    guarded::guarded,
     handler::{Handle, Handler, boxed},
     hooks::Grant,
     rooms::Rules,
@@ -16,7 +17,10 @@ use super::{
     template::Template,
     which::Which,
 };
-use crate::config::{AuthPolicy, Limits};
+use crate::{
+    backplane::{Backplane, RoomEvent},
+    config::{AuthPolicy, Limits},
+};
 
 /// A pattern of names: `*` stands for any characters, everything else for itself.
 pub(super) type Pattern = WildMatchPattern<'*', '\0'>;
@@ -64,6 +68,8 @@ pub struct Namespace {
     pub(super) packets: Vec<Inspect>,
     /// Hear each event that was not refused.
     pub(super) listeners: Vec<Listen>,
+    /// Hears of its rooms.
+    pub(super) on_room: Option<Arc<HearRoom>>,
     /// Hear each event that its sockets are sent.
     pub(super) outgoing_listeners: Vec<ListenOutgoing>,
     /// The first that matches handles an event.
@@ -88,6 +94,7 @@ pub(super) struct Route {
 
 pub(super) type Hear = Box<dyn Fn(&Socket) + Send + Sync>;
 pub(super) type HearWord = Box<dyn Fn(&Socket, &str) + Send + Sync>;
+pub(super) type HearRoom = dyn Fn(RoomEvent<'_>) + Send + Sync;
 pub(super) type Inspect = Box<dyn Fn(&Event<'_>) -> Result<(), Refusal> + Send + Sync>;
 pub(super) type Listen = Box<dyn Fn(&Event<'_>) + Send + Sync>;
 pub(super) type ListenOutgoing = Box<dyn Fn(&Outgoing<'_>) + Send + Sync>;
@@ -113,6 +120,7 @@ impl Namespace {
             on_disconnect: None,
             packets: Vec::new(),
             listeners: Vec::new(),
+            on_room: None,
             outgoing_listeners: Vec::new(),
             handlers: Vec::new(),
             checks_tokens_again: false,
@@ -277,6 +285,34 @@ impl Namespace {
     ) -> Self {
         self.outgoing_listeners.push(Box::new(listen));
         self
+    }
+
+    /// Hears of the rooms of this pod: the first member of each, who joins and leaves, the last that goes. `create-room`,
+    /// `join-room`, `leave-room` and `delete-room` of Node's adapter, but for the rooms of sockets' own ids. Changes are told in
+    /// their order, one at a time: it must not block, nor may another room be waited for.
+    ///
+    /// ```
+    /// # use roomcast::{Namespace, RoomChange, RoomEvent};
+    /// let documents = Namespace::new("/documents").on_room(|event: RoomEvent<'_>| match event.change {
+    ///     RoomChange::Created => println!("{} is open", event.room),
+    ///     RoomChange::Deleted => println!("{} is closed", event.room),
+    ///     RoomChange::Joined(id) | RoomChange::Left(id) => println!("{id}: {}", event.room),
+    /// });
+    /// # let _ = documents;
+    /// ```
+    pub fn on_room(mut self, hear: impl Fn(RoomEvent<'_>) + Send + Sync + 'static) -> Self {
+        self.on_room = Some(Arc::new(hear));
+        self
+    }
+
+    /// Has the program hear of the rooms of a namespace. A panic harms nothing.
+    pub(super) fn hear_rooms(&self, backplane: &Backplane, path: &str) {
+        if let Some(hear) = self.on_room.clone() {
+            // The namespace exists now.
+            let _ = backplane.on_room(path, move |event| {
+                let _ = guarded("on_room", || hear(event));
+            });
+        }
     }
 
     /// Names rooms that each socket is put in when it connects, or has authenticated if it must.

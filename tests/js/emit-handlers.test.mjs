@@ -135,6 +135,24 @@ everyClient(({ version, way, io, options }) => {
       assert.deepEqual(await ask(a, "sockets", "z"), [a.id]);
     });
 
+    test("a program hears of rooms and who is in them, in order", async () => {
+      const room = `heard-${way}`;
+      const [a, b, other] = [await connect(room, "more"), await connect(room), await connect()];
+      const [first, second] = [a.id, b.id];
+      await ask(b, "join", [room]);
+      b.disconnect();
+      await until("it has left", async () => (await ask(other, "room-events", room)).length === 4);
+      assert.equal(await ask(a, "move", room, "elsewhere"), "done");
+      const events = [["create-room"], ["join-room", first], ["join-room", second], ["leave-room", second]];
+      const end = [["leave-room", first], ["delete-room"]];
+      assert.deepEqual(await ask(other, "room-events", room), [...events, ...end]);
+      a.disconnect();
+      const elsewhere = [["create-room"], ["join-room", first], ...end];
+      await until("it is gone", async () => (await ask(other, "room-events", "elsewhere")).length === 4);
+      assert.deepEqual(await ask(other, "room-events", "elsewhere"), elsewhere);
+      assert.deepEqual(await ask(other, "room-events", other.id), []);
+    });
+
     test("listeners hear all events in both directions", async () => {
       const [a, b] = [await connect("l"), await connect("l")];
       a.on("question", (callback) => callback(1));
