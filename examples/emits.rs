@@ -6,7 +6,7 @@
 //! beside it; tests/js/emit-handlers.test.mjs shows what clients get.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     error::Error,
     fmt::Display,
     process::ExitCode,
@@ -149,6 +149,12 @@ fn rooms(namespace: Namespace) -> Namespace {
             let sockets = socket.nsp().to(room).fetch_sockets().await.map_err(failed)?.answer;
             let ids: Vec<_> = sockets.into_iter().map(|socket| socket.id).collect();
             Ok::<_, Refusal>(Ack(ids))
+        })
+        .on("transports", |socket: Socket, Args(room): Args<String>| {
+            // io.of("/emits").sockets: those of this pod, each with all that a handler has of its own.
+            let sockets = socket.nsp().to(room).local_sockets().map_err(failed)?;
+            let of_each = sockets.iter().map(|socket| (socket.id(), socket.transport()));
+            Ok::<_, Refusal>(Ack(of_each.collect::<BTreeMap<_, _>>()))
         })
         .on("move", async |socket: Socket, Args((from, to)): Args<(String, String)>| {
             let members = socket.nsp().to(&from);

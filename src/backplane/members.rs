@@ -6,6 +6,7 @@
 //! subscription must be looked at again.
 
 use std::{
+    any::Any,
     collections::HashMap,
     sync::{
         Arc, LazyLock, OnceLock, Weak,
@@ -37,7 +38,7 @@ pub(super) type Local = Arc<CoreLocalAdapter<Emitter>>;
 pub(super) type Acks = <Emitter as SocketEmitter>::AckStream;
 
 /// A socket, as it is known to what has no part in its namespace: to other servers of the cluster, too.
-pub trait Occupant: Send + Sync {
+pub trait Occupant: Any + Send + Sync {
     /// Its CONNECT has been answered.
     fn connected(&self);
     /// Whether it has been, and it has not left.

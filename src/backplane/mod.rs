@@ -499,6 +499,20 @@ impl Backplane {
         members.map_or_else(|_| Vec::new(), |members| members.occupants())
     }
 
+    /// Those of a target.
+    ///
+    /// # Errors
+    /// If the namespace does not exist.
+    pub fn occupants_of(
+        &self,
+        namespace: &str,
+        target: &Target,
+    ) -> Result<Vec<Arc<dyn Occupant>>, UnknownNamespace> {
+        let Some(members) = self.namespaces.find(namespace)? else { return Ok(Vec::new()) };
+        let ids = members.matching(target).into_iter();
+        Ok(ids.filter_map(|id| members.occupant(id)).collect())
+    }
+
     /// One of them.
     pub fn occupant(&self, namespace: &str, socket: Sid) -> Option<Arc<dyn Occupant>> {
         self.namespaces.get(namespace).ok()?.occupant(socket)

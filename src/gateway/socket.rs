@@ -1,6 +1,8 @@
 //! A client in one namespace, as handlers see it, and the sockets that it can speak to.
 
-use std::{collections::BTreeMap, future::Future, str::FromStr, sync::Arc, time::Duration};
+use std::{
+    any::Any, collections::BTreeMap, future::Future, str::FromStr, sync::Arc, time::Duration,
+};
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value as Json;
@@ -11,8 +13,8 @@ use super::{
     Cluster, Refusal, auth::Claims, member::Member, reply::Reply, roomcast::RoomcastError,
 };
 use crate::backplane::{
-    Adapter, Answered, Backplane, ClientAnswers, Emit, EncodeError, Joined, SendError, Source,
-    Target, count_dropped,
+    Adapter, Answered, Backplane, ClientAnswers, Emit, EncodeError, Joined, Occupant, SendError,
+    Source, Target, count_dropped,
 };
 
 /// A client in one namespace. Clones are the same; to keep one keeps nothing of a client that has gone but its memory.
@@ -23,6 +25,12 @@ pub struct Socket {
 }
 
 impl Socket {
+    /// That which the backplane knows as this; nothing once it has gone.
+    pub(super) fn known_as(occupant: Arc<dyn Occupant>) -> Option<Self> {
+        let occupant: Arc<dyn Any + Send + Sync> = occupant;
+        occupant.downcast::<Member>().ok()?.socket()
+    }
+
     /// Its id, which is also the name of its own room.
     pub fn id(&self) -> String {
         self.socket.id.to_string()

@@ -3,6 +3,7 @@
 
 import assert from "node:assert/strict";
 import { after, afterEach, before, describe, test } from "node:test";
+import { isDeepStrictEqual } from "node:util";
 
 import { io as newest } from "socket.io-client";
 import * as msgpack from "socket.io-msgpack-parser";
@@ -125,6 +126,11 @@ everyClient(({ version, way, io, options }) => {
       assert.deepEqual(here, ["x", "y", a.id, b.id].sort());
       assert.deepEqual(everywhere, here);
       assert.deepEqual((await ask(a, "sockets", "y")).sort(), [a.id, b.id].sort());
+      const transport = way === "polling" ? "polling" : "websocket";
+      await until("both are there with their transports", async () => {
+        const transports = await ask(a, "transports", "y");
+        return isDeepStrictEqual(transports, { [a.id]: transport, [b.id]: transport });
+      });
       assert.equal(await ask(a, "move", "y", "z"), "done");
       assert.deepEqual([await ask(a, "sockets", "y"), await ask(a, "sockets", "x")], [[], [a.id]]);
       assert.equal((await ask(a, "sockets", "z")).length, 2);
