@@ -6,7 +6,7 @@
 //! - `connect`, `dynamic`, `which`, `admission`, `authentication`, `auth`, `deadlines`: a client comes in, and shows who it is
 //! - `dispatch`, `limits`, `payload`, `event`, `handler`, `guarded`, `reply`, `refusal`: an event is handled and answered; `outgoing`: one that is sent
 //! - `decide`, `rooms`, `presence`, `template`: what an identity may do in which rooms
-//! - `member`, `socket`, `cluster`, `server_side`: what is known of a socket, and what can be done with it
+//! - `member`, `socket`, `cluster`, `server_side`, `hearing`: what is known of a socket, and what can be done with it
 
 mod admission;
 mod auth;
@@ -23,6 +23,7 @@ mod event;
 pub(crate) mod fuzz;
 mod guarded;
 mod handler;
+mod hearing;
 mod hooked;
 mod hooks;
 mod leaving;

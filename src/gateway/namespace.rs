@@ -9,7 +9,6 @@ use wildmatch::WildMatchPattern;
 use super::{
     Event, Outgoing, Refusal, Socket,
     admission::{Decide, Handshake, deciding},
-    guarded::guarded,
     handler::{Handle, Handler, boxed},
     hooks::Grant,
     rooms::Rules,
@@ -18,7 +17,7 @@ use super::{
     which::Which,
 };
 use crate::{
-    backplane::{Backplane, RoomEvent},
+    backplane::RoomEvent,
     config::{AuthPolicy, Limits},
 };
 
@@ -285,34 +284,6 @@ impl Namespace {
     ) -> Self {
         self.outgoing_listeners.push(Box::new(listen));
         self
-    }
-
-    /// Hears of the rooms of this pod: the first member of each, who joins and leaves, the last that goes. `create-room`,
-    /// `join-room`, `leave-room` and `delete-room` of Node's adapter, but for the rooms of sockets' own ids. Changes are told in
-    /// their order, one at a time: it must not block, nor may another room be waited for.
-    ///
-    /// ```
-    /// # use roomcast::{Namespace, RoomChange, RoomEvent};
-    /// let documents = Namespace::new("/documents").on_room(|event: RoomEvent<'_>| match event.change {
-    ///     RoomChange::Created => println!("{} is open", event.room),
-    ///     RoomChange::Deleted => println!("{} is closed", event.room),
-    ///     RoomChange::Joined(id) | RoomChange::Left(id) => println!("{id}: {}", event.room),
-    /// });
-    /// # let _ = documents;
-    /// ```
-    pub fn on_room(mut self, hear: impl Fn(RoomEvent<'_>) + Send + Sync + 'static) -> Self {
-        self.on_room = Some(Arc::new(hear));
-        self
-    }
-
-    /// Has the program hear of the rooms of a namespace. A panic harms nothing.
-    pub(super) fn hear_rooms(&self, backplane: &Backplane, path: &str) {
-        if let Some(hear) = self.on_room.clone() {
-            // The namespace exists now.
-            let _ = backplane.on_room(path, move |event| {
-                let _ = guarded("on_room", || hear(event));
-            });
-        }
     }
 
     /// Names rooms that each socket is put in when it connects, or has authenticated if it must.

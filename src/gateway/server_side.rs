@@ -4,13 +4,10 @@ use std::{future::Future, sync::Arc};
 
 use serde_json::Value;
 
-use super::{
-    Namespace,
-    guarded::{guarded, guarded_later},
-};
+use super::guarded::{guarded, guarded_later};
 use crate::backplane::{ServerAnswer, ServerSide};
 
-/// What a handler of [`Namespace::on_server_side`] may give: a value, which is the answer; `None` or `()`, which is none, as a
+/// What a handler of [`Namespace::on_server_side`](crate::Namespace::on_server_side) may give: a value, which is the answer; `None` or `()`, which is none, as a
 /// handler on Node that does not call its callback; or a future of these.
 ///
 /// `M` tells values and futures apart, and is inferred.
@@ -74,7 +71,7 @@ type Answering = dyn Fn(String, Vec<Value>) -> ServerAnswer + Send + Sync;
 pub(super) struct Answers(Arc<Answering>);
 
 impl Answers {
-    fn new<M, R: IntoServerAnswer<M>>(
+    pub fn new<M, R: IntoServerAnswer<M>>(
         handler: impl Fn(String, Vec<Value>) -> R + Send + Sync + 'static,
     ) -> Self {
         Self(Arc::new(move |event, arguments| handler(event, arguments).into_answer()))
@@ -85,36 +82,5 @@ impl ServerSide for Answers {
     fn handle(&self, event: String, arguments: Vec<Value>) -> ServerAnswer {
         let answer = guarded("on_server_side", || (self.0)(event, arguments));
         answer.unwrap_or(ServerAnswer::Now(Some(Value::Null)))
-    }
-}
-
-impl Namespace {
-    /// Handles the events that other servers of the cluster send to servers (`serverSideEmit` on Node): a name and its
-    /// arguments. What it gives goes to a server that asked for an ack: one value, as Node's servers send the first of
-    /// `callback(a, b)` alone. Without a handler that is `null`.
-    ///
-    /// An `async` handler begins in the order in which events come, and the next ones are handled while it waits. It has
-    /// `backplane.request_timeout`, which is as long as a pod that asks waits, and up to 256 of a pod wait at a time; who has more
-    /// to do spawns a task. One that is not `async` must not block.
-    ///
-    /// ```
-    /// # use roomcast::Namespace;
-    /// # use serde_json::{Value, json};
-    /// # async fn load(_: &[Value]) -> u32 { 1 }
-    /// let workers = Namespace::new("/workers").on_server_side(async |event: String, arguments: Vec<Value>| {
-    ///     match event.as_str() {
-    ///         "load" => Some(json!(load(&arguments).await)),
-    ///         _ => None, // no answer: the server that asks counts this pod as silent
-    ///     }
-    /// });
-    /// let simple = Namespace::new("/simple").on_server_side(|event, arguments| json!([event, arguments]));
-    /// # let _ = (workers, simple);
-    /// ```
-    pub fn on_server_side<M, R: IntoServerAnswer<M>>(
-        mut self,
-        handler: impl Fn(String, Vec<Value>) -> R + Send + Sync + 'static,
-    ) -> Self {
-        self.server_side = Some(Answers::new(handler));
-        self
     }
 }

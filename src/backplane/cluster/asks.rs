@@ -3,19 +3,23 @@
 use std::{collections::BTreeSet, sync::atomic::Ordering, time::Duration};
 
 use futures_util::StreamExt;
+use metrics::counter;
 use serde_json::Value as Json;
 
-use super::{Cluster, Pods, Question, Tally};
-use crate::backplane::{
-    Target,
-    elsewhere::Asking,
-    members::Members,
-    redis::{Link, Subscribed},
-    wire::{Answer, Ask, Broadcast, ClientAnswer, Message, RemoteSocket, Wire, WireError},
+use super::{
+    Cluster, Pods,
+    questions::{ANSWERS, Question, Tally},
 };
-
-/// Bytes of the answers of clients to one emit.
-pub(in crate::backplane) const ANSWERS: usize = 16 * 1024 * 1024;
+use crate::{
+    backplane::{
+        Target,
+        elsewhere::Asking,
+        members::Members,
+        redis::{Link, Subscribed},
+        wire::{Answer, Ask, Broadcast, ClientAnswer, Message, RemoteSocket, Wire, WireError},
+    },
+    telemetry::metrics::BACKPLANE_DROPPED,
+};
 
 /// An answer of the cluster, and how complete it is.
 #[derive(Debug)]
@@ -82,6 +86,7 @@ impl Cluster {
         }
         let asked = self.namespaces.elsewhere.ask(namespace, &self.redis.changes);
         let Some((asking, subscribed)) = asked else {
+            counter!(BACKPLANE_DROPPED.name, "reason" => "child namespaces").increment(1);
             tracing::debug!(namespace, "no question: limits.child_namespaces are asked about");
             return None;
         };

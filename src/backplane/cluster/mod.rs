@@ -45,7 +45,7 @@ use pods::Registry;
 pub use pods::{Pod, PodRecord};
 use questioned::Questioned;
 pub use questions::Pods;
-use questions::{Question, Questions, Tally};
+use questions::Questions;
 pub use server_side::{ServerAnswer, ServerSide};
 use wishes::ClusterWishes;
 
