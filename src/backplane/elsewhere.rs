@@ -7,7 +7,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use parking_lot::Mutex;
 
-use super::redis::{Changes, Subscribed};
+use super::redis::Changes;
 
 /// The questions that wait, by namespace.
 pub(super) struct Elsewhere {
@@ -28,12 +28,8 @@ impl Elsewhere {
         Arc::new(Self { asked: Mutex::default(), most })
     }
 
-    /// Has answers of a namespace heard, and tells when they are; nothing if there are too many of them.
-    pub fn ask(
-        self: &Arc<Self>,
-        namespace: &str,
-        changes: &Arc<Changes>,
-    ) -> Option<(Asking, Subscribed)> {
+    /// Has answers of a namespace heard; nothing if there are too many of them.
+    pub fn ask(self: &Arc<Self>, namespace: &str, changes: &Arc<Changes>) -> Option<Asking> {
         let mut asked = self.asked.lock();
         if !asked.contains_key(namespace) && asked.len() >= self.most {
             return None;
@@ -41,8 +37,8 @@ impl Elsewhere {
         *asked.entry(namespace.to_owned()).or_default() += 1;
         drop(asked);
         let (namespace, changes) = (namespace.to_owned(), changes.clone());
-        let subscribed = changes.note_answers(&namespace);
-        Some((Asking { elsewhere: self.clone(), namespace, changes }, subscribed))
+        changes.note_answers(&namespace);
+        Some(Asking { elsewhere: self.clone(), namespace, changes })
     }
 
     /// Whether a question about this one waits.

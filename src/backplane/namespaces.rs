@@ -94,9 +94,14 @@ impl Namespaces {
     pub fn find(&self, path: &str) -> Result<Option<Arc<Members>>, UnknownNamespace> {
         match self.get(path) {
             Ok(members) => Ok(Some(members)),
-            Err(_) if self.may_be.get().is_some_and(|may_be| may_be(path)) => Ok(None),
+            Err(_) if self.comes_and_goes(path) => Ok(None),
             Err(unknown) => Err(unknown),
         }
+    }
+
+    /// Whether a name is that of a child of a dynamic namespace.
+    pub fn comes_and_goes(&self, path: &str) -> bool {
+        self.may_be.get().is_some_and(|may_be| may_be(path))
     }
 
     /// Any namespace.

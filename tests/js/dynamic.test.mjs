@@ -367,6 +367,27 @@ for (const kind of ["pubsub", "sharded"]) {
       await until("nothing is heard any more", () => subscriptions().length === 0);
     });
 
+    test("answers are whole while clients come to a child here, and go", async () => {
+      const [there, lobby] = [await clients.connect(io, `${pods[1].url}/room-6`), await clients.connect(io, pods[0].url)];
+      there.on("ping", (n, ack) => ack(n));
+      let over = false;
+      const coming = (async () => {
+        for (let i = 0; i < 3; i += 1) {
+          const here = await clients.connect(io, `${pods[0].url}/room-6`);
+          here.on("ping", (n, ack) => ack(n));
+          here.disconnect();
+          await until("the child has ended here", async () => (await children(pods[0])) === 0);
+        }
+        over = true;
+      })();
+      while (!over) {
+        const { ids, pods: asked } = await ask(lobby, "look", "/room-6");
+        assert.ok(ids.includes(there.id), ids.join());
+        assert.deepEqual(asked.map(({ silent }) => silent), [0, 0]);
+      }
+      await coming;
+    });
+
     test("a child that only a server of Node has is asked about", async () => {
       const node = await startNodePod({ kind, redis: redis.url, namespaces: ["/", "/room-node"] });
       try {

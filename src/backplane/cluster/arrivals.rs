@@ -53,16 +53,11 @@ impl Cluster {
     fn read(self: &Arc<Self>, Arrival { channel, payload }: &Arrival, arrivals: &Arrivals) {
         let Some(address) = self.wire.address(channel) else { return };
         let members = self.namespaces.get(address.namespace).ok();
-        if members.is_none() && !self.namespaces.elsewhere.asks(address.namespace) {
-            return;
-        }
         match (self.wire.decode(channel, payload), members) {
             (Ok(Some(incoming)), Some(members)) => {
                 self.take(&members, incoming, payload.len(), arrivals);
             }
-            (Ok(Some(Incoming { message: Message::Answer { question, answer }, .. })), None) => {
-                self.questions.answer(&question, answer);
-            }
+            (Ok(Some(incoming)), None) => self.take_elsewhere(address.namespace, incoming),
             (Ok(_), _) => {}
             (Err(error), _) => {
                 counter!(BACKPLANE_DROPPED.name, "reason" => "undecodable").increment(1);
@@ -79,6 +74,27 @@ impl Cluster {
                 }
             }
         }
+    }
+
+    /// Takes a message in a namespace that this pod does not have. It may wait for answers there; and if it had it a moment
+    /// ago, who asks has counted it as one that answers.
+    fn take_elsewhere(&self, namespace: &str, Incoming { from, message }: Incoming) {
+        let (question, answer) = match message {
+            Message::Answer { question, answer } => {
+                return self.questions.answer(&question, answer);
+            }
+            Message::FetchSockets { question, .. } => (question, Answer::Sockets(Vec::new())),
+            Message::AllRooms { question } => (question, Answer::Rooms(Vec::new())),
+            Message::SocketIds { question, .. } => (question, Answer::SocketIds(Vec::new())),
+            Message::Broadcast(Broadcast { ask: Some(ask), .. }) => {
+                (ask.question, Answer::AckCount(0))
+            }
+            Message::ServerSideEmit { question: Some(question), .. } => {
+                (question, Answer::ServerSide(serde_json::Value::Null))
+            }
+            _ => return,
+        };
+        self.reply(namespace, from.as_deref(), &question, answer);
     }
 
     fn take(

@@ -1,6 +1,10 @@
 //! What this pod asks of the other servers of a namespace.
 
-use std::{collections::BTreeSet, sync::atomic::Ordering, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use futures_util::StreamExt;
 use metrics::counter;
@@ -15,7 +19,7 @@ use crate::{
         Target,
         elsewhere::Asking,
         members::Members,
-        redis::{Link, Subscribed},
+        redis::Link,
         wire::{Answer, Ask, Broadcast, ClientAnswer, Message, RemoteSocket, Wire, WireError},
     },
     telemetry::metrics::BACKPLANE_DROPPED,
@@ -30,6 +34,19 @@ pub struct Answered<T> {
     pub pods: Pods,
 }
 
+/// How often servers are counted anew, if a child comes or goes meanwhile.
+const TRIES: u32 = 5;
+
+/// Who hears a question.
+struct Audience {
+    /// How many servers, and this pod, which need not be one of the namespace.
+    servers: usize,
+    /// Whether this pod hears what they answer.
+    heard: bool,
+    /// Has it heard, while it lives.
+    asking: Option<Asking>,
+}
+
 impl Cluster {
     /// Asks all other servers of a namespace. This pod need not be one.
     async fn ask(
@@ -38,9 +55,7 @@ impl Cluster {
         patience: Duration,
         message: impl FnOnce(&Question) -> Message,
     ) -> (Tally, Pods) {
-        let here = self.namespaces.is_here(namespace);
-        let asking = if here { None } else { self.hear_answers(namespace).await };
-        let Some(servers) = self.servers_of(namespace, here).await else {
+        let Some(Audience { servers, heard, asking }) = self.audience(namespace).await else {
             // Cut off: nobody but this pod can answer.
             let servers = self.servers.load(Ordering::Relaxed);
             return (Tally::default(), Pods { asked: servers, silent: servers - 1 });
@@ -49,7 +64,7 @@ impl Cluster {
             return (Tally::default(), Pods { asked: 1, silent: 0 });
         }
         let others = servers - 1;
-        if !here && asking.is_none() {
+        if !heard {
             return (Tally::default(), Pods { asked: servers, silent: others });
         }
         let question = self.questions.open(&self.pod);
@@ -65,40 +80,46 @@ impl Cluster {
         (tally, Pods { asked: servers, silent })
     }
 
-    /// How many servers there are of a namespace, and this pod, which need not be one; nothing if it is cut off.
-    async fn servers_of(&self, namespace: &str, here: bool) -> Option<usize> {
-        if here {
-            return self.server_count(namespace).await.ok();
+    /// Who hears a question in a namespace; nothing if this pod is cut off.
+    async fn audience(&self, namespace: &str) -> Option<Audience> {
+        if !self.namespaces.comes_and_goes(namespace) {
+            let servers = self.server_count(namespace).await.ok()?;
+            return Some(Audience { servers, heard: true, asking: None });
         }
-        let others = self.subscribers(namespace).await.ok()?;
-        if !self.namespaces.is_here(namespace) {
-            return Some(others + 1);
-        }
-        // A client of this pod has just come: this pod may be counted or not.
-        self.settle(self.namespaces.list()).await;
-        self.server_count(namespace).await.ok()
-    }
-
-    /// Has answers of the servers of a namespace heard, until what this returns is dropped. Nothing if that cannot be.
-    async fn hear_answers(&self, namespace: &str) -> Option<Asking> {
         if self.redis.health.link() != Link::Up {
             return None;
         }
-        let asked = self.namespaces.elsewhere.ask(namespace, &self.redis.changes);
-        let Some((asking, subscribed)) = asked else {
-            counter!(BACKPLANE_DROPPED.name, "reason" => "child namespaces").increment(1);
-            tracing::debug!(namespace, "no question: limits.child_namespaces are asked about");
-            return None;
-        };
-        self.settle(Some(subscribed)).await;
-        Some(asking)
+        let asking = self.hear_answers(namespace);
+        let mut tries = 0;
+        loop {
+            // Whether Redis counts this pod is known once it has heard of all changes, and if there was none meanwhile.
+            let before = self.namespaces.get(namespace).ok();
+            let heard = self.redis.changes.note_answers(namespace);
+            let _ = tokio::time::timeout(self.settings.timeout, heard.wait()).await;
+            let subscribers = self.subscribers(namespace).await.ok()?;
+            let after = self.namespaces.get(namespace).ok();
+            tries += 1;
+            let same = match (&before, &after) {
+                (Some(before), Some(after)) => Arc::ptr_eq(before, after),
+                (None, None) => true,
+                _ => false,
+            };
+            if same || tries == TRIES {
+                let here = after.is_some();
+                let servers = if here { subscribers.max(1) } else { subscribers + 1 };
+                return Some(Audience { servers, heard: here || asking.is_some(), asking });
+            }
+        }
     }
 
-    /// Waits until Redis knows what this pod wants to hear, but not for ever.
-    async fn settle(&self, subscribed: Option<Subscribed>) {
-        if let Some(subscribed) = subscribed {
-            let _ = tokio::time::timeout(self.settings.timeout, subscribed.wait()).await;
+    /// Has answers of the servers of a namespace heard, until what this returns is dropped. Nothing if there are too many.
+    fn hear_answers(&self, namespace: &str) -> Option<Asking> {
+        let asking = self.namespaces.elsewhere.ask(namespace, &self.redis.changes);
+        if asking.is_none() && !self.namespaces.is_here(namespace) {
+            counter!(BACKPLANE_DROPPED.name, "reason" => "child namespaces").increment(1);
+            tracing::debug!(namespace, "no question: limits.child_namespaces are asked about");
         }
+        asking
     }
 
     /// The sockets of the whole cluster.
