@@ -90,7 +90,7 @@ pub(crate) use names::{MARK, unmark};
 pub use program::{ConnectionError, Program, RequestHead};
 pub use reason::CloseReason;
 pub(crate) use refused::text as refusal_text;
-pub use requests::{Edge, mountable, pods, router};
+pub use requests::{Edge, Layers, mountable, pods, router};
 pub use seal::Seal;
 pub use service::NoPage;
 pub use sessions::Sessions;

@@ -555,9 +555,12 @@ async fn poll_eio3(response: Response) -> Response {
     Response::from_parts(parts, Body::from(body))
 }
 
+/// What a program puts around the requests of clients to Socket.IO.
+pub type Layers = Vec<Box<dyn Fn(Router) -> Router + Send + Sync>>;
+
 /// The public routes. `pages` are served beside Socket.IO.
-pub fn router(edge: Arc<Edge>, config: &Config, pages: Router) -> Router {
-    let all = socketio(edge, config).merge(pages).fallback(|| async {
+pub fn router(edge: Arc<Edge>, config: &Config, pages: Router, layers: &Layers) -> Router {
+    let all = socketio(edge, config, layers).merge(pages).fallback(|| async {
         let body = crate::error_body(
             "not_found",
             "nothing is here; clients connect below the path of Socket.IO",
@@ -568,11 +571,11 @@ pub fn router(edge: Arc<Edge>, config: &Config, pages: Router) -> Router {
 }
 
 /// The route of Socket.IO alone, for the router of a program that has a listener of its own.
-pub fn mountable(edge: Arc<Edge>, config: &Config) -> Router {
-    bounded(socketio(edge, config).layer(middleware::from_fn(adopt)), config)
+pub fn mountable(edge: Arc<Edge>, config: &Config, layers: &Layers) -> Router {
+    bounded(socketio(edge, config, layers).layer(middleware::from_fn(adopt)), config)
 }
 
-fn socketio(edge: Arc<Edge>, config: &Config) -> Router {
+fn socketio(edge: Arc<Edge>, config: &Config, layers: &Layers) -> Router {
     let path = config.public.base_path();
     let socketio = any(
         |State(edge): State<Arc<Edge>>, Extension(peer): Extension<Peer>, request: Request| async move {
@@ -589,6 +592,7 @@ fn socketio(edge: Arc<Edge>, config: &Config) -> Router {
         .route(path, socketio.clone())
         .route(&format!("{path}/"), socketio)
         .with_state(edge);
+    router = layers.iter().fold(router, |router, layer| layer(router));
     if config.public.serve_client {
         router = router.merge(client_files::routes(path));
     }

@@ -81,8 +81,9 @@ pub fn attach(
     io.ns(path.clone(), Entrance(runtime.clone()));
     if let Some(handler) = server_side {
         // The namespace exists now.
-        let _ = backplane.on_server_side(&path, handler);
+        let _ = backplane.on_server_side(&path, Box::new(handler));
     }
+    runtime.namespace.hear_rooms(&backplane, &path);
     keep_time(runtime)
 }
 
@@ -226,6 +227,7 @@ async fn enter(
     let token = auth::find(shown, connection.credential()).map(Secret::new);
     let handshake = Handshake {
         namespace: runtime.path.clone(),
+        parameters: runtime.namespace.parameters(&runtime.path),
         id: socket.id.to_string(),
         // Nobody looks at it where nobody is asked, which is on the way of each connection.
         details: match runtime.namespace.asks() {
