@@ -27,6 +27,7 @@
 
 mod admission;
 mod adopt;
+mod again;
 mod ahead;
 mod attachments;
 mod client_files;
@@ -56,6 +57,7 @@ mod origin;
 mod outgoing;
 mod packet_head;
 mod pages;
+mod parts;
 mod passing;
 mod patience;
 mod peer;

@@ -130,10 +130,10 @@ impl Sessions {
         let _ = self.sockets.0.set(backplane);
     }
 
-    /// Whether a session has a socket in a namespace, which has been told so and has not left.
-    pub(super) fn is_connected(&self, namespace: &str, sid: Sid) -> bool {
+    /// Whether the socket that a session has in a namespace has been told so, and has not left; nothing if it has none.
+    pub(super) fn is_connected(&self, namespace: &str, sid: Sid) -> Option<bool> {
         let socket = self.sockets.0.get().and_then(|sockets| sockets.occupant(namespace, sid));
-        socket.is_some_and(|socket| socket.is_connected())
+        socket.map(|socket| socket.is_connected())
     }
 
     /// Notes whether the pod has more memory than it may, and says what was noted before.

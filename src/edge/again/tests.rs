@@ -1,0 +1,98 @@
+//! What waits, and for whom.
+
+use std::cell::RefCell;
+
+use super::*;
+
+/// A client that is in these namespaces, and being let in those.
+#[derive(Default)]
+pub struct Client {
+    pub is_in: Vec<&'static str>,
+    pub entering: RefCell<Vec<Box<str>>>,
+}
+
+impl Door for Client {
+    fn asks(&self, namespace: &str, left: bool) -> Asks {
+        note(&mut self.entering.borrow_mut(), namespace);
+        match self.is_in.contains(&namespace) && !left {
+            true => Asks::Leaves,
+            false => Asks::Passes,
+        }
+    }
+
+    fn is_entering(&self, namespace: &str) -> bool {
+        self.entering.borrow().iter().any(|name| **name == *namespace)
+    }
+
+    fn is_entering_any(&self) -> bool {
+        !self.entering.borrow().is_empty()
+    }
+}
+
+/// A client that is let in at once.
+pub struct Swift;
+
+impl Door for Swift {
+    fn asks(&self, _: &str, _: bool) -> Asks {
+        Asks::Passes
+    }
+
+    fn is_entering(&self, _: &str) -> bool {
+        false
+    }
+
+    fn is_entering_any(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn the_namespace_of_a_packet_is_found() {
+    for (packet, found) in [
+        ("40", Some((Kind::Connect, "/"))),
+        ("40{}", Some((Kind::Connect, "/"))),
+        ("40/chat,{}", Some((Kind::Connect, "/chat"))),
+        ("40/chat?a=b,", Some((Kind::Connect, "/chat"))),
+        ("41/chat", Some((Kind::Disconnect, "/chat"))),
+        ("41", Some((Kind::Disconnect, "/"))),
+        (r#"42["/a,"]"#, Some((Kind::Other, "/"))),
+        (r#"42/é,7["a"]"#, Some((Kind::Other, "/é"))),
+        (r#"4512-/chat,3["a"]"#, Some((Kind::Other, "/chat"))),
+        (r#"461-["a"]"#, Some((Kind::Other, "/"))),
+        ("3", None),
+        ("4", None),
+        ("", None),
+    ] {
+        assert_eq!(address(packet.as_bytes(), true), found, "{packet}");
+    }
+    for unfinished in ["40", "40/ch", "42/chat", "451", "451-"] {
+        assert_eq!(address(unfinished.as_bytes(), false), None, "{unfinished}");
+    }
+    assert_eq!(address(b"42[", false), Some((Kind::Other, "/")));
+}
+
+#[test]
+fn what_is_for_a_namespace_waits_until_the_client_is_in() {
+    let client = Client { is_in: vec!["/in"], ..Client::default() };
+    let mut left = Left::default();
+    let mut step = |packet: &str| left.step(address(packet.as_bytes(), true).unwrap(), &client);
+    assert_eq!(step("41/in,"), Step::Passes);
+    assert_eq!(step("40/in,"), Step::Passes, "it has left");
+    for packet in ["42/in,[1]", "41/in,", "430[1]", "42[1]"] {
+        let waits = packet.contains("/in");
+        let expected = if waits { Step::Waits("/in".into()) } else { Step::Passes };
+        assert_eq!(step(packet), expected, "{packet}");
+    }
+    client.entering.borrow_mut().clear();
+    assert_eq!(step("42/in,[1]"), Step::Passes);
+    assert_eq!(step("40/in,"), Step::Leaves(b"41/in,".to_vec()));
+}
+
+#[test]
+fn what_is_noted_is_bounded() {
+    let mut all = Vec::new();
+    note(&mut all, &"x".repeat(LONGEST + 1));
+    (0..100).for_each(|n| assert!(!note(&mut all, &n.to_string())));
+    assert_eq!(all.len(), MOST);
+    assert!(note(&mut all, "0") && forget(&mut all, "0") && !forget(&mut all, "0"));
+}
