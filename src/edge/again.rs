@@ -25,6 +25,8 @@ pub(super) trait Door {
     fn is_entering(&self, namespace: &str) -> bool;
     /// Whether it is being let in any.
     fn is_entering_any(&self) -> bool;
+    /// Whether its packets are those of `socket.io-msgpack-parser`.
+    fn is_msgpack(&self) -> bool;
 }
 
 /// What is to be done with a CONNECT.
@@ -42,8 +44,8 @@ pub(super) enum Asks {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Step {
     Passes,
-    /// This one goes before it.
-    Leaves(Vec<u8>),
+    /// The client leaves first.
+    Leaves,
     /// Until the client is let in this namespace, or refused.
     Waits(Box<str>),
 }
@@ -85,8 +87,8 @@ pub(super) fn address(packet: &[u8], whole: bool) -> Option<(Kind, &str)> {
     Some((kind, std::str::from_utf8(&rest[..end]).ok()?))
 }
 
-/// The packet with which a client leaves a namespace.
-fn leave(namespace: &str) -> Vec<u8> {
+/// The packet of text with which a client leaves a namespace.
+pub(super) fn leave(namespace: &str) -> Vec<u8> {
     match namespace {
         "/" => b"41".to_vec(),
         path => format!("41{path},").into_bytes(),
@@ -104,7 +106,7 @@ impl Left {
         match kind {
             Kind::Connect => match door.asks(namespace, self.forget(namespace)) {
                 Asks::Passes => Step::Passes,
-                Asks::Leaves => Step::Leaves(leave(namespace)),
+                Asks::Leaves => Step::Leaves,
                 Asks::Waits => Step::Waits(namespace.into()),
             },
             _ if door.is_entering(namespace) => Step::Waits(namespace.into()),

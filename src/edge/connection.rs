@@ -550,6 +550,10 @@ impl Door for Connection {
     fn is_entering_any(&self) -> bool {
         !self.entering.lock().is_empty()
     }
+
+    fn is_msgpack(&self) -> bool {
+        self.times().msgpack
+    }
 }
 
 /// Milliseconds since 1970.

@@ -49,6 +49,7 @@ mod kept;
 mod listener;
 mod loose_base64;
 mod memory;
+mod msgpack;
 mod names;
 mod notice;
 mod open;

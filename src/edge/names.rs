@@ -17,7 +17,8 @@ use socketioxide_core::Value;
 
 use super::{
     again::{self, Door, Kind, Left, Step},
-    client_frame::{Frame, write_header, write_text},
+    client_frame::{Frame, write_header, write_whole},
+    msgpack,
 };
 
 /// What is put behind the bracket of the list.
@@ -25,9 +26,11 @@ pub(crate) const MARK: [u8; 4] = *b"\"\x7f\",";
 /// The beginning of a list with a mark.
 const MARKED: &str = "[\"\x7f\",";
 /// What the name in the mark is.
-const MARK_NAME: u8 = 0x7f;
+pub(super) const MARK_NAME: u8 = 0x7f;
 /// Bytes of a frame's payload in which the name is looked for.
 const LOOKED_AT: usize = 1024;
+/// The same of a packet of msgpack for its namespace, which stands behind the `auth` of a CONNECT.
+const LOOKED_AT_MSGPACK: usize = 16 * 1024;
 
 /// The event as the client sent it.
 pub(crate) fn unmark(payload: Value) -> Value {
@@ -36,7 +39,7 @@ pub(crate) fn unmark(payload: Value) -> Value {
             Some(rest) => Value::Str(format!("[{rest}").into(), attachments),
             None => Value::Str(text, attachments),
         },
-        bytes @ Value::Bytes(_) => bytes,
+        Value::Bytes(bytes) => Value::Bytes(msgpack::unmark(&bytes).map_or(bytes, Into::into)),
     }
 }
 
@@ -175,7 +178,7 @@ impl Names {
                 Seen::Leaves(leave) => {
                     let out = changed.get_or_insert_with(|| Vec::with_capacity(bytes.len() + 64));
                     out.extend_from_slice(&bytes[from..at]);
-                    write_text(&leave, out);
+                    write_whole(frame.opcode, &leave, out);
                     from = at;
                     self.left = frame.whole();
                 }
@@ -188,16 +191,16 @@ impl Names {
                     self.held = rest.to_vec();
                     break;
                 }
-                Seen::Marked(place) => {
+                Seen::Marked { place, skip, put } => {
                     let out = changed.get_or_insert_with(|| Vec::with_capacity(bytes.len() + 16));
                     out.extend_from_slice(&bytes[from..at]);
-                    let length = frame.length.wrapping_add(MARK.len() as u64);
+                    let length = frame.length.wrapping_add((put.len() - skip) as u64);
                     write_header(rest[0], length, frame.mask, out);
                     out.extend_from_slice(&rest[frame.header..frame.header + place]);
-                    out.extend(MARK.iter().zip(place..).map(|(byte, at)| byte ^ frame.mask_at(at)));
-                    at += frame.header + place;
+                    out.extend(put.iter().zip(place..).map(|(byte, at)| byte ^ frame.mask_at(at)));
+                    at += frame.header + place + skip;
                     from = at;
-                    self.left = frame.length - place as u64;
+                    self.left = frame.length - (place + skip) as u64;
                 }
             }
         }
@@ -212,6 +215,10 @@ impl Names {
 
     /// Looks for the name in what is there of the payload of a frame.
     fn look(&mut self, frame: &Frame, payload: &[u8], left: &mut Left, door: &impl Door) -> Seen {
+        if frame.opcode == 2 && door.is_msgpack() && !frame.is_extended {
+            self.open = None;
+            return look_at_msgpack(frame, payload, left, door);
+        }
         let head = match frame.opcode {
             0 => self.open,
             1 => Some(Head::default()),
@@ -232,7 +239,7 @@ impl Names {
                 match again::address(&packet, whole) {
                     Some((kind, _)) if kind != Kind::Other && !frame.is_last => {}
                     Some(address) => match left.step(address, door) {
-                        Step::Leaves(leave) => return Seen::Leaves(leave),
+                        Step::Leaves => return Seen::Leaves(again::leave(address.1)),
                         Step::Waits(namespace) => return Seen::Waits(namespace),
                         Step::Passes if address.0 != Kind::Other => return Seen::Passes,
                         Step::Passes => {}
@@ -250,7 +257,7 @@ impl Names {
             let byte = byte ^ frame.mask_at(at);
             head = head.read(byte);
             match (head, list) {
-                (Head::Over(true), Some(place)) => return Seen::Marked(place),
+                (Head::Over(true), Some(place)) => return Seen::marked(place),
                 (Head::Over(_), _) => return Seen::Passes,
                 (Head::List, None) => list = Some(at + 1),
                 _ => {}
@@ -262,13 +269,50 @@ impl Names {
                 Seen::Open
             }
             // The name goes on where it is not looked at: it has one to be on the safe side.
-            Some(place) if !(whole && frame.is_last && there <= LOOKED_AT) => Seen::Marked(place),
+            Some(place) if !(whole && frame.is_last && there <= LOOKED_AT) => Seen::marked(place),
             None if whole && !frame.is_last && there <= LOOKED_AT => {
                 self.open = Some(head);
                 Seen::Passes
             }
             _ => Seen::Passes,
         }
+    }
+}
+
+/// Looks for the namespace and the name in what is there of the payload of a frame with a packet of msgpack.
+fn look_at_msgpack(frame: &Frame, payload: &[u8], left: &mut Left, door: &impl Door) -> Seen {
+    let there = usize::try_from(frame.length).map_or(payload.len(), |all| all.min(payload.len()));
+    let beginning = |most: usize| -> Vec<u8> {
+        let looked = payload[..there].iter().take(most).enumerate();
+        looked.map(|(at, byte)| byte ^ frame.mask_at(at)).collect()
+    };
+    let more = |most: usize| there < most && (there as u64) < frame.length;
+    let packet = beginning(LOOKED_AT);
+    let found = msgpack::Beginning::read(&packet);
+    let for_all = match found.kind {
+        None if more(LOOKED_AT) => return Seen::Open,
+        None => return Seen::Passes,
+        Some(Kind::Other) => false,
+        Some(_) => true,
+    };
+    if for_all || door.is_entering_any() {
+        let packet = beginning(LOOKED_AT_MSGPACK);
+        match msgpack::Beginning::read(&packet).address() {
+            Some(address) => match left.step(address, door) {
+                Step::Leaves => return Seen::Leaves(msgpack::leave(address.1)),
+                Step::Waits(namespace) => return Seen::Waits(namespace),
+                Step::Passes if for_all => return Seen::Passes,
+                Step::Passes => {}
+            },
+            None if more(LOOKED_AT_MSGPACK) => return Seen::Open,
+            // What cannot be told for which namespace it is: one that is too large, or none at all.
+            None => {}
+        }
+    }
+    match found.name {
+        Some(msgpack::Name::Marked { place, skip, put }) => Seen::Marked { place, skip, put },
+        None if more(LOOKED_AT) => Seen::Open,
+        _ => Seen::Passes,
     }
 }
 
@@ -282,8 +326,14 @@ enum Seen {
     Waits(Box<str>),
     /// More of it has to be seen.
     Open,
-    /// A mark belongs in this place of its payload.
-    Marked(usize),
+    /// In this place of its payload, so many bytes have others in theirs, a mark among them.
+    Marked { place: usize, skip: usize, put: Vec<u8> },
+}
+
+impl Seen {
+    fn marked(place: usize) -> Self {
+        Self::Marked { place, skip: 0, put: MARK.to_vec() }
+    }
 }
 
 #[cfg(test)]

@@ -3,12 +3,19 @@
 use std::borrow::Cow;
 
 use axum::body::{Body, Bytes};
+use base64::{Engine, engine::general_purpose::STANDARD};
 
 use super::{
-    again::{self, Door, Left, Step},
-    eio3, names,
+    again::{self, Door, Kind, Left, Step},
+    eio3,
+    loose_base64::BINARY,
+    msgpack::{self, Beginning},
+    names,
     traffic::SEPARATOR,
 };
+
+/// Bytes that a packet which leaves a namespace has more than the one that comes there, at most.
+const LEAVE: usize = 16;
 
 /// How the packets of a payload are put together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,29 +61,28 @@ impl InParts {
         }
         let mut part = Vec::with_capacity(rest.len() + names::MARK.len());
         while let Some((piece, next)) = self.form.first(&rest) {
-            let packet = self.form.text_of(&piece);
-            let marked = match (packet, self.form) {
-                (Some(packet), Form::V4) => names::mark(packet),
-                // Its length is changed with it, later.
-                _ => None,
-            };
-            let out = marked.map_or(Cow::Borrowed(&piece[..]), Cow::Owned);
+            let read = self.read(&piece, door);
+            let out = read.marked.map_or(Cow::Borrowed(&piece[..]), Cow::Owned);
             // With room for one more that says that it leaves.
-            if !part.is_empty() && part.len() + out.len() + piece.len() + 4 > self.most {
+            let room = out.len() + piece.len() + LEAVE;
+            if !part.is_empty() && part.len() + room > self.most {
                 self.rest = Some(rest);
                 return Some(Part::Ready(part.into()));
             }
-            let looked_at = packet.filter(|packet| again::matters(packet, door));
-            let address = looked_at.and_then(|packet| again::address(packet, true));
-            match address.map(|address| self.left.step(address, door)) {
-                Some(Step::Waits(namespace)) => {
-                    self.rest = Some(rest);
-                    let waits = part.is_empty();
-                    let ready = || Part::Ready(part.into());
-                    return Some(if waits { Part::Waits(namespace) } else { ready() });
+            if let Some((kind, namespace)) = &read.address {
+                match self.left.step((*kind, namespace), door) {
+                    Step::Waits(namespace) => {
+                        self.rest = Some(rest);
+                        let waits = part.is_empty();
+                        let ready = || Part::Ready(part.into());
+                        return Some(if waits { Part::Waits(namespace) } else { ready() });
+                    }
+                    Step::Leaves => {
+                        let leave = self.form.leave(namespace, read.binary);
+                        self.form.add(&leave, &mut part);
+                    }
+                    Step::Passes => {}
                 }
-                Some(Step::Leaves(leave)) => self.form.add(&self.form.piece(leave), &mut part),
-                Some(Step::Passes) | None => {}
             }
             self.form.add(&out, &mut part);
             match next {
@@ -87,6 +93,31 @@ impl InParts {
         Some(Part::Ready(part.into()))
     }
 
+    /// What matters of a piece.
+    fn read(&self, piece: &[u8], door: &impl Door) -> Read {
+        let mut read = Read::default();
+        if let Some(packet) = self.binary(piece, door) {
+            let packet = STANDARD.decode(packet).unwrap_or_default();
+            let found = Beginning::read(&packet);
+            let marked = msgpack::mark(&packet, found.name.as_ref());
+            read.marked = marked.map(|marked| base64(&marked));
+            read.address = found.address().map(|(kind, name)| (kind, name.into()));
+            read.binary = true;
+        } else if let Some(packet) = self.form.text_of(piece) {
+            // Of Engine.IO 3, its length is changed with it, later.
+            read.marked = Some(packet).filter(|_| self.form == Form::V4).and_then(names::mark);
+            let address = again::matters(packet, door).then(|| again::address(packet, true));
+            read.address = address.flatten().map(|(kind, name)| (kind, name.into()));
+        }
+        read
+    }
+
+    /// The base64 of a packet of msgpack.
+    fn binary<'a>(&self, piece: &'a [u8], door: &impl Door) -> Option<&'a [u8]> {
+        let of_msgpack = self.form == Form::V4 && door.is_msgpack();
+        piece.strip_prefix(&[BINARY]).filter(|_| of_msgpack)
+    }
+
     /// Whether something of it may be another, or has to wait.
     fn is_changed(&self, rest: &Bytes, door: &impl Door) -> bool {
         let concerns = |packet: &[u8]| {
@@ -94,13 +125,28 @@ impl InParts {
         };
         let mut rest = Some(rest.clone());
         while let Some((piece, next)) = rest.as_ref().and_then(|rest| self.form.first(rest)) {
-            if self.form.text_of(&piece).is_some_and(concerns) {
+            let binary = self.binary(&piece, door).is_some();
+            if binary || self.form.text_of(&piece).is_some_and(concerns) {
                 return true;
             }
             rest = next;
         }
         false
     }
+}
+
+/// What matters of a piece.
+#[derive(Debug, Default)]
+struct Read {
+    marked: Option<Vec<u8>>,
+    address: Option<(Kind, Box<str>)>,
+    /// It is base64.
+    binary: bool,
+}
+
+/// A binary packet of Engine.IO 4.
+fn base64(packet: &[u8]) -> Vec<u8> {
+    [&[BINARY], STANDARD.encode(packet).as_bytes()].concat()
 }
 
 impl Form {
@@ -126,12 +172,14 @@ impl Form {
         }
     }
 
-    /// A packet of text as a piece.
-    fn piece(self, packet: Vec<u8>) -> Vec<u8> {
+    /// The piece with which a client leaves a namespace.
+    fn leave(self, namespace: &str, binary: bool) -> Vec<u8> {
+        let packet = || again::leave(namespace);
         match self {
-            Self::V4 => packet,
-            Self::Text3 => eio3::text_piece(packet),
-            Self::Octets3 => eio3::octets_piece(&packet),
+            Self::V4 if binary => base64(&msgpack::leave(namespace)),
+            Self::V4 => packet(),
+            Self::Text3 => eio3::text_piece(packet()),
+            Self::Octets3 => eio3::octets_piece(&packet()),
         }
     }
 
@@ -210,6 +258,24 @@ mod tests {
             "8:42/n,[3]".to_owned(),
         ];
         assert_eq!(parts(Form::Text3, &sent, 1000, &client()), right);
+    }
+
+    #[test]
+    fn packets_of_msgpack_too() {
+        let client = Client { is_in: vec!["/n"], is_msgpack: true, ..Client::default() };
+        let connect = base64(b"\x82\xa4type\0\xa3nsp\xa2/n");
+        let event = base64(b"\x83\xa4type\x02\xa3nsp\xa2/n\xa4data\x91\x07");
+        let marked = base64(b"\x83\xa4type\x02\xa3nsp\xa2/n\xa4data\x92\xda\0\x01\x7f\x07");
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        let (connect, event, marked) = (text(connect), text(event), text(marked));
+        let leave = text(base64(&msgpack::leave("/n")));
+        let sent = ["3", &connect, "3", &event, &event].join("\x1e");
+        let right = [
+            ["3", &leave, &connect, "3"].join("\x1e"),
+            "wait /n".to_owned(),
+            [marked.clone(), marked].join("\x1e"),
+        ];
+        assert_eq!(parts(Form::V4, &sent, 1000, &client), right);
     }
 
     #[test]

@@ -17,6 +17,8 @@ child_namespaces_per_connection = 10
 [public]
 kept_headers = ["*"]
 `;
+/** Bytes of an `auth` that is kept, at most. */
+const KEPT_AUTH = 16 * 1024;
 const start = (config = CONFIG) => startPod(config, { binary: "examples/dynamic" });
 const children = (pod) => pod.metric("roomcast_child_namespaces");
 const refused = async (socket) => (await next(socket, "connect_error"))[0];
@@ -63,6 +65,16 @@ everyClient(({ version, way, io, options }) => {
       assert.equal(handshake.address, "127.0.0.1");
       assert.equal(handshake.secure, false);
       assert.ok(handshake.url.startsWith("/socket.io/"));
+    });
+
+    test("an auth that is kept is bounded", async () => {
+      const auth = (length) => ({ auth: { name: "x".repeat(length - JSON.stringify({ name: "" }).length) } });
+      const kept = await connect("/room-4", auth(KEPT_AUTH));
+      assert.equal(JSON.stringify((await ask(kept, "me")).handshake.auth).length, KEPT_AUTH);
+      const socket = clients.open(io, `${pod.url}/room-4`, { ...options, ...auth(KEPT_AUTH + 1) });
+      assert.equal((await refused(socket)).data.code, "bad_request");
+      // One that nobody keeps may be larger.
+      await connect("/", auth(KEPT_AUTH + 1));
     });
 
     test("a client that leaves and comes back in one breath is in", async () => {
@@ -193,6 +205,24 @@ describe("who may open a session", () => {
     await clients.connect(io, pod.url, { query: { ticket: "good" } });
     assert.equal(await pod.metric("roomcast_requests_refused_total", "forbidden"), 3);
     assert.equal(await pod.metric("roomcast_connections_opened_total"), 1);
+  });
+
+  test("a function that does not answer in time is answered for", async () => {
+    const slow = await start(`${CONFIG}\n[admission]\nallow_request_timeout = "200ms"\n`);
+    try {
+      const answer = await fetch(`${slow.url}/socket.io/?EIO=4&transport=polling&ticket=unknown`);
+      assert.deepEqual([answer.status, answer.headers.get("retry-after")], [503, "1"]);
+      assert.match(await answer.text(), /allow_request_timeout/);
+      for (const transports of [["polling"], ["websocket"]]) {
+        const socket = clients.open(io, slow.url, { transports, query: { ticket: "unknown" }, reconnection: false });
+        assert.equal((await refused(socket)).type, "TransportError");
+      }
+      await clients.connect(io, slow.url);
+      assert.equal(await slow.metric("roomcast_requests_refused_total", "allow_request_timeout"), 3);
+      assert.equal(await slow.metric("roomcast_connections_opened_total"), 1);
+    } finally {
+      await slow.stop();
+    }
   });
 
   test("refused requests are told of, as connection_error on Node", async () => {
