@@ -12,6 +12,11 @@
 //!
 //! Packets: Socket.IO protocol, revision 5, "Packet encoding".
 
+use std::time::Duration;
+
+/// How long a client that has been let in is not given what waited for that. Until socketioxide has left the function that
+/// lets it in, which it has almost, the next CONNECT would be passed over.
+pub(super) const SETTLE: Duration = Duration::from_millis(5);
 /// Namespaces of one connection that are kept in mind at most: those that it asks for at the same time.
 const MOST: usize = 8;
 /// Bytes of a namespace that is kept in mind.
@@ -21,7 +26,7 @@ const LONGEST: usize = 1024;
 pub(super) trait Door {
     /// It asks to be let in a namespace. `left` says that it has left it, of which nobody else has heard yet.
     fn asks(&self, namespace: &str, left: bool) -> Asks;
-    /// Whether it is being let in that namespace.
+    /// Whether it is being let in that namespace: then something waits for it.
     fn is_entering(&self, namespace: &str) -> bool;
     /// Whether it is being let in any.
     fn is_entering_any(&self) -> bool;
@@ -119,29 +124,67 @@ impl Left {
     }
 
     fn forget(&mut self, namespace: &str) -> bool {
-        forget(&mut self.0, namespace)
+        let at = self.0.iter().position(|name| **name == *namespace);
+        at.inspect(|at| drop(self.0.swap_remove(*at))).is_some()
     }
 }
 
-/// Notes a namespace, if there is room for it, and says whether it was noted before.
-pub(super) fn note(all: &mut Vec<Box<str>>, namespace: &str) -> bool {
+/// Notes a namespace, if there is room for it.
+fn note(all: &mut Vec<Box<str>>, namespace: &str) {
     let before = all.iter().any(|name| **name == *namespace);
     if !before && all.len() < MOST && namespace.len() <= LONGEST {
         all.push(namespace.into());
     }
-    before
 }
 
-/// Takes a namespace out, and says whether it was noted.
-pub(super) fn forget(all: &mut Vec<Box<str>>, namespace: &str) -> bool {
-    let at = all.iter().position(|name| **name == *namespace);
-    if let Some(at) = at {
-        all.swap_remove(at);
+/// The namespaces that a client is being let in.
+#[derive(Debug, Default)]
+pub(super) struct Entering(Vec<Visit>);
+
+#[derive(Debug)]
+struct Visit {
+    namespace: Box<str>,
+    /// Something waits for it.
+    awaited: bool,
+}
+
+impl Entering {
+    /// It asks for one. Says whether it had before.
+    pub fn begin(&mut self, namespace: &str) -> bool {
+        let before = self.0.iter().any(|visit| *visit.namespace == *namespace);
+        if !before && self.0.len() < MOST && namespace.len() <= LONGEST {
+            self.0.push(Visit { namespace: namespace.into(), awaited: false });
+        }
+        before
     }
-    if all.is_empty() {
-        *all = Vec::new();
+
+    /// Whether it is being let in this one: then something waits for that.
+    pub fn awaits(&mut self, namespace: &str) -> bool {
+        let mut visits = self.0.iter_mut();
+        let visit = visits.find(|visit| *visit.namespace == *namespace);
+        visit.is_some_and(|visit| {
+            visit.awaited = true;
+            true
+        })
     }
-    at.is_some()
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// It has been let in this one, or refused; unless something waits for it, and `anyway` does not say so. Says whether
+    /// that is so.
+    pub fn end(&mut self, namespace: &str, anyway: bool) -> bool {
+        let awaited = self.0.iter().any(|visit| visit.awaited && *visit.namespace == *namespace);
+        if anyway || !awaited {
+            self.0.retain(|visit| *visit.namespace != *namespace);
+            if self.0.is_empty() {
+                self.0 = Vec::new();
+            }
+        }
+        awaited
+    }
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use tokio::sync::Notify;
 
 use super::{
     admission::Place,
-    again::{self, Asks, Door},
+    again::{Asks, Door, Entering, SETTLE},
     attachments::Attachments,
     kept::Kept,
     reason::CloseReason,
@@ -86,7 +86,7 @@ pub struct Connection {
     /// Refusals of CONNECT that are on their way to it (`refused`).
     refusals: AtomicU32,
     /// The namespaces that it is being let in.
-    entering: Mutex<Vec<Box<str>>>,
+    entering: Mutex<Entering>,
     /// It has not taken all that was written to it.
     backlog: AtomicBool,
     /// It is being closed.
@@ -436,11 +436,22 @@ impl Connection {
         self.polling.as_ref().is_some_and(|polling| polling.attachments.lock().stuck_since(request))
     }
 
-    /// It has been let in a namespace, or refused.
-    pub fn entered(&self, namespace: &str) {
-        if again::forget(&mut self.entering.lock(), namespace) {
-            self.stream.reader.wake();
+    /// It has been let in a namespace, or refused: what waits for that goes on in a moment.
+    pub fn entered(self: &Arc<Self>, namespace: &str) {
+        if !self.entering.lock().end(namespace, false) {
+            return;
         }
+        let (connection, namespace) = (self.clone(), namespace.to_owned());
+        tokio::spawn(async move {
+            tokio::time::sleep(SETTLE).await;
+            connection.waits_no_longer(&namespace);
+        });
+    }
+
+    /// What waits for a namespace goes on.
+    pub(super) fn waits_no_longer(&self, namespace: &str) {
+        self.entering.lock().end(namespace, true);
+        self.stream.reader.wake();
     }
 
     /// A CONNECT of it is refused now, with a text of [`super::refusal_text`].
@@ -533,18 +544,21 @@ impl Connection {
 impl Door for Connection {
     fn asks(&self, namespace: &str, left: bool) -> Asks {
         // Noted before it is looked at: who is let in in between is not waited for in vain.
-        let before = again::note(&mut self.entering.lock(), namespace);
+        let before = self.entering.lock().begin(namespace);
         let socket = self.sid.get().filter(|_| !left && self.is_in_namespace());
         match socket.and_then(|sid| self.sessions.is_connected(namespace, *sid)) {
             // One that it has been told of at this moment; or one that it has left, of which nobody else has heard yet.
-            Some(_) if before => Asks::Waits,
+            Some(_) if before => {
+                self.entering.lock().awaits(namespace);
+                Asks::Waits
+            }
             Some(true) => Asks::Leaves,
             _ => Asks::Passes,
         }
     }
 
     fn is_entering(&self, namespace: &str) -> bool {
-        self.entering.lock().iter().any(|name| **name == *namespace)
+        self.entering.lock().awaits(namespace)
     }
 
     fn is_entering_any(&self) -> bool {

@@ -212,7 +212,7 @@ mod tests {
             all.push(match part {
                 Part::Ready(part) => String::from_utf8_lossy(&part).into_owned(),
                 Part::Waits(namespace) => {
-                    again::forget(&mut client.entering.borrow_mut(), &namespace);
+                    client.entering.borrow_mut().end(&namespace, true);
                     format!("wait {namespace}")
                 }
             });
@@ -286,7 +286,7 @@ mod tests {
         let first = b"\0\x05\xff41/n,\0\x05\xff40/n,\x01\x02\xff\x04b";
         assert_eq!(parts.next(&client), Some(Part::Ready(Bytes::from_static(first))));
         assert_eq!(parts.next(&client), Some(Part::Waits("/n".into())));
-        client.entering.borrow_mut().clear();
+        client.entering.borrow_mut().end("/n", true);
         assert_eq!(parts.next(&client), Some(Part::Ready(Bytes::from_static(&body[13..]))));
         assert_eq!(parts.next(&client), None);
     }

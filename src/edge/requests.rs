@@ -438,7 +438,7 @@ impl Edge {
         let end = Instant::now() + self.sessions.times().message;
         while connection.is_entering(namespace) && !connection.is_polling_over() {
             if Instant::now() > end {
-                connection.entered(namespace);
+                connection.waits_no_longer(namespace);
             }
             // Rare, and mostly over at once.
             tokio::time::sleep(Duration::from_millis(1)).await;

@@ -8,13 +8,13 @@ use super::*;
 #[derive(Default)]
 pub struct Client {
     pub is_in: Vec<&'static str>,
-    pub entering: RefCell<Vec<Box<str>>>,
+    pub entering: RefCell<Entering>,
     pub is_msgpack: bool,
 }
 
 impl Door for Client {
     fn asks(&self, namespace: &str, left: bool) -> Asks {
-        note(&mut self.entering.borrow_mut(), namespace);
+        self.entering.borrow_mut().begin(namespace);
         match self.is_in.contains(&namespace) && !left {
             true => Asks::Leaves,
             false => Asks::Passes,
@@ -22,7 +22,7 @@ impl Door for Client {
     }
 
     fn is_entering(&self, namespace: &str) -> bool {
-        self.entering.borrow().iter().any(|name| **name == *namespace)
+        self.entering.borrow_mut().awaits(namespace)
     }
 
     fn is_entering_any(&self) -> bool {
@@ -92,16 +92,27 @@ fn what_is_for_a_namespace_waits_until_the_client_is_in() {
         let expected = if waits { Step::Waits("/in".into()) } else { Step::Passes };
         assert_eq!(step(packet), expected, "{packet}");
     }
-    client.entering.borrow_mut().clear();
+    client.entering.borrow_mut().end("/in", true);
     assert_eq!(step("42/in,[1]"), Step::Passes);
     assert_eq!(step("40/in,"), Step::Leaves);
 }
 
 #[test]
 fn what_is_noted_is_bounded() {
-    let mut all = Vec::new();
-    note(&mut all, &"x".repeat(LONGEST + 1));
-    (0..100).for_each(|n| assert!(!note(&mut all, &n.to_string())));
-    assert_eq!(all.len(), MOST);
-    assert!(note(&mut all, "0") && forget(&mut all, "0") && !forget(&mut all, "0"));
+    let mut entering = Entering::default();
+    entering.begin(&"x".repeat(LONGEST + 1));
+    (0..100).for_each(|n| assert!(!entering.begin(&n.to_string())));
+    assert_eq!(entering.0.len(), MOST);
+    let mut left = Left::default();
+    (0..100).for_each(|n| note(&mut left.0, &n.to_string()));
+    assert_eq!(left.0.len(), MOST);
+}
+
+#[test]
+fn what_is_awaited_ends_when_it_is_told_to() {
+    let mut entering = Entering::default();
+    assert!(!entering.begin("/a") && entering.begin("/a") && !entering.begin("/b"));
+    assert!(!entering.end("/b", false) && !entering.awaits("/b"));
+    assert!(entering.awaits("/a") && entering.end("/a", false) && entering.awaits("/a"));
+    assert!(entering.end("/a", true) && entering.is_empty());
 }

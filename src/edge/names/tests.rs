@@ -209,7 +209,7 @@ fn what_is_said_to_a_namespace_waits_for_it() {
             assert_eq!(names.awaited(), awaited.then_some("/n"));
             assert_eq!(frames(&passed).len(), so_far);
             if awaited {
-                client.entering.borrow_mut().clear();
+                client.entering.borrow_mut().end("/n", true);
                 passed.extend(names.pass(&[], &client).into_owned());
             }
         }
