@@ -24,7 +24,7 @@ static REFUSED: Mutex<Vec<Value>> = Mutex::new(Vec::new());
 fn main() -> ExitCode {
     cli::run_builder(|pod| {
         pod.namespaces([lobby(), rooms(), tenants(), games()])
-            .allow_request(async |request| ticket(&request))
+            .allow_request(async |request| ticket(&request).await)
             .on_connection_error(note)
             .engine_layer(|engine| engine.layer(from_fn(headers)))
     })
@@ -44,9 +44,11 @@ async fn headers(mut request: Request, next: Next) -> Response {
     response
 }
 
-/// Node's `allowRequest`: nothing of a client is there yet but its request.
-fn ticket(request: &RequestHead) -> Result<(), String> {
+/// Node's `allowRequest`: nothing of a client is there yet but its request. What takes longer than
+/// `admission.allow_request_timeout` is answered for it.
+async fn ticket(request: &RequestHead) -> Result<(), String> {
     match request.query("ticket").as_deref() {
+        Some("unknown") => std::future::pending().await,
         Some("bad") => Err(format!("no ticket, {}", request.header("x-name").unwrap_or("nobody"))),
         _ => Ok(()),
     }

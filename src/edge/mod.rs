@@ -28,6 +28,7 @@
 
 mod admission;
 mod adopt;
+mod again;
 mod ahead;
 mod attachments;
 mod client_files;
@@ -52,6 +53,7 @@ mod kept;
 mod listener;
 mod loose_base64;
 mod memory;
+mod msgpack;
 mod names;
 mod notice;
 mod open;
@@ -60,6 +62,7 @@ mod origin;
 mod outgoing;
 mod packet_head;
 mod pages;
+mod parts;
 mod passing;
 mod patience;
 mod peer;

@@ -141,7 +141,13 @@ impl ConnectHandler<Adapter, Self> for Entrance {
         auth: &'a Option<Value>,
     ) -> Pin<Box<dyn Future<Output = Entered> + Send + 'a>> {
         let Self(runtime) = self;
-        Box::pin(admit(runtime, socket, auth))
+        Box::pin(async move {
+            let entered = admit(runtime, socket.clone(), auth).await;
+            if entered.is_err() {
+                stays_out(&runtime.sessions, &socket);
+            }
+            entered
+        })
     }
 
     /// What a program is told of a socket, it is told once that is connected: then it can emit to it.
@@ -203,6 +209,13 @@ fn said(socket: &IoSocket<Adapter>, refusal: &Refusal) -> Json {
             add("message", message);
             data
         }
+    }
+}
+
+/// A client is not let in: what it sent behind waits for that no longer.
+pub(super) fn stays_out(sessions: &Sessions, socket: &IoSocket<Adapter>) {
+    if let Some(connection) = connection_of(sessions, socket) {
+        connection.entered(socket.ns());
     }
 }
 

@@ -24,7 +24,7 @@ use tokio::{runtime::Handle, task::AbortHandle};
 
 use super::{
     Namespace, Refusal, Shared, codes,
-    connect::{Entered, admit, keep_time, refused, runtime},
+    connect::{Entered, admit, keep_time, refused, runtime, stays_out},
     member::Runtime,
 };
 use crate::{
@@ -330,7 +330,13 @@ impl ConnectHandler<Adapter, Self> for Nursery {
         socket: Arc<IoSocket<Adapter>>,
         auth: &'a Option<Value>,
     ) -> Pin<Box<dyn Future<Output = Entered> + Send + 'a>> {
-        Box::pin(self.0.let_in(socket, auth))
+        Box::pin(async move {
+            let entered = self.0.let_in(socket.clone(), auth).await;
+            if entered.is_err() {
+                stays_out(&self.0.0.shared.sessions, &socket);
+            }
+            entered
+        })
     }
 
     fn call(&self, socket: Arc<IoSocket<Adapter>>, _: Option<Value>) {

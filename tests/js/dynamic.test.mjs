@@ -19,6 +19,8 @@ child_namespaces_per_connection = 10
 [public]
 kept_headers = ["*"]
 `;
+/** Bytes of an `auth` that is kept, at most. */
+const KEPT_AUTH = 16 * 1024;
 const start = (config = CONFIG) => startPod(config, { binary: "examples/dynamic" });
 const children = (pod) => pod.metric("roomcast_child_namespaces");
 const refused = async (socket) => (await next(socket, "connect_error"))[0];
@@ -77,6 +79,16 @@ everyClient(({ version, way, io, options }) => {
       assert.deepEqual(await of(name), { number: null, parameters: { id: "é" } });
       const none = clients.open(io, `${pod.url}/tenant-0`, { ...options, auth: { name: "ada" } });
       assert.match((await refused(none)).message, /who are you\?/);
+    });
+
+    test("an auth that is kept is bounded", async () => {
+      const auth = (length) => ({ auth: { name: "x".repeat(length - JSON.stringify({ name: "" }).length) } });
+      const kept = await connect("/room-4", auth(KEPT_AUTH));
+      assert.equal(JSON.stringify((await ask(kept, "me")).handshake.auth).length, KEPT_AUTH);
+      const socket = clients.open(io, `${pod.url}/room-4`, { ...options, ...auth(KEPT_AUTH + 1) });
+      assert.equal((await refused(socket)).data.code, "bad_request");
+      // One that nobody keeps may be larger.
+      await connect("/", auth(KEPT_AUTH + 1));
     });
 
     test("a client that leaves and comes back in one breath is in", async () => {
@@ -230,6 +242,24 @@ describe("who may open a session", () => {
       const options = { transports, extraHeaders: { "x-layer": "a lie" } };
       const { handshake } = await ask(await clients.connect(io, `${pod.url}/room-1`, options), "me");
       assert.equal(handshake.headers["x-layer"], "seen");
+    }
+  });
+
+  test("a function that does not answer in time is answered for", async () => {
+    const slow = await start(`${CONFIG}\n[admission]\nallow_request_timeout = "200ms"\n`);
+    try {
+      const answer = await fetch(`${slow.url}/socket.io/?EIO=4&transport=polling&ticket=unknown`);
+      assert.deepEqual([answer.status, answer.headers.get("retry-after")], [503, "1"]);
+      assert.match(await answer.text(), /allow_request_timeout/);
+      for (const transports of [["polling"], ["websocket"]]) {
+        const socket = clients.open(io, slow.url, { transports, query: { ticket: "unknown" }, reconnection: false });
+        assert.equal((await refused(socket)).type, "TransportError");
+      }
+      await clients.connect(io, slow.url);
+      assert.equal(await slow.metric("roomcast_requests_refused_total", "allow_request_timeout"), 3);
+      assert.equal(await slow.metric("roomcast_connections_opened_total"), 1);
+    } finally {
+      await slow.stop();
     }
   });
 

@@ -167,15 +167,27 @@ hook = "${service.url("e")}"
   }
 });
 
-test("with msgpack", async () => {
-  const pod = await startPod(`[engine]\nparser = "msgpack"\n${RELAY("/")}`);
-  try {
-    const [sender, witness] = [await clients.connect(io, pod.url, { parser: msgpack }), await clients.connect(io, pod.url, { parser: msgpack })];
-    const heard = collectAny(witness);
-    for (const name of NAMES) assert.deepEqual(await ask(sender, name, 1), { accepted: true }, name);
-    await until("all of them", () => heard.length === NAMES.length);
-    assert.deepEqual(heard, NAMES.map((name) => [name, 1]));
-  } finally {
-    await pod.stop();
-  }
-});
+for (const way of ["websocket", "polling"]) {
+  test(`with msgpack over ${way}`, async () => {
+    const pod = await startPod(`[engine]\nparser = "msgpack"\n${RELAY("/")}${RELAY("/chat")}`);
+    try {
+      const options = { parser: msgpack, ...WAYS[way] };
+      const sender = await clients.connect(io, pod.url, options);
+      const witness = await clients.connect(io, pod.url, { parser: msgpack });
+      const heard = collectAny(witness);
+      for (const name of NAMES) assert.deepEqual(await ask(sender, name, 1), { accepted: true }, name);
+      await until("all of them", () => heard.length === NAMES.length);
+      assert.deepEqual(heard, NAMES.map((name) => [name, 1]));
+      heard.splice(0);
+      // As on Node, they arrive as numbers, and with any number of arguments; or with as many as need a longer header.
+      const many = (length) => Array.from({ length }, (_, index) => index);
+      const events = [[7, Buffer.from("x")], [-1.5, 1], [70_000], [2 ** 40, {}], [1, ...many(14)], [2, ...many(15)], [3, ...many(300)]];
+      for (const event of events) assert.deepEqual(await ask(sender, ...event), { accepted: true });
+      await until("all of them", () => heard.length === events.length);
+      assert.deepEqual(heard, events);
+      assert.ok(sender.connected);
+    } finally {
+      await pod.stop();
+    }
+  });
+}
