@@ -16,7 +16,7 @@ pub struct Handshake {
     pub id: String,
     /// How it came, as Node's `socket.handshake`: `address`, `time`, `query`; without `auth`.
     pub details: Value,
-    /// What it sent in its `auth`, or with `authenticate`; `null` if nothing.
+    /// What it sent in its `auth`, or with `authenticate`; `{}` if nothing.
     pub auth: Value,
     /// Its token: of `auth.token`, a header or a cookie.
     pub token: Option<Secret>,

@@ -208,7 +208,7 @@ pub(super) fn authenticate(event: &Event<'_>) -> Result<Reply, Refusal> {
         match admitted.await {
             Ok(admitted) => welcome(&socket, admitted),
             // It may send it again, as long as it may be without.
-            Err(refusal) if refusal.passes() => Err(refusal),
+            Err(refusal) if !refusal.is_acked() => Err(refusal),
             Err(refusal) => Err(put_out(&member, refusal)),
         }
     }))

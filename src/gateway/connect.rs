@@ -159,7 +159,9 @@ pub(super) async fn admit(
     auth: &Option<Value>,
 ) -> Entered {
     let Ok(TryData(auth)) = TryData::<Json>::from_connect_parts(&socket, auth);
-    let entered = enter(runtime, &socket, auth.unwrap_or_default()).await;
+    // As on Node: who sends nothing has sent an empty object.
+    let auth = auth.ok().filter(|auth| !auth.is_null()).unwrap_or_else(|| json!({}));
+    let entered = enter(runtime, &socket, auth).await;
     let refused = |refusal| refused(&runtime.sessions, &runtime.namespace, &socket, &refusal);
     let joined = entered.map_err(refused)?;
     // A client that is told it is connected is reached from all pods.

@@ -84,7 +84,8 @@ fn handle(event: &Event<'_>) -> Result<Reply, Refusal> {
     for listen in &namespace.listeners {
         listen(event);
     }
-    let Route { handle, .. } = route.ok_or_else(event_denied)?;
+    let no_handler = || Refusal::new(codes::NO_HANDLER, "no handler takes this event");
+    let Route { handle, .. } = route.ok_or_else(no_handler)?;
     handle(event)
 }
 
@@ -153,12 +154,12 @@ fn answer(member: &Arc<Member>, ack: Option<i64>, result: Result<Option<Value>, 
         Err(refusal) => Some(refusal),
     };
     if let Some(refusal) = refused {
-        let (code, passes) = (refusal.label(), refusal.passes());
+        let (code, acked) = (refusal.label(), refusal.is_acked());
         let path = member.namespace.path.clone();
-        tracing::debug!(namespace = path, code, acked = !passes, "event refused");
+        tracing::debug!(namespace = path, code, acked, "event refused");
         counter!(EVENTS.name, "namespace" => path, "result" => code).increment(1);
         // An ack would be the end of it for a client with `retries`, which sends again what is not acked.
-        if !passes && let Ok(body) = encode_ack(&refusal.body()) {
+        if acked && let Ok(body) = encode_ack(&refusal.body()) {
             let _ = acknowledge(member, ack, body);
         }
     }

@@ -59,7 +59,7 @@ pub trait FromEvent: Sized {
 }
 
 /// The arguments of an event: the first as any type, several as a tuple, or any number as [`Spread`](crate::Spread).
-/// `bytes::Bytes` for binary.
+/// `bytes::Bytes` for binary; `rmpv::Value` for any value, binary among it.
 pub struct Args<T>(pub T);
 
 /// The name of an event.

@@ -26,7 +26,8 @@ pub(super) type Pattern = WildMatchPattern<'*', '\0'>;
 
 /// A namespace: who may connect, the rooms they are put in, and a handler for each event.
 ///
-/// An event that matches no handler is refused with `event_denied`.
+/// An event that matches no handler is not acked, as on Node; metrics count it as `no_handler`. A handler for `*`, which comes
+/// last, may refuse it instead.
 ///
 /// ```
 /// use roomcast::{Namespace, Reply, config::AuthPolicy};

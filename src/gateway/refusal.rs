@@ -14,6 +14,8 @@ pub mod codes {
     pub const BAD_ARGUMENTS: &str = "bad_arguments";
     /// No rule allows this event.
     pub const EVENT_DENIED: &str = "event_denied";
+    /// The program has no handler for this event.
+    pub const NO_HANDLER: &str = "no_handler";
     /// Only members may emit to the room.
     pub const NOT_IN_ROOM: &str = "not_in_room";
     /// No rule allows to join this room.
@@ -53,6 +55,7 @@ pub mod codes {
         BAD_EVENT,
         BAD_ARGUMENTS,
         EVENT_DENIED,
+        NO_HANDLER,
         NOT_IN_ROOM,
         ROOM_DENIED,
         AUTHENTICATION_REQUIRED,
@@ -74,7 +77,7 @@ pub mod codes {
 
 /// A refused event: the client gets it as `{"error":{"code","message"}}` if it asked for an ack. One that passes
 /// ([`codes::RATE_LIMITED`], [`codes::TOO_MANY_PENDING`], [`codes::HOOK_UNAVAILABLE`]) is not acked: the stock client sends
-/// the event again if it has `retries`.
+/// the event again if it has `retries`. Nor is an event without a handler ([`codes::NO_HANDLER`]), as on Node.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message} ({code})")]
 pub struct Refusal {
@@ -106,12 +109,16 @@ impl Refusal {
         }
     }
 
-    /// Whether it would not be one a little later: it is not acked then, and a client may send the event again. What a
-    /// hook said is its own answer, whatever its code is.
-    pub(super) fn passes(&self) -> bool {
-        const PASSING: [&str; 3] =
-            [codes::RATE_LIMITED, codes::TOO_MANY_PENDING, codes::HOOK_UNAVAILABLE];
-        PASSING.contains(&self.label())
+    /// Whether the client is told. Not of what would be no refusal a little later, so that a client may send the event again.
+    /// What a hook said is its own answer, whatever its code is.
+    pub(super) fn is_acked(&self) -> bool {
+        const UNANSWERED: [&str; 4] = [
+            codes::RATE_LIMITED,
+            codes::TOO_MANY_PENDING,
+            codes::HOOK_UNAVAILABLE,
+            codes::NO_HANDLER,
+        ];
+        !UNANSWERED.contains(&self.label())
     }
 
     /// As clients get it: `{"error":{"code","message"}}`.

@@ -63,8 +63,8 @@ impl Socket {
         handshake
     }
 
-    /// What its client sent in `auth` with CONNECT, if [`Namespace::keep_auth`](crate::Namespace::keep_auth) was called; else
-    /// `null`.
+    /// What its client sent in `auth` with CONNECT, `{}` if nothing, if
+    /// [`Namespace::keep_auth`](crate::Namespace::keep_auth) was called; else `null`.
     pub fn auth(&self) -> Json {
         self.member.auth()
     }
