@@ -28,7 +28,7 @@ use super::{
     eio3,
     extension::Agreed,
     forward::{self, Forwarder},
-    handshake::{Handshake, Refusal, local_uri, session, websocket_key},
+    handshake::{Handshake, Refusal, local_uri, session, wants_text, websocket_key},
     kept::Keeper,
     loose_base64, names,
     open::{self, Open},
@@ -43,7 +43,7 @@ use super::{
     sessions::Sessions,
     stream::Opening,
     traffic::{self, CLOSE, SEPARATOR},
-    upgrade,
+    upgrade::{self, Terms},
 };
 use crate::{
     backplane::{Adapter, Backplane},
@@ -317,9 +317,13 @@ impl Edge {
         peer: &Peer,
     ) -> Result<Response, Refusal> {
         let (service, opening) = (self.service.clone(), Opening::new(&self.seal, change));
-        let agreed =
-            Agreed::with(request.headers(), &self.engine.per_message_deflate, self.max_payload);
-        upgrade::accept(uri, key, connection, service, opening, agreed, &peer.upgrade)
+        let (deflate, most) = (&self.engine.per_message_deflate, self.max_payload);
+        let in_text = wants_text(request.uri().query().unwrap_or_default());
+        let terms = Terms {
+            compressed: Agreed::with(request.headers(), deflate, most),
+            in_text: in_text.then_some(most),
+        };
+        upgrade::accept(uri, key, connection, service, opening, terms, &peer.upgrade)
     }
 
     async fn open_polling(
