@@ -17,7 +17,8 @@
 //! - `loose_base64`, `connect_query`, `connect_frames`: what clients may write otherwise than it takes it;
 //!   `base64_frames`, `as_text`: binary as text, from clients and to them
 //! - `unread`: answers that clients do not read
-//! - `upgrade`: takes a WebSocket stream over from HTTP; `probe`: one that is to take a polling session over
+//! - `upgrade`: takes a WebSocket stream over from HTTP; `subprotocol`: the protocol that is answered;
+//!   `probe`: one that is to take a polling session over
 //! - `stream`: that stream, until it ends; `patience`: how long it waits; `timely`: the same for other streams
 //! - `wire`: the TCP stream below it; `extension`: what is agreed on compressed messages; `inflating`, `deflating`: those
 //! - `outgoing`: what is changed on the way to a client; `traffic`: bytes and packets
@@ -77,6 +78,7 @@ mod sending;
 mod service;
 mod sessions;
 mod stream;
+mod subprotocol;
 mod timely;
 mod traffic;
 mod unread;

@@ -59,6 +59,13 @@ pub(super) struct Accepted {
     terms: Terms,
 }
 
+/// What a request says that is to become a WebSocket.
+pub(super) struct Asked {
+    pub key: HeaderValue,
+    /// What is answered of the protocols that it offers.
+    pub protocol: Option<HeaderValue>,
+}
+
 /// What a client wants of its WebSocket.
 #[derive(Clone, Copy)]
 pub(super) struct Terms {
@@ -89,7 +96,7 @@ impl Slot {
 /// claimed for it.
 pub(super) fn accept(
     uri: Uri,
-    key: &HeaderValue,
+    asked: &Asked,
     connection: Arc<Connection>,
     service: Service,
     opening: Option<Box<Opening>>,
@@ -97,7 +104,7 @@ pub(super) fn accept(
     slot: &Slot,
 ) -> Result<Response, Refusal> {
     let claim = connection.polling_sid().map(|_| Claim(Arc::downgrade(&connection)));
-    let mut response = switching(key)?;
+    let mut response = switching(asked)?;
     if let Some(extension) = terms.compressed.and_then(Agreed::header) {
         response.headers_mut().insert(header::SEC_WEBSOCKET_EXTENSIONS, extension);
     }
@@ -112,20 +119,24 @@ pub(super) fn accept(
 }
 
 /// Answers the handshake of a WebSocket that is closed at once, as Node does: its session has one already, or is about to.
-pub(super) fn turn_away(key: &HeaderValue, slot: &Slot) -> Result<Response, Refusal> {
-    let response = switching(key)?;
+pub(super) fn turn_away(asked: &Asked, slot: &Slot) -> Result<Response, Refusal> {
+    let response = switching(asked)?;
     *slot.0.lock() = Some(Upgrade::Surplus);
     Ok(response)
 }
 
-fn switching(key: &HeaderValue) -> Result<Response, Refusal> {
-    Response::builder()
+fn switching(asked: &Asked) -> Result<Response, Refusal> {
+    let mut response = Response::builder()
         .status(StatusCode::SWITCHING_PROTOCOLS)
         .header(header::CONNECTION, "Upgrade")
         .header(header::UPGRADE, "websocket")
-        .header(header::SEC_WEBSOCKET_ACCEPT, derive_accept_key(key.as_bytes()))
+        .header(header::SEC_WEBSOCKET_ACCEPT, derive_accept_key(asked.key.as_bytes()))
         .body(Body::empty())
-        .map_err(|_| Refusal::BadRequest)
+        .map_err(|_| Refusal::BadRequest)?;
+    if let Some(protocol) = asked.protocol.clone() {
+        response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
+    }
+    Ok(response)
 }
 
 impl Upgrade {
