@@ -23,7 +23,7 @@ use super::{
     base64_frames::Base64Frames,
     connection::Connection,
     frames::Frames,
-    outgoing::{Change, Changed, Counted, with_refusals},
+    outgoing::{CLOSE, Change, Changed, Counted, with_refusals},
     patience::Patience,
     probe,
     reason::CloseReason,
@@ -366,6 +366,11 @@ impl AsyncWrite for ClientStream {
         ready!(self.wire.poll_turn(context));
         ready!(self.catch_up(context))?;
         let mut bytes = bytes;
+        match self.written.find_close(bytes) {
+            Some(0) => return Poll::Ready(Ok(CLOSE.len())),
+            Some(at) => bytes = &bytes[..at],
+            None => {}
+        }
         if self.opening.is_none() && self.connection.is_refused() {
             match self.written.unfinished() {
                 0 => self.opening = Some(Opening::of_refusals()),

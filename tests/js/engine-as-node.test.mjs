@@ -296,9 +296,6 @@ const SCENARIOS = {
   },
 };
 
-/** Without the close packet that comes before the Close frame here, and not on Node. Clients take no notice of it. */
-const withoutClose = (seen) => seen.filter((frame) => frame !== "1");
-
 /** The same, where pings are due every 300 ms, and late after 200. */
 const HEARTBEATS = {
   "pings over polling": async (session) => {
@@ -326,13 +323,13 @@ const HEARTBEATS = {
     // Node forgets the time-out of a session of version 3 that is upgraded.
     if (session.eio === 3) return socket.seen;
     await until("it is closed", () => socket.seen.at(-1).startsWith("close"));
-    return withoutClose(socket.seen);
+    return socket.seen;
   },
   "a WebSocket that was opened as one": async (session) => {
     delete session.sid;
     const socket = await session.socket();
     await until("it is closed", () => socket.seen.at(-1)?.startsWith("close"));
-    return withoutClose(socket.seen.slice(1));
+    return socket.seen.slice(1);
   },
 };
 
