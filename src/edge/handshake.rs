@@ -176,7 +176,7 @@ impl<'a> Handshake<'a> {
         if !engine.transports.contains(&transport) {
             return Err(Refusal::TransportUnknown);
         }
-        let session = parameter(query, "sid");
+        let session = session(query);
         if session.is_none() && method != Method::GET {
             return Err(Refusal::BadHandshakeMethod);
         }
@@ -198,9 +198,9 @@ impl<'a> Handshake<'a> {
     }
 }
 
-/// The session that a query names.
+/// The session that a query names. As on Node, an empty name is none.
 pub(super) fn session(query: &str) -> Option<&str> {
-    parameter(query, "sid")
+    parameter(query, "sid").filter(|session| !session.is_empty())
 }
 
 /// The first value of a query parameter, as it is written: Engine.IO's need no decoding.
@@ -277,6 +277,10 @@ mod tests {
             polling,
             Ok(Handshake { transport: Transport::Polling, eio3: false, session: None })
         );
+        assert_eq!(
+            parse(&Method::GET, "EIO=4&transport=polling&sid=", false).unwrap().session,
+            None
+        );
         let websocket = parse(&Method::GET, "transport=websocket&EIO=4", true);
         assert_eq!(
             websocket,
@@ -311,6 +315,7 @@ mod tests {
             (Method::GET, "", false, Refusal::TransportUnknown),
             (Method::GET, "EIO=4&transport=webtransport", false, Refusal::TransportUnknown),
             (Method::POST, "EIO=4&transport=polling", false, Refusal::BadHandshakeMethod),
+            (Method::POST, "EIO=4&transport=polling&sid=", false, Refusal::BadHandshakeMethod),
             (Method::GET, "EIO=3&transport=polling", false, Refusal::UnsupportedProtocol),
             (Method::GET, "EIO=44&transport=polling", false, Refusal::UnsupportedProtocol),
             (Method::GET, "transport=polling", false, Refusal::UnsupportedProtocol),

@@ -122,7 +122,7 @@ fn namespace_of<'a>(kind: &[u8; 2], packet: &'a [u8]) -> Option<&'a str> {
     if rest.first() != Some(&b'/') {
         return Some("/");
     }
-    let end = rest.iter().position(|byte| matches!(byte, b',' | b'?')).unwrap_or(rest.len());
+    let end = rest.iter().position(|byte| *byte == b',').unwrap_or(rest.len());
     std::str::from_utf8(&rest[..end]).ok()
 }
 

@@ -244,6 +244,24 @@ const SCENARIOS = {
     await session.server.disconnect();
     return [(await poll).body.includes("436["), await session.poll(), await session.poll(), await session.poll()];
   },
+  "an empty session id, which is none": async (session) => {
+    const at = (transport) => `${session.server.url}/socket.io/?EIO=${session.eio}&transport=${transport}&sid=`;
+    const { status, body } = await http(at("polling"));
+    const posted = await http(at("polling"), { method: "POST", body: "40" });
+    const socket = new WebSocket(at("websocket").replace("http", "ws"));
+    session.sockets.push(socket);
+    const first = await new Promise((message) => (socket.once("message", message), socket.once("error", message)));
+    return [status, /0\{"sid":/.test(body), posted, String(first).slice(0, 7)];
+  },
+  "CONNECT to a namespace with a query": async (session) => {
+    // In version 3 the query is no part of the name.
+    if (session.eio === 3) return [];
+    const answers = [await session.post("40/?x=1"), await session.poll()];
+    const socket = await session.upgrade();
+    socket.send("40/?x=1,");
+    await until("an answer", () => socket.seen.length > 0);
+    return [answers, socket.seen, await session.goesOnBy(socket)];
+  },
   "DISCONNECT, and CONNECT": async (session) => {
     if (session.eio === 3) return [];
     return [await session.post("41"), await session.post("40"), await session.poll(), await session.goesOn()];
