@@ -87,7 +87,8 @@ pub(super) fn address(packet: &[u8], whole: bool) -> Option<(Kind, &str)> {
     if rest.first() != Some(&b'/') {
         return (whole || !rest.is_empty()).then_some((kind, "/"));
     }
-    let end = rest.iter().position(|byte| matches!(byte, b',' | b'?'));
+    // A query is part of the name, as on Node.
+    let end = rest.iter().position(|byte| *byte == b',');
     let end = end.or_else(|| whole.then_some(rest.len()))?;
     Some((kind, std::str::from_utf8(&rest[..end]).ok()?))
 }

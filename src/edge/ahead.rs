@@ -16,7 +16,10 @@ use std::{
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, ReadBuf};
 
-use super::{again::Door, connect_frames::ConnectFrames, names::Names, wire::Wire};
+use super::{
+    again::Door, base64_frames::Base64Frames, connect_frames::ConnectFrames, names::Names,
+    wire::Wire,
+};
 
 /// Bytes that one system call reads at most.
 const AT_ONCE: usize = 16 * 1024;
@@ -33,17 +36,31 @@ pub(super) struct Ahead(Option<Box<Kept>>);
 struct Kept {
     /// What the reader has not come for.
     bytes: Bytes,
+    /// Of a client that sends binary as text.
+    base64: Option<Box<Base64Frames>>,
     /// Of a client of version 2: what is changed of what it sends.
     connects: Option<ConnectFrames>,
     names: Names,
 }
 
+impl Kept {
+    /// Whether it is kept as long as the stream is.
+    fn is_for_life(&self) -> bool {
+        self.connects.is_some() || self.base64.is_some()
+    }
+}
+
 impl Ahead {
     /// These bytes come first. They are copied: a slice of hyper's buffer would keep all of that. Of a client of Engine.IO
-    /// v3, what it sends is looked through for what is to be changed.
-    pub fn new(early: &[u8], eio3: bool, door: &impl Door) -> Self {
-        let connects = eio3.then(ConnectFrames::default);
-        let mut ahead = Self(eio3.then(|| Box::new(Kept { connects, ..Kept::default() })));
+    /// v3, and of one that sends binary as text, what it sends is looked through for what is to be changed.
+    pub fn new(
+        early: &[u8],
+        eio3: bool,
+        base64: Option<Box<Base64Frames>>,
+        door: &impl Door,
+    ) -> Self {
+        let kept = Kept { base64, connects: eio3.then(ConnectFrames::default), ..Kept::default() };
+        let mut ahead = Self(kept.is_for_life().then(|| Box::new(kept)));
         ahead.take(early, door, |_| 0);
         ahead
     }
@@ -51,7 +68,9 @@ impl Ahead {
     /// Whether the client has begun what it has not sent enough of to be read.
     pub fn holds(&self) -> bool {
         self.0.as_ref().is_some_and(|kept| {
-            kept.names.holds() || kept.connects.as_ref().is_some_and(ConnectFrames::holds)
+            kept.names.holds()
+                || kept.connects.as_ref().is_some_and(ConnectFrames::holds)
+                || kept.base64.as_ref().is_some_and(|base64| base64.holds())
         })
     }
 
@@ -64,19 +83,19 @@ impl Ahead {
         buffer: &mut ReadBuf<'_>,
         door: &impl Door,
     ) -> Poll<io::Result<()>> {
-        if let Some(Kept { bytes, connects, names }) = self.0.as_deref_mut()
-            && !bytes.is_empty()
+        if let Some(kept) = self.0.as_deref_mut()
+            && !kept.bytes.is_empty()
         {
             // As if it came from the system: who has much to read lets others have their turn, above all those who
             // write what is read here.
             let turn = ready!(tokio::task::coop::poll_proceed(context));
             turn.made_progress();
-            let given = fill(buffer, bytes);
-            bytes.advance(given);
-            if bytes.is_empty() {
+            let given = fill(buffer, &kept.bytes);
+            kept.bytes.advance(given);
+            if kept.bytes.is_empty() {
                 // What it was part of is let go.
-                *bytes = Bytes::new();
-                if names.is_idle() && connects.is_none() {
+                kept.bytes = Bytes::new();
+                if kept.names.is_idle() && !kept.is_for_life() {
                     self.0 = None;
                 }
             }
@@ -108,13 +127,16 @@ impl Ahead {
     /// Takes what came of the client: `give` gets it, and says how much of it is not to be kept.
     fn take(&mut self, bytes: &[u8], door: &impl Door, give: impl FnOnce(&[u8]) -> usize) -> usize {
         let mut fresh = Kept::default();
-        let Kept { connects, names, .. } = self.0.as_deref_mut().unwrap_or(&mut fresh);
-        let bytes: Cow<'_, [u8]> = match connects {
-            Some(connects) => connects.pass(bytes).into(),
-            None => bytes.into(),
-        };
-        let passed = names.pass(&bytes, door);
-        let idle = names.is_idle() && connects.is_none();
+        let kept = self.0.as_deref_mut().unwrap_or(&mut fresh);
+        let mut bytes = Cow::Borrowed(bytes);
+        if let Some(base64) = &mut kept.base64 {
+            bytes = base64.pass(&bytes).into();
+        }
+        if let Some(connects) = &mut kept.connects {
+            bytes = connects.pass(&bytes).into();
+        }
+        let passed = kept.names.pass(&bytes, door);
+        let idle = kept.names.is_idle() && !kept.is_for_life();
         let given = give(&passed);
         let later = &passed[given..];
         if later.is_empty() && idle {

@@ -8,7 +8,7 @@ const HEADER: usize = 2;
 /// The longest header: with a length of eight bytes and a mask.
 const LONGEST_HEADER: usize = 14;
 /// Bytes of a fragment with which it is no small one: browsers send large messages in pieces of at least so much.
-const LARGE_FRAGMENT: u64 = 4096;
+pub(super) const LARGE_FRAGMENT: u64 = 4096;
 
 /// Where a client is in what it sends. Keeps no more than a header and the first bytes of a message.
 #[derive(Debug, Default)]

@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderValue, header};
 use super::{
     again::{Asks, Door},
     attachments::Attachments,
+    base64_frames::Base64Frames,
     connect_frames::ConnectFrames,
     eio3,
     extension::Agreed,
@@ -97,6 +98,14 @@ pub fn websocket_frames(input: &[u8]) {
         let passed: Vec<u8> =
             input.chunks(3).flat_map(|piece| pieces.pass(piece, &door).into_owned()).collect();
         assert!(whole.pass(input, &door) == passed && whole.is_idle() == pieces.is_idle());
+    }
+
+    for eio3 in [false, true] {
+        let whole = Base64Frames::new(eio3, 1000).pass(input);
+        assert!(whole.len() <= input.len() * 3 + 16, "{} of {}", whole.len(), input.len());
+        let mut pieces = Base64Frames::new(eio3, 1000);
+        let pieces: Vec<u8> = input.chunks(3).flat_map(|piece| pieces.pass(piece)).collect();
+        assert_eq!(whole, pieces);
     }
 
     let whole = ConnectFrames::default().pass(input);

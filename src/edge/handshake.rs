@@ -17,6 +17,9 @@ use crate::{
     telemetry::metrics::REQUESTS_REFUSED,
 };
 
+/// The parameter of clients that want no binary.
+const BASE64: &str = "b64=";
+
 /// A request that makes sense so far.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Handshake<'a> {
@@ -173,7 +176,7 @@ impl<'a> Handshake<'a> {
         if !engine.transports.contains(&transport) {
             return Err(Refusal::TransportUnknown);
         }
-        let session = parameter(query, "sid");
+        let session = session(query);
         if session.is_none() && method != Method::GET {
             return Err(Refusal::BadHandshakeMethod);
         }
@@ -195,9 +198,9 @@ impl<'a> Handshake<'a> {
     }
 }
 
-/// The session that a query names.
+/// The session that a query names. As on Node, an empty name is none.
 pub(super) fn session(query: &str) -> Option<&str> {
-    parameter(query, "sid")
+    parameter(query, "sid").filter(|session| !session.is_empty())
 }
 
 /// The first value of a query parameter, as it is written: Engine.IO's need no decoding.
@@ -205,13 +208,27 @@ fn parameter<'a>(query: &'a str, name: &str) -> Option<&'a str> {
     query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
 }
 
+/// Whether a query asks for binary as text. As on Node, it does with any value that is not empty; the last one counts.
+pub(super) fn wants_text(query: &str) -> bool {
+    query
+        .split('&')
+        .rev()
+        .find_map(|pair| pair.strip_prefix(BASE64))
+        .is_some_and(|b64| !b64.is_empty())
+}
+
 /// The address of a request as socketioxide knows it, in memory of its own: with its own id of the session
-/// in place of the client's.
+/// in place of the client's, and with the one value of `b64` that it takes for a yes.
 pub(super) fn local_uri(path: &str, query: &str, sid: Option<Sid>) -> Result<Uri, Refusal> {
     let mut uri = format!("{path}/?");
-    for pair in query.split('&').filter(|pair| !pair.starts_with("sid=")) {
+    let others = |pair: &&str| !pair.starts_with("sid=") && !pair.starts_with(BASE64);
+    for pair in query.split('&').filter(others) {
         uri.push_str(pair);
         uri.push('&');
+    }
+    if wants_text(query) {
+        uri.push_str(BASE64);
+        uri.push_str("1&");
     }
     match sid {
         Some(sid) => {
@@ -260,6 +277,10 @@ mod tests {
             polling,
             Ok(Handshake { transport: Transport::Polling, eio3: false, session: None })
         );
+        assert_eq!(
+            parse(&Method::GET, "EIO=4&transport=polling&sid=", false).unwrap().session,
+            None
+        );
         let websocket = parse(&Method::GET, "transport=websocket&EIO=4", true);
         assert_eq!(
             websocket,
@@ -277,6 +298,15 @@ mod tests {
             "/socket.io/?EIO=4&transport=polling&t=x&sid=AAAAAAAAAAAAAAAA"
         );
         assert_eq!(local_uri("/socket.io", "EIO=4&sid=x", None).unwrap(), "/socket.io/?EIO=4");
+        for (query, expected) in [
+            ("EIO=3&b64=1", "/socket.io/?EIO=3&b64=1"),
+            ("b64=0&EIO=3", "/socket.io/?EIO=3&b64=1"),
+            ("EIO=3&b64=", "/socket.io/?EIO=3"),
+            ("EIO=3&b64=1&b64=", "/socket.io/?EIO=3"),
+            ("EIO=3&b64", "/socket.io/?EIO=3&b64"),
+        ] {
+            assert_eq!(local_uri("/socket.io", query, None).unwrap(), expected, "{query}");
+        }
     }
 
     #[test]
@@ -285,6 +315,7 @@ mod tests {
             (Method::GET, "", false, Refusal::TransportUnknown),
             (Method::GET, "EIO=4&transport=webtransport", false, Refusal::TransportUnknown),
             (Method::POST, "EIO=4&transport=polling", false, Refusal::BadHandshakeMethod),
+            (Method::POST, "EIO=4&transport=polling&sid=", false, Refusal::BadHandshakeMethod),
             (Method::GET, "EIO=3&transport=polling", false, Refusal::UnsupportedProtocol),
             (Method::GET, "EIO=44&transport=polling", false, Refusal::UnsupportedProtocol),
             (Method::GET, "transport=polling", false, Refusal::UnsupportedProtocol),

@@ -13,7 +13,8 @@ use super::traffic::SEPARATOR;
 
 /// What a binary packet begins with where all packets are text.
 pub(super) const BINARY: u8 = b'b';
-const PADDING: u8 = b'=';
+/// What fills up the last group of characters.
+pub(super) const PADDING: u8 = b'=';
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /// The body of a request of Engine.IO v4, with its binary packets in the strict form.
@@ -39,7 +40,8 @@ fn is_loose_binary((first, text): (&u8, &[u8])) -> bool {
     *first == BINARY && !is_strict(text)
 }
 
-fn sextet(byte: u8) -> Option<u8> {
+/// What a character stands for, in either alphabet.
+pub(super) fn sextet(byte: u8) -> Option<u8> {
     Some(match byte {
         b'A'..=b'Z' => byte - b'A',
         b'a'..=b'z' => byte - b'a' + 26,
@@ -89,6 +91,28 @@ fn strict(text: &[u8]) -> Vec<u8> {
     sextets
 }
 
+/// What Node 20 makes of a text: `Buffer.from(text, "base64")`.
+#[cfg(test)]
+pub(super) const NODE: &[(&str, &[u8])] = &[
+    ("QQ==QQ==", b"A"),
+    ("QQ=QUJD", b"A"),
+    ("Q", b""),
+    ("QUJ", b"AB"),
+    ("QUJD=", b"ABC"),
+    ("QU JD\r\nQUJD", b"ABCABC"),
+    ("QQ", b"A"),
+    ("QR==", b"A"),
+    ("_-8=", b"\xff\xef"),
+    ("/+8=", b"\xff\xef"),
+    ("Q!Q?=", b"A"),
+    ("=QUJD", b""),
+    ("QUJD==QUJD", b"ABC"),
+    ("QUJDQQ==\n", b"ABCA"),
+    ("Q=Q=QUJD", b""),
+    ("QUJDé", b"ABC"),
+    ("", b""),
+];
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -96,27 +120,6 @@ mod tests {
     use base64::{Engine, engine::general_purpose::STANDARD};
 
     use super::*;
-
-    /// Of Node 20: `Buffer.from(text, "base64")`.
-    const NODE: &[(&str, &[u8])] = &[
-        ("QQ==QQ==", b"A"),
-        ("QQ=QUJD", b"A"),
-        ("Q", b""),
-        ("QUJ", b"AB"),
-        ("QUJD=", b"ABC"),
-        ("QU JD\r\nQUJD", b"ABCABC"),
-        ("QQ", b"A"),
-        ("QR==", b"A"),
-        ("_-8=", b"\xff\xef"),
-        ("/+8=", b"\xff\xef"),
-        ("Q!Q?=", b"A"),
-        ("=QUJD", b""),
-        ("QUJD==QUJD", b"ABC"),
-        ("QUJDQQ==\n", b"ABCA"),
-        ("Q=Q=QUJD", b""),
-        ("QUJDé", b"ABC"),
-        ("", b""),
-    ];
 
     #[test]
     fn it_is_read_as_node_reads_it() {

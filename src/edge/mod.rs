@@ -14,9 +14,11 @@
 //! - `program`: what a program says of requests, and hears of those that are refused
 //! - `requests`: polling, and the way to `upgrade`; `peer`: where a request came from
 //! - `service`: the ways to call socketioxide; `eio3`: what it leaves out for old clients
-//! - `loose_base64`, `connect_query`, `connect_frames`: what clients may write otherwise than it takes it
+//! - `loose_base64`, `connect_query`, `connect_frames`: what clients may write otherwise than it takes it;
+//!   `base64_frames`, `as_text`: binary as text, from clients and to them
 //! - `unread`: answers that clients do not read
-//! - `upgrade`: takes a WebSocket stream over from HTTP; `probe`: one that is to take a polling session over
+//! - `upgrade`: takes a WebSocket stream over from HTTP; `subprotocol`: the protocol that is answered;
+//!   `probe`: one that is to take a polling session over
 //! - `stream`: that stream, until it ends; `patience`: how long it waits; `timely`: the same for other streams
 //! - `wire`: the TCP stream below it; `extension`: what is agreed on compressed messages; `inflating`, `deflating`: those
 //! - `outgoing`: what is changed on the way to a client; `traffic`: bytes and packets
@@ -30,7 +32,9 @@ mod admission;
 mod adopt;
 mod again;
 mod ahead;
+mod as_text;
 mod attachments;
+mod base64_frames;
 mod client_files;
 mod client_frame;
 mod closing;
@@ -77,6 +81,7 @@ mod sending;
 mod service;
 mod sessions;
 mod stream;
+mod subprotocol;
 mod timely;
 mod traffic;
 mod unread;

@@ -1,8 +1,11 @@
-//! What socketioxide writes to a WebSocket: counted, and in two places changed.
+//! What socketioxide writes to a WebSocket: counted, and in three places changed.
 //!
 //! Gaps: the session id in the opening packet is the `socket.id` (see `seal`); and the first heartbeat ping
 //! goes out at once, where the protocol has it after one ping interval (Engine.IO, "Heartbeat"). So the
 //! first packet gets another id, and the first ping is withheld and answered for the client.
+//!
+//! Gap: before it closes a WebSocket, socketioxide says so with an Engine.IO packet (`1`), which is for polling: Node
+//! sends none. Clients in Python take it for a farewell, and do not come back. So it is withheld.
 
 use socketioxide_core::Sid;
 
@@ -10,6 +13,8 @@ use super::{open::Open, refused, seal::Seal};
 
 /// Engine.IO's ping, as socketioxide frames it.
 const PING: &[u8] = &[0x81, 1, b'2'];
+/// Engine.IO's close packet, as socketioxide frames it. No other packet is written so: a message begins with its type.
+pub(super) const CLOSE: &[u8] = &[0x81, 1, b'1'];
 /// The opcode of a binary frame.
 const BINARY: u8 = 2;
 /// The longest header of a frame that is not masked.
@@ -93,15 +98,20 @@ pub(super) fn with_refusals(frames: &[u8]) -> (Vec<u8>, u32) {
 
 /// The lengths of the header and of the payload of the first frame, if all of it is there.
 fn first_frame(bytes: &[u8]) -> Option<(usize, usize)> {
-    let (header, length) = match *bytes.get(1)? & 0x7f {
+    let (header, length) = first_header(bytes)?;
+    (bytes.len().checked_sub(header)? >= length).then_some((header, length))
+}
+
+/// The same, if its header is there.
+fn first_header(bytes: &[u8]) -> Option<(usize, usize)> {
+    Some(match *bytes.get(1)? & 0x7f {
         126 => (4, usize::from(u16::from_be_bytes(bytes.get(2..4)?.try_into().ok()?))),
         127 => {
             let length = u64::from_be_bytes(bytes.get(2..10)?.try_into().ok()?);
             (LONGEST_HEADER, usize::try_from(length).ok()?)
         }
         short => (2, usize::from(short)),
-    };
-    (bytes.len().checked_sub(header)? >= length).then_some((header, length))
+    })
 }
 
 /// A text frame.
@@ -148,6 +158,33 @@ impl Counted {
             Self::Header { seen: 0, .. } => 0,
             Self::Header { .. } => 1,
             Self::Payload { left } => usize::try_from(*left).unwrap_or(usize::MAX),
+        }
+    }
+
+    /// Where a close packet begins in the next bytes, which end with a frame: tungstenite has each in its buffer whole.
+    pub fn find_close(&self, bytes: &[u8]) -> Option<usize> {
+        let mut at = match *self {
+            Self::Payload { left } => usize::try_from(left).ok()?,
+            Self::Header { bytes: mut header, mut seen } => {
+                let mut rest = bytes.iter();
+                let mut left = 0;
+                while seen > 0 {
+                    header[usize::from(seen)] = *rest.next()?;
+                    seen += 1;
+                    if let Some(length) = length(&header, seen) {
+                        (left, seen) = (usize::try_from(length).ok()?, 0);
+                    }
+                }
+                (bytes.len() - rest.len()).checked_add(left)?
+            }
+        };
+        loop {
+            let rest = bytes.get(at..)?;
+            if rest.starts_with(CLOSE) {
+                return Some(at);
+            }
+            let (header, length) = first_header(rest)?;
+            at = at.checked_add(header)?.checked_add(length)?;
         }
     }
 
@@ -228,6 +265,25 @@ mod tests {
         let changed = change.apply(PING, &seal, || false);
         assert_eq!(changed, Changed { frames: PING.to_vec(), ping: false, sid: None });
         assert_eq!(change, Change::Nothing);
+    }
+
+    #[test]
+    fn a_close_packet_is_found_wherever_writes_begin() {
+        let others = [frame(b"4"), frame(b"11"), frame(b""), vec![0x82, 1, b'1'], frame(CLOSE)];
+        let others =
+            [&others.concat()[..], &frame(&vec![b'x'; 300]), &frame(&CLOSE.repeat(30_000))];
+        let bytes = [&others.concat()[..], CLOSE, &[0x88, 0]].concat();
+        let place = bytes.len() - 5;
+        for begin in 0..place {
+            let mut counted = Counted::default();
+            counted.count(&bytes[..begin]);
+            assert_eq!(counted.find_close(&bytes[begin..]), Some(place - begin), "from {begin}");
+            if begin > 1000 && begin < place - 10 {
+                assert_eq!(counted.find_close(&bytes[begin..begin + 3]), None);
+            }
+        }
+        assert_eq!(Counted::default().find_close(&bytes[..place]), None);
+        assert_eq!(Counted::default().find_close(&[]), None);
     }
 
     #[test]

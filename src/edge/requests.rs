@@ -29,7 +29,7 @@ use super::{
     eio3,
     extension::Agreed,
     forward::{self, Forwarder},
-    handshake::{Handshake, Refusal, local_uri, session, websocket_key},
+    handshake::{Handshake, Refusal, local_uri, session, wants_text, websocket_key},
     kept::Keeper,
     loose_base64,
     open::{self, Open},
@@ -44,8 +44,9 @@ use super::{
     service::{NoPage, Service, whole},
     sessions::Sessions,
     stream::Opening,
+    subprotocol::{Invalid, first_offered},
     traffic::{self, CLOSE, SEPARATOR},
-    upgrade,
+    upgrade::{self, Asked, Terms},
 };
 use crate::{
     backplane::{Adapter, Backplane},
@@ -160,20 +161,20 @@ impl Edge {
         request: Request,
         head: Option<&RequestHead>,
     ) -> Result<Response, Refusal> {
-        let (handshake, key) = self.read(&request).map_err(|refusal| {
+        let (handshake, asked) = self.read(&request).map_err(|refusal| {
             let new = session(request.uri().query().unwrap_or_default()).is_none();
             if new { self.admission.refuse(refusal) } else { refusal }
         })?;
         let Some(session) = handshake.session else {
             let (transport, eio3) = (handshake.transport, handshake.eio3);
-            return self.open(transport, eio3, key.as_ref(), &peer, request, head).await;
+            return self.open(transport, eio3, asked.as_ref(), &peer, request, head).await;
         };
         let place = self.seal.open(session).ok_or(Refusal::SessionUnknown)?;
         if self.seal.is_here(place) {
             let eio3 = handshake.eio3;
-            self.go_on(place.sid, eio3, key.as_ref(), &peer, request).await
+            self.go_on(place.sid, eio3, asked.as_ref(), &peer, request).await
         } else {
-            self.forwarder.forward(place, key.is_some(), &peer, request).await
+            self.forwarder.forward(place, asked.is_some(), &peer, request).await
         }
     }
 
@@ -184,10 +185,10 @@ impl Edge {
         request: Request,
     ) -> Result<Response, Refusal> {
         let (address, sid) = self.forwarded_session(&request)?;
-        let (handshake, key) = self.read(&request)?;
+        let (handshake, asked) = self.read(&request)?;
         let eio3 = handshake.eio3;
         let peer = Peer { address, ..peer };
-        self.go_on(sid, eio3, key.as_ref(), &peer, request).await
+        self.go_on(sid, eio3, asked.as_ref(), &peer, request).await
     }
 
     /// Hears of a session of this pod from one that forwards its requests.
@@ -211,14 +212,19 @@ impl Edge {
         Ok((address, place.ok_or(Refusal::SessionUnknown)?.sid))
     }
 
-    fn read<'a>(
-        &self,
-        request: &'a Request,
-    ) -> Result<(Handshake<'a>, Option<HeaderValue>), Refusal> {
-        let key = websocket_key(request.headers()).cloned();
+    fn read<'a>(&self, request: &'a Request) -> Result<(Handshake<'a>, Option<Asked>), Refusal> {
+        let headers = request.headers();
+        let key = websocket_key(headers);
         let query = request.uri().query().unwrap_or_default();
         let handshake = Handshake::parse(request.method(), query, key.is_some(), &self.engine)?;
-        Ok((handshake, key))
+        let asked = match key {
+            Some(key) => {
+                let protocol = first_offered(headers).map_err(|Invalid| Refusal::BadRequest)?;
+                Some(Asked { key: key.clone(), protocol })
+            }
+            None => None,
+        };
+        Ok((handshake, asked))
     }
 
     /// Opens a session.
@@ -226,7 +232,7 @@ impl Edge {
         &self,
         transport: Transport,
         eio3: bool,
-        key: Option<&HeaderValue>,
+        asked: Option<&Asked>,
         peer: &Peer,
         request: Request,
         head: Option<&RequestHead>,
@@ -253,10 +259,10 @@ impl Edge {
             kept: self.keeper.keep(request.headers()),
         };
         let connection = self.sessions.begin(began, place);
-        let mut response = match key {
-            Some(key) => {
+        let mut response = match asked {
+            Some(asked) => {
                 let change = Change::Opening { pings: !eio3 };
-                self.accept(uri, key, &request, connection, change, peer)
+                self.accept(uri, asked, &request, connection, change, peer)
             }
             None => self.open_polling(uri, connection, request).await,
         }?;
@@ -271,22 +277,22 @@ impl Edge {
         self: Arc<Self>,
         sid: Sid,
         eio3: bool,
-        key: Option<&HeaderValue>,
+        asked: Option<&Asked>,
         peer: &Peer,
         mut request: Request,
     ) -> Result<Response, Refusal> {
         let connection = self.sessions.find(sid).ok_or(Refusal::SessionUnknown)?;
         // As on Node, the session goes on after a request of another version, or of the transport that it has left.
-        if connection.is_eio3() != eio3 || (key.is_none() && connection.is_websocket()) {
+        if connection.is_eio3() != eio3 || (asked.is_none() && connection.is_websocket()) {
             return Err(Refusal::BadRequest);
         }
         let uri = self.local_uri(&request, Some(sid))?;
-        match key {
-            Some(key) if !connection.claim_upgrade() => upgrade::turn_away(key, &peer.upgrade),
-            Some(key) => {
+        match asked {
+            Some(asked) if !connection.claim_upgrade() => upgrade::turn_away(asked, &peer.upgrade),
+            Some(asked) => {
                 let pinged = eio3 || connection.ping_is_withheld();
                 let change = if pinged { Change::Nothing } else { Change::Ping };
-                self.accept(uri, key, &request, connection, change, peer)
+                self.accept(uri, asked, &request, connection, change, peer)
             }
             None => {
                 *request.uri_mut() = uri;
@@ -312,16 +318,20 @@ impl Edge {
     fn accept(
         &self,
         uri: Uri,
-        key: &HeaderValue,
+        asked: &Asked,
         request: &Request,
         connection: Arc<Connection>,
         change: Change,
         peer: &Peer,
     ) -> Result<Response, Refusal> {
         let (service, opening) = (self.service.clone(), Opening::new(&self.seal, change));
-        let agreed =
-            Agreed::with(request.headers(), &self.engine.per_message_deflate, self.max_payload);
-        upgrade::accept(uri, key, connection, service, opening, agreed, &peer.upgrade)
+        let (deflate, most) = (&self.engine.per_message_deflate, self.max_payload);
+        let in_text = wants_text(request.uri().query().unwrap_or_default());
+        let terms = Terms {
+            compressed: Agreed::with(request.headers(), deflate, most),
+            in_text: in_text.then_some(most),
+        };
+        upgrade::accept(uri, asked, connection, service, opening, terms, &peer.upgrade)
     }
 
     async fn open_polling(

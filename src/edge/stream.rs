@@ -20,9 +20,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{
     ahead::Ahead,
+    base64_frames::Base64Frames,
     connection::Connection,
     frames::Frames,
-    outgoing::{Change, Changed, Counted, with_refusals},
+    outgoing::{CLOSE, Change, Changed, Counted, with_refusals},
     patience::Patience,
     probe,
     reason::CloseReason,
@@ -108,10 +109,11 @@ impl Opening {
 
 impl ClientStream {
     /// The stream of a connection, and of the polling session that it upgrades, if it does. `early` is what the
-    /// client sent right behind its handshake.
+    /// client sent right behind its handshake; `base64` reads what it sends as text of its binary packets.
     pub fn new(
         wire: Wire,
         early: &[u8],
+        base64: Option<Box<Base64Frames>>,
         connection: Arc<Connection>,
         session: Option<Box<PollingSession>>,
         opening: Option<Box<Opening>>,
@@ -119,7 +121,7 @@ impl ClientStream {
         let probed = session.is_some();
         Self {
             wire,
-            ahead: Ahead::new(early, connection.is_eio3(), &*connection),
+            ahead: Ahead::new(early, connection.is_eio3(), base64, &*connection),
             frames: Frames::default(),
             unfinished: Patience::default(),
             unread: Patience::default(),
@@ -363,6 +365,11 @@ impl AsyncWrite for ClientStream {
         ready!(self.wire.poll_turn(context));
         ready!(self.catch_up(context))?;
         let mut bytes = bytes;
+        match self.written.find_close(bytes) {
+            Some(0) => return Poll::Ready(Ok(CLOSE.len())),
+            Some(at) => bytes = &bytes[..at],
+            None => {}
+        }
         if self.opening.is_none() && self.connection.is_refused() {
             match self.written.unfinished() {
                 0 => self.opening = Some(Opening::of_refusals()),

@@ -21,6 +21,8 @@ use tokio::{net::TcpStream, runtime::Handle, sync::mpsc};
 use tungstenite::handshake::derive_accept_key;
 
 use super::{
+    as_text::AsText,
+    base64_frames::Base64Frames,
     connection::Connection,
     extension::Agreed,
     handshake::Refusal,
@@ -54,7 +56,22 @@ pub(super) struct Accepted {
     service: Service,
     /// For a new session.
     opening: Option<Box<Opening>>,
-    agreed: Option<Agreed>,
+    terms: Terms,
+}
+
+/// What a request says that is to become a WebSocket.
+pub(super) struct Asked {
+    pub key: HeaderValue,
+    /// What is answered of the protocols that it offers.
+    pub protocol: Option<HeaderValue>,
+}
+
+/// What a client wants of its WebSocket.
+#[derive(Clone, Copy)]
+pub(super) struct Terms {
+    pub compressed: Option<Agreed>,
+    /// Binary packets as text, of so many bytes at most.
+    pub in_text: Option<usize>,
 }
 
 impl Slot {
@@ -79,16 +96,16 @@ impl Slot {
 /// claimed for it.
 pub(super) fn accept(
     uri: Uri,
-    key: &HeaderValue,
+    asked: &Asked,
     connection: Arc<Connection>,
     service: Service,
     opening: Option<Box<Opening>>,
-    agreed: Option<Agreed>,
+    terms: Terms,
     slot: &Slot,
 ) -> Result<Response, Refusal> {
     let claim = connection.polling_sid().map(|_| Claim(Arc::downgrade(&connection)));
-    let mut response = switching(key)?;
-    if let Some(extension) = agreed.and_then(Agreed::header) {
+    let mut response = switching(asked)?;
+    if let Some(extension) = terms.compressed.and_then(Agreed::header) {
         response.headers_mut().insert(header::SEC_WEBSOCKET_EXTENSIONS, extension);
     }
     let mut request = http::Request::new(());
@@ -97,25 +114,29 @@ pub(super) fn accept(
     if opening.as_ref().is_some_and(|opening| opening.connects_at_once()) {
         request.extensions_mut().insert(connection.clone());
     }
-    slot.put(Accepted { request, connection, claim, service, opening, agreed });
+    slot.put(Accepted { request, connection, claim, service, opening, terms });
     Ok(response)
 }
 
 /// Answers the handshake of a WebSocket that is closed at once, as Node does: its session has one already, or is about to.
-pub(super) fn turn_away(key: &HeaderValue, slot: &Slot) -> Result<Response, Refusal> {
-    let response = switching(key)?;
+pub(super) fn turn_away(asked: &Asked, slot: &Slot) -> Result<Response, Refusal> {
+    let response = switching(asked)?;
     *slot.0.lock() = Some(Upgrade::Surplus);
     Ok(response)
 }
 
-fn switching(key: &HeaderValue) -> Result<Response, Refusal> {
-    Response::builder()
+fn switching(asked: &Asked) -> Result<Response, Refusal> {
+    let mut response = Response::builder()
         .status(StatusCode::SWITCHING_PROTOCOLS)
         .header(header::CONNECTION, "Upgrade")
         .header(header::UPGRADE, "websocket")
-        .header(header::SEC_WEBSOCKET_ACCEPT, derive_accept_key(key.as_bytes()))
+        .header(header::SEC_WEBSOCKET_ACCEPT, derive_accept_key(asked.key.as_bytes()))
         .body(Body::empty())
-        .map_err(|_| Refusal::BadRequest)
+        .map_err(|_| Refusal::BadRequest)?;
+    if let Some(protocol) = asked.protocol.clone() {
+        response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
+    }
+    Ok(response)
 }
 
 impl Upgrade {
@@ -127,7 +148,11 @@ impl Upgrade {
                 if let Some(opening) = &mut accepted.opening {
                     opening.http = early.clone();
                 }
-                let (wire, early) = Wire::new(tcp, early, accepted.agreed);
+                let Terms { compressed, in_text } = accepted.terms;
+                let (mut wire, early) = Wire::new(tcp, early, compressed);
+                if in_text.is_some() {
+                    wire = wire.in_text(AsText::new(accepted.connection.is_eio3()));
+                }
                 match accepted.claim.take() {
                     Some(claim) => {
                         tokio::spawn(accepted.probe(claim, wire, early));
@@ -148,7 +173,7 @@ impl Upgrade {
 impl Accepted {
     /// Has the stream take a polling session over, if its client goes through with it.
     async fn probe(self: Box<Self>, claim: Claim, mut wire: Wire, early: Bytes) {
-        let Self { request, connection, service, opening, agreed, .. } = *self;
+        let Self { request, connection, service, opening, terms, .. } = *self;
         // While it is not known whether it does, the session may end without it.
         let limit = connection.times().upgrade;
         drop(connection);
@@ -160,14 +185,16 @@ impl Accepted {
         connection.upgraded();
         let session =
             PollingSession { service: service.clone(), connection: connection.clone(), sid };
-        let accepted = Self { request, connection, claim: None, service, opening, agreed };
+        let accepted = Self { request, connection, claim: None, service, opening, terms };
         accepted.serve(wire, &said, Some(Box::new(session)));
     }
 
     fn serve(self, wire: Wire, early: &[u8], session: Option<Box<PollingSession>>) {
-        let Self { request, connection, service, opening, .. } = self;
+        let Self { request, connection, service, opening, terms, .. } = self;
+        let base64 =
+            terms.in_text.map(|most| Box::new(Base64Frames::new(connection.is_eio3(), most)));
         // socketioxide moves it through several of its futures, each of which has room for it.
-        let stream = Box::new(ClientStream::new(wire, early, connection, session, opening));
+        let stream = Box::new(ClientStream::new(wire, early, base64, connection, session, opening));
         if let Err(error) = service.websocket(stream, request) {
             tracing::debug!(%error, "WebSocket refused");
         }

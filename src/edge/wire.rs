@@ -18,6 +18,7 @@ use tokio::{
 };
 
 use super::{
+    as_text::AsText,
     deflating::Deflating,
     extension::Agreed,
     inflating::{Inflating, PIECE},
@@ -37,6 +38,14 @@ pub(super) enum Wire {
     Plain(TcpStream),
     /// Some of its messages are compressed.
     Deflated(Box<Deflated>),
+    /// None of its messages is binary.
+    InText(Box<InText>),
+}
+
+/// A stream whose client wants binary as text.
+pub(super) struct InText {
+    wire: Wire,
+    text: AsText,
 }
 
 /// A stream of which some messages are compressed.
@@ -69,11 +78,17 @@ impl Wire {
         (Self::Deflated(Box::new(deflated)), Bytes::new())
     }
 
+    /// With binary as text.
+    pub fn in_text(self, text: AsText) -> Self {
+        Self::InText(Box::new(InText { wire: self, text }))
+    }
+
     /// Whether the client has begun what it has not sent enough of to be read.
     pub fn holds(&self) -> bool {
         match self {
             Self::Plain(_) => false,
             Self::Deflated(deflated) => deflated.inflating.holds(),
+            Self::InText(text) => text.wire.holds(),
         }
     }
 
@@ -82,20 +97,23 @@ impl Wire {
         match self {
             Self::Plain(_) => false,
             Self::Deflated(deflated) => deflated.inflating.take_progress(),
+            Self::InText(text) => text.wire.take_progress(),
         }
     }
 
     /// Lets others have their turn, once it has worked for long: that is no sign of a client that takes nothing.
     pub fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if let Self::Deflated(deflated) = self
-            && deflated.has_worked
-        {
-            for _ in 0..TURNS {
-                ready!(coop::poll_proceed(context)).made_progress();
+        match self {
+            Self::Deflated(deflated) if deflated.has_worked => {
+                for _ in 0..TURNS {
+                    ready!(coop::poll_proceed(context)).made_progress();
+                }
+                deflated.has_worked = false;
+                Poll::Ready(())
             }
-            deflated.has_worked = false;
+            Self::InText(text) => text.wire.poll_turn(context),
+            _ => Poll::Ready(()),
         }
-        Poll::Ready(())
     }
 
     /// Whether something has been taken that the client has not.
@@ -103,6 +121,7 @@ impl Wire {
         match self {
             Self::Plain(_) => false,
             Self::Deflated(deflated) => !deflated.deflating.out().is_empty(),
+            Self::InText(text) => text.is_behind(),
         }
     }
 
@@ -111,6 +130,7 @@ impl Wire {
         match self {
             Self::Plain(_) => Poll::Ready(Ok(())),
             Self::Deflated(deflated) => deflated.poll_catch_up(context),
+            Self::InText(text) => text.poll_catch_up(context),
         }
     }
 }
@@ -208,6 +228,46 @@ impl Deflated {
     }
 }
 
+impl InText {
+    fn is_behind(&self) -> bool {
+        !self.text.out().is_empty() || self.wire.is_behind()
+    }
+
+    fn poll_catch_up(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.text.out().is_empty() {
+            return self.wire.poll_catch_up(context);
+        }
+        let written = ready!(Pin::new(&mut self.wire).poll_write(context, self.text.out()))?;
+        if written == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        self.text.wrote(written);
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_write(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        while !self.text.out().is_empty() {
+            ready!(self.poll_catch_up(context))?;
+        }
+        let taken = self.text.take(bytes);
+        // What is not written now is before the next write, or when it is flushed.
+        while !self.text.out().is_empty() {
+            match self.poll_catch_up(context) {
+                Poll::Ready(written) => written?,
+                Poll::Pending => break,
+            }
+        }
+        Poll::Ready(Ok(taken))
+    }
+
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.text.out().is_empty() {
+            ready!(self.poll_catch_up(context))?;
+        }
+        Pin::new(&mut self.wire).poll_flush(context)
+    }
+}
+
 /// Gives the reader as much as it has room for, and says how much that is.
 fn fill(buffer: &mut ReadBuf<'_>, bytes: &[u8]) -> usize {
     let length = bytes.len().min(buffer.remaining());
@@ -224,6 +284,7 @@ impl AsyncRead for Wire {
         match &mut *self {
             Self::Plain(tcp) => Pin::new(tcp).poll_read(context, buffer),
             Self::Deflated(deflated) => deflated.poll_read(context, buffer),
+            Self::InText(text) => Pin::new(&mut text.wire).poll_read(context, buffer),
         }
     }
 }
@@ -237,6 +298,7 @@ impl AsyncWrite for Wire {
         match &mut *self {
             Self::Plain(tcp) => Pin::new(tcp).poll_write(context, bytes),
             Self::Deflated(deflated) => deflated.poll_write(context, bytes),
+            Self::InText(text) => text.poll_write(context, bytes),
         }
     }
 
@@ -244,6 +306,7 @@ impl AsyncWrite for Wire {
         match &mut *self {
             Self::Plain(tcp) => Pin::new(tcp).poll_flush(context),
             Self::Deflated(deflated) => deflated.poll_flush(context),
+            Self::InText(text) => text.poll_flush(context),
         }
     }
 
@@ -251,6 +314,7 @@ impl AsyncWrite for Wire {
         match &mut *self {
             Self::Plain(tcp) => Pin::new(tcp).poll_shutdown(context),
             Self::Deflated(deflated) => Pin::new(&mut deflated.tcp).poll_shutdown(context),
+            Self::InText(text) => Pin::new(&mut text.wire).poll_shutdown(context),
         }
     }
 }

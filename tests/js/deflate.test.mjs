@@ -178,6 +178,27 @@ test("a client that reads late gets all, in order", async () => {
   assert.deepEqual(heard, texts);
 });
 
+for (const compressed of [true, false]) {
+  for (const [version, client] of Object.entries({ "Engine.IO 4": io, "Engine.IO 3": io2 })) {
+    test(`${version}, ${compressed ? "compressed" : "not compressed"}: binary as text (forceBase64), also to a client that reads late`, async () => {
+      const room = `public-text-${version.slice(-1)}-${compressed}`;
+      const options = { forceBase64: true, perMessageDeflate: compressed };
+      const [a, b] = [await member(client, pod.url, room, options), await member(client, pod.url, room, options)];
+      const heard = [];
+      b.socket.on("chat", (_, message) => heard.push(message));
+      b.socket.io.engine.transport.ws._socket.pause();
+      const messages = [...Object.values(MESSAGES), ...Array.from({ length: 12 }, () => randomBytes(400_001)), Buffer.from("end")];
+      for (const message of messages) {
+        const acked = await new Promise((resolve) => a.socket.emit("chat", room, message, resolve));
+        assert.deepEqual(acked, { accepted: true });
+      }
+      b.socket.io.engine.transport.ws._socket.resume();
+      await until("all of them", () => heard.length === messages.length);
+      assert.deepEqual(heard, messages);
+    });
+  }
+}
+
 test("a WebSocket that passes through another pod has it with the pod of its session", async () => {
   const { owner, other, stop } = await startPair(ON);
   stops.push(stop);

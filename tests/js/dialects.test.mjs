@@ -8,10 +8,11 @@ import { after, before, describe, test } from "node:test";
 import { Server } from "socket.io";
 import { io } from "socket.io-client";
 import io2 from "socket.io-client-2";
+import WebSocket from "ws";
 
 import { WAYS } from "./clients.mjs";
 import { jwt } from "./issuer.mjs";
-import { JWT_SECRET, OPEN, next, startPod } from "./pod.mjs";
+import { JWT_SECRET, OPEN, next, startPod, until } from "./pod.mjs";
 
 const CONFIG = `engine.allow_eio3 = true
 ${OPEN}
@@ -111,23 +112,90 @@ describe("base64 over polling", () => {
   }
 });
 
-describe("binary for clients of version 2 that poll", () => {
-  let node;
-  before(async () => {
-    const server = createServer();
-    const socketio = new Server(server, { allowEIO3: true });
-    socketio.on("connection", (socket) => socket.on("bin", (...args) => socket.broadcast.emit("bin", ...args)));
-    await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
-    node = { url: `http://127.0.0.1:${server.address().port}`, stop: () => (server.closeAllConnections(), server.close()) };
-  });
-  after(() => node.stop());
+/** Socket.IO's own server, with what the pod does with these events. */
+let node;
+before(async () => {
+  const server = createServer();
+  const socketio = new Server(server, { allowEIO3: true });
+  socketio.on("connection", (socket) =>
+    socket.on("bin", (...args) => {
+      const done = typeof args.at(-1) === "function" ? args.pop() : () => {};
+      socket.broadcast.emit("bin", ...args);
+      done({ accepted: true });
+    }),
+  );
+  await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
+  node = { url: `http://127.0.0.1:${server.address().port}`, stop: () => (server.closeAllConnections(), server.close()) };
+});
+after(() => node.stop());
 
-  for (const query of ["EIO=3", "EIO=3&b64=1"]) {
+describe("clients that want no binary (forceBase64)", () => {
+  const LARGE = Buffer.from(Array.from({ length: 300_000 }, (_, at) => (at * 7) & 255));
+  const SAID = { "one attachment": [BYTES], "several, with text": ["é", { a: BYTES, b: [Buffer.alloc(0), Buffer.from("x")] }], "a large one": [LARGE], "text alone": ["é"] };
+
+  for (const [version, make] of Object.entries({ "4.8": io, "2.5": io2 })) {
+    for (const [way, options] of Object.entries(WAYS)) {
+      test(`version ${version} over ${way}: what it sends and what it is sent`, { timeout: 20_000 }, async () => {
+        for (const { url } of [node, pod]) {
+          const sockets = [0, 1].map(() => make(url, { forceNew: true, reconnection: false, forceBase64: true, ...options }));
+          const [sender, reader] = sockets;
+          try {
+            await Promise.all(sockets.map((socket) => next(socket, "connect")));
+            if (way === "upgrade") await until("both are upgraded", () => sockets.every(({ io: { engine } }) => engine.transport.name === "websocket"));
+            for (const [what, args] of Object.entries(SAID)) {
+              const heard = next(reader, "bin", 5_000);
+              assert.deepEqual(await new Promise((acked, gone) => (sender.emit("bin", ...args, acked), sender.once("disconnect", gone))), { accepted: true }, what);
+              assert.deepEqual(await heard, args, what);
+            }
+          } finally {
+            for (const socket of sockets) socket.close();
+          }
+        }
+      });
+    }
+  }
+
+  for (const query of ["EIO=4&b64=1", "EIO=4&b64=0", "EIO=4&b64=", "EIO=4", "EIO=3&b64=1", "EIO=3&b64=no", "EIO=3&b64="]) {
+    test(`with ${query} frames of a WebSocket are text or binary as on Node, both ways`, async () => {
+      const seen = [];
+      for (const { url } of [node, pod]) {
+        const [reader, sender] = await Promise.all(
+          [query, `${query.slice(0, 5)}&b64=1`].map(async (query) => {
+            const socket = new WebSocket(`${url.replace("http", "ws")}/socket.io/?transport=websocket&${query}`);
+            socket.seen = [];
+            socket.on("message", (data, binary) => socket.seen.push(binary ? data.toString("hex") : String(data)));
+            socket.on("close", () => socket.seen.push("closed"));
+            await next(socket, "open");
+            if (query.startsWith("EIO=4")) socket.send("40");
+            await until("it is connected", () => socket.seen.some((frame) => frame.startsWith("40")));
+            return socket;
+          }),
+        );
+        try {
+          const binary = query.startsWith("EIO=3") ? "b4" : "b";
+          for (const written of Object.values(WRITTEN)) {
+            sender.send(EVENT);
+            sender.send(binary + written);
+          }
+          sender.send('42["bin","end"]');
+          await until("all is heard", () => reader.seen.at(-1) === '42["bin","end"]');
+          seen.push(reader.seen.slice(2));
+        } finally {
+          for (const socket of [reader, sender]) socket.terminate();
+        }
+      }
+      assert.deepEqual(seen[1], seen[0]);
+    });
+  }
+});
+
+describe("binary for clients of version 2 that poll", () => {
+  for (const query of ["EIO=3", "EIO=3&b64=1", "EIO=3&b64=0", "EIO=3&b64="]) {
     test(`with ${query} it is framed as on Node, both ways`, async () => {
       const seen = [];
       for (const { url } of [node, pod]) {
         const [sender, reader] = [await open(url, query), await open(url, query)];
-        const sent = query === "EIO=3"
+        const sent = !/b64=./.test(query)
           ? [octets("451-[\"bin\",{\"_placeholder\":true,\"num\":0},\"é\"]", BYTES, '42["bin","é"]'), "application/octet-stream"]
           : [text(EVENT, `b4${BASE64}`, '42["bin","é"]')];
         assert.deepEqual(await sender.post(...sent), [200, "ok"]);

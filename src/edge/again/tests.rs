@@ -61,7 +61,7 @@ fn the_namespace_of_a_packet_is_found() {
         ("40", Some((Kind::Connect, "/"))),
         ("40{}", Some((Kind::Connect, "/"))),
         ("40/chat,{}", Some((Kind::Connect, "/chat"))),
-        ("40/chat?a=b,", Some((Kind::Connect, "/chat"))),
+        ("40/chat?a=b,", Some((Kind::Connect, "/chat?a=b"))),
         ("41/chat", Some((Kind::Disconnect, "/chat"))),
         ("41", Some((Kind::Disconnect, "/"))),
         (r#"42["/a,"]"#, Some((Kind::Other, "/"))),

@@ -136,6 +136,24 @@ for (const { name: client, start, ways, msgpack: packs, settings, cannot = {} } 
       });
     }
 
+    // Its pongs do not arrive: the pod closes its WebSocket.
+    test("is back by itself after a ping timeout", async () => {
+      const times = 'engine.ping_interval = "2s"\nengine.ping_timeout = "2s"';
+      const late = await startPods({ msgpack: packs, settings: settings?.includes("ping") ? settings : `${times}\n${settings ?? ""}` });
+      try {
+        const options = { name: "muted", transports: ["websocket"], token: token() };
+        const socket = await driver.connect(late.switch.url, options);
+        late.switch.mute();
+        const closed = () => late.first.metric("roomcast_connections_closed_total", '"ping timeout"');
+        await until("its ping timeout", async () => (await closed()) >= 1);
+        await until("it is back", () => socket.count("connect") >= 2, 15_000);
+        assert.deepEqual(await socket.ask("join", [{ rooms: ["public-late"] }]), [{ joined: ["public-late"], rejected: [] }]);
+        socket.disconnect();
+      } finally {
+        await late.stop();
+      }
+    });
+
     // Handlers of examples/emits.rs.
     test("acks of several values, binary among them, both ways", { skip: cannot.binary ?? cannot.ack }, async () => {
       const emits = await startPods({ msgpack: packs, settings, binary: "examples/emits" });
