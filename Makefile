@@ -21,7 +21,7 @@ demo: $(CLIENT) ## Run a pod with a chat page on http://127.0.0.1:3000
 	cargo run --quiet --bin roomcast -- demo
 
 test: ## Prove everything: lints, Rust, stock clients, a browser, the chart, licences
-	@.ci/install rust node chromium redis python java go openssl haproxy nginx
+	@.ci/install rust node chromium redis python java go libssl openssl haproxy nginx
 	@$(MAKE) --no-print-directory -j3 --output-sync=target test-faults test-clients test-chart deny
 	@echo "all of it passes"
 
@@ -45,7 +45,7 @@ test-js: binaries node-modules ## Stock clients, a browser, Node servers and emi
 	cd tests/js && timeout 900 node --test --test-concurrency=2 --test-reporter=spec *.test.mjs
 
 test-clients: binaries node-modules ## Stock clients of each language against real pods; STOCK_CLIENTS=Java for some
-	@.ci/install node chromium python java go
+	@.ci/install rust node chromium python java go libssl
 	cd tests/js && timeout 600 node --test --test-reporter=spec stock/*.test.mjs
 
 test-edge: test-js ## Three pods behind haproxy and nginx, without affinity: routing, pods that go, drains

@@ -8,6 +8,7 @@
 use std::{
     process::ExitCode,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use roomcast::{Event, Namespace, Refusal, Reply, cli, config::AuthPolicy};
@@ -22,10 +23,21 @@ fn cluster() -> Namespace {
     let heard = seen.clone();
     Namespace::new("/cluster")
         .authentication(AuthPolicy::None)
-        .on_server_side(move |event, arguments| {
+        .on_server_side(move |event: String, arguments: Vec<Value>| {
             let mut seen = heard.lock().unwrap_or_else(PoisonError::into_inner);
             seen.push([json!(event)].into_iter().chain(arguments.iter().cloned()).collect());
-            json!({"pod": std::process::id(), "echo": arguments})
+            drop(seen);
+            async move {
+                match event.as_str() {
+                    // A handler on Node that never calls its callback.
+                    "silent" => return None,
+                    "never" => std::future::pending().await,
+                    // What takes time: others are heard meanwhile.
+                    "slow" => tokio::time::sleep(Duration::from_millis(300)).await,
+                    _ => {}
+                }
+                Some(json!({"pod": std::process::id(), "echo": arguments}))
+            }
         })
         .on("server-side-seen", move |_: &Event<'_>| {
             Reply::json(&*seen.lock().unwrap_or_else(PoisonError::into_inner))
@@ -42,6 +54,7 @@ fn cluster() -> Namespace {
             // Handlers do not wait: the ack comes when the others have answered.
             Ok(Reply::later(async move {
                 let answered = cluster.server_side_emit_with_ack(&name, arguments).await;
+                let answered = answered.map_err(cut_off)?;
                 Reply::json(json!({"answers": answered.answer, "pods": answered.pods}))
             }))
         })

@@ -6,7 +6,7 @@
 //! beside it; tests/js/emit-handlers.test.mjs shows what clients get.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     error::Error,
     fmt::Display,
     process::ExitCode,
@@ -16,8 +16,8 @@ use std::{
 
 use bytes::Bytes;
 use roomcast::{
-    Ack, Answered, Args, ClientAnswers, Event, Namespace, Outgoing, Refusal, Socket, Spread, cli,
-    config::AuthPolicy,
+    Ack, Answered, Args, ClientAnswers, Event, Namespace, Outgoing, Refusal, RoomChange, RoomEvent,
+    Socket, Spread, cli, config::AuthPolicy,
 };
 use serde_json::{Value, json};
 
@@ -29,9 +29,9 @@ const LARGEST: usize = 100_000;
 const NOTED: usize = 1000;
 
 fn main() -> ExitCode {
-    cli::run_with([acks(emits(rooms(listeners(
+    cli::run_with([acks(emits(rooms(adapter(listeners(
         Namespace::new("/emits").authentication(AuthPolicy::None),
-    ))))])
+    )))))])
 }
 
 /// What handlers answer, and what they ask.
@@ -150,6 +150,12 @@ fn rooms(namespace: Namespace) -> Namespace {
             let ids: Vec<_> = sockets.into_iter().map(|socket| socket.id).collect();
             Ok::<_, Refusal>(Ack(ids))
         })
+        .on("transports", |socket: Socket, Args(room): Args<String>| {
+            // io.of("/emits").sockets: those of this pod, each with all that a handler has of its own.
+            let sockets = socket.nsp().to(room).local_sockets().map_err(failed)?;
+            let of_each = sockets.iter().map(|socket| (socket.id(), socket.transport()));
+            Ok::<_, Refusal>(Ack(of_each.collect::<BTreeMap<_, _>>()))
+        })
         .on("move", async |socket: Socket, Args((from, to)): Args<(String, String)>| {
             let members = socket.nsp().to(&from);
             members.clone().sockets_join([&to]).await.map_err(failed)?;
@@ -188,6 +194,31 @@ fn listeners(namespace: Namespace) -> Namespace {
             let id = socket.id();
             let heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
             let of_it = heard.iter().filter(|(of, _)| *of == id).map(|(_, noted)| noted.clone());
+            Ack(of_it.collect::<Vec<_>>())
+        })
+}
+
+/// Hears of rooms: `adapter.on("create-room")` and the like.
+fn adapter(namespace: Namespace) -> Namespace {
+    let heard = Arc::new(Mutex::new(VecDeque::<(String, Value)>::new()));
+    let noted = heard.clone();
+    namespace
+        .on_room(move |RoomEvent { room, change, .. }: RoomEvent<'_>| {
+            let event = match change {
+                RoomChange::Created => json!(["create-room"]),
+                RoomChange::Joined(id) => json!(["join-room", id]),
+                RoomChange::Left(id) => json!(["leave-room", id]),
+                RoomChange::Deleted => json!(["delete-room"]),
+            };
+            let mut noted = noted.lock().unwrap_or_else(PoisonError::into_inner);
+            noted.push_back((room.to_owned(), event));
+            if noted.len() > NOTED {
+                noted.pop_front();
+            }
+        })
+        .on("room-events", move |Args(room): Args<String>| {
+            let heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
+            let of_it = heard.iter().filter(|(of, _)| *of == room).map(|(_, event)| event.clone());
             Ack(of_it.collect::<Vec<_>>())
         })
 }

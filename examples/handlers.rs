@@ -22,6 +22,10 @@ fn handlers() -> Namespace {
             let sum = a.checked_add(b).ok_or(Refusal::new("too_large", "the sum is too large"))?;
             Reply::json(sum)
         })
+        // The first of each client; the others are for the next handler.
+        .once("vote", |event: &Event<'_>| Reply::json(event.arguments::<String>()?))
+        .on("vote", |_: &Event<'_>| Reply::json("you have voted"))
+        .once("hello", |_: &Event<'_>| Ok(Reply::accepted()))
         .on("ask-me", ask)
 }
 

@@ -24,7 +24,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .on("double", |Args(number): Args<i64>| Ack(number * 2));
     let server = Server::builder(config).namespace(double).build()?;
 
-    let application = Router::new().route("/hello", get(async || "hello")).merge(server.router());
+    let roomcast = server.roomcast();
+    let application = Router::new()
+        .route("/hello", get(async || "hello"))
+        // Node's `io.engine.clientsCount`.
+        .route("/clients", get(async move || roomcast.clients_count().to_string()))
+        .merge(server.router());
     let listener = TcpListener::bind(&listen).await?;
     println!("http://{}", listener.local_addr()?);
     // With the addresses of clients, which the pod needs.

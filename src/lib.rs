@@ -40,15 +40,16 @@ mod telemetry;
 pub use backplane::measured;
 pub use backplane::{
     Answered, BackplaneError, ClientAnswer, ClientAnswers, ClusterError, EncodeError, Pods,
-    PublishError, RemoteSocket, SendError, SetupError, Spread, UnknownNamespace,
+    PublishError, RemoteSocket, RoomChange, RoomEvent, SendError, ServerAnswer, SetupError, Spread,
+    UnknownNamespace,
 };
 pub use drain::Outcome;
 pub use edge::{ConnectionError, ListenError, RequestHead};
 pub use gateway::{
-    Ack, Args, Bearer, Broadcast, BroadcastOperator, Claims, Cluster, Destination, Event,
-    FromEvent, Grant, Handler, Handshake, HookSetupError, IntoReply, MintError, Name, Namespace,
-    Outgoing, Refusal, Reply, Roomcast, RoomcastError, Socket, TokenError, Tokens, TokensError,
-    Volatile, codes,
+    Ack, Args, AsServerAnswer, Bearer, Broadcast, BroadcastOperator, Claims, Cluster, Destination,
+    Event, FromEvent, Grant, Handler, Handshake, HookSetupError, IntoReply, IntoServerAnswer,
+    MintError, Name, Namespace, Outgoing, Refusal, Reply, Roomcast, RoomcastError, Socket,
+    TokenError, Tokens, TokensError, Volatile, codes,
 };
 pub use regex::Regex;
 pub use server::{BuildError, Builder, Listening, Server};

@@ -1,5 +1,7 @@
 //! A pod: built from settings and namespaces, bound to its addresses, run until it is told to stop.
 
+mod requests;
+
 use std::{
     convert::Infallible,
     future::Future,
@@ -20,10 +22,7 @@ use crate::{
     backplane::{self, Adapter, Backplane, Io, PodRecord, SetupError},
     config::{BackplaneKind, Config, Parser, Transport},
     drain::{self, Drainable, Lifecycle, Outcome},
-    edge::{
-        self, Admission, ConnectionError, Edge, ListenError, Options, Program, RequestHead, Seal,
-        Sessions,
-    },
+    edge::{self, Admission, Edge, Layers, ListenError, Options, Program, Seal, Sessions},
     gateway::{self, HookSetupError, Hooks, Namespace, Roomcast, Tokens, TokensError},
     internal::{self, Readiness},
     publish::{self, Consumer, Operations, Underway},
@@ -71,6 +70,7 @@ pub struct Builder {
     namespaces: Vec<Namespace>,
     pages: Router,
     program: Program,
+    layers: Layers,
 }
 
 /// A pod that is ready to listen.
@@ -160,8 +160,8 @@ impl backplane::Pod for Identity {
 impl Server {
     /// A pod with these settings.
     pub fn builder(config: Config) -> Builder {
-        let (namespaces, pages, program) = Default::default();
-        Builder { config, namespaces, pages, program }
+        let (namespaces, pages, program, layers) = Default::default();
+        Builder { config, namespaces, pages, program, layers }
     }
 
     /// The route of Socket.IO, to merge into the router of a program that serves it itself, by `axum::serve` with
@@ -206,30 +206,9 @@ impl Builder {
         self
     }
 
-    /// Says whether a new session may begin, by the whole head of its request: Node's `allowRequest`. It is asked once all else
-    /// has let the request pass, and has `admission.allow_request_timeout`. The error is the message that the client gets,
-    /// with 403 and Engine.IO's code 4.
-    pub fn allow_request<F, D>(mut self, allow: F) -> Self
-    where
-        F: Fn(RequestHead) -> D + Send + Sync + 'static,
-        D: Future<Output = Result<(), String>> + Send + 'static,
-    {
-        self.program.allow = Some(Arc::new(move |head| Box::pin(allow(head))));
-        self
-    }
-
-    /// Calls this with each request of a client that is refused: `io.engine.on("connection_error")` on Node. It must not block.
-    pub fn on_connection_error(
-        mut self,
-        hear: impl Fn(&ConnectionError) + Send + Sync + 'static,
-    ) -> Self {
-        self.program.on_error = Some(Arc::new(hear));
-        self
-    }
-
     /// Puts the pod together.
     pub fn build(self) -> Result<Server, BuildError> {
-        let Self { config, namespaces, pages, program } = self;
+        let Self { config, namespaces, pages, program, layers } = self;
         let metrics = Metrics::install()?;
         let lifecycle = Lifecycle::default();
         let pod = Sid::new();
@@ -265,7 +244,8 @@ impl Builder {
         for namespace in fixed {
             keeping_time.push(Box::pin(gateway::attach(&io, namespace, shared.clone())));
         }
-        let roomcast = Roomcast::new(backplane.clone(), config.limits.name_length);
+        let roomcast =
+            Roomcast::new(backplane.clone(), sessions.clone(), config.limits.name_length);
         if !dynamic.is_empty() {
             let cleanup = config.engine.cleanup_empty_child_namespaces;
             roomcast.has_children(gateway::attach_dynamic(&io, dynamic, shared, cleanup));
@@ -309,8 +289,8 @@ impl Builder {
             tokens: tokens.clone(),
         };
         Ok(Server {
-            public: edge::router(edge.clone(), &config, pages),
-            mountable: edge::mountable(edge.clone(), &config),
+            public: edge::router(edge.clone(), &config, pages, &layers),
+            mountable: edge::mountable(edge.clone(), &config, &layers),
             internal: internal::router(readiness, metrics.clone(), api)
                 .merge(edge::pods(edge.clone())),
             pod: Pod {

@@ -6,6 +6,7 @@
 //! subscription must be looked at again.
 
 use std::{
+    any::Any,
     collections::HashMap,
     sync::{
         Arc, LazyLock, OnceLock, Weak,
@@ -27,7 +28,7 @@ use socketioxide_core::{
 };
 use thin_vec::ThinVec;
 
-use super::{ServerSide, Slow, Target, slow::size};
+use super::{ServerAnswer, ServerSide, Slow, Target, room_events::RoomEvents, slow::size};
 use crate::telemetry::metrics::PACKETS_DROPPED;
 
 /// socketioxide's part of it: who gets a packet.
@@ -37,7 +38,7 @@ pub(super) type Local = Arc<CoreLocalAdapter<Emitter>>;
 pub(super) type Acks = <Emitter as SocketEmitter>::AckStream;
 
 /// A socket, as it is known to what has no part in its namespace: to other servers of the cluster, too.
-pub trait Occupant: Send + Sync {
+pub trait Occupant: Any + Send + Sync {
     /// Its CONNECT has been answered.
     fn connected(&self);
     /// Whether it has been, and it has not left.
@@ -70,6 +71,8 @@ pub(super) struct Members {
     /// Handles events of other servers.
     server_side: OnceLock<Box<dyn ServerSide>>,
     slow: Arc<Slow>,
+    /// Who hears of its rooms.
+    pub room_events: RoomEvents,
     /// Whether the namespace hears of what its sockets are sent.
     listens: AtomicBool,
 }
@@ -125,6 +128,7 @@ impl Members {
             index: RwLock::default(),
             server_side: OnceLock::new(),
             slow,
+            room_events: RoomEvents::default(),
             listens: AtomicBool::new(false),
         }
     }
@@ -155,6 +159,7 @@ impl Members {
     /// Forgets a socket that is gone. Gives the rooms it was in; none if it was forgotten before, or
     /// if its id belongs to a newer socket.
     pub fn depart(&self, socket: Sid, occupant: &Weak<dyn Occupant>) -> Vec<String> {
+        let mut telling = self.room_events.begin();
         let mut index = self.index.write();
         let ours = index.sockets.get(&socket).is_some_and(|entry| entry.occupant.ptr_eq(occupant));
         let Some(entry) = ours.then(|| index.sockets.remove(&socket)).flatten() else {
@@ -164,12 +169,20 @@ impl Members {
         self.local.del_all(socket);
         index.held -= usize::from(entry.held);
         let own = socket.to_string();
-        entry.rooms.iter().for_each(|room| index.one_less(room));
+        for room in &entry.rooms {
+            let last = index.one_less(room);
+            telling.iter_mut().for_each(|telling| telling.note(room, last));
+        }
+        drop(index);
+        if let Some(telling) = telling {
+            telling.left(self.local.path(), &own);
+        }
         entry.rooms.iter().map(|room| room.to_string()).chain([own]).collect()
     }
 
     /// Puts a socket in rooms.
     pub fn join(&self, socket: Sid, rooms: &[String]) {
+        let mut telling = self.room_events.begin();
         let mut index = self.index.write();
         let Index { sockets, rooms: counts, .. } = &mut *index;
         let Some(entry) = sockets.get_mut(&socket) else {
@@ -181,7 +194,9 @@ impl Members {
                 let name = counts
                     .get_key_value(room.as_str())
                     .map_or_else(|| Arc::from(room.as_str()), |(name, _)| name.clone());
-                *counts.entry(name.clone()).or_default() += 1;
+                let count = counts.entry(name.clone()).or_default();
+                *count += 1;
+                telling.iter_mut().for_each(|telling| telling.note(room, *count == 1));
                 entry.rooms.push(name);
             }
         }
@@ -191,10 +206,15 @@ impl Members {
         let others: Vec<String> = rooms.iter().filter(|room| **room != own).cloned().collect();
         // Under the lock, so that two that do this at once agree on the outcome.
         self.local.add_all(socket, others);
+        drop(index);
+        if let Some(telling) = telling {
+            telling.joined(self.local.path(), &own);
+        }
     }
 
     /// Takes a socket out of rooms.
     pub fn leave(&self, socket: Sid, rooms: &[String]) {
+        let mut telling = self.room_events.begin();
         let mut index = self.index.write();
         for room in rooms {
             let Some(entry) = index.sockets.get_mut(&socket) else {
@@ -204,10 +224,15 @@ impl Members {
                 entry.own = OwnRoom::Left;
             } else if let Some(at) = entry.rooms.iter().position(|joined| **joined == **room) {
                 entry.rooms.swap_remove(at);
-                index.one_less(room);
+                let last = index.one_less(room);
+                telling.iter_mut().for_each(|telling| telling.note(room, last));
             }
         }
         self.local.del(socket, rooms.to_vec());
+        drop(index);
+        if let Some(telling) = telling {
+            telling.left(self.local.path(), socket.as_str());
+        }
     }
 
     /// The rooms of a socket, without that of its own id.
@@ -451,12 +476,14 @@ impl Members {
     }
 
     /// Handles an event of another server: its name, then its arguments.
-    pub fn server_side(&self, event: &[serde_json::Value]) -> serde_json::Value {
-        match (event, self.server_side.get()) {
-            ([serde_json::Value::String(name), arguments @ ..], Some(handler)) => {
-                handler.handle(name, arguments)
+    pub fn server_side(&self, event: Vec<serde_json::Value>) -> ServerAnswer {
+        let mut event = event.into_iter();
+        match (event.next(), self.server_side.get()) {
+            (Some(serde_json::Value::String(name)), Some(handler)) => {
+                handler.handle(name, event.collect())
             }
-            _ => serde_json::Value::Null,
+            // The other server would wait for nothing.
+            _ => ServerAnswer::Now(Some(serde_json::Value::Null)),
         }
     }
 
@@ -505,12 +532,14 @@ impl Members {
 }
 
 impl Index {
-    fn one_less(&mut self, room: &str) {
-        if let Some(count) = self.rooms.get_mut(room) {
-            *count -= 1;
-            if *count == 0 {
-                self.rooms.remove(room);
-            }
+    /// A room has lost a member. Says whether that was the last.
+    fn one_less(&mut self, room: &str) -> bool {
+        let Some(count) = self.rooms.get_mut(room) else { return false };
+        *count -= 1;
+        let last = *count == 0;
+        if last {
+            self.rooms.remove(room);
         }
+        last
     }
 }

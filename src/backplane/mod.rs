@@ -6,6 +6,7 @@
 
 mod cluster;
 mod delivery;
+mod elsewhere;
 mod emit;
 pub(crate) mod fuzz;
 mod local;
@@ -14,6 +15,7 @@ mod members;
 mod namespaces;
 mod payload;
 mod redis;
+mod room_events;
 mod slow;
 mod spread;
 mod transcode;
@@ -38,10 +40,13 @@ use tokio::task::JoinSet;
 use crate::config;
 use cluster::{Cluster, local_answers};
 use delivery::{deliver, handles};
+use members::Members;
 use namespaces::Namespaces;
 use wire::{Broadcast, Format, Message};
 
-pub use cluster::{Answered, ClientAnswers, ClusterError, Pod, PodRecord, Pods, ServerSide};
+pub use cluster::{
+    Answered, ClientAnswers, ClusterError, Pod, PodRecord, Pods, ServerAnswer, ServerSide,
+};
 pub(crate) use delivery::count_dropped;
 pub use emit::{Emit, Joined, Publishing, Source, Target};
 pub use local::Adapter;
@@ -49,6 +54,7 @@ pub use members::Occupant;
 pub use payload::{EncodeError, SendError, encode_ack};
 pub(crate) use redis::{Entry, Notes, Pending, PublishStream, RedisError};
 pub use redis::{Link, PublishError, SetupError};
+pub use room_events::{RoomChange, RoomEvent};
 pub use slow::Slow;
 pub use spread::Spread;
 pub(crate) use transcode::{
@@ -96,7 +102,8 @@ impl Backplane {
         parser: config::Parser,
         limits: &config::Limits,
     ) -> Result<Self, SetupError> {
-        let namespaces = Arc::new(Namespaces::new(limits.send_queue_bytes));
+        let namespaces =
+            Arc::new(Namespaces::new(limits.send_queue_bytes, limits.child_namespaces));
         let format = Format::from(parser);
         let cluster = Cluster::new(settings, pod.to_owned(), format, namespaces.clone())?;
         Ok(Self { namespaces, format, bounds: limits.into(), cluster: cluster.map(Arc::new) })
@@ -277,14 +284,14 @@ impl Backplane {
         emit: Emit,
         timeout: Duration,
     ) -> Result<Answered<ClientAnswers>, UnknownNamespace> {
-        let members = self.namespaces.get(namespace)?;
+        let members = self.namespaces.find(namespace)?;
         handles(emit.source).0.increment(1);
         let mut emit = emit;
         // A socket is also a room, of which it alone is a member.
         emit.target.except.extend(emit.from.map(|socket| socket.to_string()));
         let Some(cluster) = self.cluster() else {
-            let answer = local_answers(&members, emit.payload, &emit.target, timeout).await;
-            return Ok(alone(answer));
+            let members = members.as_deref();
+            return Ok(alone(local_answers(members, emit.payload, &emit.target, timeout).await));
         };
         let broadcast = Broadcast {
             payload: emit.payload,
@@ -293,7 +300,7 @@ impl Backplane {
             ask: None,
             meta: None,
         };
-        Ok(cluster.emit_with_ack(&members, broadcast, timeout).await)
+        Ok(cluster.emit_with_ack(namespace, members.as_deref(), broadcast, timeout).await)
     }
 
     /// The sockets of a target, on all servers.
@@ -302,10 +309,11 @@ impl Backplane {
         namespace: &str,
         target: &Target,
     ) -> Result<Answered<Vec<RemoteSocket>>, UnknownNamespace> {
-        let members = self.namespaces.get(namespace)?;
+        let members = self.namespaces.find(namespace)?;
+        let members = members.as_deref();
         Ok(match self.cluster() {
-            Some(cluster) => cluster.fetch_sockets(&members, target).await,
-            None => alone(cluster::describe(None, &members, target)),
+            Some(cluster) => cluster.fetch_sockets(namespace, members, target).await,
+            None => alone(members.map(|m| cluster::describe(None, m, target)).unwrap_or_default()),
         })
     }
 
@@ -314,10 +322,11 @@ impl Backplane {
         &self,
         namespace: &str,
     ) -> Result<Answered<BTreeSet<String>>, UnknownNamespace> {
-        let members = self.namespaces.get(namespace)?;
+        let members = self.namespaces.find(namespace)?;
+        let members = members.as_deref();
         Ok(match self.cluster() {
-            Some(cluster) => cluster.rooms(&members).await,
-            None => alone(members.rooms().into_iter().collect()),
+            Some(cluster) => cluster.rooms(namespace, members).await,
+            None => alone(members.into_iter().flat_map(Members::rooms).collect()),
         })
     }
 
@@ -374,6 +383,7 @@ impl Backplane {
         namespace: &str,
         arguments: Vec<Json>,
     ) -> Result<(), BackplaneError> {
+        self.namespaces.find(namespace)?;
         if let Some(cluster) = self.cluster() {
             let message = Message::ServerSideEmit { arguments, question: None };
             cluster.send(namespace, &message, None)?;
@@ -386,11 +396,12 @@ impl Backplane {
         &self,
         namespace: &str,
         arguments: Vec<Json>,
-    ) -> Answered<Vec<Json>> {
-        match self.cluster() {
+    ) -> Result<Answered<Vec<Json>>, UnknownNamespace> {
+        self.namespaces.find(namespace)?;
+        Ok(match self.cluster() {
             Some(cluster) => cluster.server_side_ask(namespace, arguments).await,
             None => alone(Vec::new()),
-        }
+        })
     }
 
     /// Tells each socket of a session something, in all namespaces.
@@ -409,6 +420,16 @@ impl Backplane {
         handler: Box<dyn ServerSide>,
     ) -> Result<(), UnknownNamespace> {
         self.namespaces.get(namespace)?.handle_server_side(handler);
+        Ok(())
+    }
+
+    /// From now on, this hears of the rooms of a namespace of this pod.
+    pub fn on_room(
+        &self,
+        namespace: &str,
+        hear: impl Fn(RoomEvent<'_>) + Send + Sync + 'static,
+    ) -> Result<(), UnknownNamespace> {
+        self.namespaces.get(namespace)?.room_events.listen(Box::new(hear));
         Ok(())
     }
 
@@ -476,6 +497,20 @@ impl Backplane {
     pub fn occupants(&self, namespace: &str) -> Vec<Arc<dyn Occupant>> {
         let members = self.namespaces.get(namespace);
         members.map_or_else(|_| Vec::new(), |members| members.occupants())
+    }
+
+    /// Those of a target.
+    ///
+    /// # Errors
+    /// If the namespace does not exist.
+    pub fn occupants_of(
+        &self,
+        namespace: &str,
+        target: &Target,
+    ) -> Result<Vec<Arc<dyn Occupant>>, UnknownNamespace> {
+        let Some(members) = self.namespaces.find(namespace)? else { return Ok(Vec::new()) };
+        let ids = members.matching(target).into_iter();
+        Ok(ids.filter_map(|id| members.occupant(id)).collect())
     }
 
     /// One of them.

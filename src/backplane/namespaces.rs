@@ -10,6 +10,7 @@ use socketioxide_core::Sid;
 
 use super::{
     Slow, Target, UnknownNamespace,
+    elsewhere::Elsewhere,
     members::{Local, Members},
     redis::{Changes, Subscribed},
 };
@@ -18,7 +19,6 @@ use super::{
 pub(super) type MayBe = Box<dyn Fn(&str) -> bool + Send + Sync>;
 
 /// The namespaces by path. Those of the program are there when the pod begins; the children of dynamic ones come and go.
-#[derive(Default)]
 pub(super) struct Namespaces {
     all: RwLock<HashMap<String, Arc<Members>>>,
     /// Where changes of rooms are noted, if anyone follows them.
@@ -28,12 +28,21 @@ pub(super) struct Namespaces {
     /// Which names children of dynamic namespaces may have.
     may_be: OnceLock<MayBe>,
     slow: Arc<Slow>,
+    /// Those of other pods that are asked about.
+    pub elsewhere: Arc<Elsewhere>,
 }
 
 impl Namespaces {
-    /// None yet. So many bytes may wait for each client.
-    pub fn new(send_queue_bytes: usize) -> Self {
-        Self { slow: Arc::new(Slow::new(send_queue_bytes)), ..Self::default() }
+    /// None yet. So many bytes may wait for each client; so many namespaces of other pods may be asked about at a time.
+    pub fn new(send_queue_bytes: usize, most_elsewhere: usize) -> Self {
+        Self {
+            all: RwLock::default(),
+            changes: OnceLock::new(),
+            listed: OnceLock::new(),
+            may_be: OnceLock::new(),
+            slow: Arc::new(Slow::new(send_queue_bytes)),
+            elsewhere: Elsewhere::new(most_elsewhere),
+        }
     }
 
     /// Adds a namespace; `begin` puts it among those of socketioxide. Both in one step: who is found here is found there.
@@ -85,9 +94,14 @@ impl Namespaces {
     pub fn find(&self, path: &str) -> Result<Option<Arc<Members>>, UnknownNamespace> {
         match self.get(path) {
             Ok(members) => Ok(Some(members)),
-            Err(_) if self.may_be.get().is_some_and(|may_be| may_be(path)) => Ok(None),
+            Err(_) if self.comes_and_goes(path) => Ok(None),
             Err(unknown) => Err(unknown),
         }
+    }
+
+    /// Whether a name is that of a child of a dynamic namespace.
+    pub fn comes_and_goes(&self, path: &str) -> bool {
+        self.may_be.get().is_some_and(|may_be| may_be(path))
     }
 
     /// Any namespace.
@@ -113,6 +127,11 @@ impl Namespaces {
 
     pub fn all(&self) -> Vec<Arc<Members>> {
         self.all.read().values().cloned().collect()
+    }
+
+    /// Whether this pod has a namespace.
+    pub fn is_here(&self, path: &str) -> bool {
+        self.all.read().contains_key(path)
     }
 
     /// Whether a room has a member on this pod.

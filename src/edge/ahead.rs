@@ -16,7 +16,10 @@ use std::{
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, ReadBuf};
 
-use super::{base64_frames::Base64Frames, connect_frames::ConnectFrames, names::Names, wire::Wire};
+use super::{
+    again::Door, base64_frames::Base64Frames, connect_frames::ConnectFrames, names::Names,
+    wire::Wire,
+};
 
 /// Bytes that one system call reads at most.
 const AT_ONCE: usize = 16 * 1024;
@@ -50,11 +53,15 @@ impl Kept {
 impl Ahead {
     /// These bytes come first. They are copied: a slice of hyper's buffer would keep all of that. Of a client of Engine.IO
     /// v3, and of one that sends binary as text, what it sends is looked through for what is to be changed.
-    pub fn new(early: &[u8], eio3: bool, base64: Option<Box<Base64Frames>>) -> Self {
+    pub fn new(
+        early: &[u8],
+        eio3: bool,
+        base64: Option<Box<Base64Frames>>,
+        door: &impl Door,
+    ) -> Self {
         let kept = Kept { base64, connects: eio3.then(ConnectFrames::default), ..Kept::default() };
         let mut ahead = Self(kept.is_for_life().then(|| Box::new(kept)));
-        // It is in no namespace yet.
-        ahead.take(early, |_| false, |_| 0);
+        ahead.take(early, door, |_| 0);
         ahead
     }
 
@@ -67,15 +74,14 @@ impl Ahead {
         })
     }
 
-    /// Reads what is there, as much as the reader has room for. `again` says whether the client is in a namespace, as for
-    /// [`Names::pass`]; `waits`, whether it is being let in again.
+    /// Reads what is there, as much as the reader has room for. What waits until the client is let in a namespace is not
+    /// there: the reader is to be woken when it is.
     pub fn poll_read(
         &mut self,
         wire: &mut Wire,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
-        again: impl Fn(&str) -> bool,
-        waits: impl Fn() -> bool,
+        door: &impl Door,
     ) -> Poll<io::Result<()>> {
         if let Some(kept) = self.0.as_deref_mut()
             && !kept.bytes.is_empty()
@@ -95,20 +101,21 @@ impl Ahead {
             }
             return Poll::Ready(Ok(()));
         }
-        if self.0.as_ref().is_some_and(|kept| kept.names.is_paused()) {
-            if waits() {
-                return Poll::Pending;
-            }
-            let taken = self.take(&[], &again, |passed| fill(buffer, passed));
-            if taken > 0 {
-                return Poll::Ready(Ok(()));
-            }
-        }
         LARGE.with_borrow_mut(|large| {
             loop {
+                let awaited = self.0.as_ref().and_then(|kept| kept.names.awaited());
+                if let Some(namespace) = awaited {
+                    if door.is_entering(namespace) {
+                        return Poll::Pending;
+                    }
+                    if self.take(&[], door, |passed| fill(buffer, passed)) > 0 {
+                        return Poll::Ready(Ok(()));
+                    }
+                    continue;
+                }
                 let mut large = ReadBuf::new(large);
                 ready!(Pin::new(&mut *wire).poll_read(context, &mut large))?;
-                let taken = self.take(large.filled(), &again, |passed| fill(buffer, passed));
+                let taken = self.take(large.filled(), door, |passed| fill(buffer, passed));
                 // Nothing is the end, for the reader.
                 if taken > 0 || large.filled().is_empty() {
                     return Poll::Ready(Ok(()));
@@ -118,12 +125,7 @@ impl Ahead {
     }
 
     /// Takes what came of the client: `give` gets it, and says how much of it is not to be kept.
-    fn take(
-        &mut self,
-        bytes: &[u8],
-        again: impl Fn(&str) -> bool,
-        give: impl FnOnce(&[u8]) -> usize,
-    ) -> usize {
+    fn take(&mut self, bytes: &[u8], door: &impl Door, give: impl FnOnce(&[u8]) -> usize) -> usize {
         let mut fresh = Kept::default();
         let kept = self.0.as_deref_mut().unwrap_or(&mut fresh);
         let mut bytes = Cow::Borrowed(bytes);
@@ -133,7 +135,7 @@ impl Ahead {
         if let Some(connects) = &mut kept.connects {
             bytes = connects.pass(&bytes).into();
         }
-        let passed = kept.names.pass(&bytes, again);
+        let passed = kept.names.pass(&bytes, door);
         let idle = kept.names.is_idle() && !kept.is_for_life();
         let given = give(&passed);
         let later = &passed[given..];

@@ -1,7 +1,9 @@
 //! The header of a WebSocket frame of a client (RFC 6455, section 5.2), which is read where what a client sends is changed.
 
-/// A last frame of text.
-const TEXT: u8 = 0x81;
+/// The opcode of text.
+pub(super) const TEXT: u8 = 1;
+/// The bit of the first byte that says that a frame is the last of its message.
+const LAST: u8 = 0x80;
 /// The bit of the length that says that a frame is masked.
 const MASKED: u8 = 0x80;
 
@@ -75,8 +77,8 @@ pub(super) fn write_header(first: u8, length: u64, mask: Option<[u8; 4]>, out: &
     out.extend(mask.iter().flatten());
 }
 
-/// Writes a frame of text, masked with zeros.
-pub(super) fn write_text(payload: &[u8], out: &mut Vec<u8>) {
-    write_header(TEXT, payload.len() as u64, Some([0; 4]), out);
+/// Writes a message of one frame, masked with zeros.
+pub(super) fn write_whole(opcode: u8, payload: &[u8], out: &mut Vec<u8>) {
+    write_header(LAST | opcode, payload.len() as u64, Some([0; 4]), out);
     out.extend_from_slice(payload);
 }

@@ -3,7 +3,7 @@
 //! more is held than may be one.
 
 use super::{
-    client_frame::{Frame, write_text},
+    client_frame::{Frame, TEXT, write_whole},
     connect_query::{CONNECT, LONGEST, mend_packet},
 };
 
@@ -61,7 +61,7 @@ impl ConnectFrames {
                     passed.append(held);
                 }
                 Next::Connects(packet) => {
-                    write_text(&mend_packet(&packet), &mut passed);
+                    write_whole(TEXT, &mend_packet(&packet), &mut passed);
                     *held = Vec::new();
                 }
             }

@@ -22,6 +22,7 @@ use tokio::sync::Notify;
 
 use super::{
     admission::Place,
+    again::{Asks, Door, Entering, SETTLE},
     attachments::Attachments,
     kept::Kept,
     reason::CloseReason,
@@ -84,8 +85,8 @@ pub struct Connection {
     acks: AtomicU32,
     /// Refusals of CONNECT that are on their way to it (`refused`).
     refusals: AtomicU32,
-    /// It is being let in a namespace that it was in.
-    entering: AtomicBool,
+    /// The namespaces that it is being let in.
+    entering: Mutex<Entering>,
     /// It has not taken all that was written to it.
     backlog: AtomicBool,
     /// It is being closed.
@@ -154,7 +155,7 @@ impl Connection {
             namespaces: AtomicU32::new(0),
             acks: AtomicU32::new(0),
             refusals: AtomicU32::new(0),
-            entering: AtomicBool::new(false),
+            entering: Mutex::default(),
             backlog: AtomicBool::new(false),
             leaving: AtomicBool::new(false),
             ping_withheld: AtomicBool::new(false),
@@ -435,32 +436,27 @@ impl Connection {
         self.polling.as_ref().is_some_and(|polling| polling.attachments.lock().stuck_since(request))
     }
 
-    /// It asks to be let in a namespace. Whether it is there already: then it leaves, and is entering until [`Self::entered`].
-    pub(super) fn comes_again(&self, namespace: &str) -> bool {
-        let connected = |sid: &Sid| self.sessions.is_connected(namespace, *sid);
-        let again = self.is_in_namespace() && self.sid.get().is_some_and(connected);
-        if again {
-            self.entering.store(true, Ordering::Release);
+    /// It has been let in a namespace, or refused: what waits for that goes on in a moment.
+    pub fn entered(self: &Arc<Self>, namespace: &str) {
+        if !self.entering.lock().end(namespace, false) {
+            return;
         }
-        again
+        let (connection, namespace) = (self.clone(), namespace.to_owned());
+        tokio::spawn(async move {
+            tokio::time::sleep(SETTLE).await;
+            connection.waits_no_longer(&namespace);
+        });
     }
 
-    /// Whether it is being let in a namespace again.
-    pub(super) fn is_entering(&self) -> bool {
-        self.entering.load(Ordering::Acquire)
-    }
-
-    /// It has been let in a namespace, or refused.
-    pub fn entered(&self) {
-        if self.entering.swap(false, Ordering::AcqRel) {
-            self.stream.reader.wake();
-        }
+    /// What waits for a namespace goes on.
+    pub(super) fn waits_no_longer(&self, namespace: &str) {
+        self.entering.lock().end(namespace, true);
+        self.stream.reader.wake();
     }
 
     /// A CONNECT of it is refused now, with a text of [`super::refusal_text`].
     pub fn refuse(&self) {
         self.refusals.fetch_add(1, Ordering::AcqRel);
-        self.entered();
     }
 
     /// Whether it has been, and has not been told.
@@ -545,6 +541,35 @@ impl Connection {
     }
 }
 
+impl Door for Connection {
+    fn asks(&self, namespace: &str, left: bool) -> Asks {
+        // Noted before it is looked at: who is let in in between is not waited for in vain.
+        let before = self.entering.lock().begin(namespace);
+        let socket = self.sid.get().filter(|_| !left && self.is_in_namespace());
+        match socket.and_then(|sid| self.sessions.is_connected(namespace, *sid)) {
+            // One that it has been told of at this moment; or one that it has left, of which nobody else has heard yet.
+            Some(_) if before => {
+                self.entering.lock().awaits(namespace);
+                Asks::Waits
+            }
+            Some(true) => Asks::Leaves,
+            _ => Asks::Passes,
+        }
+    }
+
+    fn is_entering(&self, namespace: &str) -> bool {
+        self.entering.lock().awaits(namespace)
+    }
+
+    fn is_entering_any(&self) -> bool {
+        !self.entering.lock().is_empty()
+    }
+
+    fn is_msgpack(&self) -> bool {
+        self.times().msgpack
+    }
+}
+
 /// Milliseconds since 1970.
 fn now() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -618,8 +643,8 @@ impl InNamespace {
     }
 
     /// As [`Connection::entered`].
-    pub fn entered(&self) {
-        self.0.entered();
+    pub fn entered(&self, namespace: &str) {
+        self.0.entered(namespace);
     }
 
     /// Closes the connection at once: its queue is full.

@@ -113,6 +113,42 @@ fn rewrite_piece(piece: &[u8], other: &impl Fn(&[u8]) -> Option<Vec<u8>>) -> Opt
     Some(format!("{}:{packet}", packet.encode_utf16().count()).into_bytes())
 }
 
+/// Where the first packet of a payload of text ends, if it does.
+pub(super) fn end_of_text(payload: &[u8]) -> Option<usize> {
+    piece_end(payload)
+}
+
+/// The same of a payload of octets.
+pub(super) fn end_of_octets(payload: &[u8]) -> Option<usize> {
+    first_of_octets(payload).map(|(_, _, next)| payload.len() - next.len())
+}
+
+/// The packet in a piece of a payload of text.
+pub(super) fn packet_of_text(piece: &[u8]) -> Option<&[u8]> {
+    let digits = piece.iter().take(LONGEST_LENGTH).position(|byte| *byte == TEXT_SEPARATOR)?;
+    Some(&piece[digits + 1..])
+}
+
+/// The same of a payload of octets, if it is text.
+pub(super) fn packet_of_octets(piece: &[u8]) -> Option<&[u8]> {
+    let (kind, packet, _) = first_of_octets(piece)?;
+    (kind == OCTETS_TEXT).then_some(packet)
+}
+
+/// A packet as a piece of a payload of text.
+pub(super) fn text_piece(packet: Vec<u8>) -> Vec<u8> {
+    let units =
+        std::str::from_utf8(&packet).map_or(packet.len(), |text| text.encode_utf16().count());
+    [format!("{units}:").into_bytes(), packet].concat()
+}
+
+/// The same of a payload of octets.
+pub(super) fn octets_piece(packet: &[u8]) -> Vec<u8> {
+    let mut piece = Vec::with_capacity(packet.len() + 8);
+    write_octets(OCTETS_TEXT, &[packet], &mut piece);
+    piece
+}
+
 /// The packets of a payload of text, each with its length; then, as one, what is none.
 struct Pieces(Bytes);
 

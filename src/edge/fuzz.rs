@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 
 use super::{
+    again::{Asks, Door},
     attachments::Attachments,
     base64_frames::Base64Frames,
     connect_frames::ConnectFrames,
@@ -12,13 +13,17 @@ use super::{
     frames::Frames,
     inflating::{Inflating, PIECE, REFUSED},
     loose_base64,
-    names::{self, Names},
+    names::Names,
+    parts::{Form, InParts, Part},
 };
 use crate::config::PerMessageDeflate;
 
 /// Payloads of Engine.IO 3, as text and in octets.
 pub fn eio3_payload(input: &[u8]) {
-    for octets in [false, true] {
+    for (octets, form) in [(false, Form::Text3), (true, Form::Octets3)] {
+        let parts = in_parts(input, form, false);
+        // A packet that leaves for each that comes; the length of each has a digit at least.
+        assert!(parts <= input.len() * 3 + 16, "{parts} of {}", input.len());
         let received = eio3::received_octets(Bytes::copy_from_slice(input));
         assert!(received.len() <= input.len() * 4 + 16, "{} of {}", received.len(), input.len());
         let mended = eio3::mend_binary(Bytes::copy_from_slice(input), octets);
@@ -27,10 +32,47 @@ pub fn eio3_payload(input: &[u8]) {
     }
 }
 
+/// A client that is in all namespaces, or in none.
+struct Everywhere {
+    is_in: bool,
+    is_msgpack: bool,
+}
+
+impl Door for Everywhere {
+    fn asks(&self, _: &str, _: bool) -> Asks {
+        if self.is_in { Asks::Leaves } else { Asks::Passes }
+    }
+
+    fn is_entering(&self, _: &str) -> bool {
+        false
+    }
+
+    fn is_entering_any(&self) -> bool {
+        true
+    }
+
+    fn is_msgpack(&self) -> bool {
+        self.is_msgpack
+    }
+}
+
+/// Bytes of all parts of a payload.
+fn in_parts(input: &[u8], form: Form, is_msgpack: bool) -> usize {
+    let mut parts = InParts::new(Bytes::copy_from_slice(input), form, 64);
+    let mut length = 0;
+    while let Some(Part::Ready(part)) = parts.next(&Everywhere { is_in: true, is_msgpack }) {
+        length += part.len() + 1;
+    }
+    length - 1
+}
+
 /// Payloads of Engine.IO 4: whether what was announced has come.
 pub fn eio4_payload(input: &[u8]) {
-    let marked = names::mark_payload(Bytes::copy_from_slice(input), usize::MAX, |_| true).concat();
-    assert!(marked.len() <= input.len() * 3, "{} of {}", marked.len(), input.len());
+    for is_msgpack in [false, true] {
+        let marked = in_parts(input, Form::V4, is_msgpack);
+        // A packet of msgpack that leaves has more than one that comes, and both are base64.
+        assert!(marked <= input.len() * 4 + 16, "{marked} of {}", input.len());
+    }
     let mended = loose_base64::mend(Bytes::copy_from_slice(input));
     assert!(mended.len() <= input.len() * 2 + 16, "{} of {}", mended.len(), input.len());
     assert_eq!(loose_base64::mend(mended.clone()), mended);
@@ -50,10 +92,13 @@ pub fn websocket_frames(input: &[u8]) {
     }
     assert_eq!(whole.at_boundary(), pieces.at_boundary());
     assert_eq!(whole.is_complete(), pieces.is_complete());
-    let (mut whole, mut pieces) = (Names::default(), Names::default());
-    let passed: Vec<u8> =
-        input.chunks(3).flat_map(|piece| pieces.pass(piece, |_| false).into_owned()).collect();
-    assert!(whole.pass(input, |_| false) == passed && whole.is_idle() == pieces.is_idle());
+    for is_msgpack in [false, true] {
+        let door = Everywhere { is_in: false, is_msgpack };
+        let (mut whole, mut pieces) = (Names::default(), Names::default());
+        let passed: Vec<u8> =
+            input.chunks(3).flat_map(|piece| pieces.pass(piece, &door).into_owned()).collect();
+        assert!(whole.pass(input, &door) == passed && whole.is_idle() == pieces.is_idle());
+    }
 
     for eio3 in [false, true] {
         let whole = Base64Frames::new(eio3, 1000).pass(input);

@@ -152,6 +152,7 @@ impl Inflating {
                 let message =
                     self.message.get_or_insert_with(|| Box::new(Message::new(frame.opcode)));
                 message.length = message.length.saturating_add(frame.length);
+                self.read = 0;
                 if message.length > self.most {
                     out.extend_from_slice(&REFUSED);
                     (self.now, self.message) = (Now::Over, None);

@@ -1,4 +1,4 @@
-//! Packets that socketioxide does not take: event names that it cannot read, and a second CONNECT.
+//! Event names that socketioxide cannot read, and which packets of a WebSocket have to wait ([`again`]).
 //!
 //! Gap: socketioxide borrows the name of an event from the text of its packet. A name in which JSON escapes something
 //! (`"say \"hi\""`, or `"\u00e9"` as Python and Java write it), and one that is a number, cannot be borrowed, and close
@@ -7,24 +7,18 @@
 //! that a client which makes it up itself says no more than it could say without. All other events pass as they are.
 //! No upstream issue was found; the mend belongs in `read_event` of socketioxide-parser-common.
 //!
-//! Gap: a CONNECT for a namespace that the client is in is passed over in silence. A client that calls `connect`,
-//! `disconnect` before the answer is there, and `connect` again, drops that answer, and waits for another for ever. Way
-//! round: the socket leaves first, as if the client had said so, and then comes in as a new one; what the client sent
-//! behind, perhaps for it saw the first answer, waits for that. No upstream issue was
-//! found; the mend belongs in `Namespace::connect` of socketioxide.
-//!
 //! In a WebSocket frame of the client (RFC 6455, section 5.2) the mark has a place of its own: as it is as long as the
 //! mask, all that follows is masked as it was. The beginning of an event is held until its name has been seen, or so
 //! much of it that a mark is put there unseen; an event whose name is plain can have one, too.
 
 use std::borrow::Cow;
 
-use bytes::Bytes;
 use socketioxide_core::Value;
 
 use super::{
-    client_frame::{Frame, write_header, write_text},
-    traffic::SEPARATOR,
+    again::{self, Door, Kind, Left, Step},
+    client_frame::{Frame, write_header, write_whole},
+    msgpack,
 };
 
 /// What is put behind the bracket of the list.
@@ -32,21 +26,24 @@ pub(crate) const MARK: [u8; 4] = *b"\"\x7f\",";
 /// The beginning of a list with a mark.
 const MARKED: &str = "[\"\x7f\",";
 /// What the name in the mark is.
-const MARK_NAME: u8 = 0x7f;
-/// The types of a packet that asks to be let in a namespace, and of one that leaves it.
-const CONNECT: [u8; 2] = *b"40";
-const DISCONNECT: [u8; 2] = *b"41";
+pub(super) const MARK_NAME: u8 = 0x7f;
 /// Bytes of a frame's payload in which the name is looked for.
 const LOOKED_AT: usize = 1024;
+/// The same of a packet of msgpack for its namespace, which stands behind the `auth` of a CONNECT.
+const LOOKED_AT_MSGPACK: usize = 16 * 1024;
 
-/// The event as the client sent it.
+/// The event as the client sent it, without space before its list: to others, Node's clients read that as an ack's id.
 pub(crate) fn unmark(payload: Value) -> Value {
     match payload {
-        Value::Str(text, attachments) => match text.trim_start().strip_prefix(MARKED) {
-            Some(rest) => Value::Str(format!("[{rest}").into(), attachments),
-            None => Value::Str(text, attachments),
-        },
-        bytes @ Value::Bytes(_) => bytes,
+        Value::Str(text, attachments) => {
+            let list: &str = text.trim_start();
+            let changed = match list.strip_prefix(MARKED) {
+                Some(rest) => Some(format!("[{rest}")),
+                None => (list.len() < text.len()).then(|| list.to_owned()),
+            };
+            Value::Str(changed.map_or(text, Into::into), attachments)
+        }
+        Value::Bytes(bytes) => Value::Bytes(msgpack::unmark(&bytes).map_or(bytes, Into::into)),
     }
 }
 
@@ -116,77 +113,9 @@ pub(super) fn mark(packet: &[u8]) -> Option<Vec<u8>> {
     Some([start, &MARK, rest].concat())
 }
 
-/// The namespace of a packet of text, if it is of this kind.
-fn namespace_of<'a>(kind: &[u8; 2], packet: &'a [u8]) -> Option<&'a str> {
-    let rest = packet.strip_prefix(kind)?;
-    if rest.first() != Some(&b'/') {
-        return Some("/");
-    }
-    let end = rest.iter().position(|byte| *byte == b',').unwrap_or(rest.len());
-    std::str::from_utf8(&rest[..end]).ok()
-}
-
-/// The packet with which a client leaves a namespace.
-fn leave(namespace: &str) -> Vec<u8> {
-    match namespace {
-        "/" => b"41".to_vec(),
-        path => format!("41{path},").into_bytes(),
-    }
-}
-
-/// What a client sent in a request of Engine.IO 4, in bodies of no more than `most` bytes unless a packet alone has more:
-/// mostly the one as it came. `again` says whether the client is in a namespace.
-pub(super) fn mark_payload(body: Bytes, most: usize, again: impl Fn(&str) -> bool) -> Vec<Bytes> {
-    let packets = || body.split(|byte| *byte == SEPARATOR);
-    if !packets().any(|packet| place(packet).is_some() || packet.starts_with(&CONNECT)) {
-        return vec![body];
-    }
-    // The namespaces that it has just left, of which nobody else has heard yet.
-    let mut left = Vec::new();
-    let mut leaves = |packet| {
-        if let Some(namespace) = namespace_of(&DISCONNECT, packet) {
-            left.push(namespace.to_owned());
-        }
-        let namespace = namespace_of(&CONNECT, packet)?;
-        (!forget(&mut left, namespace) && again(namespace)).then(|| leave(namespace))
-    };
-    let mut bodies = Vec::new();
-    let mut next = Vec::with_capacity(body.len() + MARK.len());
-    let mut add = |packet: &[u8], last: bool| {
-        if !next.is_empty() {
-            if next.len() + 1 + packet.len() > most {
-                bodies.push(Bytes::from(std::mem::take(&mut next)));
-            } else {
-                next.push(SEPARATOR);
-            }
-        }
-        next.extend_from_slice(packet);
-        if last {
-            bodies.push(Bytes::from(std::mem::take(&mut next)));
-        }
-    };
-    for packet in packets() {
-        if let Some(leave) = leaves(packet) {
-            add(&leave, false);
-            // What follows waits until it is let in.
-            add(packet, true);
-        } else {
-            add(&mark(packet).map_or(Cow::Borrowed(packet), Cow::Owned), false);
-        }
-    }
-    if !next.is_empty() {
-        bodies.push(next.into());
-    }
-    bodies
-}
-
-/// Takes a namespace out of the list, if it is there.
-fn forget(left: &mut Vec<String>, namespace: &str) -> bool {
-    let at = left.iter().position(|name| name == namespace);
-    at.is_some_and(|at| {
-        left.swap_remove(at);
-        true
-    })
+/// Whether a packet of text needs one.
+pub(super) fn needs_mark(packet: &[u8]) -> bool {
+    place(packet).is_some()
 }
 
 /// Follows the frames of a client. Keeps nothing between two messages.
@@ -198,20 +127,20 @@ pub(super) struct Names {
     left: u64,
     /// The beginning of a message that goes on in its next frame.
     open: Option<Head>,
-    /// The client has asked once more to be let in: what it sent behind that is held until it is.
-    paused: bool,
+    /// What is held waits until the client is let in this namespace.
+    awaited: Option<Box<str>>,
 }
 
 impl Names {
-    /// What is to be read in place of the next bytes: those, mostly. `again` says whether the client is in a namespace.
-    pub fn pass<'a>(&mut self, bytes: &'a [u8], again: impl Fn(&str) -> bool) -> Cow<'a, [u8]> {
-        self.paused = false;
+    /// What is to be read in place of the next bytes: those, mostly.
+    pub fn pass<'a>(&mut self, bytes: &'a [u8], door: &impl Door) -> Cow<'a, [u8]> {
+        self.awaited = None;
         if self.held.is_empty() {
-            return self.follow(bytes, again);
+            return self.follow(bytes, door);
         }
         let mut all = std::mem::take(&mut self.held);
         all.extend_from_slice(bytes);
-        Cow::Owned(self.follow(&all, again).into_owned())
+        Cow::Owned(self.follow(&all, door).into_owned())
     }
 
     /// Whether something has been kept that the client sent.
@@ -219,20 +148,19 @@ impl Names {
         !self.held.is_empty()
     }
 
-    /// Whether what was held is to be passed once the client is let in.
-    pub fn is_paused(&self) -> bool {
-        self.paused
+    /// The namespace that the client is to be let in, or refused, before what was held passes.
+    pub fn awaited(&self) -> Option<&str> {
+        self.awaited.as_deref()
     }
 
     /// Whether a new one would do as well.
     pub fn is_idle(&self) -> bool {
-        !self.paused && self.left == 0 && self.held.is_empty() && self.open.is_none()
+        self.left == 0 && self.held.is_empty() && self.open.is_none()
     }
 
-    fn follow<'a>(&mut self, bytes: &'a [u8], again: impl Fn(&str) -> bool) -> Cow<'a, [u8]> {
+    fn follow<'a>(&mut self, bytes: &'a [u8], door: &impl Door) -> Cow<'a, [u8]> {
         let mut changed: Option<Vec<u8>> = None;
-        // The namespaces that it leaves here, of which nobody else has heard yet.
-        let mut left = Vec::new();
+        let mut left = Left::default();
         // Where what has not been copied to it begins.
         let mut from = 0;
         let mut at = 0;
@@ -249,45 +177,34 @@ impl Names {
                 self.held = rest.to_vec();
                 break;
             };
-            match self.look(&frame, &rest[frame.header..]) {
+            match self.look(&frame, &rest[frame.header..], &mut left, door) {
                 Seen::Passes => self.left = frame.whole(),
-                Seen::Disconnect(namespace) => {
-                    left.push(namespace);
+                Seen::Leaves(leave) => {
+                    let out = changed.get_or_insert_with(|| Vec::with_capacity(bytes.len() + 64));
+                    out.extend_from_slice(&bytes[from..at]);
+                    write_whole(frame.opcode, &leave, out);
+                    from = at;
                     self.left = frame.whole();
                 }
-                Seen::Connect(namespace) => {
-                    let length = frame.whole();
-                    if !forget(&mut left, &namespace) && again(&namespace) {
-                        let out =
-                            changed.get_or_insert_with(|| Vec::with_capacity(bytes.len() + 64));
-                        out.extend_from_slice(&bytes[from..at]);
-                        write_text(&leave(&namespace), out);
-                        from = at;
-                        if let Some(end) =
-                            usize::try_from(length).ok().filter(|end| *end <= rest.len())
-                        {
-                            at += end;
-                            self.held = bytes[at..].to_vec();
-                            self.paused = true;
-                            break;
-                        }
-                    }
-                    self.left = length;
+                Seen::Waits(namespace) => {
+                    self.held = rest.to_vec();
+                    self.awaited = Some(namespace);
+                    break;
                 }
                 Seen::Open => {
                     self.held = rest.to_vec();
                     break;
                 }
-                Seen::Marked(place) => {
+                Seen::Marked { place, skip, put } => {
                     let out = changed.get_or_insert_with(|| Vec::with_capacity(bytes.len() + 16));
                     out.extend_from_slice(&bytes[from..at]);
-                    let length = frame.length.wrapping_add(MARK.len() as u64);
+                    let length = frame.length.wrapping_add((put.len() - skip) as u64);
                     write_header(rest[0], length, frame.mask, out);
                     out.extend_from_slice(&rest[frame.header..frame.header + place]);
-                    out.extend(MARK.iter().zip(place..).map(|(byte, at)| byte ^ frame.mask_at(at)));
-                    at += frame.header + place;
+                    out.extend(put.iter().zip(place..).map(|(byte, at)| byte ^ frame.mask_at(at)));
+                    at += frame.header + place + skip;
                     from = at;
-                    self.left = frame.length - place as u64;
+                    self.left = frame.length - (place + skip) as u64;
                 }
             }
         }
@@ -301,7 +218,11 @@ impl Names {
     }
 
     /// Looks for the name in what is there of the payload of a frame.
-    fn look(&mut self, frame: &Frame, payload: &[u8]) -> Seen {
+    fn look(&mut self, frame: &Frame, payload: &[u8], left: &mut Left, door: &impl Door) -> Seen {
+        if frame.opcode == 2 && door.is_msgpack() && !frame.is_extended {
+            self.open = None;
+            return look_at_msgpack(frame, payload, left, door);
+        }
         let head = match frame.opcode {
             0 => self.open,
             1 => Some(Head::default()),
@@ -313,22 +234,26 @@ impl Names {
         let there =
             usize::try_from(frame.length).map_or(payload.len(), |all| all.min(payload.len()));
         let whole = there as u64 == frame.length;
-        if frame.opcode == 1 && frame.is_last && there >= CONNECT.len() {
+        if frame.opcode == 1 && there > 1 {
             let looked = payload[..there].iter().take(LOOKED_AT).enumerate();
-            let mut packet = looked.map(|(at, byte)| byte ^ frame.mask_at(at));
-            let kind = [packet.next().unwrap_or(0), packet.next().unwrap_or(0)];
-            if [CONNECT, DISCONNECT].contains(&kind) {
-                let packet: Vec<u8> = kind.into_iter().chain(packet).collect();
-                return match namespace_of(&kind, &packet).map(str::to_owned) {
-                    // What follows it is to be told from it.
-                    _ if !whole && there < LOOKED_AT => {
+            let packet = || looked.clone().map(|(at, byte)| byte ^ frame.mask_at(at));
+            let kind: Vec<u8> = packet().take(2).collect();
+            if again::matters(&kind, door) {
+                let packet: Vec<u8> = packet().collect();
+                match again::address(&packet, whole) {
+                    Some((kind, _)) if kind != Kind::Other && !frame.is_last => {}
+                    Some(address) => match left.step(address, door) {
+                        Step::Leaves => return Seen::Leaves(again::leave(address.1)),
+                        Step::Waits(namespace) => return Seen::Waits(namespace),
+                        Step::Passes if address.0 != Kind::Other => return Seen::Passes,
+                        Step::Passes => {}
+                    },
+                    None if !whole && there < LOOKED_AT => {
                         self.open = before;
-                        Seen::Open
+                        return Seen::Open;
                     }
-                    Some(namespace) if kind == CONNECT => Seen::Connect(namespace),
-                    Some(namespace) => Seen::Disconnect(namespace),
-                    None => Seen::Passes,
-                };
+                    None => {}
+                }
             }
         }
         let mut list = None;
@@ -336,7 +261,7 @@ impl Names {
             let byte = byte ^ frame.mask_at(at);
             head = head.read(byte);
             match (head, list) {
-                (Head::Over(true), Some(place)) => return Seen::Marked(place),
+                (Head::Over(true), Some(place)) => return Seen::marked(place),
                 (Head::Over(_), _) => return Seen::Passes,
                 (Head::List, None) => list = Some(at + 1),
                 _ => {}
@@ -348,7 +273,7 @@ impl Names {
                 Seen::Open
             }
             // The name goes on where it is not looked at: it has one to be on the safe side.
-            Some(place) if !(whole && frame.is_last && there <= LOOKED_AT) => Seen::Marked(place),
+            Some(place) if !(whole && frame.is_last && there <= LOOKED_AT) => Seen::marked(place),
             None if whole && !frame.is_last && there <= LOOKED_AT => {
                 self.open = Some(head);
                 Seen::Passes
@@ -358,18 +283,61 @@ impl Names {
     }
 }
 
+/// Looks for the namespace and the name in what is there of the payload of a frame with a packet of msgpack.
+fn look_at_msgpack(frame: &Frame, payload: &[u8], left: &mut Left, door: &impl Door) -> Seen {
+    let there = usize::try_from(frame.length).map_or(payload.len(), |all| all.min(payload.len()));
+    let beginning = |most: usize| -> Vec<u8> {
+        let looked = payload[..there].iter().take(most).enumerate();
+        looked.map(|(at, byte)| byte ^ frame.mask_at(at)).collect()
+    };
+    let more = |most: usize| there < most && (there as u64) < frame.length;
+    let packet = beginning(LOOKED_AT);
+    let found = msgpack::Beginning::read(&packet);
+    let for_all = match found.kind {
+        None if more(LOOKED_AT) => return Seen::Open,
+        None => return Seen::Passes,
+        Some(Kind::Other) => false,
+        Some(_) => true,
+    };
+    if for_all || door.is_entering_any() {
+        let packet = beginning(LOOKED_AT_MSGPACK);
+        match msgpack::Beginning::read(&packet).address() {
+            Some(address) => match left.step(address, door) {
+                Step::Leaves => return Seen::Leaves(msgpack::leave(address.1)),
+                Step::Waits(namespace) => return Seen::Waits(namespace),
+                Step::Passes if for_all => return Seen::Passes,
+                Step::Passes => {}
+            },
+            None if more(LOOKED_AT_MSGPACK) => return Seen::Open,
+            // What cannot be told for which namespace it is: one that is too large, or none at all.
+            None => {}
+        }
+    }
+    match found.name {
+        Some(msgpack::Name::Marked { place, skip, put }) => Seen::Marked { place, skip, put },
+        None if more(LOOKED_AT) => Seen::Open,
+        _ => Seen::Passes,
+    }
+}
+
 /// What is to be done with a frame.
 enum Seen {
     /// It passes as it is.
     Passes,
-    /// It asks to be let in a namespace.
-    Connect(String),
-    /// It leaves one.
-    Disconnect(String),
+    /// This packet goes before it.
+    Leaves(Vec<u8>),
+    /// It waits until the client is let in this namespace, or refused.
+    Waits(Box<str>),
     /// More of it has to be seen.
     Open,
-    /// A mark belongs in this place of its payload.
-    Marked(usize),
+    /// In this place of its payload, so many bytes have others in theirs, a mark among them.
+    Marked { place: usize, skip: usize, put: Vec<u8> },
+}
+
+impl Seen {
+    fn marked(place: usize) -> Self {
+        Self::Marked { place, skip: 0, put: MARK.to_vec() }
+    }
 }
 
 #[cfg(test)]

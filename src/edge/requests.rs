@@ -20,6 +20,7 @@ use tower_http::timeout::{RequestBodyTimeoutLayer, TimeoutError};
 use super::{
     admission::Admission,
     adopt::adopt,
+    again::Door,
     client_files,
     closing::{Closer, Shedder},
     compression::Compressor,
@@ -30,11 +31,12 @@ use super::{
     forward::{self, Forwarder},
     handshake::{Handshake, Refusal, local_uri, session, wants_text, websocket_key},
     kept::Keeper,
-    loose_base64, names,
+    loose_base64,
     open::{self, Open},
     origin::origin,
     outgoing::Change,
     packet_head::PacketHead,
+    parts::{Form, InParts, Part},
     peer::Peer,
     program::{Denied, Program, RequestHead},
     reason::CloseReason,
@@ -415,7 +417,8 @@ impl Edge {
         Ok(if eio3 { poll_eio3(response).await } else { response })
     }
 
-    /// Hands over what a client sent: in several requests if marks at names make more of it than one may have.
+    /// Hands over what a client sent: in several requests if marks at names make more of it than one may have, or some of it
+    /// has to wait.
     async fn post(
         &self,
         connection: &Connection,
@@ -424,32 +427,36 @@ impl Edge {
         eio3: bool,
         octets: bool,
     ) -> Response {
-        let body = match (eio3, octets) {
-            (true, octets) => eio3::received(body, octets),
-            (false, _) => {
-                let body = loose_base64::mend(body);
-                self.await_entered(connection).await;
-                let again = |namespace: &str| connection.comes_again(namespace);
-                let mut bodies = names::mark_payload(body, self.max_payload, again);
-                let last = bodies.pop().unwrap_or_default();
-                for body in bodies {
-                    let request = Request::from_parts(parts.clone(), Body::from(body));
+        let (body, form) = match (eio3, octets) {
+            (true, true) => (body, Form::Octets3),
+            (true, false) => (body, Form::Text3),
+            (false, _) => (loose_base64::mend(body), Form::V4),
+        };
+        let mut all = InParts::new(body, form, self.max_payload);
+        let mut last = None;
+        loop {
+            match all.next(connection) {
+                Some(Part::Waits(namespace)) => self.await_entered(connection, &namespace).await,
+                Some(Part::Ready(body)) => {
+                    let request = Request::from_parts(parts.clone(), form.body(body));
                     let response = self.service.http(request).await;
                     if !response.status().is_success() {
                         return response;
                     }
-                    self.await_entered(connection).await;
+                    last = Some(response);
                 }
-                Body::from(last)
+                None => return last.unwrap_or_default(),
             }
-        };
-        self.service.http(Request::from_parts(parts, body)).await
+        }
     }
 
-    /// Waits until a client is let in that asked once more, as a WebSocket does.
-    async fn await_entered(&self, connection: &Connection) {
+    /// Waits until a client is let in a namespace, as a WebSocket does.
+    async fn await_entered(&self, connection: &Connection, namespace: &str) {
         let end = Instant::now() + self.sessions.times().message;
-        while connection.is_entering() && Instant::now() < end {
+        while connection.is_entering(namespace) && !connection.is_polling_over() {
+            if Instant::now() > end {
+                connection.waits_no_longer(namespace);
+            }
             // Rare, and mostly over at once.
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
@@ -565,9 +572,12 @@ async fn poll_eio3(response: Response) -> Response {
     Response::from_parts(parts, Body::from(body))
 }
 
+/// What a program puts around the requests of clients to Socket.IO.
+pub type Layers = Vec<Box<dyn Fn(Router) -> Router + Send + Sync>>;
+
 /// The public routes. `pages` are served beside Socket.IO.
-pub fn router(edge: Arc<Edge>, config: &Config, pages: Router) -> Router {
-    let all = socketio(edge, config).merge(pages).fallback(|| async {
+pub fn router(edge: Arc<Edge>, config: &Config, pages: Router, layers: &Layers) -> Router {
+    let all = socketio(edge, config, layers).merge(pages).fallback(|| async {
         let body = crate::error_body(
             "not_found",
             "nothing is here; clients connect below the path of Socket.IO",
@@ -578,11 +588,11 @@ pub fn router(edge: Arc<Edge>, config: &Config, pages: Router) -> Router {
 }
 
 /// The route of Socket.IO alone, for the router of a program that has a listener of its own.
-pub fn mountable(edge: Arc<Edge>, config: &Config) -> Router {
-    bounded(socketio(edge, config).layer(middleware::from_fn(adopt)), config)
+pub fn mountable(edge: Arc<Edge>, config: &Config, layers: &Layers) -> Router {
+    bounded(socketio(edge, config, layers).layer(middleware::from_fn(adopt)), config)
 }
 
-fn socketio(edge: Arc<Edge>, config: &Config) -> Router {
+fn socketio(edge: Arc<Edge>, config: &Config, layers: &Layers) -> Router {
     let path = config.public.base_path();
     let socketio = any(
         |State(edge): State<Arc<Edge>>, Extension(peer): Extension<Peer>, request: Request| async move {
@@ -599,6 +609,7 @@ fn socketio(edge: Arc<Edge>, config: &Config) -> Router {
         .route(path, socketio.clone())
         .route(&format!("{path}/"), socketio)
         .with_state(edge);
+    router = layers.iter().fold(router, |router, layer| layer(router));
     if config.public.serve_client {
         router = router.merge(client_files::routes(path));
     }

@@ -32,7 +32,7 @@ use super::{
 };
 use crate::{
     backplane::{Backplane, Slow},
-    config::{Config, Limits, Transport},
+    config::{Config, Limits, Parser, Transport},
     telemetry::metrics::{CONNECTIONS, CONNECTIONS_CLOSED, CONNECTIONS_OPENED},
 };
 
@@ -77,7 +77,7 @@ impl fmt::Debug for OnUpgrade {
     }
 }
 
-/// How long clients may take, the same for all.
+/// How long clients may take, and what they speak, the same for all.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Times {
     /// How many packets that are no events a client may send, if that is limited.
@@ -90,6 +90,8 @@ pub(super) struct Times {
     pub write: Duration,
     /// From polling to a WebSocket.
     pub upgrade: Duration,
+    /// Their packets are those of `socket.io-msgpack-parser`.
+    pub msgpack: bool,
 }
 
 /// Packets a second beside events, which have limits of their own: pings and pongs of a client that is well.
@@ -120,6 +122,7 @@ impl Sessions {
             message: config.public.request_timeout,
             write: config.limits.write_timeout,
             upgrade: config.engine.upgrade_timeout,
+            msgpack: config.engine.parser == Parser::Msgpack,
         };
         Self { slow, times, ..Self::default() }
     }
@@ -130,10 +133,10 @@ impl Sessions {
         let _ = self.sockets.0.set(backplane);
     }
 
-    /// Whether a session has a socket in a namespace, which has been told so and has not left.
-    pub(super) fn is_connected(&self, namespace: &str, sid: Sid) -> bool {
+    /// Whether the socket that a session has in a namespace has been told so, and has not left; nothing if it has none.
+    pub(super) fn is_connected(&self, namespace: &str, sid: Sid) -> Option<bool> {
         let socket = self.sockets.0.get().and_then(|sockets| sockets.occupant(namespace, sid));
-        socket.is_some_and(|socket| socket.is_connected())
+        socket.map(|socket| socket.is_connected())
     }
 
     /// Notes whether the pod has more memory than it may, and says what was noted before.

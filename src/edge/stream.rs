@@ -121,7 +121,7 @@ impl ClientStream {
         let probed = session.is_some();
         Self {
             wire,
-            ahead: Ahead::new(early, connection.is_eio3(), base64),
+            ahead: Ahead::new(early, connection.is_eio3(), base64, &*connection),
             frames: Frames::default(),
             unfinished: Patience::default(),
             unread: Patience::default(),
@@ -311,8 +311,7 @@ impl AsyncRead for ClientStream {
         let Self { ahead, wire, frames, unfinished, connection, behind, unanswered, .. } =
             &mut *self;
         let limit = connection.times().message;
-        let again = |namespace: &str| connection.comes_again(namespace);
-        match ahead.poll_read(wire, context, buffer, again, || connection.is_entering()) {
+        match ahead.poll_read(wire, context, buffer, &**connection) {
             Poll::Ready(read) => read?,
             Poll::Pending => {
                 if wire.take_progress() {

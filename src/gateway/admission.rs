@@ -1,6 +1,6 @@
 //! A client that asks to be let in, as functions that decide see it, and what they grant.
 
-use std::{fmt, future::Future, pin::Pin};
+use std::{collections::BTreeMap, fmt, future::Future, pin::Pin, str::FromStr};
 
 use serde_json::Value;
 
@@ -12,6 +12,8 @@ use crate::config::Secret;
 pub struct Handshake {
     /// The namespace.
     pub namespace: String,
+    /// What stands in its name for the parts of a pattern: [`Socket::parameter`].
+    pub parameters: BTreeMap<String, String>,
     /// The id that its socket has.
     pub id: String,
     /// How it came, as Node's `socket.handshake`: `address`, `time`, `query`; without `auth`.
@@ -29,12 +31,18 @@ impl Handshake {
     pub(super) fn of(socket: &Socket) -> Self {
         Self {
             namespace: socket.namespace().to_owned(),
+            parameters: socket.parameters(),
             id: socket.id(),
             details: socket.handshake(),
             auth: Value::Null,
             token: None,
             claims: socket.claims(),
         }
+    }
+
+    /// What stands in the name of the namespace for a part of the pattern: [`Socket::parameter`].
+    pub fn parameter<T: FromStr>(&self, name: &str) -> Option<T> {
+        self.parameters.get(name)?.parse().ok()
     }
 
     /// The id that its socket had before, if it says so in `auth.previous`.

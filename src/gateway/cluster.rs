@@ -43,11 +43,14 @@ impl Cluster {
     }
 
     /// The same, and collects what they answer within `backplane.request_timeout`.
+    ///
+    /// # Errors
+    /// If the namespace does not exist. One that is cut off counts the servers that were not heard of.
     pub async fn server_side_emit_with_ack(
         &self,
         event: &str,
         arguments: Vec<Value>,
-    ) -> Answered<Vec<Value>> {
+    ) -> Result<Answered<Vec<Value>>, UnknownNamespace> {
         self.backplane.server_side_ask(&self.namespace, named(event, arguments)).await
     }
 }

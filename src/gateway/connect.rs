@@ -81,8 +81,9 @@ pub fn attach(
     io.ns(path.clone(), Entrance(runtime.clone()));
     if let Some(handler) = server_side {
         // The namespace exists now.
-        let _ = backplane.on_server_side(&path, handler);
+        let _ = backplane.on_server_side(&path, Box::new(handler));
     }
+    runtime.namespace.hear_rooms(&backplane, &path);
     keep_time(runtime)
 }
 
@@ -140,7 +141,13 @@ impl ConnectHandler<Adapter, Self> for Entrance {
         auth: &'a Option<Value>,
     ) -> Pin<Box<dyn Future<Output = Entered> + Send + 'a>> {
         let Self(runtime) = self;
-        Box::pin(admit(runtime, socket, auth))
+        Box::pin(async move {
+            let entered = admit(runtime, socket.clone(), auth).await;
+            if entered.is_err() {
+                stays_out(&runtime.sessions, &socket);
+            }
+            entered
+        })
     }
 
     /// What a program is told of a socket, it is told once that is connected: then it can emit to it.
@@ -205,6 +212,13 @@ fn said(socket: &IoSocket<Adapter>, refusal: &Refusal) -> Json {
     }
 }
 
+/// A client is not let in: what it sent behind waits for that no longer.
+pub(super) fn stays_out(sessions: &Sessions, socket: &IoSocket<Adapter>) {
+    if let Some(connection) = connection_of(sessions, socket) {
+        connection.entered(socket.ns());
+    }
+}
+
 fn connection_of(sessions: &Sessions, socket: &IoSocket<Adapter>) -> Option<Arc<Connection>> {
     // In the request where it polls or is connected at once (Engine.IO v3); else known by its id by now.
     let connection = socket.req_parts().extensions.get::<Arc<Connection>>().cloned();
@@ -226,6 +240,7 @@ async fn enter(
     let token = auth::find(shown, connection.credential()).map(Secret::new);
     let handshake = Handshake {
         namespace: runtime.path.clone(),
+        parameters: runtime.namespace.parameters(&runtime.path),
         id: socket.id.to_string(),
         // Nobody looks at it where nobody is asked, which is on the way of each connection.
         details: match runtime.namespace.asks() {

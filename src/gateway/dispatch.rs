@@ -20,7 +20,6 @@ use super::{
     guarded::{guarded, guarded_later},
     limits,
     member::Member,
-    namespace::Route,
     payload::{Malformed, inspect},
     reply::When,
     socket::unsent,
@@ -51,7 +50,7 @@ impl MessageHandler<Adapter, Self> for Dispatcher {
                     let event = Event { socket: io(), payload: &payload, head };
                     guarded("event", || handle(&event)).flatten()
                 }
-                Err(malformed) => Err(refuse_malformed(&socket, &malformed)),
+                Err(malformed) => Err(refuse_malformed(&socket, member, &malformed)),
             },
             Err(refusal) => Err(over_limit(&io(), refusal)),
         };
@@ -76,8 +75,11 @@ fn handle(event: &Event<'_>) -> Result<Reply, Refusal> {
         return Err(Refusal::authentication_required());
     }
     member.announce(&event.socket);
-    let mut routes = namespace.handlers.iter();
-    let route = routes.find(|route| route.pattern.matches(event.name()));
+    let mut routes = namespace.handlers.iter().enumerate();
+    let found = routes.find(|(number, route)| {
+        route.pattern.matches(event.name()) && !(route.once && member.has_had(*number))
+    });
+    let route = found.map(|(_, route)| route);
     if route.is_some_and(|route| route.auth) {
         authentication::verify(&event.socket)?;
     }
@@ -85,8 +87,11 @@ fn handle(event: &Event<'_>) -> Result<Reply, Refusal> {
         listen(event);
     }
     let no_handler = || Refusal::new(codes::NO_HANDLER, "no handler takes this event");
-    let Route { handle, .. } = route.ok_or_else(no_handler)?;
-    handle(event)
+    let (number, route) = found.ok_or_else(no_handler)?;
+    if route.once {
+        member.has(number);
+    }
+    (route.handle)(event)
 }
 
 /// A socket is over a limit of its events: it may have to go.
@@ -105,11 +110,17 @@ pub(super) fn event_denied() -> Refusal {
 
 /// A stock client never sends such a packet: as on Node, it ends there. What it may send, and not all clients could be
 /// given, is refused alone.
-fn refuse_malformed(socket: &Arc<IoSocket<Adapter>>, malformed: &Malformed) -> Refusal {
+fn refuse_malformed(
+    socket: &Arc<IoSocket<Adapter>>,
+    member: &Member,
+    malformed: &Malformed,
+) -> Refusal {
     if let Malformed::Unportable(_) = malformed {
         return Refusal::new(codes::BAD_ARGUMENTS, malformed.to_string());
     }
     tracing::debug!(socket = %socket.id, error = %malformed, "malformed event: disconnecting");
+    // What it sent right behind is not handled, as on Node.
+    member.dismiss();
     let _ = socket.clone().disconnect();
     Refusal::new(codes::BAD_EVENT, malformed.to_string())
 }

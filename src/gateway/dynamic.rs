@@ -18,24 +18,17 @@ use std::{
 
 use metrics::gauge;
 use parking_lot::Mutex;
-use regex::Regex;
-use serde_json::Value as Json;
-use socketioxide::{
-    extract::TryData,
-    handler::{ConnectHandler, FromConnectParts},
-    socket::Socket as IoSocket,
-};
+use socketioxide::{handler::ConnectHandler, socket::Socket as IoSocket};
 use socketioxide_core::{Sid, Value};
 use tokio::{runtime::Handle, task::AbortHandle};
 
 use super::{
     Namespace, Refusal, Shared, codes,
-    connect::{Entered, admit, keep_time, refused, runtime},
-    guarded::{guarded, guarded_later},
+    connect::{Entered, admit, keep_time, refused, runtime, stays_out},
     member::Runtime,
 };
 use crate::{
-    backplane::{Adapter, Io, ServerSide},
+    backplane::{Adapter, Io},
     telemetry::metrics::CHILD_NAMESPACES,
 };
 
@@ -52,78 +45,6 @@ const LINGER: Duration = Duration::from_secs(1);
 /// How long a connection that is sent away is waited for, and how often it is looked at.
 const PATIENCE: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(20);
-
-type MayBe = Box<dyn Fn(String, Json) -> Pin<Box<dyn Future<Output = bool> + Send>> + Send + Sync>;
-
-/// Which names the children of a namespace have.
-pub(super) enum Which {
-    Matches(Regex),
-    Asks(MayBe),
-}
-
-impl Which {
-    /// Those of a pattern: `{id}` stands for one or more characters but `/`, `*` for any.
-    pub fn pattern(pattern: &str) -> Self {
-        let mut regex = String::from("^");
-        let mut rest = pattern;
-        while let Some(at) = rest.find(['{', '*']) {
-            let (literal, from) = rest.split_at(at);
-            regex.push_str(&regex::escape(literal));
-            match (from.starts_with('{'), from.find('}')) {
-                (true, Some(end)) => {
-                    regex.push_str("[^/]+");
-                    rest = &from[end + 1..];
-                }
-                (true, None) => {
-                    regex.push_str(&regex::escape(from));
-                    rest = "";
-                }
-                (false, _) => {
-                    regex.push_str(".*");
-                    rest = &from[1..];
-                }
-            }
-        }
-        regex.push_str(&regex::escape(rest));
-        regex.push('$');
-        // Only one that is far too long is none; it matches nothing then.
-        let never = || Self::Asks(Box::new(|_, _| Box::pin(std::future::ready(false))));
-        Regex::new(&regex).map_or_else(|_| never(), Self::Matches)
-    }
-
-    /// Those that a function takes.
-    pub fn asking<F, D>(may_be: F) -> Self
-    where
-        F: Fn(String, Json) -> D + Send + Sync + 'static,
-        D: Future<Output = bool> + Send + 'static,
-    {
-        Self::Asks(Box::new(move |name, auth| Box::pin(may_be(name, auth))))
-    }
-
-    /// Whether a name may be one of them, as far as the name says.
-    fn may_be(&self, name: &str) -> bool {
-        match self {
-            Self::Matches(regex) => regex.is_match(name),
-            Self::Asks(_) => true,
-        }
-    }
-
-    async fn takes(
-        &self,
-        name: &str,
-        auth: &Option<Value>,
-        socket: &Arc<IoSocket<Adapter>>,
-    ) -> bool {
-        match self {
-            Self::Matches(regex) => regex.is_match(name),
-            Self::Asks(ask) => {
-                let Ok(TryData(auth)) = TryData::<Json>::from_connect_parts(socket, auth);
-                let asked = async { ask(name.to_owned(), auth.unwrap_or_default()).await };
-                guarded_later("dynamic namespace", asked).await.unwrap_or_default()
-            }
-        }
-    }
-}
 
 /// The children of all dynamic namespaces. Clones are the same.
 #[derive(Clone)]
@@ -300,9 +221,10 @@ impl Children {
 
     fn make(&self, path: &str, parent: &Arc<Namespace>) -> Arc<Runtime> {
         let shared = self.0.shared.clone();
-        if parent.server_side.is_some() {
-            let _ = shared.backplane.on_server_side(path, Box::new(OfParent(parent.clone())));
+        if let Some(handler) = parent.server_side.clone() {
+            let _ = shared.backplane.on_server_side(path, Box::new(handler));
         }
+        parent.hear_rooms(&shared.backplane, path);
         count(parent).increment(1);
         runtime(path.to_owned(), parent.clone(), shared, Some(self.clone()))
     }
@@ -398,17 +320,6 @@ impl Drop for Visit {
     }
 }
 
-/// The events of other servers in a child, handled as its parent says.
-struct OfParent(Arc<Namespace>);
-
-impl ServerSide for OfParent {
-    fn handle(&self, event: &str, arguments: &[Json]) -> Json {
-        let handler = self.0.server_side.as_ref();
-        let handle = || handler.map(|handler| handler.handle(event, arguments)).unwrap_or_default();
-        guarded("on_server_side", handle).unwrap_or_default()
-    }
-}
-
 /// Lets clients in to the children of dynamic namespaces, and makes them.
 #[derive(Clone)]
 struct Nursery(Children);
@@ -419,7 +330,13 @@ impl ConnectHandler<Adapter, Self> for Nursery {
         socket: Arc<IoSocket<Adapter>>,
         auth: &'a Option<Value>,
     ) -> Pin<Box<dyn Future<Output = Entered> + Send + 'a>> {
-        Box::pin(self.0.let_in(socket, auth))
+        Box::pin(async move {
+            let entered = self.0.let_in(socket.clone(), auth).await;
+            if entered.is_err() {
+                stays_out(&self.0.0.shared.sessions, &socket);
+            }
+            entered
+        })
     }
 
     fn call(&self, socket: Arc<IoSocket<Adapter>>, _: Option<Value>) {
@@ -433,24 +350,6 @@ impl ConnectHandler<Adapter, Self> for Nursery {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn matches(pattern: &str, name: &str) -> bool {
-        Which::pattern(pattern).may_be(name)
-    }
-
-    #[test]
-    fn a_pattern_stands_for_names() {
-        assert!(matches("/room-{id}", "/room-7"));
-        assert!(matches("/room-{id}", "/room-é"));
-        assert!(!matches("/room-{id}", "/room-"));
-        assert!(!matches("/room-{id}", "/room-7/x"));
-        assert!(!matches("/room-{id}", "/a/room-7"));
-        assert!(matches("/{a}/{b}", "/x/y"));
-        assert!(matches("/a.b*", "/a.b"));
-        assert!(matches("/a.b*", "/a.b/c/d"));
-        assert!(!matches("/a.b*", "/aXb"));
-        assert!(matches("/open{", "/open{"));
-    }
 
     #[test]
     fn names_that_mean_something_else_elsewhere_are_none() {

@@ -96,6 +96,8 @@ struct State {
     noted: Value,
     /// What its client sent in `auth`, where that is kept.
     auth: Value,
+    /// The numbers of the handlers that it may have once, and has had.
+    had: Vec<usize>,
     /// The id that its client had before, by its own word.
     previous: Option<String>,
     /// Whether its connection moved to a WebSocket before it was announced.
@@ -396,6 +398,16 @@ impl Member {
         self.change(|state| state.noted = data);
     }
 
+    /// Whether it has had the handler of a number that is for its first event only.
+    pub fn has_had(&self, handler: usize) -> bool {
+        self.read(|state| state.had.contains(&handler)).unwrap_or_default()
+    }
+
+    /// It has that now.
+    pub fn has(&self, handler: usize) {
+        self.change(|state| state.had.push(handler));
+    }
+
     /// Sends it an event of the gateway's own.
     pub fn tell(&self, event: &str, argument: &Value) {
         // That it was not sent has been counted.
@@ -452,7 +464,7 @@ impl Occupant for Member {
         }
         self.note_connected();
         self.let_in.store(true, Ordering::Release);
-        self.connection.entered();
+        self.connection.entered(&self.runtime.path);
     }
 
     fn is_connected(&self) -> bool {

@@ -3,10 +3,10 @@
 //! A [`Namespace`] is built with handlers. The configured service (`configured`, `rooms`, `presence`, `hooked`)
 //! builds its own with the same calls that a Rust developer uses.
 //!
-//! - `connect`, `dynamic`, `admission`, `authentication`, `auth`, `deadlines`: a client comes in, and shows who it is
+//! - `connect`, `dynamic`, `which`, `admission`, `authentication`, `auth`, `deadlines`: a client comes in, and shows who it is
 //! - `dispatch`, `limits`, `payload`, `event`, `handler`, `guarded`, `reply`, `refusal`: an event is handled and answered; `outgoing`: one that is sent
 //! - `decide`, `rooms`, `presence`, `template`: what an identity may do in which rooms
-//! - `member`, `socket`, `cluster`: what is known of a socket, and what can be done with it
+//! - `member`, `socket`, `cluster`, `server_side`, `hearing`: what is known of a socket, and what can be done with it
 
 mod admission;
 mod auth;
@@ -23,6 +23,7 @@ mod event;
 pub(crate) mod fuzz;
 mod guarded;
 mod handler;
+mod hearing;
 mod hooked;
 mod hooks;
 mod leaving;
@@ -36,8 +37,10 @@ mod refusal;
 mod reply;
 mod roomcast;
 mod rooms;
+mod server_side;
 mod socket;
 mod template;
+mod which;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -55,6 +58,7 @@ pub use outgoing::Outgoing;
 pub use refusal::{Refusal, codes};
 pub use reply::Reply;
 pub use roomcast::{BroadcastOperator, Destination, Roomcast, RoomcastError};
+pub use server_side::{AsServerAnswer, IntoServerAnswer};
 pub use socket::{Broadcast, Socket, Volatile};
 
 /// Milliseconds since 1970.

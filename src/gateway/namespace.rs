@@ -1,6 +1,6 @@
 //! What a namespace is made of.
 
-use std::{future::Future, time::Duration};
+use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
 
 use regex::Regex;
 use serde_json::Value;
@@ -9,15 +9,15 @@ use wildmatch::WildMatchPattern;
 use super::{
     Event, Outgoing, Refusal, Socket,
     admission::{Decide, Handshake, deciding},
-    dynamic::Which,
-    guarded::guarded,
     handler::{Handle, Handler, boxed},
     hooks::Grant,
     rooms::Rules,
+    server_side::Answers,
     template::Template,
+    which::Which,
 };
 use crate::{
-    backplane::ServerSide,
+    backplane::RoomEvent,
     config::{AuthPolicy, Limits},
 };
 
@@ -68,6 +68,8 @@ pub struct Namespace {
     pub(super) packets: Vec<Inspect>,
     /// Hear each event that was not refused.
     pub(super) listeners: Vec<Listen>,
+    /// Hears of its rooms.
+    pub(super) on_room: Option<Arc<HearRoom>>,
     /// Hear each event that its sockets are sent.
     pub(super) outgoing_listeners: Vec<ListenOutgoing>,
     /// The first that matches handles an event.
@@ -77,7 +79,7 @@ pub struct Namespace {
     /// What may be done in which rooms, where the configuration says so.
     pub(super) rules: Option<Rules>,
     /// Handles the events of other servers.
-    pub(super) server_side: Option<Box<dyn ServerSide>>,
+    pub(super) server_side: Option<Answers>,
 }
 
 /// A handler, and the events that it is for.
@@ -85,23 +87,17 @@ pub(super) struct Route {
     pub pattern: Pattern,
     /// Whether the token is checked before each call.
     pub auth: bool,
+    /// Whether it is for the first event of each socket only.
+    pub once: bool,
     pub handle: Handle,
 }
 
 pub(super) type Hear = Box<dyn Fn(&Socket) + Send + Sync>;
 pub(super) type HearWord = Box<dyn Fn(&Socket, &str) + Send + Sync>;
+pub(super) type HearRoom = dyn Fn(RoomEvent<'_>) + Send + Sync;
 pub(super) type Inspect = Box<dyn Fn(&Event<'_>) -> Result<(), Refusal> + Send + Sync>;
 pub(super) type Listen = Box<dyn Fn(&Event<'_>) + Send + Sync>;
 pub(super) type ListenOutgoing = Box<dyn Fn(&Outgoing<'_>) + Send + Sync>;
-
-impl<F> ServerSide for F
-where
-    F: Fn(&str, &[Value]) -> Value + Send + Sync,
-{
-    fn handle(&self, event: &str, arguments: &[Value]) -> Value {
-        guarded("on_server_side", || self(event, arguments)).unwrap_or_default()
-    }
-}
 
 impl Namespace {
     /// A namespace that lets clients with a valid token in, and allows them nothing yet.
@@ -124,6 +120,7 @@ impl Namespace {
             on_disconnect: None,
             packets: Vec::new(),
             listeners: Vec::new(),
+            on_room: None,
             outgoing_listeners: Vec::new(),
             handlers: Vec::new(),
             checks_tokens_again: false,
@@ -133,12 +130,15 @@ impl Namespace {
     }
 
     /// A dynamic namespace: one for each name of a pattern, made when the first client asks for it. `{id}` stands for one or
-    /// more characters but `/`, `*` for any. All have these handlers; [`Socket::namespace`] says in which one a socket is.
+    /// more characters but `/`, `*` for any. All have these handlers; [`Socket::namespace`] says in which one a socket is, and
+    /// [`Socket::parameter`] what stands for `{id}`.
     ///
     /// ```
     /// # use roomcast::{Namespace, Socket};
     /// let rooms = Namespace::pattern("/room-{id}").on_connect(|socket: &Socket| {
     ///     let _ = socket.nsp().to("staff"); // of this child alone
+    ///     let number: Option<u32> = socket.parameter("id"); // 7 in `/room-7`
+    /// #   let _ = number;
     /// });
     /// # let _ = rooms;
     /// ```
@@ -148,11 +148,12 @@ impl Namespace {
     }
 
     /// The same for names that a regular expression matches: `io.of(/re/)` on Node. As there, it may match a part of the name:
-    /// `^` and `$` say where it begins and ends.
+    /// `^` and `$` say where it begins and ends. In Rust, `\d`, `\w` and `\s` are those of Unicode: `[0-9]` is what `\d` is in
+    /// JavaScript.
     ///
     /// ```
     /// # use roomcast::Namespace;
-    /// let tenants = Namespace::regex(&roomcast::Regex::new(r"^/tenant-\d+$")?);
+    /// let tenants = Namespace::regex(&roomcast::Regex::new("^/tenant-[0-9]+$")?);
     /// # let _ = tenants;
     /// # Ok::<_, regex::Error>(())
     /// ```
@@ -314,35 +315,43 @@ impl Namespace {
 
     /// Handles the events whose names match a pattern. The first pattern that matches wins.
     pub fn on<M>(self, pattern: &str, handler: impl Handler<M>) -> Self {
-        self.route(pattern, false, boxed(handler))
+        self.route(pattern, false, false, boxed(handler))
+    }
+
+    /// Handles the first of these events of each socket, and no more: `socket.once` on Node. What comes again is for the next
+    /// pattern that matches, and not acked, as any other, if there is none.
+    ///
+    /// ```
+    /// # use roomcast::{Ack, Args, Event, Namespace, Reply};
+    /// let polls = Namespace::new("/polls")
+    ///     .once("vote", |Args(choice): Args<String>| Ack(choice))
+    ///     .on("vote", |_: &Event<'_>| Reply::json("you have voted"));
+    /// # let _ = polls;
+    /// ```
+    pub fn once<M>(self, pattern: &str, handler: impl Handler<M>) -> Self {
+        self.route(pattern, false, true, boxed(handler))
     }
 
     /// The same for clients with a valid token, which is checked before each call: with the keys of then, so that a token
     /// whose key has been taken away is refused.
     pub fn auth<M>(self, pattern: &str, handler: impl Handler<M>) -> Self {
-        self.route(pattern, true, boxed(handler))
+        self.route(pattern, true, false, boxed(handler))
     }
 
-    fn route(mut self, pattern: &str, auth: bool, handle: Handle) -> Self {
+    fn route(mut self, pattern: &str, auth: bool, once: bool, handle: Handle) -> Self {
         self.checks_tokens_again |= auth;
-        self.handlers.push(Route { pattern: Pattern::new(pattern), auth, handle });
-        self
-    }
-
-    /// Handles the events that other servers of the cluster send to servers (`serverSideEmit` on
-    /// Node): a name and its arguments. What it answers goes to a server that asked for an ack; without
-    /// a handler that is `null`. It must not block.
-    pub fn on_server_side(
-        mut self,
-        handler: impl Fn(&str, &[Value]) -> Value + Send + Sync + 'static,
-    ) -> Self {
-        self.server_side = Some(Box::new(handler));
+        self.handlers.push(Route { pattern: Pattern::new(pattern), auth, once, handle });
         self
     }
 
     /// Whether functions decide who may come in.
     pub(super) fn asks(&self) -> bool {
         self.authenticator.is_some() || !self.handshakes.is_empty()
+    }
+
+    /// What stands in the name of a child for the parts of its pattern.
+    pub(super) fn parameters(&self, child: &str) -> BTreeMap<String, String> {
+        self.children.as_ref().map(|which| which.parameters(child)).unwrap_or_default()
     }
 
     /// Whether it is made of children.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde_json::Value as Json;
 use socketioxide_core::Value;
 
-use super::{Refusal, Socket, codes};
+use super::{Refusal, Socket, codes, payload::read_name};
 use crate::backplane::{MsgpackReader, all_of};
 
 /// An event that a socket is being sent: [`Namespace::on_any_outgoing`](super::Namespace::on_any_outgoing).
@@ -30,7 +30,7 @@ impl<'a> Outgoing<'a> {
             Value::Bytes(bytes) => {
                 let mut reader = MsgpackReader::new(bytes);
                 reader.read_array_len().ok()?;
-                reader.read_str().ok()?.into()
+                read_name(&mut reader).ok()?
             }
         };
         Some(Self { socket, payload, name })

@@ -65,7 +65,7 @@ pub(super) fn inspect(value: &Value, bounds: Bounds) -> Result<Head<'_>, Malform
         Value::Bytes(bytes) => {
             let mut reader = MsgpackReader::new(bytes);
             let length = reader.read_array_len()?;
-            let name = reader.read_str()?.into();
+            let name = read_name(&mut reader)?;
             let first = match length {
                 ..2 => None,
                 _ => match reader.token()? {
@@ -80,6 +80,20 @@ pub(super) fn inspect(value: &Value, bounds: Bounds) -> Result<Head<'_>, Malform
         return Err(Malformed::Reserved(head.name.into_owned()));
     }
     Ok(head)
+}
+
+/// The name of an event in msgpack. As on Node: a number is a name, too.
+pub(super) fn read_name<'a>(
+    reader: &mut MsgpackReader<'a>,
+) -> Result<Cow<'a, str>, TranscodeError> {
+    let number = match reader.peek()? {
+        MsgpackToken::Unsigned(number) => number as f64,
+        MsgpackToken::Signed(number) => number as f64,
+        MsgpackToken::Float(number) => number,
+        _ => return reader.read_str().map(Cow::Borrowed),
+    };
+    reader.skip_value()?;
+    Ok(name_of(number).into())
 }
 
 /// Reads an array: a name, a first argument, and more.

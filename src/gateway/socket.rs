@@ -1,6 +1,8 @@
 //! A client in one namespace, as handlers see it, and the sockets that it can speak to.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    any::Any, collections::BTreeMap, future::Future, str::FromStr, sync::Arc, time::Duration,
+};
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value as Json;
@@ -11,8 +13,8 @@ use super::{
     Cluster, Refusal, auth::Claims, member::Member, reply::Reply, roomcast::RoomcastError,
 };
 use crate::backplane::{
-    Adapter, Answered, Backplane, ClientAnswers, Emit, EncodeError, Joined, SendError, Source,
-    Target, count_dropped,
+    Adapter, Answered, Backplane, ClientAnswers, Emit, EncodeError, Joined, Occupant, SendError,
+    Source, Target, count_dropped,
 };
 
 /// A client in one namespace. Clones are the same; to keep one keeps nothing of a client that has gone but its memory.
@@ -23,6 +25,12 @@ pub struct Socket {
 }
 
 impl Socket {
+    /// That which the backplane knows as this; nothing once it has gone.
+    pub(super) fn known_as(occupant: Arc<dyn Occupant>) -> Option<Self> {
+        let occupant: Arc<dyn Any + Send + Sync> = occupant;
+        occupant.downcast::<Member>().ok()?.socket()
+    }
+
     /// Its id, which is also the name of its own room.
     pub fn id(&self) -> String {
         self.socket.id.to_string()
@@ -31,6 +39,26 @@ impl Socket {
     /// The namespace it is in.
     pub fn namespace(&self) -> &str {
         self.socket.ns()
+    }
+
+    /// What stands in the name of its namespace for a part of the pattern: `"7"` for `id` of
+    /// [`Namespace::pattern`](crate::Namespace::pattern)`("/room-{id}")` in `/room-7`; of a regular expression, a group by its
+    /// name, or by its number. Nothing if there is no such part, or it cannot be read as this type.
+    ///
+    /// ```
+    /// # use roomcast::{Ack, Namespace, Socket};
+    /// let rooms = Namespace::pattern("/room-{id}").on("number", |socket: Socket| {
+    ///     Ack(socket.parameter::<u32>("id"))
+    /// });
+    /// # let _ = rooms;
+    /// ```
+    pub fn parameter<T: FromStr>(&self, name: &str) -> Option<T> {
+        self.parameters().get(name)?.parse().ok()
+    }
+
+    /// All of these by name.
+    pub fn parameters(&self) -> BTreeMap<String, String> {
+        self.member.namespace.parameters(self.namespace())
     }
 
     /// What its token said, or what it was granted as a guest; `None` without either.

@@ -104,7 +104,7 @@ table! {
     BACKPLANE_RECEIVED = Counter "roomcast_backplane_received_total" ["result"]
         "Messages from Redis: `handled`, or `no members` for a room that nobody here is in, which is not even decoded.";
     BACKPLANE_DROPPED = Counter "roomcast_backplane_messages_dropped_total" ["reason"]
-        "Messages between pods that were lost: `disconnected`, `publish queue full`, `publish failed`, `unencodable` on the way out, `lagged`, `receive queue full`, `question queue full`, `undecodable` on the way in.";
+        "Messages between pods that were lost: `disconnected`, `publish queue full`, `publish failed`, `unencodable`, `child namespaces` on the way out, `lagged`, `receive queue full`, `question queue full`, `server events`, `undecodable` on the way in.";
     BACKPLANE_LATENCY = Histogram "roomcast_backplane_latency_seconds" []
         "Time from a publish on another pod of ours until it is in the queues of the sockets here, by the clocks of both machines.";
     STREAM_ENTRIES = Counter "roomcast_stream_entries_total" ["result"]

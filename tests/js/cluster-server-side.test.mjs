@@ -55,11 +55,44 @@ for (const kind of KINDS) {
         assert.equal(new Set(rust).size, rust.length);
       });
 
+      test(`an answer to ${from} may take time, and others are heard meanwhile`, async () => {
+        const [asked, other] = [servers[from].ask("slow", ...ARGS), servers[from].ask("question", ...ARGS)];
+        const first = await Promise.race([asked.then(() => "slow"), other.then(() => "question")]);
+        assert.equal(first, "question");
+        const answers = await asked;
+        assert.deepEqual(answers.map(({ echo }) => echo), [ARGS, ARGS, ARGS]);
+      });
+
+      for (const event of ["silent", "never"]) {
+        test(`${from} is told which answers there are when not all have come: ${event}`, async () => {
+          const { answers, silent } = await servers[from].askSome(event, ...ARGS);
+          const pods = Object.keys(servers).filter((name) => name !== from && name.startsWith("roomcast")).length;
+          assert.deepEqual(answers.map(({ pod }) => pod), Array(3 - pods).fill("node"));
+          assert.equal(silent, from === "node1" ? true : pods);
+        });
+      }
+
+      test(`of several values of Node, ${from} gets the first`, async () => {
+        const answers = await servers[from].ask("two");
+        assert.equal(answers.filter((answer) => answer === "one").length, from === "node1" ? 1 : 2);
+        assert.equal(answers.length, 3);
+      });
+
       test(`an answer to ${from} may be empty`, async () => {
         const answers = await servers[from].ask("shrug");
         assert.equal(answers.length, 3);
       });
     }
+
+    test("no more handlers wait than may, and what is answered at once still is", async () => {
+      for (let i = 0; i < 300; i += 1) await servers.node1.tell("never", i);
+      const dropped = () => cluster.roomcast1.metric("roomcast_backplane_messages_dropped_total", "server events");
+      await until("44 are dropped", async () => (await dropped()) === 44);
+      assert.equal((await servers.node1.ask("shrug", 1)).length, 3);
+      // They have had their time.
+      await until("slow ones are handled again", async () => !(await servers.node1.askSome("slow")).silent);
+      for (const server of Object.values(servers)) await server.forget();
+    });
 
     if (kind === "pubsub") {
       test("what an emitter tells reaches all", async () => {
@@ -79,6 +112,11 @@ function ofNode(pod) {
       pod.run(({ io }, namespace, event) => void io.of(namespace).serverSideEmit(...event), NAMESPACE, event),
     ask: (...event) =>
       pod.run(({ io }, namespace, event) => io.of(namespace).serverSideEmitWithAck(...event), NAMESPACE, event),
+    /** What has come when not all did: Node tells of an error, and of these. */
+    askSome: (...event) =>
+      pod.run(({ io }, namespace, event) => new Promise((resolve) => {
+        io.of(namespace).serverSideEmit(...event, (error, answers) => resolve({ answers, silent: Boolean(error) }));
+      }), NAMESPACE, event),
     seen: () => pod.run(({ seen }) => seen),
     forget: () => pod.run(({ seen }) => void seen.splice(0)),
   };
@@ -88,11 +126,16 @@ function ofNode(pod) {
 function ofRust(socket) {
   let forgotten = 0;
   const seen = async () => (await ask(socket, "server-side-seen")).filter(([name]) => name === "tell");
+  const askSome = async (...event) => {
+    const { answers, pods } = await ask(socket, "server-side-ask", ...event);
+    return { answers, silent: pods.silent };
+  };
   return {
+    askSome,
     tell: async (...event) => assert.deepEqual(await ask(socket, "server-side-emit", ...event), { accepted: true }),
     ask: async (...event) => {
-      const { answers, pods } = await ask(socket, "server-side-ask", ...event);
-      assert.equal(pods.silent, 0);
+      const { answers, silent } = await askSome(...event);
+      assert.equal(silent, 0);
       return answers;
     },
     seen: async () => (await seen()).slice(forgotten),

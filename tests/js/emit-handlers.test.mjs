@@ -3,6 +3,7 @@
 
 import assert from "node:assert/strict";
 import { after, afterEach, before, describe, test } from "node:test";
+import { isDeepStrictEqual } from "node:util";
 
 import { io as newest } from "socket.io-client";
 import * as msgpack from "socket.io-msgpack-parser";
@@ -125,6 +126,11 @@ everyClient(({ version, way, io, options }) => {
       assert.deepEqual(here, ["x", "y", a.id, b.id].sort());
       assert.deepEqual(everywhere, here);
       assert.deepEqual((await ask(a, "sockets", "y")).sort(), [a.id, b.id].sort());
+      const transport = way === "polling" ? "polling" : "websocket";
+      await until("both are there with their transports", async () => {
+        const transports = await ask(a, "transports", "y");
+        return isDeepStrictEqual(transports, { [a.id]: transport, [b.id]: transport });
+      });
       assert.equal(await ask(a, "move", "y", "z"), "done");
       assert.deepEqual([await ask(a, "sockets", "y"), await ask(a, "sockets", "x")], [[], [a.id]]);
       assert.equal((await ask(a, "sockets", "z")).length, 2);
@@ -133,6 +139,24 @@ everyClient(({ version, way, io, options }) => {
       await until("it is put out", () => gone.length > 0);
       assert.equal(gone[0][0], "io server disconnect");
       assert.deepEqual(await ask(a, "sockets", "z"), [a.id]);
+    });
+
+    test("a program hears of rooms and who is in them, in order", async () => {
+      const room = `heard-${way}`;
+      const [a, b, other] = [await connect(room, "more"), await connect(room), await connect()];
+      const [first, second] = [a.id, b.id];
+      await ask(b, "join", [room]);
+      b.disconnect();
+      await until("it has left", async () => (await ask(other, "room-events", room)).length === 4);
+      assert.equal(await ask(a, "move", room, "elsewhere"), "done");
+      const events = [["create-room"], ["join-room", first], ["join-room", second], ["leave-room", second]];
+      const end = [["leave-room", first], ["delete-room"]];
+      assert.deepEqual(await ask(other, "room-events", room), [...events, ...end]);
+      a.disconnect();
+      const elsewhere = [["create-room"], ["join-room", first], ...end];
+      await until("it is gone", async () => (await ask(other, "room-events", "elsewhere")).length === 4);
+      assert.deepEqual(await ask(other, "room-events", "elsewhere"), elsewhere);
+      assert.deepEqual(await ask(other, "room-events", other.id), []);
     });
 
     test("listeners hear all events in both directions", async () => {

@@ -84,6 +84,17 @@ class Session {
     return socket;
   }
 
+  /** A WebSocket of a session that begins with it, and has connected to `/`. */
+  async begins() {
+    delete this.sid;
+    const socket = await this.socket();
+    await until("it is opened", () => socket.seen.length > 0);
+    this.sid = JSON.parse(socket.seen[0].slice(1)).sid;
+    if (this.eio === 4) socket.send("40");
+    await until("it is connected", () => socket.seen.some((frame) => frame.startsWith("40")));
+    return socket;
+  }
+
   /** The same, probed. */
   async probe() {
     const socket = await this.socket();
@@ -181,6 +192,12 @@ const SCENARIOS = {
     second.on("error", () => {});
     if (second.readyState === WebSocket.OPEN) second.send("2probe");
     await until("it is closed", () => second.seen.length > 0);
+    return [second.seen, await session.goesOnBy(first)];
+  },
+  "a second WebSocket of a session that began as one": async (session) => {
+    const first = await session.begins();
+    const second = await session.socket();
+    await until("it is closed", () => second.seen.some((frame) => frame.startsWith("close")));
     return [second.seen, await session.goesOnBy(first)];
   },
   "a poll that waits when the server disconnects": async (session) => {

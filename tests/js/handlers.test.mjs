@@ -31,6 +31,20 @@ everyClient(({ version, way, io, options }) => {
       assert.ok((await pod.metric("roomcast_events_total", "no_handler")) > 0);
     });
 
+    test("a handler for the first event of each client only", async () => {
+      const [one, other] = [await connect(), await connect()];
+      assert.equal(await ask(one, "vote", "yes"), "yes");
+      assert.equal(await ask(one, "vote", "no"), "you have voted");
+      assert.equal(await ask(other, "vote", "no"), "no");
+      assert.deepEqual(await ask(one, "hello"), { accepted: true });
+      // The next one has no handler: it is not acked, and what comes behind it is.
+      one.emit("hello", () => assert.fail("nobody handles it"));
+      assert.equal(await ask(one, "vote", "no"), "you have voted");
+      one.disconnect().connect();
+      await next(one, "connect");
+      assert.equal(await ask(one, "vote", "again"), "again");
+    });
+
     test("the server asks, and gets an ack", async () => {
       const [asked, reader] = [await connect(), await connect()];
       asked.on("question", (question, answer) => answer(`${question} Fine, thanks.`));

@@ -87,18 +87,50 @@ describe("every client, over every way", () => {
     });
   }
 
-  test("each character escaped, and in any pieces", async () => {
-    const witness = await clients.connect(io, pod.url);
-    const heard = collectAny(witness);
+  /** A WebSocket that is in the namespace `/`. */
+  const connected = async () => {
     const socket = new WebSocket(`${pod.url.replace("http", "ws")}/socket.io/?EIO=4&transport=websocket`);
     await next(socket, "open");
     socket.send("40");
-    await until("connected", async () => (await pod.metric("roomcast_sockets")) >= 2);
+    while (!String((await next(socket, "message"))[0]).startsWith("40"));
+    return socket;
+  };
+
+  test("each character escaped, and in any pieces", async () => {
+    const witness = await clients.connect(io, pod.url);
+    const heard = collectAny(witness);
+    const socket = await connected();
     socket.send('42["\\u00e9",1]');
     for (const piece of ["4", '2["pl\\u00', "61in", '",2]']) socket.send(piece, { fin: piece.endsWith("]") });
     socket.send('42[ "\\n" , 3]');
     await until("all of them", () => heard.length >= 3);
     assert.deepEqual(heard, [["é", 1], ["plain", 2], ["\n", 3]]);
+    socket.close();
+  });
+
+  test("space before the list is no id of an ack", async () => {
+    const witness = await clients.connect(io, pod.url);
+    const heard = collectAny(witness);
+    const socket = await connected();
+    for (const packet of ['42 ["a",1]', '42\n["\\u00e9",2]', '42["end"]']) socket.send(packet);
+    await until("all of them", () => heard.length >= 3);
+    // A listener would have got a function to ack with.
+    assert.deepEqual(heard, [["a", 1], ["é", 2], ["end"]]);
+    socket.close();
+  });
+
+  test("what is sent right behind an event that nobody could decode is not handled", async () => {
+    const witness = await clients.connect(io, pod.url);
+    const heard = collectAny(witness);
+    const socket = await connected();
+    socket._socket.cork();
+    for (const packet of ['42["first"]', '42["connect"]', ...Array(200).fill('42["behind"]')]) socket.send(packet);
+    socket._socket.uncork();
+    await until("it is out", async () => (await pod.metric("roomcast_sockets")) === 1);
+    const sender = await clients.connect(io, pod.url);
+    await ask(sender, "end");
+    await until("the end", () => heard.at(-1)?.[0] === "end");
+    assert.deepEqual(heard, [["first"], ["end"]]);
     socket.close();
   });
 
@@ -135,15 +167,27 @@ hook = "${service.url("e")}"
   }
 });
 
-test("with msgpack", async () => {
-  const pod = await startPod(`[engine]\nparser = "msgpack"\n${RELAY("/")}`);
-  try {
-    const [sender, witness] = [await clients.connect(io, pod.url, { parser: msgpack }), await clients.connect(io, pod.url, { parser: msgpack })];
-    const heard = collectAny(witness);
-    for (const name of NAMES) assert.deepEqual(await ask(sender, name, 1), { accepted: true }, name);
-    await until("all of them", () => heard.length === NAMES.length);
-    assert.deepEqual(heard, NAMES.map((name) => [name, 1]));
-  } finally {
-    await pod.stop();
-  }
-});
+for (const way of ["websocket", "polling"]) {
+  test(`with msgpack over ${way}`, async () => {
+    const pod = await startPod(`[engine]\nparser = "msgpack"\n${RELAY("/")}${RELAY("/chat")}`);
+    try {
+      const options = { parser: msgpack, ...WAYS[way] };
+      const sender = await clients.connect(io, pod.url, options);
+      const witness = await clients.connect(io, pod.url, { parser: msgpack });
+      const heard = collectAny(witness);
+      for (const name of NAMES) assert.deepEqual(await ask(sender, name, 1), { accepted: true }, name);
+      await until("all of them", () => heard.length === NAMES.length);
+      assert.deepEqual(heard, NAMES.map((name) => [name, 1]));
+      heard.splice(0);
+      // As on Node, they arrive as numbers, and with any number of arguments; or with as many as need a longer header.
+      const many = (length) => Array.from({ length }, (_, index) => index);
+      const events = [[7, Buffer.from("x")], [-1.5, 1], [70_000], [2 ** 40, {}], [1, ...many(14)], [2, ...many(15)], [3, ...many(300)]];
+      for (const event of events) assert.deepEqual(await ask(sender, ...event), { accepted: true });
+      await until("all of them", () => heard.length === events.length);
+      assert.deepEqual(heard, events);
+      assert.ok(sender.connected);
+    } finally {
+      await pod.stop();
+    }
+  });
+}

@@ -36,6 +36,7 @@ everyClient(({ version, way, io, options }) => {
     assert.equal(await ask(socket, "double", 21), 42);
     assert.equal(await (await fetch(`${url}/hello`)).text(), "hello");
     assert.equal((await fetch(`${url}/other`)).status, 404);
+    await until("it is the only one", async () => (await (await fetch(`${url}/clients`)).text()) === "1");
   });
 });
 

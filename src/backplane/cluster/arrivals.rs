@@ -7,7 +7,6 @@ use std::{
 
 use futures_util::StreamExt;
 use metrics::{Histogram, counter, histogram};
-use serde_json::Value as Json;
 
 use super::{
     Cluster,
@@ -23,13 +22,6 @@ use crate::{
     },
     telemetry::metrics::{BACKPLANE_DROPPED, BACKPLANE_LATENCY},
 };
-
-/// Answers to events between servers.
-pub trait ServerSide: Send + Sync {
-    /// Handles an event of another server: its name and its arguments. The answer goes to it if it
-    /// asked for one.
-    fn handle(&self, event: &str, arguments: &[Json]) -> Json;
-}
 
 /// Handles what arrives.
 pub(super) struct Arrivals {
@@ -59,15 +51,15 @@ impl Listener for Arrivals {
 
 impl Cluster {
     fn read(self: &Arc<Self>, Arrival { channel, payload }: &Arrival, arrivals: &Arrivals) {
-        let members =
-            self.wire.address(channel).and_then(|at| self.namespaces.get(at.namespace).ok());
-        let Some(members) = members else {
-            return;
-        };
-        match self.wire.decode(channel, payload) {
-            Ok(Some(incoming)) => self.take(&members, incoming, payload.len(), arrivals),
-            Ok(None) => {}
-            Err(error) => {
+        let Some(address) = self.wire.address(channel) else { return };
+        let members = self.namespaces.get(address.namespace).ok();
+        match (self.wire.decode(channel, payload), members) {
+            (Ok(Some(incoming)), Some(members)) => {
+                self.take(&members, incoming, payload.len(), arrivals);
+            }
+            (Ok(Some(incoming)), None) => self.take_elsewhere(address.namespace, incoming),
+            (Ok(_), _) => {}
+            (Err(error), _) => {
                 counter!(BACKPLANE_DROPPED.name, "reason" => "undecodable").increment(1);
                 // Whoever writes such messages writes many: the metric counts them, the log names one.
                 if self.told_unreadable.swap(true, Ordering::Relaxed) {
@@ -82,6 +74,27 @@ impl Cluster {
                 }
             }
         }
+    }
+
+    /// Takes a message in a namespace that this pod does not have. It may wait for answers there; and if it had it a moment
+    /// ago, who asks has counted it as one that answers.
+    fn take_elsewhere(&self, namespace: &str, Incoming { from, message }: Incoming) {
+        let (question, answer) = match message {
+            Message::Answer { question, answer } => {
+                return self.questions.answer(&question, answer);
+            }
+            Message::FetchSockets { question, .. } => (question, Answer::Sockets(Vec::new())),
+            Message::AllRooms { question } => (question, Answer::Rooms(Vec::new())),
+            Message::SocketIds { question, .. } => (question, Answer::SocketIds(Vec::new())),
+            Message::Broadcast(Broadcast { ask: Some(ask), .. }) => {
+                (ask.question, Answer::AckCount(0))
+            }
+            Message::ServerSideEmit { question: Some(question), .. } => {
+                (question, Answer::ServerSide(serde_json::Value::Null))
+            }
+            _ => return,
+        };
+        self.reply(namespace, from.as_deref(), &question, answer);
     }
 
     fn take(
@@ -126,11 +139,8 @@ impl Cluster {
                 arrivals.questioned.push(question);
             }
             Message::ServerSideEmit { arguments, question } => {
-                let answer = members.server_side(&arguments);
-                if let Some(question) = question {
-                    // Also without a handler: the other server would wait for nothing.
-                    self.reply(namespace, from, &question, Answer::ServerSide(answer));
-                }
+                let answer = members.server_side(arguments);
+                self.answer_server(namespace, from, question, answer);
             }
             Message::Answer { question, answer } => self.questions.answer(&question, answer),
         }

@@ -1,13 +1,15 @@
 //! This pod among the other servers of its cluster.
 
 mod arrivals;
+mod asks;
 mod pods;
 mod questioned;
 mod questions;
+mod server_side;
 mod wishes;
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{HashMap, HashSet},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -16,39 +18,35 @@ use std::{
 };
 
 use fred::interfaces::{ClusterInterface, PubsubInterface};
-use futures_util::{StreamExt, future::join_all};
+use futures_util::future::join_all;
 use metrics::counter;
 use parking_lot::Mutex;
-use serde_json::Value as Json;
 use tokio::{
-    sync::{Notify, watch},
+    sync::{Notify, Semaphore, watch},
     task::JoinSet,
     time::timeout,
 };
 
 use super::{
-    Target,
-    members::Members,
     namespaces::Namespaces,
     redis::{Health, Link, PublishError, Receipt, Redis, SetupError},
-    wire::{
-        Answer, Ask, Broadcast, ClientAnswer, Format, Message, Meta, Outgoing, RemoteSocket, Wire,
-        WireError,
-    },
+    wire::{Format, Message, Meta, Outgoing, Wire, WireError},
 };
 use crate::{
     config,
     telemetry::metrics::{BACKPLANE_DROPPED, BACKPLANE_RECORD_FAILURES},
 };
 
-pub use arrivals::ServerSide;
 pub(super) use arrivals::describe;
 use arrivals::{Arrivals, now};
+pub(super) use asks::local_answers;
+pub use asks::{Answered, ClientAnswers};
 use pods::Registry;
 pub use pods::{Pod, PodRecord};
 use questioned::Questioned;
 pub use questions::Pods;
-use questions::{Question, Questions, Tally};
+use questions::Questions;
+pub use server_side::{ServerAnswer, ServerSide};
 use wishes::ClusterWishes;
 
 /// Something could not be sent to the other servers.
@@ -90,32 +88,11 @@ pub struct Cluster {
     /// It is to be taken out, and it has been.
     leaving: Notify,
     left: Notify,
+    /// A permit for each handler of an event of another server that waits.
+    server_events: Arc<Semaphore>,
     /// Servers of a namespace when they were last counted, for when they cannot be.
     servers: AtomicUsize,
 }
-
-/// An answer of the cluster, and how complete it is.
-#[derive(Debug)]
-pub struct Answered<T> {
-    /// What the servers that answered know.
-    pub answer: T,
-    /// How many were asked, and did not answer.
-    pub pods: Pods,
-}
-
-/// The answers of clients.
-#[derive(Debug, Default)]
-pub struct ClientAnswers {
-    /// What each client answered, in the order of arrival.
-    pub answers: Vec<ClientAnswer>,
-    /// Clients that were asked and did not answer in time, or when there was no room for more answers.
-    pub missing: u64,
-    /// Bytes of the answers, as they came.
-    bytes: usize,
-}
-
-/// Bytes of the answers of clients to one emit.
-pub(super) const ANSWERS: usize = 16 * 1024 * 1024;
 
 impl Cluster {
     /// The cluster of these settings; `None` for a pod on its own.
@@ -150,6 +127,7 @@ impl Cluster {
             pod,
             leaving: Notify::new(),
             left: Notify::new(),
+            server_events: Arc::new(Semaphore::new(server_side::MOST)),
             servers: AtomicUsize::new(1),
         }))
     }
@@ -366,12 +344,19 @@ impl Cluster {
 
     /// How many servers there are of a namespace, this pod among them.
     pub async fn server_count(&self, namespace: &str) -> Result<usize, ClusterError> {
+        let servers = self.subscribers(namespace).await?.max(1);
+        self.servers.store(servers, Ordering::Relaxed);
+        Ok(servers)
+    }
+
+    /// How many servers hear what is said in a namespace.
+    async fn subscribers(&self, namespace: &str) -> Result<usize, ClusterError> {
         let client = self.redis.commands();
         let channel = match &self.wire {
             Wire::Sharded(wire) => {
                 let [channel, _] = wire.channels(namespace);
                 let counts: Counts = client.pubsub_shardnumsub(channel.as_str()).await?;
-                return Ok(self.counted(sum(&counts)));
+                return Ok(sum(&counts));
             }
             Wire::Classic(wire) => {
                 let [channel, _, _] = wire.channels(namespace);
@@ -380,7 +365,7 @@ impl Cluster {
         };
         if !self.redis.is_clustered() {
             let counts: Counts = client.pubsub_numsub(channel.as_str()).await?;
-            return Ok(self.counted(sum(&counts)));
+            return Ok(sum(&counts));
         }
         // Each node counts its own subscribers.
         let nodes = client
@@ -393,182 +378,7 @@ impl Cluster {
             async move { client.pubsub_numsub::<Counts, _>(channel).await }
         });
         let counts = join_all(ask).await.into_iter().collect::<Result<Vec<_>, _>>()?;
-        Ok(self.counted(counts.iter().map(sum).sum()))
-    }
-
-    fn counted(&self, servers: usize) -> usize {
-        let servers = servers.max(1);
-        self.servers.store(servers, Ordering::Relaxed);
-        servers
-    }
-
-    /// Asks all other servers of a namespace.
-    async fn ask(
-        &self,
-        namespace: &str,
-        patience: Duration,
-        message: impl FnOnce(&Question) -> Message,
-    ) -> (Tally, Pods) {
-        let Ok(servers) = self.server_count(namespace).await else {
-            // Cut off: nobody but this pod can answer.
-            let servers = self.servers.load(Ordering::Relaxed);
-            return (Tally::default(), Pods { asked: servers, silent: servers - 1 });
-        };
-        if servers == 1 {
-            return (Tally::default(), Pods { asked: 1, silent: 0 });
-        }
-        let question = self.questions.open(&self.pod);
-        let others = servers - 1;
-        let tally = match self.send(namespace, &message(&question), None) {
-            Ok(()) => question.answered(others, patience).await,
-            Err(error) => {
-                tracing::debug!(%error, "a question cannot be sent");
-                Tally::default()
-            }
-        };
-        let silent = others.saturating_sub(tally.servers);
-        (tally, Pods { asked: servers, silent })
-    }
-
-    /// The sockets of the whole cluster.
-    pub async fn fetch_sockets(
-        &self,
-        members: &Members,
-        target: &Target,
-    ) -> Answered<Vec<RemoteSocket>> {
-        let message = |question: &Question| Message::FetchSockets {
-            question: question.id.clone(),
-            target: target.clone(),
-        };
-        let namespace = members.local.path();
-        let (tally, pods) = self.ask(namespace, self.settings.request_timeout, message).await;
-        let mut answer = self.describe(members, target);
-        for sockets in tally.answers {
-            if let Answer::Sockets(sockets) = sockets {
-                answer.extend(sockets);
-            }
-        }
-        Answered { answer, pods }
-    }
-
-    /// The rooms of the whole cluster.
-    pub async fn rooms(&self, members: &Members) -> Answered<BTreeSet<String>> {
-        let patience = self.settings.request_timeout;
-        let namespace = members.local.path();
-        let (tally, pods) = match &self.wire {
-            Wire::Classic(_) => {
-                let message =
-                    |question: &Question| Message::AllRooms { question: question.id.clone() };
-                self.ask(namespace, patience, message).await
-            }
-            // That protocol has no question for rooms, but sockets know theirs.
-            Wire::Sharded(_) => {
-                let message = |question: &Question| Message::FetchSockets {
-                    question: question.id.clone(),
-                    target: Target::default(),
-                };
-                self.ask(namespace, patience, message).await
-            }
-        };
-        let mut answer: BTreeSet<String> = members.rooms().into_iter().collect();
-        for part in tally.answers {
-            match part {
-                Answer::Rooms(rooms) => answer.extend(rooms),
-                Answer::Sockets(sockets) => {
-                    answer.extend(sockets.into_iter().flat_map(|socket| socket.rooms));
-                }
-                _ => {}
-            }
-        }
-        Answered { answer, pods }
-    }
-
-    /// Emits to the sockets of the whole cluster, and collects what their clients answer.
-    pub async fn emit_with_ack(
-        &self,
-        members: &Members,
-        broadcast: Broadcast,
-        timeout: Duration,
-    ) -> Answered<ClientAnswers> {
-        let (payload, target) = (broadcast.payload.clone(), broadcast.target.clone());
-        let here = local_answers(members, payload, &target, timeout);
-        let message = |question: &Question| {
-            let ask = Ask { question: question.id.clone(), timeout };
-            Message::Broadcast(Broadcast { ask: Some(ask), ..broadcast })
-        };
-        let there = self.ask(members.local.path(), timeout, message);
-        let (mut here, (tally, pods)) = tokio::join!(here, there);
-        let answered =
-            tally.answers.iter().filter(|answer| matches!(answer, Answer::Ack(Some(_)))).count();
-        here.missing += tally.clients.saturating_sub(answered as u64);
-        for answer in tally.answers {
-            if let Answer::Ack(Some(answer)) = answer {
-                here.take(Ok(answer));
-            }
-        }
-        Answered { answer: here, pods }
-    }
-
-    /// Asks the other servers of a namespace by an event of their own.
-    pub async fn server_side_ask(
-        &self,
-        namespace: &str,
-        arguments: Vec<Json>,
-    ) -> Answered<Vec<Json>> {
-        let message = |question: &Question| Message::ServerSideEmit {
-            arguments,
-            question: Some(question.id.clone()),
-        };
-        let (tally, pods) = self.ask(namespace, self.settings.request_timeout, message).await;
-        let answers = tally.answers.into_iter().filter_map(|answer| match answer {
-            Answer::ServerSide(value) => Some(value),
-            _ => None,
-        });
-        Answered { answer: answers.collect(), pods }
-    }
-}
-
-/// Emits to the sockets of this pod, and collects what their clients answer.
-pub(super) async fn local_answers(
-    members: &Members,
-    payload: socketioxide_core::Value,
-    target: &Target,
-    timeout: Duration,
-) -> ClientAnswers {
-    let (acks, _) = members.emit_with_ack(payload, target, timeout);
-    let mut answers = ClientAnswers::default();
-    let mut acks = std::pin::pin!(acks);
-    while let Some((_, ack)) = acks.next().await {
-        match ack {
-            Ok(ack) => answers.take(ClientAnswer::read(&ack)),
-            Err(_) => answers.missing += 1,
-        }
-    }
-    answers
-}
-
-impl ClientAnswers {
-    /// How many clients were asked.
-    pub fn expected(&self) -> u64 {
-        self.missing + self.answers.len() as u64
-    }
-
-    /// An answer of which there is no more room counts as missing: clients choose how long theirs are.
-    fn take(&mut self, answer: Result<ClientAnswer, WireError>) {
-        match answer {
-            Ok(answer) => {
-                self.bytes = self.bytes.saturating_add(answer.size());
-                if self.bytes > ANSWERS {
-                    self.missing += 1;
-                } else {
-                    self.answers.push(answer);
-                }
-            }
-            Err(error) => {
-                tracing::debug!(%error, "the answer of a client cannot be read");
-                self.missing += 1;
-            }
-        }
+        Ok(counts.iter().map(sum).sum())
     }
 }
 

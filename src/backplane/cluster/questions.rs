@@ -13,8 +13,10 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::{sync::Notify, time::timeout};
 
-use super::ANSWERS;
 use crate::backplane::wire::Answer;
+
+/// Bytes of the answers of clients to one emit.
+pub(super) const ANSWERS: usize = 16 * 1024 * 1024;
 
 /// How many servers were asked, this pod among them, and how many of them did not answer in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]

@@ -12,13 +12,22 @@ impl ClusterWishes {
         let all = self.0.namespaces.all();
         all.iter().map(|members| members.local.path().to_string()).collect()
     }
+
+    /// Where answers come from namespaces that this pod is no server of.
+    fn answers_elsewhere(&self) -> Vec<String> {
+        let mut others = self.0.namespaces.elsewhere.all();
+        others.retain(|namespace| !self.0.namespaces.is_here(namespace));
+        others.iter().flat_map(|namespace| self.0.wire.answers(namespace)).collect()
+    }
 }
 
 impl Wishes for ClusterWishes {
     fn channels(&self) -> Vec<String> {
         match &self.0.wire {
             Wire::Classic(wire) => {
-                self.namespaces().iter().flat_map(|namespace| wire.channels(namespace)).collect()
+                let here = self.namespaces();
+                let here = here.iter().flat_map(|namespace| wire.channels(namespace));
+                here.chain(self.answers_elsewhere()).collect()
             }
             Wire::Sharded(_) => Vec::new(),
         }
@@ -56,6 +65,7 @@ impl Wishes for ClusterWishes {
             shards.extend(rooms.iter().filter_map(|room| wire.room_subscription(namespace, room)));
             shards.extend(wire.channels(namespace));
         }
+        shards.extend(self.answers_elsewhere());
         shards
     }
 
@@ -64,6 +74,14 @@ impl Wishes for ClusterWishes {
             Wire::Classic(_) => None,
             Wire::Sharded(wire) => wire.room_subscription(namespace, room),
         }
+    }
+
+    fn answers(&self, namespace: &str) -> Vec<String> {
+        self.0.wire.answers(namespace)
+    }
+
+    fn hears_answers(&self, namespace: &str) -> bool {
+        self.0.namespaces.is_here(namespace) || self.0.namespaces.elsewhere.asks(namespace)
     }
 
     fn has_members(&self, namespace: &str, room: &str) -> bool {

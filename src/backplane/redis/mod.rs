@@ -138,7 +138,7 @@ impl Redis {
             tasks.spawn(sender.run(self.connections.publish.clone()));
         }
         let client = self.connections.subscribe.clone();
-        let subscriptions = Subscriptions::new(client, wishes, self.changes.clone());
+        let subscriptions = Subscriptions::new(client, wishes, self.changes.clone(), self.sharded);
         tasks.spawn(self.clone().keep_subscribed(subscriptions));
         tasks.spawn(self.clone().beat());
         for (concern, client) in self.connections.all() {
@@ -161,16 +161,16 @@ impl Redis {
                 server = connected.recv() => match server {
                     Err(RecvError::Closed) => return,
                     // Whichever it was: everything is asked for again.
-                    _ => subscriptions.all(self.own_pulses(), self.sharded).await,
+                    _ => subscriptions.all(self.own_pulses()).await,
                 },
                 // What failed is tried again, unless the connection is gone: then a new one comes.
                 () = sleep(self.settings.heartbeat), if !whole => {
                     if !self.connections.subscribe.is_connected() {
                         continue;
                     }
-                    subscriptions.all(self.own_pulses(), self.sharded).await
+                    subscriptions.all(self.own_pulses()).await
                 }
-                () = self.changes.all() => subscriptions.all(self.own_pulses(), self.sharded).await,
+                () = self.changes.all() => subscriptions.all(self.own_pulses()).await,
                 () = self.changes.some(), if whole => subscriptions.follow().await,
             };
             whole = result.is_ok();

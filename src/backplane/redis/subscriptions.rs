@@ -27,6 +27,10 @@ pub trait Wishes: Send + Sync + 'static {
     fn shards(&self) -> Vec<String>;
     /// The channel of a room; `None` if it has none.
     fn room(&self, namespace: &str, room: &str) -> Option<String>;
+    /// The channels on which other servers answer this pod in a namespace.
+    fn answers(&self, namespace: &str) -> Vec<String>;
+    /// Whether it waits for such answers, at this moment, or is a server of that namespace.
+    fn hears_answers(&self, namespace: &str) -> bool;
     /// Whether a room has members here, at this moment.
     fn has_members(&self, namespace: &str, room: &str) -> bool;
 }
@@ -48,6 +52,8 @@ struct Batch {
     rooms: HashSet<(String, String)>,
     /// Namespaces have come or gone.
     namespaces: bool,
+    /// Namespaces in which answers have come to be waited for, or no longer are.
+    answers: HashSet<String>,
 }
 
 /// Tells when Redis has heard of a change.
@@ -66,18 +72,24 @@ impl Subscribed {
 impl Changes {
     /// Members of rooms have come or gone.
     pub fn note(&self, namespace: &str, rooms: impl IntoIterator<Item = String>) -> Subscribed {
-        let mut batch = self.rooms.lock();
-        batch.rooms.extend(rooms.into_iter().map(|room| (namespace.to_owned(), room)));
-        let subscribed = Subscribed { batch: batch.number, done: self.done.subscribe() };
-        drop(batch);
-        self.some.notify_one();
-        subscribed
+        self.add(|batch| {
+            batch.rooms.extend(rooms.into_iter().map(|room| (namespace.to_owned(), room)));
+        })
     }
 
     /// Namespaces have come or gone.
     pub fn note_namespaces(&self) -> Subscribed {
+        self.add(|batch| batch.namespaces = true)
+    }
+
+    /// Answers are waited for in a namespace of other pods, or no longer.
+    pub fn note_answers(&self, namespace: &str) -> Subscribed {
+        self.add(|batch| batch.answers.extend([namespace.to_owned()]))
+    }
+
+    fn add(&self, change: impl FnOnce(&mut Batch)) -> Subscribed {
         let mut batch = self.rooms.lock();
-        batch.namespaces = true;
+        change(&mut batch);
         let subscribed = Subscribed { batch: batch.number, done: self.done.subscribe() };
         drop(batch);
         self.some.notify_one();
@@ -111,6 +123,8 @@ pub struct Subscriptions<W> {
     client: Client,
     wishes: W,
     changes: Arc<Changes>,
+    /// Whether the protocol is that with shards.
+    sharded: bool,
     /// Channels of shards that Redis knows of.
     active: HashSet<String>,
     /// Channels and patterns without shards that it knows of.
@@ -119,14 +133,14 @@ pub struct Subscriptions<W> {
 }
 
 impl<W: Wishes> Subscriptions<W> {
-    pub fn new(client: Client, wishes: W, changes: Arc<Changes>) -> Self {
+    pub fn new(client: Client, wishes: W, changes: Arc<Changes>, sharded: bool) -> Self {
         let (active, channels, patterns) = Default::default();
-        Self { client, wishes, changes, active, channels, patterns }
+        Self { client, wishes, changes, sharded, active, channels, patterns }
     }
 
     /// Asks for everything, as on a new connection. The last of it is the channel of pulses, so that a
     /// pulse comes back only when the rest is there too.
-    pub async fn all(&mut self, pulses: &str, sharded: bool) -> Result<(), Error> {
+    pub async fn all(&mut self, pulses: &str) -> Result<(), Error> {
         let Batch { number, .. } = self.changes.take();
         self.active.clear();
         let shards = self.wishes.shards();
@@ -138,7 +152,7 @@ impl<W: Wishes> Subscriptions<W> {
         let mut channels = self.wishes.channels();
         self.patterns = patterns.into_iter().collect();
         self.channels = channels.iter().cloned().collect();
-        if sharded {
+        if self.sharded {
             self.client.ssubscribe(pulses).await?;
         } else {
             channels.push(pulses.to_owned());
@@ -152,10 +166,11 @@ impl<W: Wishes> Subscriptions<W> {
 
     /// Follows the rooms whose members have changed.
     pub async fn follow(&mut self) -> Result<(), Error> {
-        let Batch { number, rooms, namespaces } = self.changes.take();
+        let Batch { number, rooms, namespaces, answers } = self.changes.take();
         if namespaces {
             self.follow_namespaces().await?;
         }
+        self.follow_answers(answers).await?;
         let (mut wanted, mut unwanted) = (Vec::new(), Vec::new());
         for (namespace, room) in rooms {
             let Some(channel) = self.wishes.room(&namespace, &room) else {
@@ -202,6 +217,29 @@ impl<W: Wishes> Subscriptions<W> {
         }
         let new: Vec<_> = wanted.difference(&self.active).cloned().collect();
         self.subscribe(&new).await
+    }
+
+    /// Asks for the channels of answers that are waited for, and gives back the others.
+    async fn follow_answers(&mut self, namespaces: HashSet<String>) -> Result<(), Error> {
+        for namespace in namespaces {
+            let hears = self.wishes.hears_answers(&namespace);
+            for channel in self.wishes.answers(&namespace) {
+                let known = if self.sharded { &mut self.active } else { &mut self.channels };
+                match (hears, known.contains(&channel)) {
+                    (true, false) if self.sharded => self.client.ssubscribe(&*channel).await?,
+                    (true, false) => self.client.subscribe(&*channel).await?,
+                    (false, true) if self.sharded => self.client.sunsubscribe(&*channel).await?,
+                    (false, true) => self.client.unsubscribe(&*channel).await?,
+                    _ => continue,
+                }
+                if hears {
+                    known.insert(channel);
+                } else {
+                    known.remove(&channel);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// One command for each channel: Redis answers each with a push of its own, and fred takes the

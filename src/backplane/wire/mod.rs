@@ -195,6 +195,20 @@ impl Wire {
         }
     }
 
+    /// The channels on which the servers of a namespace answer this pod.
+    pub fn answers(&self, namespace: &str) -> Vec<String> {
+        match self {
+            Self::Classic(wire) => {
+                let [_, shared, own] = wire.channels(namespace);
+                vec![shared, own]
+            }
+            Self::Sharded(wire) => {
+                let [_, own] = wire.channels(namespace);
+                vec![own]
+            }
+        }
+    }
+
     /// Where a message came in; `None` if the channel is not one of this protocol.
     pub fn address<'a>(&self, channel: &'a str) -> Option<Address<'a>> {
         match self {

@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used)]
 
-use super::*;
+use super::{
+    super::again::tests::{Client, Swift},
+    *,
+};
 
 const MASK: [u8; 4] = [0x11, 0x22, 0x33, 0x44];
 /// With a length of eight bytes and a mask.
@@ -75,7 +78,7 @@ fn marked(packet: &str, place: usize) -> Vec<u8> {
 fn pass(bytes: &[u8], piece: usize) -> Vec<u8> {
     let mut names = Names::default();
     let passed =
-        bytes.chunks(piece).flat_map(|piece| names.pass(piece, |_| false).into_owned()).collect();
+        bytes.chunks(piece).flat_map(|piece| names.pass(piece, &Swift).into_owned()).collect();
     assert!(names.is_idle());
     passed
 }
@@ -154,36 +157,21 @@ fn what_is_held_is_bounded() {
     let mut names = Names::default();
     let endless = frame(0x81, format!("42/{}", "x".repeat(100_000)).as_bytes());
     for piece in endless.chunks(10) {
-        names.pass(piece, |_| false);
+        names.pass(piece, &Swift);
         assert!(names.held.len() <= LOOKED_AT + LONGEST_HEADER);
     }
     assert!(!names.holds());
 }
 
 #[test]
-fn a_body_stays_within_its_bound() {
-    let packets = [r#"42["\n"]"#, "3", r#"42["plain"]"#, "42[7]"];
-    let body = Bytes::from(packets.join("\x1e"));
-    assert_eq!(mark_payload(Bytes::from("42[\"a\"]\x1e3"), 5, |_| false), ["42[\"a\"]\x1e3"]);
-    let whole = mark_payload(body.clone(), 100, |_| false);
-    assert_eq!(whole.len(), 1);
-    for most in 1..60 {
-        let bodies = mark_payload(body.clone(), most, |_| false);
-        assert!(bodies.iter().all(|body| body.len() <= most || !body.contains(&SEPARATOR)));
-        assert_eq!(bodies.join(&SEPARATOR), whole[0]);
-    }
-}
-
-#[test]
 fn who_asks_again_leaves_first() {
-    let again = |namespace: &str| namespace != "/new";
     for (packet, leaves) in [
         ("40", Some("41")),
         (r#"40{"token":"a,b"}"#, Some("41")),
         ("40/chat,", Some("41/chat,")),
         (r#"40/chat,{"a":1}"#, Some("41/chat,")),
         ("40/chat", Some("41/chat,")),
-        ("40/chat?a=b,", Some("41/chat?a=b,")),
+        ("40/chat?a=b,", None),
         ("40/new,", None),
         ("41", None),
         ("4", None),
@@ -193,11 +181,41 @@ fn who_asks_again_leaves_first() {
             packets.iter().map(|packet| (0x81, packet.as_bytes().to_vec())).collect();
         let sent = frame(0x81, packet.as_bytes());
         for piece in [1, 3, 100] {
+            let client = Client { is_in: vec!["/", "/chat"], ..Client::default() };
             let mut names = Names::default();
-            let passed = sent.chunks(piece).flat_map(|piece| names.pass(piece, again).into_owned());
+            let passed =
+                sent.chunks(piece).flat_map(|piece| names.pass(piece, &client).into_owned());
             assert_eq!(frames(&passed.collect::<Vec<u8>>()), right, "{packet}");
-            assert_eq!(names.is_paused(), leaves.is_some());
+            assert!(names.is_idle());
         }
-        assert_eq!(mark_payload(packet.into(), 1000, again), [packets.join("\x1e")]);
+    }
+}
+
+#[test]
+fn what_is_said_to_a_namespace_waits_for_it() {
+    let packets = ["40/n,", "42[1]", "42/n,[2]", "41/n,", "40/n,", "451-/n,[3]"];
+    let sent: Vec<u8> = packets.iter().flat_map(|text| frame(0x81, text.as_bytes())).collect();
+    let right = ["41/n,", "40/n,", "42[\"\x7f\",1]", "42/n,[\"\x7f\",2]", "41/n,", "40/n,"];
+    for piece in [1, 3, 7, 100] {
+        let client = Client { is_in: vec!["/n"], ..Client::default() };
+        let mut names = Names::default();
+        let mut passed = Vec::new();
+        for (n, bytes) in sent.chunks(piece).enumerate() {
+            passed.extend(names.pass(bytes, &client).into_owned());
+            assert!(n < 12 || names.awaited().is_none_or(|name| name == "/n"));
+        }
+        assert_eq!(frames(&passed).len(), 3, "in pieces of {piece}");
+        for (awaited, so_far) in [(true, 3), (true, 6), (false, 7)] {
+            assert_eq!(names.awaited(), awaited.then_some("/n"));
+            assert_eq!(frames(&passed).len(), so_far);
+            if awaited {
+                client.entering.borrow_mut().end("/n", true);
+                passed.extend(names.pass(&[], &client).into_owned());
+            }
+        }
+        let passed = frames(&passed);
+        for ((_, packet), right) in passed.iter().zip(right) {
+            assert_eq!(String::from_utf8_lossy(packet), right);
+        }
     }
 }

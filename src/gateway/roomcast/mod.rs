@@ -12,7 +12,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use super::{Children, Socket};
-use crate::backplane::Backplane;
+use crate::{backplane::Backplane, edge::Sessions};
 
 pub use error::RoomcastError;
 pub use operator::BroadcastOperator;
@@ -32,6 +32,7 @@ pub struct Roomcast(Arc<Inner>);
 
 struct Inner {
     backplane: Backplane,
+    sessions: Arc<Sessions>,
     name_length: usize,
     stage: watch::Sender<Stage>,
     children: OnceLock<Children>,
@@ -67,9 +68,9 @@ pub enum Destination {
 }
 
 impl Roomcast {
-    pub(crate) fn new(backplane: Backplane, name_length: usize) -> Self {
+    pub(crate) fn new(backplane: Backplane, sessions: Arc<Sessions>, name_length: usize) -> Self {
         let stage = watch::Sender::new(Stage::Built);
-        Self(Arc::new(Inner { backplane, name_length, stage, children: OnceLock::new() }))
+        Self(Arc::new(Inner { backplane, sessions, name_length, stage, children: OnceLock::new() }))
     }
 
     /// There are dynamic namespaces.
@@ -112,6 +113,17 @@ impl Roomcast {
         BroadcastOperator::new(backplane.clone(), *name_length, namespace.into(), stage)
     }
 
+    /// How many connections of clients this pod has, in whichever namespaces, and in none: `io.engine.clientsCount` on Node.
+    ///
+    /// ```
+    /// # fn example(roomcast: roomcast::Roomcast) {
+    /// println!("{} clients are here", roomcast.clients_count());
+    /// # }
+    /// ```
+    pub fn clients_count(&self) -> usize {
+        self.0.sessions.open()
+    }
+
     /// The children of a dynamic namespace that clients of this pod are in, by the pattern or label that it was made with. Each
     /// is on all servers; as on Node, those that have only clients of other pods are not known here: an emit to all of a
     /// parent, `io.of(/re/).emit(…)`, is one to each of these.
@@ -141,5 +153,11 @@ impl Socket {
     pub fn nsp(&self) -> BroadcastOperator {
         let (backplane, length) = (self.member.backplane.clone(), self.member.limits.name_length);
         BroadcastOperator::new(backplane, length, self.namespace().to_owned(), None)
+    }
+
+    /// Another namespace, on all servers: `socket.server.of(…)` on Node.
+    pub fn of(&self, namespace: impl Into<String>) -> BroadcastOperator {
+        let (backplane, length) = (self.member.backplane.clone(), self.member.limits.name_length);
+        BroadcastOperator::new(backplane, length, namespace.into(), None)
     }
 }

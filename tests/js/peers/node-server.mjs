@@ -44,6 +44,10 @@ for (const path of namespaces) {
   namespace.on("tell", (...args) => seen.push(["tell", ...args]));
   namespace.on("question", (...args) => args.pop()({ pod: "node", echo: args }));
   namespace.on("shrug", (...args) => args.pop()());
+  namespace.on("slow", (...args) => setTimeout(() => args.pop()({ pod: "node", echo: args }), 300));
+  namespace.on("silent", (...args) => args.pop()({ pod: "node", echo: args }));
+  namespace.on("never", (...args) => typeof args.at(-1) === "function" && args.pop()({ pod: "node", echo: args }));
+  namespace.on("two", (...args) => args.pop()("one", "two"));
 }
 
 /** Relays with the ack that a pod gives. */

@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 
 import { startBrowser } from "./browser.mjs";
 import { startProgram } from "./driver.mjs";
-import { goClient, javaClient, pythonClient } from "./install.mjs";
+import { goClient, javaClient, pythonClient, rustClient } from "./install.mjs";
 
 const NODE = fileURLToPath(new URL("node.mjs", import.meta.url));
 const node = (...words) => () => startProgram(process.execPath, [NODE, ...words]);
@@ -12,7 +12,10 @@ const node = (...words) => () => startProgram(process.execPath, [NODE, ...words]
 const WEBSOCKET = { websocket: ["websocket"] };
 const ALL = { polling: ["polling"], ...WEBSOCKET, upgrade: ["polling", "websocket"] };
 
-/** `start` gives a driver; `ways` are its transports; `settings` are more of the pods' configuration. */
+/**
+ * `start` gives a driver; `ways` are its transports; `settings` are more of the pods' configuration; `cannot` says which tests
+ * are not for it, for it has no call for what they do.
+ */
 export const CLIENTS = [
   { name: "JavaScript 4.8.4", start: node("socket.io-client"), ways: ALL },
   { name: "JavaScript 4.5.4", start: node("socket.io-client-4.5"), ways: ALL },
@@ -29,4 +32,8 @@ export const CLIENTS = [
   { name: "Java", start: javaClient, ways: ALL, settings: 'engine.ping_interval = "2s"\nengine.ping_timeout = "2s"' },
   // Over polling alone it sends nothing after CONNECT, and one upgrade in a hundred hangs, with Node too.
   { name: "Go", start: goClient, ways: WEBSOCKET },
+  {
+    ...{ name: "Rust", start: rustClient, ways: ALL },
+    cannot: { binary: "it has binary alone, without other arguments", ack: "it cannot ack an event" },
+  },
 ];

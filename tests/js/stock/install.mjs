@@ -1,5 +1,5 @@
 // Installs and builds the drivers that are not JavaScript, in .tools, where `make clean` finds them. What is installed is
-// pinned: with hashes for Python and Java, by go.sum for Go.
+// pinned: with hashes for Python and Java, by go.sum for Go, by Cargo.lock for Rust.
 
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -61,4 +61,13 @@ export function goClient() {
     run("Go 1.26 or newer", "go", ["build", "-mod=readonly", "-buildvcs=false", "-o", join(target, "driver"), "."], { cwd: join(SOURCES, "go") });
   });
   return startProgram(join(folder, "driver"), []);
+}
+
+/** rust_socketio. */
+export function rustClient() {
+  const folder = once("rust", ["src/main.rs", "Cargo.toml", "Cargo.lock"], (target) => {
+    const words = ["build", "--quiet", "--locked", "--target-dir", join(target, "target")];
+    run("Rust, and OpenSSL's headers,", "cargo", words, { cwd: join(SOURCES, "rust"), env: { ...process.env, RUSTFLAGS: "" } });
+  });
+  return startProgram(join(folder, "target", "debug", "rust-socketio-driver"), []);
 }
