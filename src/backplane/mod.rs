@@ -460,6 +460,11 @@ impl Backplane {
         self.namespaces.may_be(Box::new(may_be));
     }
 
+    /// Whether there is a namespace of this name, or may be.
+    pub fn may_exist(&self, namespace: &str) -> bool {
+        self.namespaces.find(namespace).is_ok()
+    }
+
     /// Takes a namespace out, if nobody is in it; `end` takes it out of socketioxide.
     pub fn remove(&self, namespace: &str, end: impl FnOnce()) -> bool {
         self.namespaces.remove(namespace, end)

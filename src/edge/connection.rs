@@ -543,6 +543,9 @@ impl Connection {
 
 impl Door for Connection {
     fn asks(&self, namespace: &str, left: bool) -> Asks {
+        if !self.sessions.may_let_in(namespace) {
+            return Asks::Passes;
+        }
         // Noted before it is looked at: who is let in in between is not waited for in vain.
         let before = self.entering.lock().begin(namespace);
         let socket = self.sid.get().filter(|_| !left && self.is_in_namespace());

@@ -450,12 +450,13 @@ impl Edge {
         }
     }
 
-    /// Waits until a client is let in a namespace, as a WebSocket does.
+    /// Waits until a client is let in a namespace, as a WebSocket does; no longer than a message may take, nor than its
+    /// session lasts: then it may never be let in.
     async fn await_entered(&self, connection: &Connection, namespace: &str) {
         let end = Instant::now() + self.sessions.times().message;
-        while connection.is_entering(namespace) && !connection.is_polling_over() {
-            if Instant::now() > end {
-                connection.waits_no_longer(namespace);
+        while connection.is_entering(namespace) {
+            if Instant::now() > end || connection.is_polling_over() {
+                return connection.waits_no_longer(namespace);
             }
             // Rare, and mostly over at once.
             tokio::time::sleep(Duration::from_millis(1)).await;

@@ -133,6 +133,12 @@ impl Sessions {
         let _ = self.sockets.0.set(backplane);
     }
 
+    /// Whether a client can be let in a namespace of this name. One that is not, without anybody being asked, is told so by
+    /// socketioxide alone.
+    pub(super) fn may_let_in(&self, namespace: &str) -> bool {
+        self.sockets.0.get().is_some_and(|sockets| sockets.may_exist(namespace))
+    }
+
     /// Whether the socket that a session has in a namespace has been told so, and has not left; nothing if it has none.
     pub(super) fn is_connected(&self, namespace: &str, sid: Sid) -> Option<bool> {
         let socket = self.sockets.0.get().and_then(|sockets| sockets.occupant(namespace, sid));

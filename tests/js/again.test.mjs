@@ -78,6 +78,24 @@ ${events("/slow")}
     }
   }
 
+  test("nothing waits for a namespace that there is not", async () => {
+    const socket = new WebSocket(`${pod.url.replace("http", "ws")}/socket.io/?EIO=4&transport=websocket`);
+    const packets = [];
+    socket.on("message", (data) => packets.push(`${data}`));
+    await next(socket, "open");
+    const answers = (start) => until(start, () => packets.some((packet) => packet.startsWith(start)), 5_000);
+    socket.send("40");
+    await answers("40");
+    // More than are kept in mind of a connection; and one with a query, which is another than that without.
+    const unknown = ["/slow?x=1", ...Array.from({ length: 10 }, (_, n) => `/no-${n}`)];
+    for (const namespace of unknown) socket.send(`40${namespace},`);
+    for (const namespace of unknown) await answers(`44${namespace},`);
+    for (const namespace of unknown) socket.send(`42${namespace},["e"]`);
+    for (const packet of ["40/slow,", '42/slow,1["e"]', '422["e"]']) socket.send(packet);
+    await Promise.all(["40/slow,", "43/slow,1[", "432["].map(answers));
+    socket.close();
+  });
+
   test("a second CONNECT is answered as the first one was", async () => {
     const socket = new WebSocket(`${pod.url.replace("http", "ws")}/socket.io/?EIO=4&transport=websocket`);
     const packets = [];
@@ -93,4 +111,37 @@ ${events("/slow")}
     assert.ok(!packets.some((packet) => packet.startsWith("41")), packets.join());
     socket.close();
   });
+});
+
+test("a polling client that has gone waits no longer to be let in", async () => {
+  let asked;
+  const isAsked = new Promise((resolve) => (asked = resolve));
+  let answer;
+  const answered = new Promise((resolve) => (answer = () => resolve({ status: 200, body: '{"allow":true}' })));
+  const service = await startHookService(() => (asked(), answered));
+  const pod = await startPod(`
+[hooks]
+secrets = ["${HOOK_SECRET}"]
+timeout = "20s"
+total_timeout = "25s"
+[namespaces."/"]
+auth = "none"
+[namespaces."/slow"]
+auth = "none"
+hooks.connect = "${service.url("connect")}"
+`);
+  try {
+    const url = `${pod.url}/socket.io/?EIO=4&transport=polling`;
+    const opening = await (await fetch(url)).text();
+    const post = (body) => fetch(`${url}&sid=${JSON.parse(opening.slice(1)).sid}`, { method: "POST", body });
+    const waits = post('40\x1e40/slow,\x1e42/slow,["e"]');
+    await isAsked;
+    assert.equal((await post("1")).status, 400, "a second request at once is the end of a session, as on Node");
+    // Long before the hook answers; a thread that waited in a circle would never answer.
+    assert.equal((await waits).status, 400);
+  } finally {
+    answer();
+    await pod.stop();
+    await service.stop();
+  }
 });
