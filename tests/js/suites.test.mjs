@@ -140,6 +140,22 @@ function checkOpening(value, upgrades) {
 const ECHO = '42["message","hello"]';
 const ECHOED = '42["message-back","hello"]';
 
+/** A session that polls, and a WebSocket which it has probed. */
+async function probed(peer) {
+  const sid = await peer.member("&b64=1");
+  const socket = peer.socket(sid);
+  await once(socket, "open");
+  socket.send("2probe");
+  assert.equal(await socket.next(), "3probe");
+  return { sid, socket };
+}
+
+/** An event is answered over it. */
+async function echoes(socket) {
+  socket.send(ECHO);
+  assert.equal(await socket.said(), ECHOED);
+}
+
 const ENGINE = {
   "a session over polling": async (peer) => {
     const opening = await text(fetch(peer.at("polling")));
@@ -224,8 +240,7 @@ const ENGINE = {
   },
   "texts over WebSocket": async (peer) => {
     const socket = await peer.connected();
-    socket.send(ECHO);
-    assert.equal(await socket.said(), ECHOED);
+    await echoes(socket);
   },
   "binary over WebSocket": async (peer) => {
     const socket = await peer.connected();
@@ -284,26 +299,16 @@ const ENGINE = {
     await closed(socket);
   },
   "an upgrade": async (peer) => {
-    const sid = await peer.member("&b64=1");
-    const socket = peer.socket(sid);
-    await once(socket, "open");
-    socket.send("2probe");
-    assert.equal(await socket.next(), "3probe");
+    const { sid, socket } = await probed(peer);
     assert.equal(await text(peer.poll(sid)), peer.payload("6"));
     socket.send("5");
-    socket.send(ECHO);
-    assert.equal(await socket.said(), ECHOED);
+    await echoes(socket);
   },
   "a poll after an upgrade": async (peer) => {
-    const sid = await peer.member("&b64=1");
-    const socket = peer.socket(sid);
-    await once(socket, "open");
-    socket.send("2probe");
-    assert.equal(await socket.next(), "3probe");
+    const { sid, socket } = await probed(peer);
     socket.send("5");
     assert.equal(await status(peer.poll(sid)), 400);
-    socket.send(ECHO);
-    assert.equal(await socket.said(), ECHOED);
+    await echoes(socket);
   },
   "a poll after an upgrade that waited for nothing": async (peer) => {
     const sid = await peer.member("&b64=1");
@@ -314,15 +319,10 @@ const ENGINE = {
     assert.equal(await status(peer.poll(sid)), 400);
   },
   "a second WebSocket after an upgrade": async (peer) => {
-    const sid = await peer.member("&b64=1");
-    const socket = peer.socket(sid);
-    await once(socket, "open");
-    socket.send("2probe");
-    assert.equal(await socket.next(), "3probe");
+    const { sid, socket } = await probed(peer);
     socket.send("5");
     await closed(peer.socket(sid));
-    socket.send(ECHO);
-    assert.equal(await socket.said(), ECHOED);
+    await echoes(socket);
   },
 };
 const KEYS = ["maxPayload", "pingInterval", "pingTimeout", "sid", "upgrades"];
@@ -336,6 +336,14 @@ const connects = (path, sent, auth) => async (peer) => {
   const { sid, ...rest } = JSON.parse(answer.slice(2 + path.length));
   assert.deepEqual([typeof sid, rest], ["string", {}]);
   assert.equal(await socket.said(), `42${path}["auth",${auth}]`);
+};
+
+const comesBack = (sent, back) => async (peer) => {
+  const socket = await peer.connected();
+  socket.send(sent);
+  BYTES.forEach((bytes) => socket.send(bytes));
+  const come = [await socket.said(), await socket.said(), await socket.said()];
+  assert.deepEqual(come, [back, ...BYTES]);
 };
 
 const closes = (sent) => async (peer) => {
@@ -384,25 +392,13 @@ const SOCKET = {
     socket.send('42["message",1,"2",{"3":[true]}]');
     assert.equal(await socket.said(), '42["message-back",1,"2",{"3":[true]}]');
   },
-  "an event with binary": async (peer) => {
-    const socket = await peer.connected();
-    socket.send(`452-["message",${PLACES}]`);
-    BYTES.forEach((bytes) => socket.send(bytes));
-    const come = [await socket.said(), await socket.said(), await socket.said()];
-    assert.deepEqual(come, [`452-["message-back",${PLACES}]`, ...BYTES]);
-  },
+  "an event with binary": comesBack(`452-["message",${PLACES}]`, `452-["message-back",${PLACES}]`),
   "an event with an ack": async (peer) => {
     const socket = await peer.connected();
     socket.send('42456["message-with-ack",1,"2",{"3":[false]}]');
     assert.equal(await socket.said(), '43456[1,"2",{"3":[false]}]');
   },
-  "an event with binary and an ack": async (peer) => {
-    const socket = await peer.connected();
-    socket.send(`452-789["message-with-ack",${PLACES}]`);
-    BYTES.forEach((bytes) => socket.send(bytes));
-    const come = [await socket.said(), await socket.said(), await socket.said()];
-    assert.deepEqual(come, [`462-789[${PLACES}]`, ...BYTES]);
-  },
+  "an event with binary and an ack": comesBack(`452-789["message-with-ack",${PLACES}]`, `462-789[${PLACES}]`),
   "a type that does not exist": closes("4abc"),
   "a payload that is no list": closes("42{}"),
   "an id that is no number": closes('42abc["message-with-ack",1,"2",{"3":[false]}]'),
