@@ -17,8 +17,11 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::{
-    again::Door, base64_frames::Base64Frames, connect_frames::ConnectFrames, names::Names,
-    wire::Wire,
+    again::Door,
+    base64_frames::Base64Frames,
+    connect_frames::ConnectFrames,
+    names::Names,
+    wire::{Wire, fill},
 };
 
 /// Bytes that one system call reads at most.
@@ -147,11 +150,4 @@ impl Ahead {
         }
         given
     }
-}
-
-/// Gives the reader as much as it has room for, and says how much that is.
-fn fill(buffer: &mut ReadBuf<'_>, bytes: &[u8]) -> usize {
-    let length = bytes.len().min(buffer.remaining());
-    buffer.put_slice(&bytes[..length]);
-    length
 }

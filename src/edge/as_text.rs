@@ -4,15 +4,13 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 
 use super::{
-    client_frame::{Frame, write_header},
-    inflating::LAST,
+    client_frame::{Frame, LAST, LONGEST_UNMASKED, fitting, write_header},
     loose_base64::BINARY,
+    unwritten::Unwritten,
 };
 
 /// Bytes of a message that become text at once: none of them is part of a group of three.
 const PIECE: usize = 12 * 1024;
-/// The longest header of a frame that is not masked.
-const LONGEST_HEADER: usize = 10;
 const TEXT_MESSAGE: u8 = 1;
 const BINARY_MESSAGE: u8 = 2;
 
@@ -21,15 +19,14 @@ const BINARY_MESSAGE: u8 = 2;
 pub(super) struct AsText {
     eio3: bool,
     now: Now,
-    /// What is to be written before all else, and how much of it has been.
-    out: Vec<u8>,
-    written: usize,
+    /// What is to be written before all else.
+    pub out: Unwritten,
 }
 
 #[derive(Debug, Clone, Copy)]
 enum Now {
     /// In a header, of which these bytes have been taken.
-    Header { bytes: [u8; LONGEST_HEADER], read: u8 },
+    Header { bytes: [u8; LONGEST_UNMASKED], read: u8 },
     /// In a frame that passes as it is.
     Passing { left: u64 },
     /// At the type of a packet.
@@ -39,38 +36,24 @@ enum Now {
 }
 
 /// Between two frames.
-const BETWEEN: Now = Now::Header { bytes: [0; LONGEST_HEADER], read: 0 };
+const BETWEEN: Now = Now::Header { bytes: [0; LONGEST_UNMASKED], read: 0 };
 
 impl AsText {
     pub fn new(eio3: bool) -> Self {
-        Self { eio3, now: BETWEEN, out: Vec::new(), written: 0 }
-    }
-
-    /// What is to be written before all else.
-    pub fn out(&self) -> &[u8] {
-        &self.out[self.written..]
-    }
-
-    /// So much of it has been written.
-    pub fn wrote(&mut self, length: usize) {
-        self.written += length;
-        if self.out().is_empty() {
-            // An idle connection keeps none.
-            (self.out, self.written) = (Vec::new(), 0);
-        }
+        Self { eio3, now: BETWEEN, out: Unwritten::default() }
     }
 
     /// Takes some of the next bytes, and says how many. What is to be written for them is then in `out`, which must be empty.
     pub fn take(&mut self, bytes: &[u8]) -> usize {
         let mut rest = bytes;
         while let Some(&byte) = rest.first()
-            && self.out.len() < PIECE
+            && self.out.bytes.len() < PIECE
         {
             let taken = match self.now {
                 Now::Header { .. } => self.header(byte),
                 Now::Passing { left } => {
                     let piece = &rest[..fitting(left, rest.len().min(PIECE))];
-                    self.out.extend_from_slice(piece);
+                    self.out.bytes.extend_from_slice(piece);
                     self.now = match left - piece.len() as u64 {
                         0 => BETWEEN,
                         left => Now::Passing { left },
@@ -78,7 +61,7 @@ impl AsText {
                     piece.len()
                 }
                 Now::Type { left } => {
-                    self.out.push(b'0' | byte);
+                    self.out.bytes.push(b'0' | byte);
                     self.now = encoding(left - 1, [0; 3], 0);
                     1
                 }
@@ -96,7 +79,7 @@ impl AsText {
         let header = &bytes[..usize::from(*read)];
         let Some(frame) = Frame::read(header) else { return 1 };
         if frame.opcode != BINARY_MESSAGE || (self.eio3 && frame.length == 0) {
-            self.out.extend_from_slice(header);
+            self.out.bytes.extend_from_slice(header);
             self.now = match frame.length {
                 0 => BETWEEN,
                 left => Now::Passing { left },
@@ -107,8 +90,8 @@ impl AsText {
         let kind = u64::from(self.eio3);
         let base64 = (frame.length - kind).div_ceil(3).saturating_mul(4);
         let length = base64.saturating_add(1 + kind);
-        write_header(LAST | TEXT_MESSAGE, length, None, &mut self.out);
-        self.out.push(BINARY);
+        write_header(LAST | TEXT_MESSAGE, length, None, &mut self.out.bytes);
+        self.out.bytes.push(BINARY);
         self.now = match self.eio3 {
             true => Now::Type { left: frame.length },
             false => encoding(frame.length, [0; 3], 0),
@@ -135,18 +118,13 @@ impl AsText {
     }
 
     fn append(&mut self, bytes: &[u8]) {
-        self.out.extend_from_slice(STANDARD.encode(bytes).as_bytes());
+        self.out.bytes.extend_from_slice(STANDARD.encode(bytes).as_bytes());
     }
 }
 
 /// With so much left of a binary packet.
 fn encoding(left: u64, group: [u8; 3], read: u8) -> Now {
     if left == 0 { BETWEEN } else { Now::Encoding { left, group, read } }
-}
-
-/// How much of that is there.
-fn fitting(left: u64, there: usize) -> usize {
-    usize::try_from(left).map_or(there, |left| left.min(there))
 }
 
 #[cfg(test)]
@@ -195,9 +173,9 @@ mod tests {
                         let taken = as_text.take(bytes);
                         assert!(taken > 0);
                         bytes = &bytes[taken..];
-                        assert!(as_text.out().len() < PIECE * 3);
-                        written.extend_from_slice(as_text.out());
-                        as_text.wrote(as_text.out().len());
+                        assert!(as_text.out.left().len() < PIECE * 3);
+                        written.extend_from_slice(as_text.out.left());
+                        as_text.out.wrote(as_text.out.left().len());
                     }
                 }
                 assert!(written == expected, "in pieces of {piece}");

@@ -6,9 +6,8 @@
 //! are decoded. No upstream issue was found; the mend belongs in `forward_to_handler` of engineioxide.
 
 use super::{
-    client_frame::{Frame, write_header},
+    client_frame::{Frame, LAST, fitting, write_header},
     frames::LARGE_FRAGMENT,
-    inflating::LAST,
     loose_base64::{BINARY, PADDING, sextet},
 };
 
@@ -224,11 +223,6 @@ impl Message {
 /// With so much left of a frame that passes.
 fn passing(left: u64) -> Now {
     if left == 0 { Now::Begins } else { Now::Passing { left } }
-}
-
-/// How much of that is there.
-fn fitting(left: u64, there: usize) -> usize {
-    usize::try_from(left).map_or(there, |left| left.min(there))
 }
 
 #[cfg(test)]

@@ -3,7 +3,10 @@
 /// The opcode of text.
 pub(super) const TEXT: u8 = 1;
 /// The bit of the first byte that says that a frame is the last of its message.
-const LAST: u8 = 0x80;
+pub(super) const LAST: u8 = 0x80;
+/// The longest header: with a length of eight bytes, and with a mask.
+pub(super) const LONGEST_UNMASKED: usize = 10;
+pub(super) const LONGEST_MASKED: usize = LONGEST_UNMASKED + 4;
 /// The bit of the length that says that a frame is masked.
 const MASKED: u8 = 0x80;
 
@@ -81,4 +84,9 @@ pub(super) fn write_header(first: u8, length: u64, mask: Option<[u8; 4]>, out: &
 pub(super) fn write_whole(opcode: u8, payload: &[u8], out: &mut Vec<u8>) {
     write_header(LAST | opcode, payload.len() as u64, Some([0; 4]), out);
     out.extend_from_slice(payload);
+}
+
+/// How much of what is left of something is there.
+pub(super) fn fitting(left: u64, there: usize) -> usize {
+    usize::try_from(left).map_or(there, |left| left.min(there))
 }

@@ -8,13 +8,12 @@ use std::cell::RefCell;
 use flate2::{Compress, Compression, FlushCompress};
 
 use super::{
-    client_frame::{Frame, write_header},
+    client_frame::{Frame, LAST, LONGEST_UNMASKED, fitting, write_header},
     extension::Agreed,
-    inflating::{COMPRESSED, LAST, TAIL},
+    inflating::{COMPRESSED, TAIL},
+    unwritten::Unwritten,
 };
 
-/// The longest header of a frame that is not masked.
-const LONGEST_HEADER: usize = 10;
 /// More than compression adds to a piece that it makes no smaller.
 const ROOM: usize = 256;
 
@@ -28,15 +27,14 @@ thread_local! {
 pub(super) struct Deflating {
     agreed: Agreed,
     now: Now,
-    /// What is to be written before all else, and how much of it has been.
-    out: Vec<u8>,
-    written: usize,
+    /// What is to be written before all else.
+    pub out: Unwritten,
 }
 
 #[derive(Debug, Clone, Copy)]
 enum Now {
     /// In a header, of which these bytes have been taken.
-    Header { bytes: [u8; LONGEST_HEADER], read: u8 },
+    Header { bytes: [u8; LONGEST_UNMASKED], read: u8 },
     /// In a frame that passes as it is: its header is part of it.
     Passing { left: u64 },
     /// In the payload of a message that is compressed; the first byte of its next fragment.
@@ -44,25 +42,11 @@ enum Now {
 }
 
 /// Between two frames.
-const BETWEEN: Now = Now::Header { bytes: [0; LONGEST_HEADER], read: 0 };
+const BETWEEN: Now = Now::Header { bytes: [0; LONGEST_UNMASKED], read: 0 };
 
 impl Deflating {
     pub fn new(agreed: Agreed) -> Self {
-        Self { agreed, now: BETWEEN, out: Vec::new(), written: 0 }
-    }
-
-    /// What is to be written before all else.
-    pub fn out(&self) -> &[u8] {
-        &self.out[self.written..]
-    }
-
-    /// So much of it has been written.
-    pub fn wrote(&mut self, length: usize) {
-        self.written += length;
-        if self.out().is_empty() {
-            // An idle connection keeps none.
-            (self.out, self.written) = (Vec::new(), 0);
-        }
+        Self { agreed, now: BETWEEN, out: Unwritten::default() }
     }
 
     /// How many of the next bytes pass as they are.
@@ -104,7 +88,7 @@ impl Deflating {
                     let Some(frame) = Frame::read(header) else { continue };
                     let taken = at + 1;
                     if !self.compresses(&frame) {
-                        self.out = header.to_vec();
+                        self.out.bytes = header.to_vec();
                         self.now = passing(frame.length);
                         return taken;
                     }
@@ -135,8 +119,8 @@ impl Deflating {
             None if is_begun => stored(piece),
             None => {
                 // Neither would the rest get smaller: images, for example.
-                write_header(LAST | first, left, None, &mut self.out);
-                self.out.extend_from_slice(piece);
+                write_header(LAST | first, left, None, &mut self.out.bytes);
+                self.out.bytes.extend_from_slice(piece);
                 self.now = passing(rest);
                 return length;
             }
@@ -145,8 +129,8 @@ impl Deflating {
             payload.truncate(payload.len() - TAIL.len());
         }
         let first = if is_begun { 0 } else { first | COMPRESSED };
-        write_header(last | first, payload.len() as u64, None, &mut self.out);
-        self.out.append(&mut payload);
+        write_header(last | first, payload.len() as u64, None, &mut self.out.bytes);
+        self.out.bytes.append(&mut payload);
         self.now = if rest == 0 { BETWEEN } else { Now::Deflating { left: rest, first: 0 } };
         length
     }
@@ -188,11 +172,6 @@ fn stored(piece: &[u8]) -> Vec<u8> {
     block.push(0);
     block.extend(TAIL);
     block
-}
-
-/// How much of that is there.
-fn fitting(left: u64, there: usize) -> usize {
-    usize::try_from(left).map_or(there, |left| left.min(there))
 }
 
 #[cfg(test)]

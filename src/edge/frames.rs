@@ -1,19 +1,17 @@
 //! Follows the WebSocket frames of a client (RFC 6455, section 5.2), and whether a message of it is
 //! complete: its frames, and the binary attachments that its Socket.IO packet announced.
 
-use super::{attachments::Missing, packet_head::PacketHead};
+use super::{attachments::Missing, client_frame::LONGEST_MASKED, packet_head::PacketHead};
 
 /// The first two bytes: opcode, mask bit and length.
 const HEADER: usize = 2;
-/// The longest header: with a length of eight bytes and a mask.
-const LONGEST_HEADER: usize = 14;
 /// Bytes of a fragment with which it is no small one: browsers send large messages in pieces of at least so much.
 pub(super) const LARGE_FRAGMENT: u64 = 4096;
 
 /// Where a client is in what it sends. Keeps no more than a header and the first bytes of a message.
 #[derive(Debug, Default)]
 pub(super) struct Frames {
-    header: [u8; LONGEST_HEADER],
+    header: [u8; LONGEST_MASKED],
     /// Bytes of the header that have been read.
     read: u8,
     /// Bytes of the payload that are left.

@@ -6,22 +6,18 @@
 
 use flate2::{Decompress, FlushDecompress, Status};
 
-use super::client_frame::{Frame, write_header};
+use super::client_frame::{Frame, LAST, LONGEST_MASKED, fitting, write_header};
 
 /// Bytes of a message that are inflated at once.
 pub(super) const PIECE: usize = 16 * 1024;
 /// What is first made room for: most messages are small.
 const FIRST: usize = 1024;
-/// The longest header of a frame.
-const LONGEST_HEADER: usize = 14;
 /// Bytes of a payload that are unmasked at once.
 const UNMASKED: usize = 1024;
 /// To begin anew takes time, and two bytes of a client: a sender does so once for a message, or for a fragment.
 const MOST_ENDS: u8 = 64;
 /// What a sender leaves out at the end of a message (section 7.2.1).
 pub(super) const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
-/// The first bit of a frame: it is the last one of its message.
-pub(super) const LAST: u8 = 0x80;
 /// The message is compressed.
 pub(super) const COMPRESSED: u8 = 0x40;
 /// The bits of extensions.
@@ -34,7 +30,7 @@ pub(super) const REFUSED: [u8; 6] = [0xf1, 0x80, 0, 0, 0, 0];
 pub(super) struct Inflating {
     /// Bytes that a compressed message may have.
     most: u64,
-    header: [u8; LONGEST_HEADER],
+    header: [u8; LONGEST_MASKED],
     /// Bytes of the header that have been read.
     read: u8,
     now: Now,
@@ -87,7 +83,7 @@ impl Inflating {
     pub fn new(most: u64) -> Self {
         Self {
             most,
-            header: [0; LONGEST_HEADER],
+            header: [0; LONGEST_MASKED],
             read: 0,
             now: Now::Header,
             message: None,
@@ -277,11 +273,6 @@ impl Message {
         self.first = 0;
         self.passed = true;
     }
-}
-
-/// How much of that is there.
-fn fitting(left: u64, there: usize) -> usize {
-    usize::try_from(left).map_or(there, |left| left.min(there))
 }
 
 #[cfg(test)]

@@ -20,10 +20,11 @@
 //! - `upgrade`: takes a WebSocket stream over from HTTP; `subprotocol`: the protocol that is answered;
 //!   `probe`: one that is to take a polling session over
 //! - `stream`: that stream, until it ends; `patience`: how long it waits; `timely`: the same for other streams
-//! - `wire`: the TCP stream below it; `extension`: what is agreed on compressed messages; `inflating`, `deflating`: those
+//! - `wire`: the TCP stream below it; `extension`: what is agreed on compressed messages; `inflating`, `deflating`: those;
+//!   `unwritten`: what is to be written first
 //! - `outgoing`: what is changed on the way to a client; `traffic`: bytes and packets
 //! - `refused`: what a client is told that may not connect
-//! - `names`: names of events that socketioxide cannot read; `client_frame`: headers of frames, read and written again
+//! - `names`: names of events that socketioxide cannot read; `mark`: what they get; `msgpack`: packets of that form; `client_frame`: headers of frames, read and written again
 //! - `frames`, `attachments`: whether a client has finished what it began to send
 //! - `closing`: ends connections at a pace; `order`: which one is next
 //! - `memory`: what is free of it, given back; and how much of it the pod may have
@@ -56,6 +57,7 @@ mod inflating;
 mod kept;
 mod listener;
 mod loose_base64;
+mod mark;
 mod memory;
 mod msgpack;
 mod names;
@@ -85,6 +87,7 @@ mod subprotocol;
 mod timely;
 mod traffic;
 mod unread;
+mod unwritten;
 mod upgrade;
 mod wire;
 
@@ -93,8 +96,9 @@ pub use closing::Shedder;
 pub use connection::{Connection, InNamespace};
 pub use files::{Files, raise_limit};
 pub use listener::{Bound, ListenError, Options, bind, serve};
+pub(crate) use mark::MARK;
 pub use memory::{give_back, watch as watch_memory};
-pub(crate) use names::{MARK, unmark};
+pub(crate) use names::unmark;
 pub use program::{ConnectionError, Program, RequestHead};
 pub use reason::CloseReason;
 pub(crate) use refused::text as refusal_text;

@@ -4,7 +4,7 @@
 //! Gap: socketioxide closes the client of an event whose name is a number, as in JSON; Node takes it. Way round: the same
 //! mark. In the place of the header of the list and of the mark, there are always four bytes more than before.
 
-use super::{again::Kind, names::MARK_NAME};
+use super::{again::Kind, mark::MARK_NAME};
 use crate::backplane::{MsgpackReader, MsgpackToken};
 
 /// Types of a packet.

@@ -17,16 +17,13 @@ use socketioxide_core::Value;
 
 use super::{
     again::{self, Door, Kind, Left, Step},
-    client_frame::{Frame, write_header, write_whole},
+    client_frame::{Frame, fitting, write_header, write_whole},
+    mark::{MARK, MARK_NAME},
     msgpack,
 };
 
-/// What is put behind the bracket of the list.
-pub(crate) const MARK: [u8; 4] = *b"\"\x7f\",";
 /// The beginning of a list with a mark.
 const MARKED: &str = "[\"\x7f\",";
-/// What the name in the mark is.
-pub(super) const MARK_NAME: u8 = 0x7f;
 /// Bytes of a frame's payload in which the name is looked for.
 const LOOKED_AT: usize = 1024;
 /// The same of a packet of msgpack for its namespace, which stands behind the `auth` of a CONNECT.
@@ -167,8 +164,7 @@ impl Names {
         while at < bytes.len() {
             let rest = &bytes[at..];
             if self.left > 0 {
-                let length =
-                    usize::try_from(self.left).map_or(rest.len(), |left| left.min(rest.len()));
+                let length = fitting(self.left, rest.len());
                 self.left -= length as u64;
                 at += length;
                 continue;
@@ -231,8 +227,7 @@ impl Names {
         };
         let before = self.open.take();
         let Some(mut head) = head.filter(|_| !frame.is_extended) else { return Seen::Passes };
-        let there =
-            usize::try_from(frame.length).map_or(payload.len(), |all| all.min(payload.len()));
+        let there = fitting(frame.length, payload.len());
         let whole = there as u64 == frame.length;
         if frame.opcode == 1 && there > 1 {
             let looked = payload[..there].iter().take(LOOKED_AT).enumerate();
@@ -285,7 +280,7 @@ impl Names {
 
 /// Looks for the namespace and the name in what is there of the payload of a frame with a packet of msgpack.
 fn look_at_msgpack(frame: &Frame, payload: &[u8], left: &mut Left, door: &impl Door) -> Seen {
-    let there = usize::try_from(frame.length).map_or(payload.len(), |all| all.min(payload.len()));
+    let there = fitting(frame.length, payload.len());
     let beginning = |most: usize| -> Vec<u8> {
         let looked = payload[..there].iter().take(most).enumerate();
         looked.map(|(at, byte)| byte ^ frame.mask_at(at)).collect()

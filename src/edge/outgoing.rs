@@ -9,7 +9,7 @@
 
 use socketioxide_core::Sid;
 
-use super::{open::Open, refused, seal::Seal};
+use super::{client_frame::LONGEST_UNMASKED, open::Open, refused, seal::Seal};
 
 /// Engine.IO's ping, as socketioxide frames it.
 const PING: &[u8] = &[0x81, 1, b'2'];
@@ -17,8 +17,6 @@ const PING: &[u8] = &[0x81, 1, b'2'];
 pub(super) const CLOSE: &[u8] = &[0x81, 1, b'1'];
 /// The opcode of a binary frame.
 const BINARY: u8 = 2;
-/// The longest header of a frame that is not masked.
-const LONGEST_HEADER: usize = 10;
 
 /// What is still to be changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,7 +106,7 @@ fn first_header(bytes: &[u8]) -> Option<(usize, usize)> {
         126 => (4, usize::from(u16::from_be_bytes(bytes.get(2..4)?.try_into().ok()?))),
         127 => {
             let length = u64::from_be_bytes(bytes.get(2..10)?.try_into().ok()?);
-            (LONGEST_HEADER, usize::try_from(length).ok()?)
+            (LONGEST_UNMASKED, usize::try_from(length).ok()?)
         }
         short => (2, usize::from(short)),
     })
@@ -140,14 +138,14 @@ fn write_frame(first: u8, payload: &[u8], frames: &mut Vec<u8>) {
 #[derive(Debug)]
 pub(super) enum Counted {
     /// In a header, of which so many bytes have been seen.
-    Header { bytes: [u8; LONGEST_HEADER], seen: u8 },
+    Header { bytes: [u8; LONGEST_UNMASKED], seen: u8 },
     /// In a payload, of which so many bytes are left.
     Payload { left: u64 },
 }
 
 impl Default for Counted {
     fn default() -> Self {
-        Self::Header { bytes: [0; LONGEST_HEADER], seen: 0 }
+        Self::Header { bytes: [0; LONGEST_UNMASKED], seen: 0 }
     }
 }
 
@@ -218,7 +216,7 @@ impl Counted {
 }
 
 /// The length of the payload, once so many bytes of the header tell it.
-fn length(header: &[u8; LONGEST_HEADER], seen: u8) -> Option<u64> {
+fn length(header: &[u8; LONGEST_UNMASKED], seen: u8) -> Option<u64> {
     let [_, short, long @ ..] = *header;
     match (seen, short & 0x7f) {
         (2, length @ 0..126) => Some(length.into()),

@@ -9,6 +9,7 @@ use super::{
     again::{self, Door, Kind, Left, Step},
     eio3,
     loose_base64::BINARY,
+    mark::MARK,
     msgpack::{self, Beginning},
     names,
     traffic::SEPARATOR,
@@ -59,7 +60,7 @@ impl InParts {
         if !self.is_changed(&rest, door) {
             return Some(Part::Ready(rest));
         }
-        let mut part = Vec::with_capacity(rest.len() + names::MARK.len());
+        let mut part = Vec::with_capacity(rest.len() + MARK.len());
         while let Some((piece, next)) = self.form.first(&rest) {
             let read = self.read(&piece, door);
             let out = read.marked.map_or(Cow::Borrowed(&piece[..]), Cow::Owned);

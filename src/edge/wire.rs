@@ -120,7 +120,7 @@ impl Wire {
     pub fn is_behind(&self) -> bool {
         match self {
             Self::Plain(_) => false,
-            Self::Deflated(deflated) => !deflated.deflating.out().is_empty(),
+            Self::Deflated(deflated) => !deflated.deflating.out.is_empty(),
             Self::InText(text) => text.is_behind(),
         }
     }
@@ -137,22 +137,14 @@ impl Wire {
 
 impl Deflated {
     fn poll_catch_up(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Self { tcp, deflating, .. } = self;
-        let written = ready!(Pin::new(tcp).poll_write(context, deflating.out()))?;
-        if written == 0 {
-            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-        }
-        deflating.wrote(written);
-        Poll::Ready(Ok(()))
+        self.deflating.out.poll_some(&mut self.tcp, context)
     }
 
     fn poll_write(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if bytes.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        while !self.deflating.out().is_empty() {
-            ready!(self.poll_catch_up(context))?;
-        }
+        ready!(self.deflating.out.poll_all(&mut self.tcp, context))?;
         let passes = self.deflating.passes(bytes);
         if passes > 0 {
             let written = ready!(Pin::new(&mut self.tcp).poll_write(context, &bytes[..passes]))?;
@@ -162,19 +154,14 @@ impl Deflated {
         self.has_worked = true;
         let taken = self.deflating.take(bytes);
         // What is not written now is before the next write, or when it is flushed.
-        while !self.deflating.out().is_empty() {
-            match self.poll_catch_up(context) {
-                Poll::Ready(written) => written?,
-                Poll::Pending => break,
-            }
+        if let Poll::Ready(written) = self.deflating.out.poll_all(&mut self.tcp, context) {
+            written?;
         }
         Poll::Ready(Ok(taken))
     }
 
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.deflating.out().is_empty() {
-            ready!(self.poll_catch_up(context))?;
-        }
+        ready!(self.deflating.out.poll_all(&mut self.tcp, context))?;
         Pin::new(&mut self.tcp).poll_flush(context)
     }
 
@@ -230,46 +217,34 @@ impl Deflated {
 
 impl InText {
     fn is_behind(&self) -> bool {
-        !self.text.out().is_empty() || self.wire.is_behind()
+        !self.text.out.is_empty() || self.wire.is_behind()
     }
 
     fn poll_catch_up(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.text.out().is_empty() {
+        if self.text.out.is_empty() {
             return self.wire.poll_catch_up(context);
         }
-        let written = ready!(Pin::new(&mut self.wire).poll_write(context, self.text.out()))?;
-        if written == 0 {
-            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-        }
-        self.text.wrote(written);
-        Poll::Ready(Ok(()))
+        self.text.out.poll_some(&mut self.wire, context)
     }
 
     fn poll_write(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        while !self.text.out().is_empty() {
-            ready!(self.poll_catch_up(context))?;
-        }
+        ready!(self.text.out.poll_all(&mut self.wire, context))?;
         let taken = self.text.take(bytes);
         // What is not written now is before the next write, or when it is flushed.
-        while !self.text.out().is_empty() {
-            match self.poll_catch_up(context) {
-                Poll::Ready(written) => written?,
-                Poll::Pending => break,
-            }
+        if let Poll::Ready(written) = self.text.out.poll_all(&mut self.wire, context) {
+            written?;
         }
         Poll::Ready(Ok(taken))
     }
 
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.text.out().is_empty() {
-            ready!(self.poll_catch_up(context))?;
-        }
+        ready!(self.text.out.poll_all(&mut self.wire, context))?;
         Pin::new(&mut self.wire).poll_flush(context)
     }
 }
 
 /// Gives the reader as much as it has room for, and says how much that is.
-fn fill(buffer: &mut ReadBuf<'_>, bytes: &[u8]) -> usize {
+pub(super) fn fill(buffer: &mut ReadBuf<'_>, bytes: &[u8]) -> usize {
     let length = bytes.len().min(buffer.remaining());
     buffer.put_slice(&bytes[..length]);
     length

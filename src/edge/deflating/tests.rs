@@ -22,11 +22,11 @@ fn write(
     let (mut pieces, mut taken) = (pieces.into_iter(), taken.into_iter());
     let mut all = Vec::new();
     let mut next = || taken.next().unwrap_or(usize::MAX).max(1);
-    while !bytes.is_empty() || !deflating.out().is_empty() {
-        if !deflating.out().is_empty() {
-            let length = deflating.out().len().min(next());
-            all.extend_from_slice(&deflating.out()[..length]);
-            deflating.wrote(length);
+    while !bytes.is_empty() || !deflating.out.left().is_empty() {
+        if !deflating.out.left().is_empty() {
+            let length = deflating.out.left().len().min(next());
+            all.extend_from_slice(&deflating.out.left()[..length]);
+            deflating.out.wrote(length);
             continue;
         }
         let piece = &bytes[..pieces.next().unwrap_or(usize::MAX).clamp(1, bytes.len())];
@@ -39,7 +39,7 @@ fn write(
         } else {
             deflating.take(piece)
         };
-        assert!(length > 0 && deflating.out().len() <= 33 * 1024);
+        assert!(length > 0 && deflating.out.left().len() <= 33 * 1024);
         bytes = &bytes[length..];
     }
     assert!(matches!(deflating.now, Now::Header { read: 0, .. }));

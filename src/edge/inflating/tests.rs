@@ -51,7 +51,7 @@ fn pass(input: &[u8], pieces: impl IntoIterator<Item = usize>) -> (Vec<u8>, Infl
         while at < end || inflating.has_more() {
             let mut out = Vec::new();
             at += inflating.pass(&input[at..end], &mut out);
-            assert!(out.len() <= 2 * PIECE + FIRST + LONGEST_HEADER);
+            assert!(out.len() <= 2 * PIECE + FIRST + LONGEST_MASKED);
             all.extend(out);
         }
     }
