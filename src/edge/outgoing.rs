@@ -135,7 +135,7 @@ fn write_frame(first: u8, payload: &[u8], frames: &mut Vec<u8>) {
 }
 
 /// Counts the frames in what has been written, wherever writes begin and end.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) enum Counted {
     /// In a header, of which so many bytes have been seen.
     Header { bytes: [u8; LONGEST_UNMASKED], seen: u8 },
@@ -159,60 +159,101 @@ impl Counted {
         }
     }
 
-    /// Where a close packet begins in the next bytes, which end with a frame: tungstenite has each in its buffer whole.
-    pub fn find_close(&self, bytes: &[u8]) -> Option<usize> {
-        let mut at = match *self {
-            Self::Payload { left } => usize::try_from(left).ok()?,
-            Self::Header { bytes: mut header, mut seen } => {
-                let mut rest = bytes.iter();
-                let mut left = 0;
-                while seen > 0 {
-                    header[usize::from(seen)] = *rest.next()?;
-                    seen += 1;
-                    if let Some(length) = length(&header, seen) {
-                        (left, seen) = (usize::try_from(length).ok()?, 0);
-                    }
-                }
-                (bytes.len() - rest.len()).checked_add(left)?
-            }
-        };
-        loop {
-            let rest = bytes.get(at..)?;
-            if rest.starts_with(CLOSE) {
-                return Some(at);
-            }
-            let (header, length) = first_header(rest)?;
-            at = at.checked_add(header)?.checked_add(length)?;
+    /// What the next bytes are, which are looked at once on their way to each client.
+    #[inline]
+    pub fn look(&self, bytes: &[u8]) -> Seen {
+        if self.unfinished() == 0 && is_one_event(bytes) {
+            return Seen { frames: 1, close: None, events: true, then: Self::default() };
         }
+        self.look_at_each(bytes)
+    }
+
+    fn look_at_each(&self, bytes: &[u8]) -> Seen {
+        let mut seen = Seen { frames: 0, close: None, events: self.unfinished() == 0, then: *self };
+        let mut at = 0;
+        while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+            if seen.then.unfinished() > 0 {
+                at += seen.follow(rest);
+                continue;
+            }
+            if seen.close.is_none() && rest.starts_with(CLOSE) {
+                seen.close = Some(at);
+            }
+            match first_header(rest) {
+                Some((header, length)) => {
+                    seen.frames += 1;
+                    seen.events &= is_event(rest, header);
+                    let whole = header.saturating_add(length);
+                    if whole > rest.len() {
+                        seen.then = Self::Payload { left: (whole - rest.len()) as u64 };
+                    }
+                    at = at.saturating_add(whole);
+                }
+                None => at += seen.follow(rest),
+            }
+        }
+        seen
     }
 
     /// How many frames begin in the next bytes.
-    pub fn count(&mut self, mut bytes: &[u8]) -> u64 {
-        let mut frames = 0;
-        while let Some((&first, rest)) = bytes.split_first() {
-            match self {
-                Self::Header { bytes: header, seen } => {
-                    header[usize::from(*seen)] = first;
-                    *seen += 1;
-                    bytes = rest;
-                    if let Some(left) = length(header, *seen) {
-                        *self = Self::Payload { left };
-                        frames += 1;
-                    }
-                }
-                Self::Payload { left } => {
-                    let taken =
-                        usize::try_from(*left).map_or(bytes.len(), |left| left.min(bytes.len()));
-                    *left -= taken as u64;
-                    bytes = &bytes[taken..];
-                }
-            }
-            if matches!(self, Self::Payload { left: 0 }) {
-                *self = Self::default();
-            }
-        }
-        frames
+    pub fn count(&mut self, bytes: &[u8]) -> u64 {
+        let seen = self.look(bytes);
+        *self = seen.then;
+        seen.frames
     }
+}
+
+/// What was seen in the next bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seen {
+    /// How many frames begin there.
+    pub frames: u64,
+    /// Where a close packet begins. tungstenite has each in its buffer whole.
+    pub close: Option<usize>,
+    /// They begin with a frame, and all of them are events or acks in text.
+    pub events: bool,
+    /// What has been counted, once they are all written.
+    pub then: Counted,
+}
+
+impl Seen {
+    /// Goes on in a frame that has begun, or in a header that is not whole, and says how far.
+    fn follow(&mut self, bytes: &[u8]) -> usize {
+        let taken = match &mut self.then {
+            Counted::Header { bytes: header, seen } => {
+                header[usize::from(*seen)] = bytes[0];
+                *seen += 1;
+                if let Some(left) = length(header, *seen) {
+                    self.then = Counted::Payload { left };
+                    self.frames += 1;
+                }
+                self.events = false;
+                1
+            }
+            Counted::Payload { left } => {
+                let taken =
+                    usize::try_from(*left).map_or(bytes.len(), |left| left.min(bytes.len()));
+                *left -= taken as u64;
+                taken
+            }
+        };
+        if matches!(self.then, Counted::Payload { left: 0 }) {
+            self.then = Counted::default();
+        }
+        taken
+    }
+}
+
+/// Whether this is a frame with an event, and no more: as nearly all that is written.
+fn is_one_event(bytes: &[u8]) -> bool {
+    first_header(bytes)
+        .is_some_and(|(header, length)| bytes.len() - header == length && is_event(bytes, header))
+}
+
+/// Whether a frame is an event or an ack in text: nothing of such a one is ever changed.
+fn is_event(frame: &[u8], header: usize) -> bool {
+    frame[0] == 0x81
+        && matches!(frame.get(header..header + 2), Some([b'4', b'2' | b'3' | b'5' | b'6']))
 }
 
 /// The length of the payload, once so many bytes of the header tell it.
@@ -275,13 +316,13 @@ mod tests {
         for begin in 0..place {
             let mut counted = Counted::default();
             counted.count(&bytes[..begin]);
-            assert_eq!(counted.find_close(&bytes[begin..]), Some(place - begin), "from {begin}");
+            assert_eq!(counted.look(&bytes[begin..]).close, Some(place - begin), "from {begin}");
             if begin > 1000 && begin < place - 10 {
-                assert_eq!(counted.find_close(&bytes[begin..begin + 3]), None);
+                assert_eq!(counted.look(&bytes[begin..begin + 3]).close, None);
             }
         }
-        assert_eq!(Counted::default().find_close(&bytes[..place]), None);
-        assert_eq!(Counted::default().find_close(&[]), None);
+        assert_eq!(Counted::default().look(&bytes[..place]).close, None);
+        assert_eq!(Counted::default().look(&[]).close, None);
     }
 
     #[test]

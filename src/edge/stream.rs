@@ -187,6 +187,11 @@ impl ClientStream {
         self.over || self.connection.is_cut()
     }
 
+    /// Whether what is written goes out as it is, with nothing before it, as it does to nearly all clients.
+    fn passes(&self) -> bool {
+        self.opening.is_none() && matches!(self.wire, Wire::Plain(_))
+    }
+
     /// Whether so much of the client waits for it to take something that no more is read.
     fn is_read_enough(&self) -> bool {
         self.behind && !self.is_over() && self.unanswered >= READ_BEHIND
@@ -362,15 +367,19 @@ impl AsyncWrite for ClientStream {
             traffic::websocket().sent.count(bytes.len(), 1);
             return Poll::Ready(Ok(bytes.len()));
         }
-        ready!(self.wire.poll_turn(context));
-        ready!(self.catch_up(context))?;
+        if !self.passes() {
+            ready!(self.wire.poll_turn(context));
+            ready!(self.catch_up(context))?;
+        }
+        let seen = self.written.look(bytes);
+        let all = bytes.len();
         let mut bytes = bytes;
-        match self.written.find_close(bytes) {
+        match seen.close {
             Some(0) => return Poll::Ready(Ok(CLOSE.len())),
             Some(at) => bytes = &bytes[..at],
             None => {}
         }
-        if self.opening.is_none() && self.connection.is_refused() {
+        if !seen.events && self.opening.is_none() && self.connection.is_refused() {
             match self.written.unfinished() {
                 0 => self.opening = Some(Opening::of_refusals()),
                 unfinished => bytes = &bytes[..unfinished.min(bytes.len())],
@@ -381,14 +390,20 @@ impl AsyncWrite for ClientStream {
         }
         let written = Pin::new(&mut self.wire).poll_write(context, bytes);
         if let Poll::Ready(Ok(length)) = written {
-            traffic::websocket().sent.count(length, self.written.count(&bytes[..length]));
+            let frames = if length == all {
+                self.written = seen.then;
+                seen.frames
+            } else {
+                self.written.count(&bytes[..length])
+            };
+            traffic::websocket().sent.count(length, frames);
         }
         self.in_time(context, written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let is_over = self.is_over();
-        if !is_over {
+        if !is_over && !self.passes() {
             ready!(self.catch_up(context))?;
         }
         // socketioxide flushes when its queue is empty.
