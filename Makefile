@@ -93,6 +93,9 @@ bench-profile: ## Whose code a pod runs while it delivers, by perf: the edge's s
 bench-allocators: ## The same for each allocator (builds the release three times)
 	load/allocators
 
+reference: $(CLIENT) ## Write docs/metrics.md from the tables of metrics
+	cargo run --quiet --bin roomcast -- metrics > artifacts/metrics.md && mv artifacts/metrics.md docs/metrics.md
+
 doc: ## Build and open the documentation of the crate
 	cargo doc --no-deps --open
 

@@ -26,7 +26,7 @@ use crate::{
     gateway::{self, HookSetupError, Hooks, Namespace, Roomcast, Tokens, TokensError},
     internal::{self, Readiness},
     publish::{self, Consumer, Operations, Underway},
-    telemetry::metrics::Metrics,
+    telemetry::metrics::{self, Metrics, NoHistogram, Since},
 };
 
 /// Bytes of the buffer that each WebSocket reads into, which an idle connection costs. `edge/ahead.rs` reads more
@@ -59,6 +59,9 @@ pub enum BuildError {
     /// The system gives none, so that no secret can be made.
     #[error("the system has no random numbers")]
     NoRandomNumbers,
+    /// Buckets are set of what is no histogram.
+    #[error(transparent)]
+    Buckets(#[from] NoHistogram),
     /// The program collects metrics in a way of its own.
     #[error("metrics cannot be collected: {0}")]
     Metrics(#[from] RecorderError),
@@ -209,7 +212,9 @@ impl Builder {
     /// Puts the pod together.
     pub fn build(self) -> Result<Server, BuildError> {
         let Self { config, namespaces, pages, program, layers } = self;
-        let metrics = Metrics::install()?;
+        metrics::check(&config.telemetry)?;
+        let metrics = Metrics::install(&config.telemetry)?;
+        begin_metrics(&config);
         let lifecycle = Lifecycle::default();
         let pod = Sid::new();
         let secret = config.sessions.secret.expose();
@@ -234,6 +239,7 @@ impl Builder {
             .into_iter()
             .partition(Namespace::is_dynamic);
         let mut all = fixed.iter().chain(&dynamic);
+        all.clone().for_each(|namespace| metrics::begin_for("nsp", namespace.path()));
         if let Some(keyless) = all.find(|namespace| namespace.needs_key() && tokens.is_none()) {
             return Err(BuildError::NoKey(keyless.path().to_owned()));
         }
@@ -312,6 +318,16 @@ impl Builder {
             config,
         })
     }
+}
+
+/// Has the series of what the pod is configured with from the start, at 0.
+fn begin_metrics(config: &Config) {
+    let parts = [
+        (config.backplane.kind() != BackplaneKind::None, Since::Backplane),
+        (config.publish.stream.enabled, Since::Stream),
+        (!config.auth.jwt.jwks_url.is_empty(), Since::Jwks),
+    ];
+    parts.into_iter().filter(|(there, _)| *there).for_each(|(_, since)| metrics::begin(since));
 }
 
 /// Those of the configuration and those of the program; `/` if there are none.

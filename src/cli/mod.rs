@@ -12,7 +12,10 @@ use crate::{
     Namespace,
     config::{Config, ConfigError, DEFAULTS, Sources},
     server::Builder,
-    telemetry::logs,
+    telemetry::{
+        logs,
+        metrics::{self, reference},
+    },
 };
 
 /// What a program adds to a pod.
@@ -69,6 +72,8 @@ enum Command {
     CheckConfig,
     /// Print the documented defaults.
     PrintConfig,
+    /// Print what each metric means, in Markdown.
+    Metrics,
     /// Print a token for development that a pod with the same configuration accepts.
     Token(token::TokenArgs),
     /// Publish an event through a running pod.
@@ -164,12 +169,17 @@ fn execute(cli: Cli, additions: Additions) -> Result<(), Failure> {
         Command::Demo(args) => serve::demo(load_and_log(&cli.settings)?, additions, &args),
         Command::CheckConfig => {
             let config = cli.settings.load()?;
+            metrics::check(&config.telemetry).map_err(|error| Failure::Usage(error.to_string()))?;
             config.warnings().iter().for_each(|warning| eprintln!("warning: {warning}"));
             println!("the configuration is fine");
             Ok(())
         }
         Command::PrintConfig => {
             print!("{DEFAULTS}");
+            Ok(())
+        }
+        Command::Metrics => {
+            print!("{}", reference::page());
             Ok(())
         }
         Command::Token(args) => token::token(&cli.settings.load()?, &args),

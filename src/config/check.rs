@@ -30,6 +30,7 @@ pub(super) fn complete(config: &mut Config) -> Vec<Problem> {
     Publish::check(config, &mut problems);
     check_namespaces(config, &mut problems);
     check_log(config, &mut problems);
+    config.telemetry.check(&mut problems);
     // After all files have been read.
     if !config.allow_insecure {
         problems.extend(insecure(config));

@@ -18,6 +18,7 @@ mod problem;
 mod public_key;
 mod sessions;
 mod stream;
+mod telemetry;
 mod values;
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
@@ -45,6 +46,7 @@ pub use problem::{ConfigError, Problem};
 pub(crate) use public_key::{KeyKind, PublicKey, RSA_BITS};
 pub use sessions::{AffinityCookie, SameSite, Sessions};
 pub use stream::{Publish, PublishStream};
+pub use telemetry::Telemetry;
 pub(crate) use values::canonical_origin;
 pub use values::{MemoryLimit, Secret};
 
@@ -82,6 +84,8 @@ pub struct Config {
     pub runtime: Runtime,
     /// Logs.
     pub log: Log,
+    /// Metrics and traces.
+    pub telemetry: Telemetry,
     /// The namespaces by path. With none, here or in code, there is `/`, open and without rules.
     pub namespaces: BTreeMap<String, Namespace>,
 }

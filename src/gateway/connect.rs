@@ -96,7 +96,7 @@ pub(super) fn runtime(
 ) -> Arc<Runtime> {
     let Shared { backplane, sessions, limits, tokens } = shared;
     Arc::new(Runtime {
-        handled: counter!(EVENTS.name, "namespace" => namespace.path.clone(), "result" => "ok"),
+        handled: counter!(EVENTS.name, "nsp" => namespace.path.clone(), "result" => "ok"),
         limits: namespace.limits.clone().unwrap_or(limits),
         path,
         namespace,
@@ -184,7 +184,7 @@ pub(super) fn refused(
     refusal: &Refusal,
 ) -> Box<dyn Display + Send> {
     let (path, code) = (namespace.path.clone(), refusal.label());
-    counter!(CONNECTS_REFUSED.name, "namespace" => path, "code" => code).increment(1);
+    counter!(CONNECTS_REFUSED.name, "nsp" => path, "code" => code).increment(1);
     tracing::debug!(socket = %socket.id, code, "connect refused");
     if let Some(connection) = connection_of(sessions, socket) {
         connection.refuse();

@@ -168,7 +168,7 @@ fn answer(member: &Arc<Member>, ack: Option<i64>, result: Result<Option<Value>, 
         let (code, acked) = (refusal.label(), refusal.is_acked());
         let path = member.namespace.path.clone();
         tracing::debug!(namespace = path, code, acked, "event refused");
-        counter!(EVENTS.name, "namespace" => path, "result" => code).increment(1);
+        counter!(EVENTS.name, "nsp" => path, "result" => code).increment(1);
         // An ack would be the end of it for a client with `retries`, which sends again what is not acked.
         if acked && let Ok(body) = encode_ack(&refusal.body()) {
             let _ = acknowledge(member, ack, body);

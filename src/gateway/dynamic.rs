@@ -289,7 +289,7 @@ impl Children {
 }
 
 fn count(parent: &Namespace) -> metrics::Gauge {
-    gauge!(CHILD_NAMESPACES.name, "namespace" => parent.path.clone())
+    gauge!(CHILD_NAMESPACES.name, "nsp" => parent.path.clone())
 }
 
 /// A client is being let in.

@@ -145,7 +145,7 @@ impl Member {
         socket: &Arc<IoSocket<Adapter>>,
         connection: InNamespace,
     ) -> Arc<Self> {
-        gauge!(SOCKETS.name, "namespace" => runtime.namespace.path.clone()).increment(1);
+        gauge!(SOCKETS.name, "nsp" => runtime.namespace.path.clone()).increment(1);
         Arc::new_cyclic(|this| Self {
             runtime: runtime.clone(),
             connection,
@@ -551,6 +551,6 @@ impl Drop for Member {
     fn drop(&mut self) {
         // Also for a socket whose connection ended before it was let in.
         self.depart();
-        gauge!(SOCKETS.name, "namespace" => self.namespace.path.clone()).decrement(1);
+        gauge!(SOCKETS.name, "nsp" => self.namespace.path.clone()).decrement(1);
     }
 }

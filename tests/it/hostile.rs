@@ -95,7 +95,7 @@ async fn an_event_for_a_namespace_that_is_not_joined_changes_nothing() {
 async fn an_event_that_others_could_not_decode_goes_no_further() {
     let pod = Pod::start(OPEN);
     let mut witness = Witness::new(&pod).await;
-    let events = "roomcast_events_total{namespace=\"/\",result=\"bad_event\"}";
+    let events = "roomcast_events_total{nsp=\"/\",result=\"bad_event\"}";
     let dangling = r#"{"_placeholder":true,"num":1}"#;
     let same = r#"{"_placeholder":true,"num":0}"#;
     let many = vec![dangling; 5000].join(",");
@@ -152,7 +152,7 @@ async fn what_not_all_clients_could_be_given_is_refused_and_its_sender_stays() {
             raw.expect(r#"431[{"error":{"code":"bad_arguments""#).await;
         }
     }
-    let events = "roomcast_events_total{namespace=\"/\",result=\"bad_arguments\"}";
+    let events = "roomcast_events_total{nsp=\"/\",result=\"bad_arguments\"}";
     pod.metric_reaches(events, 4.0 * refused.len() as f64).await;
     witness.is_well(&pod).await;
     raw.expect("42[\"well\"]").await;
@@ -195,11 +195,11 @@ async fn each_connect_behind_a_disconnect_is_answered() {
         raw.send_all([text("41/other,"), text("40/other,")]).await;
         raw.expect("40/other,").await;
     }
-    assert_eq!(pod.metric("roomcast_sockets{namespace=\"/other\"}").await, 1.0);
+    assert_eq!(pod.metric("roomcast_sockets{nsp=\"/other\"}").await, 1.0);
     // An event of a socket that has left ends the connection, as on Node.
     raw.send_all([text("41/other,"), text("42/other,[\"x\"]")]).await;
     raw.closed().await;
-    pod.metric_reaches("roomcast_sockets{namespace=\"/other\"}", 0.0).await;
+    pod.metric_reaches("roomcast_sockets{nsp=\"/other\"}", 0.0).await;
     witness.is_well(&pod).await;
 }
 

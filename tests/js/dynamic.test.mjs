@@ -297,7 +297,7 @@ relay = ["chat"]
     const heard = next(two, "chat");
     assert.deepEqual(await ask(one, "chat", "public-a", "hello"), { accepted: true });
     assert.deepEqual(await heard, ["public-a", "hello"]);
-    assert.equal(await pod.metric("roomcast_sockets", 'namespace="/room-{id}"'), 3);
+    assert.equal(await pod.metric("roomcast_sockets", 'nsp="/room-{id}"'), 3);
     assert.deepEqual(strangers, []);
   } finally {
     clients.close();

@@ -32,9 +32,13 @@ const OLD: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const NEW: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 const LONG: Duration = Duration::from_secs(30);
 
+fn metrics() -> Metrics {
+    Metrics::install(&Config::defaults().telemetry).unwrap()
+}
+
 /// Settings for hooks that have all the time that a busy machine may need, and come back soon.
 fn settings() -> config::Hooks {
-    Metrics::install().unwrap();
+    metrics();
     config::Hooks {
         secrets: [OLD, NEW].map(Secret::new).to_vec(),
         connect_timeout: LONG,
@@ -158,7 +162,7 @@ async fn join(hook: &Hook) -> Result<Grant, HookError> {
 
 /// The value of a metric of a hook, whose labels contain a text.
 fn metric(name: &str, hook: &Hook, labels: &str) -> f64 {
-    let page = Metrics::install().unwrap().render();
+    let page = metrics().render();
     let ours = format!("hook=\"{}\"", hook.0.label);
     let lines = page.lines().filter(|line| line.starts_with(&format!("{name}{{")));
     let lines = lines.filter(|line| line.contains(&ours) && line.contains(labels));
@@ -268,6 +272,6 @@ async fn a_password_in_the_address_is_sent_and_not_shown() {
     event(&hook).await.unwrap();
     assert_eq!(service.received()[0].header("authorization"), Some("Basic dXNlcjpodW50ZXIy"));
     assert_eq!(hook.0.label, format!("http://127.0.0.1:{}/hook", service.port));
-    let page = Metrics::install().unwrap().render();
+    let page = metrics().render();
     assert!(!page.contains("hunter2") && !page.contains("k1"));
 }
