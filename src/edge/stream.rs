@@ -402,8 +402,12 @@ impl AsyncWrite for ClientStream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.passes() && !self.behind {
+            // TCP holds nothing back.
+            return Poll::Ready(Ok(()));
+        }
         let is_over = self.is_over();
-        if !is_over && !self.passes() {
+        if !is_over {
             ready!(self.catch_up(context))?;
         }
         // socketioxide flushes when its queue is empty.

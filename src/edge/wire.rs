@@ -265,6 +265,7 @@ impl AsyncRead for Wire {
 }
 
 impl AsyncWrite for Wire {
+    #[inline]
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
