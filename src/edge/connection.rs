@@ -554,6 +554,8 @@ impl Connection {
         let moved = !self.websocket.swap(true, Ordering::Relaxed);
         self.release_poll();
         if moved && !self.ended.load(Ordering::Relaxed) {
+            // What waited for its next poll is written to the WebSocket, which says itself when it takes nothing.
+            self.set_slow(false);
             if let Some(sid) = self.sid() {
                 self.sessions.upgraded(sid);
             }
@@ -617,6 +619,10 @@ impl Drop for Polled<'_> {
         }
         if !self.0.is_websocket() && !self.0.ended.load(Ordering::Relaxed) {
             self.0.set_slow(true);
+            if self.0.is_websocket() {
+                // It has moved meanwhile.
+                self.0.set_slow(false);
+            }
         }
     }
 }

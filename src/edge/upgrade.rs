@@ -182,6 +182,8 @@ impl Accepted {
             Ok(said) => said,
             Err(why) => {
                 why.count();
+                // The next one may try while this one goes, as on Node.
+                drop(claim);
                 return probe::close(wire).await;
             }
         };
