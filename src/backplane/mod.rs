@@ -473,6 +473,11 @@ impl Backplane {
         self.namespaces.find(namespace).is_ok()
     }
 
+    /// Whether a name may be that of a child of a dynamic namespace.
+    pub fn comes_and_goes(&self, namespace: &str) -> bool {
+        self.namespaces.comes_and_goes(namespace)
+    }
+
     /// Takes a namespace out, if nobody is in it; `end` takes it out of socketioxide.
     pub fn remove(&self, namespace: &str, end: impl FnOnce()) -> bool {
         self.namespaces.remove(namespace, end)

@@ -15,7 +15,7 @@ use axum::extract::Query;
 use futures_util::task::AtomicWaker;
 use governor::{DefaultDirectRateLimiter, RateLimiter};
 use http::Uri;
-use metrics::gauge;
+use metrics::{counter, gauge};
 use parking_lot::Mutex;
 use socketioxide_core::Sid;
 use tokio::{sync::Notify, time::Instant};
@@ -32,7 +32,7 @@ use super::{
 };
 use crate::{
     config::{Secret, Transport},
-    telemetry::metrics::CONNECTIONS,
+    telemetry::metrics::{CONNECTIONS, INVALID_NAMESPACES},
 };
 
 /// A poll that is not answered for so long has nothing to be answered with.
@@ -568,6 +568,7 @@ impl Connection {
 impl Door for Connection {
     fn asks(&self, namespace: &str, left: bool) -> Asks {
         if !self.sessions.may_let_in(namespace) {
+            counter!(INVALID_NAMESPACES.name).increment(1);
             return Asks::Passes;
         }
         // Noted before it is looked at: who is let in in between is not waited for in vain.

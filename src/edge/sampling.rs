@@ -102,7 +102,7 @@ mod tests {
         socket.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
         socket.listen(16).unwrap();
         let listener = Arc::new(TcpListener::from_std(socket.into()).unwrap());
-        let listeners = Listeners::new(&[listener.clone()]);
+        let listeners = Listeners::new(std::slice::from_ref(&listener));
         assert_eq!(listeners.waiting(), Some((0, 16)));
         let address = listener.local_addr().unwrap();
         let clients: Vec<_> =

@@ -6,6 +6,7 @@ import { connect } from "node:net";
 import { afterEach, describe, test } from "node:test";
 
 import { io } from "socket.io-client";
+import io2 from "socket.io-client-2";
 
 import { Clients, WAYS, ask, code } from "./clients.mjs";
 import { API_KEY, OPEN, startPod, until } from "./pod.mjs";
@@ -195,6 +196,50 @@ join = "anyone"
     clients.close();
     await reaches(pod, "roomcast_child_namespaces", "", 0);
     assert.equal(await pod.metric("roomcast_rooms"), 0);
+  });
+
+  test("rooms that are refused are as many as were asked for", async () => {
+    const pod = await start(`
+[limits]
+rooms_per_socket = 3
+[namespaces."/"]
+auth = "none"
+default_rooms = ["public-d", "public-e", "public-f", "public-g", "public-h"]
+[[namespaces."/".rooms]]
+pattern = "public-*"
+join = "anyone"
+`);
+    const refused = (code) => pod.metric("roomcast_rooms_refused_total", `code="${code}"`);
+    const socket = await clients.connect(io, pod.url, WAYS.websocket);
+    assert.equal(await refused("room_limit"), 2);
+    const { rejected } = await ask(socket, "join", { rooms: ["public-1", "private-1", "private-2"] });
+    assert.deepEqual(rejected.map((one) => one.code), ["room_limit", "room_denied", "room_denied"]);
+    await ask(socket, "leave", { rooms: [socket.id] });
+    assert.deepEqual(await Promise.all(["room_limit", "room_denied", "room_reserved"].map(refused)), [3, 2, 1]);
+    assert.equal(await pod.metric("roomcast_rooms_refused_total"), 6);
+  });
+
+  test("namespaces that there are not are counted once for each that asks, known patterns or not", async () => {
+    for (const more of ["", `[namespaces."/game-{id}"]\nauth = "none"\n`]) {
+      const pod = await start(`engine.allow_eio3 = true\n${OPEN}${more}`);
+      const refused = async (ask, path, way) => {
+        const socket = clients.open(ask, `${pod.url}${path}`, { ...WAYS[way], reconnection: false });
+        await once(socket, ask === io2 ? "error" : "connect_error");
+        socket.disconnect();
+      };
+      let asked = 0;
+      for (const way of Object.keys(WAYS)) {
+        for (const path of ["/none", "/none?x=1", "/game-1/2"]) {
+          await refused(io, path, way);
+          asked += 1;
+        }
+        for (const path of ["/none", "/none?x=1"]) {
+          await refused(io2, path, way);
+          asked += 1;
+        }
+      }
+      assert.equal(await pod.metric("roomcast_invalid_namespaces_total"), asked);
+    }
   });
 
   test("how many connections there are is seen beside how many there may be", async () => {

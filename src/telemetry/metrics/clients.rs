@@ -63,6 +63,12 @@ table! {
     EVENTS = Counter "roomcast_events_total" Pod [nsp, result: "ok" in CODES]
         "Events received from clients: `ok`, or the error code they were refused with."
         "`event_denied` rising: a client and the configuration disagree. [Codes](errors.md).";
+    ROOMS_REFUSED = Counter "roomcast_rooms_refused_total" Pod [nsp, code in CODES]
+        "Rooms that clients asked to join or leave and were refused, by error code; `room_limit` also for those that tokens and hooks put them in beyond it."
+        "`room_limit`: raise `limits.rooms_per_socket`, or look for clients that never leave. `room_denied` rising: a client and the configuration disagree. [Codes](errors.md).";
+    INVALID_NAMESPACES = Counter "roomcast_invalid_namespaces_total" Pod []
+        "CONNECTs for namespaces that there are not: `Invalid namespace`, as Node says."
+        "Rising: a client that is newer than the configuration, or someone tries names.";
     ACKS = Counter "roomcast_acks_total" Pod [result: "asked" "answered" "timeout" "gone"]
         "Answers that clients of this pod were asked for by the server: each `asked` ends as `answered`, `timeout`, or `gone` (the client left, or could not be reached, or nobody waits for its answer any more)."
         "`timeout` over `asked`: clients that do not answer, or time-outs that are too short.";

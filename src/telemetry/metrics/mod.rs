@@ -8,6 +8,8 @@ mod pod;
 pub(crate) mod reference;
 mod services;
 mod table;
+#[cfg(test)]
+mod tests;
 mod values;
 
 use std::time::Duration;
