@@ -239,7 +239,7 @@ impl Builder {
             .into_iter()
             .partition(Namespace::is_dynamic);
         let mut all = fixed.iter().chain(&dynamic);
-        all.clone().for_each(|namespace| metrics::begin_for("nsp", namespace.path()));
+        all.clone().for_each(|namespace| metrics::begin_for(&[("nsp", namespace.path())]));
         if let Some(keyless) = all.find(|namespace| namespace.needs_key() && tokens.is_none()) {
             return Err(BuildError::NoKey(keyless.path().to_owned()));
         }
@@ -431,6 +431,8 @@ impl Listening {
         chores.spawn(pod.metrics.clone().upkeep());
         chores.spawn(edge::give_back());
         chores.spawn(edge::watch_memory(pod.sessions.clone(), config.limits.memory));
+        let most = config.admission.max_connections;
+        chores.spawn(edge::sample(pod.sessions.clone(), most, public.listeners()));
         for chore in std::mem::take(&mut pod.keeping_time) {
             chores.spawn(async { match chore.await {} });
         }

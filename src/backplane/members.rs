@@ -15,27 +15,23 @@ use std::{
     time::Duration,
 };
 
-use metrics::counter;
+use metrics::{Gauge, counter};
 use parking_lot::RwLock;
 use socketioxide::adapter::Emitter;
 use socketioxide_core::{
     Sid, Value,
-    adapter::{
-        BroadcastFlags, BroadcastOptions, CoreLocalAdapter, Room, SocketEmitter,
-        errors::SocketError,
-    },
+    adapter::{BroadcastFlags, BroadcastOptions, CoreLocalAdapter, Room, errors::SocketError},
     packet::{Packet, PacketData},
 };
 use thin_vec::ThinVec;
 
-use super::{ServerAnswer, ServerSide, Slow, Target, room_events::RoomEvents, slow::size};
+use super::{
+    ServerAnswer, ServerSide, Slow, Target, acks::Acks, room_events::RoomEvents, slow::size,
+};
 use crate::telemetry::metrics::PACKETS_DROPPED;
 
 /// socketioxide's part of it: who gets a packet.
 pub(super) type Local = Arc<CoreLocalAdapter<Emitter>>;
-
-/// The answers of clients to one packet, as they come.
-pub(super) type Acks = <Emitter as SocketEmitter>::AckStream;
 
 /// A socket, as it is known to what has no part in its namespace: to other servers of the cluster, too.
 pub trait Occupant: Any + Send + Sync {
@@ -75,6 +71,8 @@ pub(super) struct Members {
     pub room_events: RoomEvents,
     /// Whether the namespace hears of what its sockets are sent.
     listens: AtomicBool,
+    /// Counts rooms with members here.
+    rooms: OnceLock<Gauge>,
 }
 
 #[derive(Default)]
@@ -130,6 +128,22 @@ impl Members {
             slow,
             room_events: RoomEvents::default(),
             listens: AtomicBool::new(false),
+            rooms: OnceLock::new(),
+        }
+    }
+
+    /// From now on, its rooms are counted there.
+    pub fn count_rooms(&self, rooms: Gauge) {
+        // A namespace is built once.
+        let _ = self.rooms.set(rooms);
+    }
+
+    /// So many more rooms have members.
+    fn has_rooms(&self, more: i64) {
+        if more != 0
+            && let Some(rooms) = self.rooms.get()
+        {
+            rooms.increment(more as f64);
         }
     }
 
@@ -171,6 +185,7 @@ impl Members {
         let own = socket.to_string();
         for room in &entry.rooms {
             let last = index.one_less(room);
+            self.has_rooms(-i64::from(last));
             telling.iter_mut().for_each(|telling| telling.note(room, last));
         }
         drop(index);
@@ -196,6 +211,7 @@ impl Members {
                     .map_or_else(|| Arc::from(room.as_str()), |(name, _)| name.clone());
                 let count = counts.entry(name.clone()).or_default();
                 *count += 1;
+                self.has_rooms(i64::from(*count == 1));
                 telling.iter_mut().for_each(|telling| telling.note(room, *count == 1));
                 entry.rooms.push(name);
             }
@@ -225,6 +241,7 @@ impl Members {
             } else if let Some(at) = entry.rooms.iter().position(|joined| **joined == **room) {
                 entry.rooms.swap_remove(at);
                 let last = index.one_less(room);
+                self.has_rooms(-i64::from(last));
                 telling.iter_mut().for_each(|telling| telling.note(room, last));
             }
         }
@@ -397,7 +414,9 @@ impl Members {
         self.announce(&payload, target, None);
         self.note(target, |socket| self.is_for(socket, target), size(&payload));
         let packet = Packet::event(self.local.path().clone(), payload);
-        self.local.broadcast_with_ack(packet, self.audience(target, None, false), Some(timeout))
+        let options = self.audience(target, None, false);
+        let (acks, asked) = self.local.broadcast_with_ack(packet, options, Some(timeout));
+        (Acks::new(acks, asked), asked)
     }
 
     /// Puts a packet in the queue of one socket, or drops it if it is volatile and the client not ready. It fails also if too
@@ -433,7 +452,7 @@ impl Members {
         let packet = Packet::event(self.local.path().clone(), event);
         let options = BroadcastOptions::new(socket);
         let (acks, asked) = self.local.broadcast_with_ack(packet, options, Some(timeout));
-        if asked == 0 { Err(SocketError::Closed) } else { Ok(acks) }
+        if asked == 0 { Err(SocketError::Closed) } else { Ok(Acks::new(acks, asked)) }
     }
 
     /// Counts a packet of so many bytes for a socket, if that is behind.

@@ -4,6 +4,7 @@
 //! relays, the HTTP API, a Rust handler. The sockets of this pod are served at once (`members`); for the
 //! others the same goes over Redis (`cluster`), in the protocols of the Node packages (`wire`).
 
+mod acks;
 mod cluster;
 mod delivery;
 mod elsewhere;
@@ -29,6 +30,7 @@ use std::{
 };
 
 use futures_util::StreamExt;
+use metrics::Gauge;
 use serde::Serialize;
 use serde_json::{Value as Json, value::RawValue};
 use socketioxide::{AckError, SocketIo};
@@ -224,6 +226,12 @@ impl Backplane {
         let values = payload::ack_for(self.format, self.bounds, values)?;
         let packet = Packet::ack(members.local.path().clone(), values, id);
         Ok(members.send(socket, packet, false)?)
+    }
+
+    /// From now on, the rooms of a namespace that have members here are counted there.
+    pub fn count_rooms(&self, namespace: &str, rooms: Gauge) -> Result<(), UnknownNamespace> {
+        self.namespaces.get(namespace)?.count_rooms(rooms);
+        Ok(())
     }
 
     /// From now on, the sockets of a namespace hear of what they are sent ([`Occupant::outgoing`]).
@@ -463,6 +471,11 @@ impl Backplane {
     /// Whether there is a namespace of this name, or may be.
     pub fn may_exist(&self, namespace: &str) -> bool {
         self.namespaces.find(namespace).is_ok()
+    }
+
+    /// Whether a name may be that of a child of a dynamic namespace.
+    pub fn comes_and_goes(&self, namespace: &str) -> bool {
+        self.namespaces.comes_and_goes(namespace)
     }
 
     /// Takes a namespace out, if nobody is in it; `end` takes it out of socketioxide.

@@ -28,6 +28,8 @@ pub struct Slow {
 struct Waiting {
     packets: u64,
     bytes: usize,
+    /// Its WebSocket does not take what is written; else it polls, and may do so again in a moment.
+    blocked: bool,
 }
 
 impl Slow {
@@ -36,10 +38,11 @@ impl Slow {
         Self { limit, ..Self::default() }
     }
 
-    /// A client does not take what it is sent. Twice does no harm.
-    pub fn begins(&self, socket: Sid) {
+    /// A client does not take what it is sent; `blocked` if its WebSocket does not take what is written, and not if it has
+    /// no poll under way. Twice does no harm.
+    pub fn begins(&self, socket: Sid, blocked: bool) {
         let mut waiting = self.waiting.lock();
-        waiting.entry(socket).or_default();
+        waiting.entry(socket).or_default().blocked |= blocked;
         self.sockets.store(waiting.len(), Ordering::Release);
     }
 
@@ -53,6 +56,13 @@ impl Slow {
     /// How many are behind.
     pub(super) fn count(&self) -> usize {
         self.sockets.load(Ordering::Acquire)
+    }
+
+    /// Packets and bytes that were sent to each since it had taken all; without those that only have no poll under way.
+    pub fn behind(&self) -> Vec<(u64, usize)> {
+        let waiting = self.waiting.lock();
+        let behind = waiting.values().filter(|one| one.blocked || one.packets > 0);
+        behind.map(|one| (one.packets, one.bytes)).collect()
     }
 
     /// Whether packets wait for it.
@@ -111,16 +121,16 @@ mod tests {
         let slow = Slow::new(usize::MAX);
         let [a, b, c] = [Sid::new(), Sid::new(), Sid::new()];
         slow.note_all(|_| true, 1);
-        slow.begins(a);
+        slow.begins(a, false);
         slow.note_all(|_| true, 1);
-        slow.begins(b);
-        slow.begins(c);
+        slow.begins(b, false);
+        slow.begins(c, false);
         slow.note([a, b], 1);
         assert_eq!([a, b, c].map(|socket| slow.has_waiting(socket)), [true, true, false]);
         assert_eq!(slow.furthest(2, |_| true), [a, b]);
         assert_eq!(slow.furthest(2, |socket| socket == c), [c]);
         slow.ends(a);
-        slow.begins(a);
+        slow.begins(a, false);
         assert_eq!(slow.furthest(1, |_| true), [b], "it has taken all since");
     }
 
@@ -128,14 +138,31 @@ mod tests {
     fn who_has_too_many_bytes_waiting_is_full_and_nobody_else() {
         let slow = Slow::new(100);
         let [a, b, fast] = [Sid::new(), Sid::new(), Sid::new()];
-        slow.begins(a);
-        slow.begins(b);
+        slow.begins(a, false);
+        slow.begins(b, false);
         assert!(slow.note([a, fast], 60).is_empty());
         assert!(slow.note_all(|socket| socket == b, 100).is_empty());
         assert_eq!(slow.note([a, fast], 41), [a]);
         assert_eq!(slow.note_all(|_| true, 1).len(), 2);
         slow.ends(b);
-        slow.begins(b);
+        slow.begins(b, false);
         assert!(slow.note([b], 100).is_empty(), "it has taken all since");
+    }
+
+    #[test]
+    fn who_has_no_poll_under_way_is_behind_once_something_waits_for_it() {
+        let slow = Slow::new(usize::MAX);
+        let [polls, blocked] = [Sid::new(), Sid::new()];
+        slow.begins(polls, false);
+        slow.begins(blocked, true);
+        assert_eq!(slow.behind(), [(0, 0)]);
+        slow.note([polls], 7);
+        slow.note([polls], 7);
+        let mut behind = slow.behind();
+        behind.sort_unstable();
+        assert_eq!(behind, [(0, 0), (2, 14)]);
+        slow.ends(polls);
+        slow.ends(blocked);
+        assert!(slow.behind().is_empty());
     }
 }

@@ -144,6 +144,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn each_phase_has_a_series_from_the_start() {
+        let mut names = Phase::ALL.map(Phase::name);
+        names.sort_unstable();
+        assert_eq!(names.as_slice(), PHASE.values_of("phase"));
+    }
+
+    #[test]
     fn phases_only_move_forward() {
         let lifecycle = Lifecycle::default();
         lifecycle.advance(Phase::Closing);

@@ -14,6 +14,8 @@
 
 use std::time::Duration;
 
+use crate::telemetry::Reached;
+
 /// How long a client that has been let in is not given what waited for that. Until socketioxide has left the function that
 /// lets it in, which it has almost, the next CONNECT would be passed over.
 pub(super) const SETTLE: Duration = Duration::from_millis(5);
@@ -153,10 +155,15 @@ impl Entering {
     /// It asks for one. Says whether it had before.
     pub fn begin(&mut self, namespace: &str) -> bool {
         let before = self.0.iter().any(|visit| *visit.namespace == *namespace);
-        if !before && self.0.len() < MOST && namespace.len() <= LONGEST {
-            self.0.push(Visit { namespace: namespace.into(), awaited: false });
+        if before {
+            return true;
         }
-        before
+        if self.0.len() < MOST && namespace.len() <= LONGEST {
+            self.0.push(Visit { namespace: namespace.into(), awaited: false });
+        } else {
+            Reached::NamespacesAtOnce.count();
+        }
+        false
     }
 
     /// Whether it is being let in this one: then something waits for that.

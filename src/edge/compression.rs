@@ -10,7 +10,7 @@ use http::{Method, StatusCode, header};
 use tokio::{sync::Semaphore, task};
 
 use super::{encoding::Encoding, service::whole};
-use crate::config::HttpCompression;
+use crate::{config::HttpCompression, telemetry::Reached};
 
 /// Up to so many bytes, to compress them takes less than to have another thread do it.
 const AT_ONCE: usize = 16 * 1024;
@@ -58,6 +58,7 @@ impl Compressor {
             };
             task::spawn_blocking(encode).await.ok().flatten()
         } else {
+            Reached::HttpCompression.count();
             None
         };
         let Some(encoded) = encoded else {

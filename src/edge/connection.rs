@@ -15,15 +15,16 @@ use axum::extract::Query;
 use futures_util::task::AtomicWaker;
 use governor::{DefaultDirectRateLimiter, RateLimiter};
 use http::Uri;
-use metrics::gauge;
+use metrics::{counter, gauge};
 use parking_lot::Mutex;
 use socketioxide_core::Sid;
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 
 use super::{
     admission::Place,
     again::{Asks, Door, Entering, SETTLE},
     attachments::Attachments,
+    durations::durations,
     kept::Kept,
     reason::CloseReason,
     sessions::{Sessions, Times},
@@ -31,7 +32,7 @@ use super::{
 };
 use crate::{
     config::{Secret, Transport},
-    telemetry::metrics::CONNECTIONS,
+    telemetry::metrics::{CONNECTIONS, INVALID_NAMESPACES},
 };
 
 /// A poll that is not answered for so long has nothing to be answered with.
@@ -42,6 +43,8 @@ const BEHIND: (u32, Duration) = (10, Duration::from_millis(2));
 
 /// How a connection began.
 pub(super) struct Began {
+    /// When its request came.
+    pub at: Instant,
     pub remote: SocketAddr,
     pub transport: Transport,
     /// It speaks Engine.IO v3.
@@ -73,6 +76,10 @@ pub struct Connection {
     cross_domain: bool,
     /// When it began, in milliseconds since 1970.
     began: u64,
+    /// The same by a clock that nobody sets.
+    opened: Instant,
+    /// Whether it has been let in a namespace.
+    let_in: AtomicBool,
     /// Whether it uses a WebSocket now, else polling.
     websocket: AtomicBool,
     /// The [`CloseReason`] that socketioxide gives for its last socket.
@@ -138,7 +145,7 @@ pub(super) struct StreamTasks {
 impl Connection {
     /// A connection that begins now.
     pub(super) fn new(sessions: Arc<Sessions>, began: Began, place: Option<Place>) -> Self {
-        let Began { remote, transport, eio3, secure, cross_domain, kept } = began;
+        let Began { at, remote, transport, eio3, secure, cross_domain, kept } = began;
         Self {
             sessions: sessions.clone(),
             others: sessions.times().others.map(|quota| Box::new(RateLimiter::direct(quota))),
@@ -149,6 +156,8 @@ impl Connection {
             secure,
             cross_domain,
             began: now(),
+            opened: at,
+            let_in: AtomicBool::new(false),
             websocket: AtomicBool::new(transport == Transport::Websocket),
             reason: AtomicU8::new(CloseReason::NoNamespace as u8),
             verdict: AtomicU8::new(CloseReason::NoNamespace as u8),
@@ -230,6 +239,18 @@ impl Connection {
         matches!(pace.check_n(count), Ok(Ok(())))
     }
 
+    /// It has been let in a namespace, and told so. The first time is the end of its handshake.
+    fn is_let_in(&self) {
+        if !self.let_in.swap(true, Ordering::Relaxed) {
+            durations(self.transport()).handshake.record(self.opened.elapsed());
+        }
+    }
+
+    /// The transport that it uses now.
+    fn transport(&self) -> Transport {
+        if self.is_websocket() { Transport::Websocket } else { Transport::Polling }
+    }
+
     /// Whether it is in a namespace now.
     pub(super) fn is_in_namespace(&self) -> bool {
         self.namespaces.load(Ordering::Relaxed) > 0
@@ -241,8 +262,9 @@ impl Connection {
             return;
         }
         let reason = self.why(CloseReason::from_index(self.reason.load(Ordering::Relaxed)));
-        let transport = if self.is_websocket() { Transport::Websocket } else { Transport::Polling };
+        let transport = self.transport();
         self.sessions.ended(self, transport, reason);
+        durations(transport).connection.record(self.opened.elapsed());
         drop(self.place.lock().take());
         self.set_slow(false);
         tracing::debug!(remote = %self.remote, reason = reason.name(), "connection closed");
@@ -274,7 +296,7 @@ impl Connection {
 
     fn set_slow(&self, slow: bool) {
         match self.sid.get() {
-            Some(socket) if slow => self.sessions.slow().begins(*socket),
+            Some(socket) if slow => self.sessions.slow().begins(*socket, self.is_websocket()),
             Some(socket) => self.sessions.slow().ends(*socket),
             None => {}
         }
@@ -532,6 +554,8 @@ impl Connection {
         let moved = !self.websocket.swap(true, Ordering::Relaxed);
         self.release_poll();
         if moved && !self.ended.load(Ordering::Relaxed) {
+            // What waited for its next poll is written to the WebSocket, which says itself when it takes nothing.
+            self.set_slow(false);
             if let Some(sid) = self.sid() {
                 self.sessions.upgraded(sid);
             }
@@ -544,6 +568,7 @@ impl Connection {
 impl Door for Connection {
     fn asks(&self, namespace: &str, left: bool) -> Asks {
         if !self.sessions.may_let_in(namespace) {
+            counter!(INVALID_NAMESPACES.name).increment(1);
             return Asks::Passes;
         }
         // Noted before it is looked at: who is let in in between is not waited for in vain.
@@ -595,6 +620,10 @@ impl Drop for Polled<'_> {
         }
         if !self.0.is_websocket() && !self.0.ended.load(Ordering::Relaxed) {
             self.0.set_slow(true);
+            if self.0.is_websocket() {
+                // It has moved meanwhile.
+                self.0.set_slow(false);
+            }
         }
     }
 }
@@ -627,8 +656,7 @@ pub struct InNamespace(Arc<Connection>);
 impl InNamespace {
     /// The name of the transport that it uses now.
     pub fn transport(&self) -> &'static str {
-        let websocket = self.0.is_websocket();
-        name(if websocket { Transport::Websocket } else { Transport::Polling })
+        name(self.0.transport())
     }
 
     /// As [`Connection::handshake`].
@@ -645,8 +673,9 @@ impl InNamespace {
         }
     }
 
-    /// As [`Connection::entered`].
+    /// The client has been let in: as [`Connection::entered`].
     pub fn entered(&self, namespace: &str) {
+        self.0.is_let_in();
         self.0.entered(namespace);
     }
 
@@ -693,7 +722,8 @@ impl Began {
     /// As by a client of this machine.
     pub fn by(transport: Transport) -> Self {
         let remote = SocketAddr::from(([127, 0, 0, 1], 1));
-        Self { remote, transport, eio3: false, secure: false, cross_domain: false, kept: None }
+        let at = Instant::now();
+        Self { at, remote, transport, eio3: false, secure: false, cross_domain: false, kept: None }
     }
 }
 

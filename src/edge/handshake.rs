@@ -154,8 +154,42 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// Counts a request that was refused for a reason that has no [`Refusal`].
-pub(super) fn count_refused(code: &'static str) {
+/// Why a connection of a client is closed before it has asked for something, or a request is refused in another's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unserved {
+    /// Files for clients are taken.
+    FileLimit,
+    /// It has no header of the PROXY protocol.
+    BadProxyHeader,
+    /// The head of a request did not come in time.
+    HeadTimeout,
+    /// What it sent is no HTTP.
+    BadHttp,
+    /// The program does not let it in.
+    Forbidden,
+    /// socketioxide does not take the request.
+    BadRequest,
+}
+
+impl Unserved {
+    /// Counts one.
+    pub(super) fn count(self) {
+        count_refused(self.label());
+    }
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::FileLimit => "file_limit",
+            Self::BadProxyHeader => "bad_proxy_header",
+            Self::HeadTimeout => "head_timeout",
+            Self::BadHttp => "bad_http",
+            Self::Forbidden => "forbidden",
+            Self::BadRequest => Refusal::BadRequest.label(),
+        }
+    }
+}
+
+fn count_refused(code: &'static str) {
     counter!(REQUESTS_REFUSED.name, "code" => code).increment(1);
 }
 
@@ -265,6 +299,39 @@ mod tests {
 
     use super::*;
     use crate::config::Config;
+
+    #[test]
+    fn each_code_has_a_series_from_the_start() {
+        use Refusal::*;
+        let refusals = [
+            TransportUnknown,
+            SessionUnknown,
+            BadHandshakeMethod,
+            BadRequest,
+            UnsupportedProtocol,
+            Draining,
+            ConnectionLimit,
+            MemoryLimit,
+            RateLimited,
+            AddressLimit,
+            OriginDenied,
+            PayloadTooLarge,
+            RequestTimeout,
+            AllowRequestTimeout,
+            PodUnauthenticated,
+        ];
+        let unserved = [
+            Unserved::FileLimit,
+            Unserved::BadProxyHeader,
+            Unserved::HeadTimeout,
+            Unserved::BadHttp,
+            Unserved::Forbidden,
+        ];
+        let codes = refusals.map(Refusal::label).into_iter();
+        let mut codes: Vec<_> = codes.chain(unserved.map(Unserved::label)).collect();
+        codes.sort_unstable();
+        assert_eq!(codes, REQUESTS_REFUSED.values_of("code"));
+    }
 
     fn parse<'a>(method: &Method, query: &'a str, upgrade: bool) -> Result<Handshake<'a>, Refusal> {
         Handshake::parse(method, query, upgrade, &Config::defaults().engine)

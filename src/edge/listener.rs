@@ -26,9 +26,10 @@ use tower::ServiceExt;
 
 use super::{
     files::{Files, Spares, ran_out},
-    handshake::count_refused,
+    handshake::Unserved,
     origin::proxied_address,
     peer::Peer,
+    sampling::Listeners,
     timely::{Timely, is_unread},
     unread::Answered,
     upgrade::{Slot, Upgrade},
@@ -79,12 +80,17 @@ impl Options {
 
 /// Sockets that listen, each on the address that it really has.
 #[derive(Debug)]
-pub struct Bound(Vec<TcpListener>);
+pub struct Bound(Vec<Arc<TcpListener>>);
 
 impl Bound {
     /// The addresses, with the ports that 0 stood for.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.0.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+    }
+
+    /// What is looked at while they listen.
+    pub fn listeners(&self) -> Listeners {
+        Listeners::new(&self.0)
     }
 }
 
@@ -98,7 +104,7 @@ pub fn bind(
     let mut listeners = Vec::with_capacity(addresses.len());
     for &address in addresses {
         match listen(address, backlog) {
-            Ok(listener) => listeners.push(listener),
+            Ok(listener) => listeners.push(Arc::new(listener)),
             Err(error) if addresses.len() > 1 && address.is_ipv6() && no_ipv6(&error) => {
                 tracing::warn!(%address, key, "skipped: this machine has no IPv6");
             }
@@ -140,7 +146,7 @@ pub async fn serve(bound: Bound, options: Options, router: Router, lifecycle: Li
 }
 
 async fn accept(
-    listener: TcpListener,
+    listener: Arc<TcpListener>,
     options: Arc<Options>,
     router: Router,
     lifecycle: Lifecycle,
@@ -164,7 +170,7 @@ async fn accept(
                         // Closed at once, and not left in the queue of the kernel: a load balancer, or the client, tries
                         // another pod.
                         drop(stream);
-                        count_refused("file_limit");
+                        Unserved::FileLimit.count();
                         if let Some(more) = files.may_tell() {
                             tracing::warn!(
                                 %remote, more,
@@ -216,7 +222,7 @@ async fn serve_http(
         match proxied_address(&mut stream, remote, proxies, options.request_timeout).await {
             Ok(client) => remote = client,
             Err(error) => {
-                count_refused("bad_proxy_header");
+                Unserved::BadProxyHeader.count();
                 tracing::debug!(%remote, %error, "no header of the PROXY protocol");
                 return None;
             }
@@ -266,9 +272,9 @@ async fn serve_http(
     };
     if let Err(error) = served {
         if options.clients && error.is_timeout() {
-            count_refused("head_timeout");
+            Unserved::HeadTimeout.count();
         } else if options.clients && error.is_parse() {
-            count_refused("bad_http");
+            Unserved::BadHttp.count();
         }
         if says_unread(&error) {
             answered.is_unread().await;

@@ -8,7 +8,7 @@
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use super::Sessions;
-use crate::config::MemoryLimit;
+use crate::{config::MemoryLimit, telemetry::Total};
 
 /// How often it is looked at what the allocator keeps.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -59,6 +59,7 @@ pub async fn watch(sessions: Arc<Sessions>, limit: MemoryLimit) {
     loop {
         ticks.tick().await;
         let Some(resident) = resident("VmRSS:") else { return };
+        Total::Memory.uses(resident as f64, limit as f64);
         let over = resident > limit;
         if sessions.set_over_memory(over) != over {
             if over {

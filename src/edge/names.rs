@@ -21,6 +21,7 @@ use super::{
     mark::{MARK, MARK_NAME},
     msgpack,
 };
+use crate::telemetry::Reached;
 
 /// The beginning of a list with a mark.
 const MARKED: &str = "[\"\x7f\",";
@@ -268,7 +269,12 @@ impl Names {
                 Seen::Open
             }
             // The name goes on where it is not looked at: it has one to be on the safe side.
-            Some(place) if !(whole && frame.is_last && there <= LOOKED_AT) => Seen::marked(place),
+            Some(place) if !(whole && frame.is_last && there <= LOOKED_AT) => {
+                if there >= LOOKED_AT {
+                    Reached::EventName.count();
+                }
+                Seen::marked(place)
+            }
             None if whole && !frame.is_last && there <= LOOKED_AT => {
                 self.open = Some(head);
                 Seen::Passes

@@ -11,12 +11,14 @@ use std::{
     time::Duration,
 };
 
+use metrics::counter;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     time::interval,
 };
 
 use super::{connection::Connection, wire::Wire};
+use crate::telemetry::{Reached, metrics::UPGRADES};
 
 /// The packets as frames of a client, masked with zeros: what socketioxide is told.
 const SAID: &[u8] = b"\x81\x86\0\0\0\x002probe\x81\x81\0\0\0\x005";
@@ -33,18 +35,49 @@ const HEADER: usize = 6;
 /// More than both frames, and what a client may have sent right behind them.
 const AT_ONCE: usize = 512;
 
-/// Waits until the client upgrades, and gives what socketioxide is to read first; nothing if it does not in time, or the
-/// session ends before. `early` is what the client sent right behind its handshake.
+/// What becomes of a WebSocket that is to take a polling session over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Upgraded {
+    /// It has.
+    Ok,
+    /// Its client did not go through with it within `engine.upgrade_timeout`.
+    Timeout,
+    /// It was cut, or said something else.
+    Abandoned,
+    /// The session ended before.
+    SessionEnded,
+    /// The session has one, or is about to.
+    Surplus,
+}
+
+impl Upgraded {
+    /// Counts it.
+    pub fn count(self) {
+        counter!(UPGRADES.name, "result" => self.label()).increment(1);
+    }
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Timeout => "timeout",
+            Self::Abandoned => "abandoned",
+            Self::SessionEnded => "session ended",
+            Self::Surplus => "surplus",
+        }
+    }
+}
+
+/// Waits until the client upgrades, and gives what socketioxide is to read first; or why it does not. `early` is what the client sent right behind its handshake.
 pub(super) async fn probe(
     wire: &mut Wire,
     early: &[u8],
     connection: &Weak<Connection>,
     limit: Duration,
-) -> Option<Vec<u8>> {
+) -> Result<Vec<u8>, Upgraded> {
     let mut read = early.to_vec();
     let upgraded = async {
-        expect(wire, &mut read, b"2probe").await?;
-        wire.write_all(ANSWER).await.ok()?;
+        expect(wire, &mut read, b"2probe").await.ok_or(Upgraded::Abandoned)?;
+        wire.write_all(ANSWER).await.map_err(|_| Upgraded::Abandoned)?;
         let let_go = async {
             let mut ticks = interval(LET_GO);
             loop {
@@ -59,12 +92,12 @@ pub(super) async fn probe(
             }
         };
         tokio::select! {
-            upgraded = expect(wire, &mut read, b"5") => upgraded,
-            () = let_go => None,
+            upgraded = expect(wire, &mut read, b"5") => upgraded.ok_or(Upgraded::Abandoned),
+            () = let_go => Err(Upgraded::SessionEnded),
         }
     };
-    tokio::time::timeout(limit, upgraded).await.ok().flatten()?;
-    Some([SAID, &read].concat())
+    tokio::time::timeout(limit, upgraded).await.map_err(|_| Upgraded::Timeout)??;
+    Ok([SAID, &read].concat())
 }
 
 /// Closes a WebSocket that its session has no use for. What the client still sends is read for a moment: unread, it would
@@ -77,8 +110,9 @@ pub(super) async fn close(mut wire: Wire) {
         while wire.read(&mut rest).await? > 0 {}
         io::Result::Ok(())
     };
-    // Who does not take it has gone.
-    let _ = tokio::time::timeout(FAREWELL, said).await;
+    if tokio::time::timeout(FAREWELL, said).await.is_err() {
+        Reached::WebsocketFarewell.count();
+    }
 }
 
 /// Reads a text frame, which must have these bytes: fewer than 126.
@@ -99,4 +133,17 @@ async fn expect(wire: &mut Wire, read: &mut Vec<u8>, text: &[u8]) -> Option<()> 
     let mask = start[2..].iter().cycle();
     let said = payload.iter().zip(mask).map(|(byte, mask)| byte ^ mask);
     (start[..2] == header && said.eq(text.iter().copied())).then_some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_result_has_a_series_from_the_start() {
+        use Upgraded::*;
+        let mut results = [Ok, Timeout, Abandoned, SessionEnded, Surplus].map(Upgraded::label);
+        results.sort_unstable();
+        assert_eq!(results.as_slice(), UPGRADES.values_of("result"));
+    }
 }

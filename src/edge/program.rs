@@ -12,7 +12,7 @@ use http::{HeaderMap, Method, StatusCode, Uri, request::Parts};
 use serde_json::json;
 use tokio::time::{Duration, timeout};
 
-use super::handshake::{Refusal, count_refused};
+use super::handshake::{Refusal, Unserved};
 
 /// Engine.IO's code for what a program refuses.
 const FORBIDDEN: u8 = 4;
@@ -140,7 +140,7 @@ impl Program {
 
     /// The answer to a client whose session may not begin: as Node's, 403 with code 4 and the message.
     pub(super) fn forbidden(&self, message: &str, head: Option<&RequestHead>) -> Response {
-        count_refused("forbidden");
+        Unserved::Forbidden.count();
         self.hear_error(Some(FORBIDDEN), message, "forbidden", head);
         let body = Json(json!({"code": FORBIDDEN, "message": message}));
         (StatusCode::FORBIDDEN, body).into_response()

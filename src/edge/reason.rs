@@ -95,6 +95,14 @@ impl From<DisconnectReason> for CloseReason {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::metrics::CONNECTIONS_CLOSED;
+
+    #[test]
+    fn each_reason_has_a_series_from_the_start() {
+        let mut names = CloseReason::ALL.map(CloseReason::name);
+        names.sort_unstable();
+        assert_eq!(names.as_slice(), CONNECTIONS_CLOSED.values_of("reason"));
+    }
 
     #[test]
     fn a_reason_survives_its_index() {

@@ -237,6 +237,7 @@ impl Edge {
         request: Request,
         head: Option<&RequestHead>,
     ) -> Result<Response, Refusal> {
+        let at = Instant::now();
         // Before it is let in: one that makes no sense takes nothing of the rate.
         let uri =
             self.local_uri(&request, None).map_err(|refusal| self.admission.refuse(refusal))?;
@@ -251,6 +252,7 @@ impl Edge {
             }
         }
         let began = Began {
+            at,
             remote: peer.address,
             transport,
             eio3,

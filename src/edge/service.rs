@@ -21,7 +21,7 @@ use tower::{Service as _, ServiceExt};
 use super::{
     connection::Connection,
     eio3,
-    handshake::{Refusal, count_refused},
+    handshake::{Refusal, Unserved},
     refused,
     stream::ClientStream,
     traffic::{self, SEPARATOR},
@@ -60,7 +60,7 @@ impl Service {
         if response.status().is_success() {
             return response;
         }
-        count_refused("bad_request");
+        Unserved::BadRequest.count();
         let (mut parts, body) = whole(response).await;
         parts.headers.remove(header::CONTENT_LENGTH);
         Response::from_parts(parts, Body::from(with_number(body)))

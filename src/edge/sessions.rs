@@ -33,7 +33,9 @@ use super::{
 use crate::{
     backplane::{Backplane, Slow},
     config::{Config, Limits, Parser, Transport},
-    telemetry::metrics::{CONNECTIONS, CONNECTIONS_CLOSED, CONNECTIONS_OPENED},
+    telemetry::metrics::{
+        CONNECTIONS, CONNECTIONS_CLOSED, CONNECTIONS_OPENED, SLOW_CLIENTS_CLOSED,
+    },
 };
 
 /// All connections of a pod.
@@ -267,6 +269,9 @@ impl Sessions {
         drop(open);
         gauge!(CONNECTIONS.name, "transport" => name(transport)).decrement(1);
         counter!(CONNECTIONS_CLOSED.name, "reason" => reason.name()).increment(1);
+        if matches!(reason, CloseReason::QueueFull | CloseReason::WriteTimeout) {
+            counter!(SLOW_CLIENTS_CLOSED.name, "reason" => reason.name()).increment(1);
+        }
     }
 }
 

@@ -26,7 +26,7 @@ use super::{
     connection::Connection,
     extension::Agreed,
     handshake::Refusal,
-    probe,
+    probe::{self, Upgraded},
     relay::Relay,
     service::Service,
     stream::{ClientStream, Opening},
@@ -121,6 +121,7 @@ pub(super) fn accept(
 /// Answers the handshake of a WebSocket that is closed at once, as Node does: its session has one already, or is about to.
 pub(super) fn turn_away(asked: &Asked, slot: &Slot) -> Result<Response, Refusal> {
     let response = switching(asked)?;
+    Upgraded::Surplus.count();
     *slot.0.lock() = Some(Upgrade::Surplus);
     Ok(response)
 }
@@ -177,12 +178,22 @@ impl Accepted {
         // While it is not known whether it does, the session may end without it.
         let limit = connection.times().upgrade;
         drop(connection);
-        let Some(said) = probe::probe(&mut wire, &early, &claim.0, limit).await else {
-            return probe::close(wire).await;
+        let said = match probe::probe(&mut wire, &early, &claim.0, limit).await {
+            Ok(said) => said,
+            Err(why) => {
+                why.count();
+                // The next one may try while this one goes, as on Node.
+                drop(claim);
+                return probe::close(wire).await;
+            }
         };
-        let Some(connection) = claim.0.upgrade() else { return };
-        let Some(sid) = connection.polling_sid() else { return };
+        let connection = claim.0.upgrade();
+        let sid = connection.as_ref().and_then(|connection| connection.polling_sid());
+        let (Some(connection), Some(sid)) = (connection, sid) else {
+            return Upgraded::SessionEnded.count();
+        };
         connection.upgraded();
+        Upgraded::Ok.count();
         let session =
             PollingSession { service: service.clone(), connection: connection.clone(), sid };
         let accepted = Self { request, connection, claim: None, service, opening, terms };

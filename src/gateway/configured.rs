@@ -7,7 +7,7 @@ use super::{
     decide::{Act, Answer, has, is_own},
     dispatch::event_denied,
     hooked,
-    hooks::{Hook, HookSetupError, Hooks},
+    hooks::{Hook, HookSetupError, Hooks, Kind},
     presence,
     rooms::Rules,
 };
@@ -25,10 +25,13 @@ pub fn configured(
     on_failure: OnFailure,
 ) -> Result<Namespace, HookSetupError> {
     let limits = config.limits.over(limits);
-    let at = |url: &Option<HookUrl>| url.as_ref().map(|url| hooks.at(url)).transpose();
+    let at = |url: &Option<HookUrl>, kind: Kind| {
+        let hook = url.as_ref().map(|url| hooks.at(url)).transpose()?;
+        Ok::<_, HookSetupError>(hook.inspect(|hook| hook.is_for(kind)))
+    };
     let mut rules = Vec::new();
     for rule in &config.rooms {
-        rules.push((rule, at(&rule.hook)?));
+        rules.push((rule, at(&rule.hook, Kind::Join)?));
     }
     // Those that have to do with what tokens say are as rules of rooms that sockets are put in.
     let (own, default): (Vec<_>, Vec<_>) =
@@ -44,8 +47,9 @@ pub fn configured(
     if let Some(interval) = config.heartbeat {
         namespace = namespace.heartbeat(interval);
     }
-    let (authenticate, connect) = (at(&config.hooks.authenticate)?, at(&config.hooks.connect)?);
-    let disconnect = at(&config.hooks.disconnect)?;
+    let authenticate = at(&config.hooks.authenticate, Kind::Authenticate)?;
+    let connect = at(&config.hooks.connect, Kind::Connect)?;
+    let disconnect = at(&config.hooks.disconnect, Kind::Disconnect)?;
     namespace = hooked::with_hooks(namespace, authenticate, connect, on_failure);
     if rules.has_presence() || disconnect.is_some() {
         let (coming, going) = (rules.clone(), rules.clone());
@@ -70,7 +74,7 @@ pub fn configured(
     }
     // The rules in their order, and then those of rooms.
     for rule in &config.events {
-        let handler = EventHandler::new(rule, at(&rule.hook)?);
+        let handler = EventHandler::new(rule, at(&rule.hook, Kind::Event)?);
         let handle = move |event: &Event<'_>| handler.handle(event);
         namespace = if rule.auth {
             namespace.auth(&rule.name, handle)

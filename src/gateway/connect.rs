@@ -36,7 +36,7 @@ use super::{
     guarded::guarded,
     leaving::Leaving,
     member::{Member, Runtime},
-    now_millis,
+    now_millis, rejected,
 };
 use crate::{
     backplane::{Adapter, Backplane, Io, Joined},
@@ -325,7 +325,11 @@ pub(super) fn rooms_of(member: &Member, granted: Vec<String>) -> Vec<String> {
     // What a token says must not lead to what is sent to another socket by its id.
     let allowed = |room: &String| !member.backplane.is_socket(room) || room == member.id.as_str();
     rooms.retain(|room| !room.is_empty() && room.len() <= longest && allowed(room));
-    rooms.truncate(member.limits.rooms_per_socket);
+    let most = member.limits.rooms_per_socket;
+    if rooms.len() > most {
+        rejected::count_some(&namespace.path, codes::ROOM_LIMIT, rooms.len() - most);
+        rooms.truncate(most);
+    }
     let left_out = asked - rooms.len();
     if left_out > 0 {
         let (namespace, socket) = (&namespace.path, member.id);

@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use metrics::gauge;
+use metrics::{counter, gauge};
 use parking_lot::Mutex;
 use socketioxide::{handler::ConnectHandler, socket::Socket as IoSocket};
 use socketioxide_core::{Sid, Value};
@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     backplane::{Adapter, Io},
-    telemetry::metrics::CHILD_NAMESPACES,
+    telemetry::metrics::{CHILD_NAMESPACES, INVALID_NAMESPACES},
 };
 
 /// What Node answers to a client that asks for a namespace which there is not.
@@ -258,7 +258,13 @@ impl Children {
     async fn let_in(&self, socket: Arc<IoSocket<Adapter>>, auth: &Option<Value>) -> Entered {
         let path = socket.ns().to_owned();
         let backplane = &self.0.shared.backplane;
-        let invalid = || Err(Box::new(INVALID) as Box<dyn Display + Send>);
+        let invalid = || {
+            // Others were counted before they came here.
+            if backplane.comes_and_goes(&path) {
+                counter!(INVALID_NAMESPACES.name).increment(1);
+            }
+            Err(Box::new(INVALID) as Box<dyn Display + Send>)
+        };
         if !is_plain(&path, self.0.shared.limits.name_length) {
             self.tidy(&mut self.0.state.lock(), &path);
             return invalid();
@@ -281,7 +287,7 @@ impl Children {
         if !here {
             tracing::debug!(namespace = path, socket = %socket.id, "made twice at once; the client is to come back");
             self.send_away(socket.id).await;
-            return invalid();
+            return Err(Box::new(INVALID));
         }
         self.heard(&path).await;
         admit(&runtime, socket, auth).await

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use metrics::gauge;
 use serde_json::Value;
 
 use super::{
@@ -9,7 +10,10 @@ use super::{
     guarded::guarded,
     server_side::{Answers, IntoServerAnswer},
 };
-use crate::backplane::{Backplane, RoomEvent};
+use crate::{
+    backplane::{Backplane, RoomEvent},
+    telemetry::metrics::ROOMS,
+};
 
 impl Namespace {
     /// Hears of the rooms of this pod: the first member of each, who joins and leaves, the last that goes. `create-room`,
@@ -30,8 +34,10 @@ impl Namespace {
         self
     }
 
-    /// Has the program hear of the rooms of a namespace. A panic harms nothing.
+    /// Counts the rooms of a namespace, and has the program hear of them. A panic harms nothing.
     pub(super) fn hear_rooms(&self, backplane: &Backplane, path: &str) {
+        // Children of a dynamic namespace count for that. It exists now.
+        let _ = backplane.count_rooms(path, gauge!(ROOMS.name, "nsp" => self.path.clone()));
         if let Some(hear) = self.on_room.clone() {
             // The namespace exists now.
             let _ = backplane.on_room(path, move |event| {

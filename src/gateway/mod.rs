@@ -34,6 +34,7 @@ mod outgoing;
 mod payload;
 mod presence;
 mod refusal;
+mod rejected;
 mod reply;
 mod roomcast;
 mod rooms;

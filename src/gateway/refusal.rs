@@ -130,6 +130,18 @@ impl Refusal {
 #[cfg(test)]
 mod tests {
     use super::codes;
+    use crate::telemetry::metrics::{CONNECTS_REFUSED, EVENTS, ROOMS_REFUSED};
+
+    #[test]
+    fn each_code_has_a_series_from_the_start() {
+        let mut all = codes::ALL.to_vec();
+        all.sort_unstable();
+        assert_eq!(all, CONNECTS_REFUSED.values_of("code"));
+        assert_eq!(all, ROOMS_REFUSED.values_of("code"));
+        all.push("ok");
+        all.sort_unstable();
+        assert_eq!(all, EVENTS.values_of("result"));
+    }
 
     #[test]
     fn the_reference_lists_each_code() {

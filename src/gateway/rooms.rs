@@ -10,6 +10,7 @@ use super::{
     hooked,
     hooks::Hook,
     presence,
+    rejected::{self, Rejected},
 };
 use crate::config::{Limits, OnFailure, RoomRule};
 
@@ -28,12 +29,6 @@ struct Inner {
 #[derive(Deserialize)]
 struct Request {
     rooms: Vec<String>,
-}
-
-#[derive(Serialize)]
-struct Rejected {
-    room: String,
-    code: String,
 }
 
 impl Rules {
@@ -164,6 +159,7 @@ impl Rules {
             rejected: Vec<Rejected>,
         }
 
+        rejected::count(&socket.member.namespace.path, &rejected);
         let reply = Reply::json(Joined { joined: joined.clone(), rejected })?;
         // One that has gone meanwhile has come nowhere.
         if socket.is_connected() {
@@ -211,10 +207,11 @@ impl Rules {
         socket.member.give_up(&left);
         socket.leave(left.clone());
         self.announced(gone.iter()).for_each(|room| self.went_from(socket, room));
-        let rejected = reserved
+        let rejected: Vec<_> = reserved
             .into_iter()
             .map(|room| Rejected { room, code: codes::ROOM_RESERVED.into() })
             .collect();
+        rejected::count(&socket.member.namespace.path, &rejected);
         Reply::json(Left { left, rejected })
     }
 

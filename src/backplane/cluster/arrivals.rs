@@ -15,8 +15,9 @@ use super::{
 use crate::{
     backplane::{
         Source, Target,
+        acks::Acks,
         delivery::deliver,
-        members::{Acks, Members},
+        members::Members,
         redis::{Arrival, Listener},
         wire::{Answer, Broadcast, ClientAnswer, Incoming, Message, Meta, RemoteSocket},
     },

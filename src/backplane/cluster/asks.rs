@@ -22,7 +22,7 @@ use crate::{
         redis::Link,
         wire::{Answer, Ask, Broadcast, ClientAnswer, Message, RemoteSocket, Wire, WireError},
     },
-    telemetry::metrics::BACKPLANE_DROPPED,
+    telemetry::{Reached, metrics::BACKPLANE_DROPPED},
 };
 
 /// An answer of the cluster, and how complete it is.
@@ -268,6 +268,7 @@ impl ClientAnswers {
             Ok(answer) => {
                 self.bytes = self.bytes.saturating_add(answer.size());
                 if self.bytes > ANSWERS {
+                    Reached::ClientAnswers.count();
                     self.missing += 1;
                 } else {
                     self.answers.push(answer);

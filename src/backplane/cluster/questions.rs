@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::{sync::Notify, time::timeout};
 
-use crate::backplane::wire::Answer;
+use crate::{backplane::wire::Answer, telemetry::Reached};
 
 /// Bytes of the answers of clients to one emit.
 pub(super) const ANSWERS: usize = 16 * 1024 * 1024;
@@ -95,6 +95,7 @@ impl Questions {
                 // What there is no room for is an answer that is missing; the question is over all the same.
                 tally.bytes = tally.bytes.saturating_add(answer.size());
                 if tally.bytes > ANSWERS {
+                    Reached::ClientAnswers.count();
                     drop(tally);
                     return open.more.notify_one();
                 }

@@ -216,3 +216,16 @@ fn settle(batch: impl ExactSizeIterator<Item = Letter>, results: Result<Vec<bool
     }
     counter!(BACKPLANE_PUBLISHED.name).increment(published);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_has_a_series_from_the_start() {
+        let known = BACKPLANE_DROPPED.values_of("reason");
+        for error in [PublishError::Away, PublishError::QueueFull, PublishError::Unconfirmed] {
+            assert!(known.contains(&error.reason()), "{error}");
+        }
+    }
+}

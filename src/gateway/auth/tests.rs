@@ -49,6 +49,14 @@ fn refused(tokens: &Tokens, token: &str) -> TokenError {
 }
 
 #[test]
+fn each_reason_has_a_series_from_the_start() {
+    let mut reasons: Vec<_> = TokenError::ALL.map(TokenError::reason).into();
+    reasons.push("ok");
+    reasons.sort_unstable();
+    assert_eq!(reasons, TOKEN_CHECKS.values_of("result"));
+}
+
+#[test]
 fn every_algorithm_is_checked_with_keys_of_its_family() {
     let (secret, rsa) = (Signer::secret(SECRET), Signer::rsa());
     let (p256, p384, ed) = (Signer::p256(), Signer::p384(), Signer::ed25519());

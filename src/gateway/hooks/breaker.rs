@@ -193,6 +193,13 @@ mod tests {
         }
     }
 
+    #[test]
+    fn each_state_has_a_series_from_the_start() {
+        let mut names = [Phase::Closed, Phase::Open, Phase::HalfOpen].map(Phase::name);
+        names.sort_unstable();
+        assert_eq!(names.as_slice(), HOOK_BREAKER.values_of("state"));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn failures_in_a_row_open_it() {
         let breaker = breaker();

@@ -109,3 +109,30 @@ pub enum HookSetupError {
     #[error("the HTTP client of hooks: {0}")]
     Client(#[source] reqwest::Error),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::metrics::HOOK_CALLS;
+
+    #[test]
+    fn each_result_has_a_series_from_the_start() {
+        use Down::*;
+        let down = [
+            Unreachable,
+            Timeout,
+            Lost,
+            Status(500),
+            Redirect,
+            Unreadable,
+            TooLarge,
+            BreakerOpen,
+            InFlightLimit,
+        ];
+        let refused = HookError::Refused { code: "x".into(), message: "x".into() }.label();
+        let mut results: Vec<_> =
+            down.map(Down::label).into_iter().chain(["ok", refused]).collect();
+        results.sort_unstable();
+        assert_eq!(results, HOOK_CALLS.values_of("result"));
+    }
+}

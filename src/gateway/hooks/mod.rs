@@ -43,7 +43,7 @@ use self::{
 };
 use crate::{
     config::{self, HookUrl},
-    telemetry::metrics::{HOOK_CALLS, HOOK_DURATION, HOOK_IN_FLIGHT, HOOK_RETRIES},
+    telemetry::metrics::{HOOK_CALLS, HOOK_DURATION, HOOK_IN_FLIGHT, HOOK_RETRIES, begin_for},
 };
 
 /// Share of a hook's calls in flight that those of one socket may be, and those that only tell: the others find places.
@@ -132,6 +132,7 @@ impl Hook {
         client: reqwest::Client,
     ) -> Result<Self, HookSetupError> {
         let label = url.to_string();
+        begin_for(&[("hook", &label)]);
         let share = (settings.in_flight / SHARE).max(1);
         Ok(Self(Arc::new(Inner {
             keys: Keys::new(&settings.secrets)?,
@@ -145,6 +146,11 @@ impl Hook {
             client,
             label,
         })))
+    }
+
+    /// Has the series of calls of this kind from now on, at 0: it is to be called for that.
+    pub fn is_for(&self, kind: Kind) {
+        begin_for(&[("hook", &self.0.label), ("kind", kind.name())]);
     }
 
     /// Asks who a client is, by the token that it shows (if any) and its handshake. An answer without claims is a

@@ -7,7 +7,11 @@ use std::{
 
 use parking_lot::Mutex;
 
-use crate::{backplane::Notes, publish::ApiError};
+use crate::{
+    backplane::Notes,
+    publish::ApiError,
+    telemetry::{Reached, Total},
+};
 
 /// Bytes that notes take in memory at most, about. Beyond them, the oldest is forgotten.
 const MEMORY: usize = 16 << 20;
@@ -106,11 +110,17 @@ impl Memory {
         let kept = Kept { note, ends: Instant::now() + lifetime, number: self.number };
         self.notes.insert(name.to_owned(), kept);
         self.forget();
+        self.show();
     }
 
     fn remove(&mut self, name: &str) {
         self.notes.remove(name);
         self.forget();
+        self.show();
+    }
+
+    fn show(&self) {
+        Total::IdempotencyNotes.uses(self.cost as f64, self.limit as f64);
     }
 
     /// Forgets what has ended, and the oldest while there is too much.
@@ -121,6 +131,9 @@ impl Memory {
                 return;
             }
             let current = kept.is_some();
+            if kept.is_some_and(|kept| kept.ends > Instant::now()) {
+                Reached::IdempotencyNotes.count();
+            }
             self.cost -= cost;
             if let Some((name, ..)) = self.written.pop_front()
                 && current

@@ -8,6 +8,9 @@ mod pod;
 pub(crate) mod reference;
 mod services;
 mod table;
+#[cfg(test)]
+mod tests;
+mod values;
 
 use std::time::Duration;
 
@@ -56,17 +59,16 @@ pub fn check(config: &Telemetry) -> Result<(), NoHistogram> {
 
 /// Begins the series, at 0, of all metrics that begin then, as far as the tables know their labels.
 pub fn begin(since: Since) {
-    all().filter(|metric| metric.since == since).for_each(|metric| metric.begin(&[]));
+    let known = |metric: &&Metric| metric.since == since && metric.is_known_by(&[]);
+    all().filter(known).for_each(|metric| metric.begin(&[]));
 }
 
 /// How often histograms fold what they collected, so that their memory stays bounded.
 const UPKEEP: Duration = Duration::from_secs(5);
 
-/// Begins the series, at 0, of all metrics that have this label, for one of its values: a namespace, a hook.
-pub fn begin_for(label: &'static str, value: &str) {
-    all()
-        .filter(|metric| metric.labels.iter().any(|one| one.name == label))
-        .for_each(|metric| metric.begin(&[(label, value)]));
+/// Begins the series, at 0, of all metrics of which only these labels are not in the tables: a namespace, a hook.
+pub fn begin_for(known: &[(&'static str, &str)]) {
+    all().filter(|metric| metric.is_known_by(known)).for_each(|metric| metric.begin(known));
 }
 
 /// The metrics of this process, ready to be scraped.

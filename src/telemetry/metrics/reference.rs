@@ -52,6 +52,41 @@ fn row(metric: &Metric) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
+    use super::super::all;
+
+    /// The names in backquotes that are metrics, without labels.
+    fn metrics(cell: &str) -> impl Iterator<Item = &str> {
+        let quoted = cell.split('`').skip(1).step_by(2);
+        let names = quoted.map(|name| name.split('{').next().unwrap_or_default());
+        names.filter(|name| name.starts_with("roomcast_"))
+    }
+
+    #[test]
+    fn each_limit_has_a_metric_or_refuses_nobody() {
+        let page = include_str!("../../../docs/limits.md");
+        let cells = |line: &'static str| -> Vec<_> {
+            line.trim_matches('|').split(" |").map(str::trim).collect()
+        };
+        let rows: Vec<_> = page.lines().filter(|line| line.starts_with('|')).map(cells).collect();
+        let letters: HashMap<_, _> =
+            rows.iter().filter(|row| row.len() == 2).map(|row| (row[0], row[1])).collect();
+        let exists = |name: &str| all().any(|metric| metric.name == name);
+        assert!(letters.values().flat_map(|cell| metrics(cell)).all(exists), "{letters:?}");
+        let limits: Vec<_> = rows.iter().filter(|row| row.len() == 5 && row[0] != "what").collect();
+        assert!(limits.len() > 60, "{}", limits.len());
+        for row in limits.iter().filter(|row| !row[0].starts_with("---")) {
+            let told = row[4];
+            let known = |letter: &str| {
+                letter == "–" || letters.contains_key(letter.split(' ').next().unwrap_or_default())
+            };
+            let named: Vec<_> = metrics(told).collect();
+            let listed = !told.is_empty() && told.split(", ").all(known);
+            assert!(listed || !named.is_empty() && named.into_iter().all(exists), "{row:?}");
+        }
+    }
+
     #[test]
     fn the_reference_is_what_the_tables_say() {
         let page = include_str!("../../../docs/metrics.md");

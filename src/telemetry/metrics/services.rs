@@ -3,7 +3,7 @@
 use super::table::table;
 
 table! {
-    STREAM_ENTRIES = Counter "roomcast_stream_entries_total" Stream [result]
+    STREAM_ENTRIES = Counter "roomcast_stream_entries_total" Stream [result: "ok" "trimmed" "payload_too_large" "invalid_request" "unknown_namespace" "too_many_deliveries"]
         "Entries of the publish stream that this pod ended with: `ok`, or the error code that made a dead letter of them; `trimmed` for those that were deleted before they were emitted."
         "Anything but `ok`: a backend writes what is no emit; [the dead letters](stream.md) say what.";
     STREAM_RETRIES = Counter "roomcast_stream_retries_total" Stream [reason: "claimed" "retried"]
@@ -18,10 +18,10 @@ table! {
     STREAM_DEAD_LETTERS = Gauge "roomcast_stream_dead_letters" Later []
         "Entries in the stream of dead letters, the same on all pods."
         "Above 0: look at them, then delete them.";
-    API_REQUESTS = Counter "roomcast_api_requests_total" Pod [path, result]
+    API_REQUESTS = Counter "roomcast_api_requests_total" Pod [path: "other" in API_PATHS, result: "ok" in API_CODES]
         "Requests to the HTTP API: `ok`, or the error code of the answer."
         "`unauthorized` rising: a backend has an old key, or someone guesses.";
-    HOOK_CALLS = Counter "roomcast_hook_calls_total" Pod [hook, kind, result]
+    HOOK_CALLS = Counter "roomcast_hook_calls_total" Pod [hook, kind, result: "ok" "refused" "unreachable" "timeout" "lost" "status" "redirect" "unreadable" "too large" "breaker open" "in flight limit"]
         "Calls of hooks: `ok`, `refused`, or why the hook counts as down: `unreachable`, `timeout`, `lost`, `status`, `redirect`, `unreadable`, `too large`, `breaker open`, `in flight limit`."
         "What is neither `ok` nor `refused` was decided by `on_failure`. [What each means](hooks.md#when-a-hook-is-down).";
     HOOK_RETRIES = Counter "roomcast_hook_retries_total" Pod [hook, kind]
@@ -33,13 +33,13 @@ table! {
     HOOK_IN_FLIGHT = Gauge "roomcast_hook_in_flight" Pod [hook]
         "Attempts under way now."
         "Near `hooks.in_flight`: the hook is slow, or the limit too low.";
-    HOOK_BREAKER = Gauge "roomcast_hook_breaker" Pod [hook, state]
+    HOOK_BREAKER = Gauge "roomcast_hook_breaker" Pod [hook, state: "closed" "open" "half-open"]
         "1 for the state that the circuit breaker of the hook is in (closed, open, half-open), 0 for the others."
         "Page on `open`: the hook is gone, and `on_failure` decides.";
     HOOK_QUEUE = Gauge "roomcast_hook_queue" Pod [hook]
         "Disconnects that the hook has not been told yet."
         "Near `hooks.disconnect_queue`: some will be dropped.";
-    HOOK_DROPPED = Counter "roomcast_hook_notifications_dropped_total" Pod [hook, reason]
+    HOOK_DROPPED = Counter "roomcast_hook_notifications_dropped_total" Pod [hook, reason: "queue full" "failed"]
         "Disconnects that the hook was not told: `queue full` (hooks.disconnect_queue), or `failed` when it refused or hooks.disconnect_timeout was over."
         "Must be 0; else what the hook believes of who is here is wrong.";
 }

@@ -48,11 +48,39 @@ pub enum Since {
 pub struct Label {
     /// Its name.
     pub name: &'static str,
+    /// All that it can be, in two lists, if that is known before the pod is configured; else both are empty.
+    pub values: [&'static [&'static str]; 2],
+}
+
+impl Label {
     /// All that it can be, if that is known before the pod is configured.
-    pub values: &'static [&'static str],
+    pub fn all(&self) -> impl Iterator<Item = &'static str> {
+        self.values.into_iter().flatten().copied()
+    }
+
+    /// Whether only the configuration says what it can be: a namespace, a hook.
+    pub fn is_open(&self) -> bool {
+        self.all().next().is_none()
+    }
 }
 
 impl Metric {
+    /// Whether the table knows all values of its labels but these.
+    pub fn is_known_by(&self, known: &[(&'static str, &str)]) -> bool {
+        let open = self.labels.iter().filter(|label| label.is_open());
+        open.clone().count() == known.len()
+            && open.into_iter().all(|label| known.iter().any(|(name, _)| *name == label.name))
+    }
+
+    /// What the table has of a label, sorted.
+    #[cfg(test)]
+    pub fn values_of(&self, label: &str) -> Vec<&'static str> {
+        let label = self.labels.iter().find(|one| one.name == label);
+        let mut values: Vec<_> = label.into_iter().flat_map(Label::all).collect();
+        values.sort_unstable();
+        values
+    }
+
     /// Begins its series, at 0, for all values of its labels. `known` has values of labels that the table does not: of
     /// namespaces, of hooks.
     pub fn begin(&self, known: &[(&'static str, &str)]) {
@@ -61,7 +89,7 @@ impl Metric {
             let given = known.iter().find(|(name, _)| *name == label.name);
             let values: Vec<&str> = match given {
                 Some((_, value)) => vec![value],
-                None => label.values.to_vec(),
+                None => label.all().collect(),
             };
             series = series
                 .iter()
@@ -84,11 +112,12 @@ impl Metric {
     }
 }
 
-/// Metrics, a row each: `CONSTANT = Kind(BUCKETS) "name" Since [label, label: "value" "value"] "help" "what it means for you";`.
+/// Metrics, a row each: `CONSTANT = Kind(BUCKETS) "name" Since [label, label: "value" "value" in LIST] "help" "what it means for
+/// you";`. A `LIST` of values stands in `values.rs`.
 macro_rules! table {
     ($(
         $constant:ident = $kind:ident $(($buckets:ident))? $name:literal $since:ident
-        [$($label:ident $(: $($value:literal)+)?),*]
+        [$($label:ident $(: $($value:literal)+)? $(in $list:ident)?),*]
         $help:literal $means:literal;
     )*) => {
         use super::table::{Kind, Label, Metric, Since};
@@ -99,7 +128,10 @@ macro_rules! table {
                 name: $name,
                 kind: Kind::$kind $((super::buckets::$buckets))?,
                 since: Since::$since,
-                labels: &[$(Label { name: stringify!($label), values: &[$($($value),+)?] }),*],
+                labels: &[$(Label {
+                    name: stringify!($label),
+                    values: [&[$($($value),+)?], super::table::list!($($list)?)],
+                }),*],
                 help: $help,
                 means: $means,
             };
@@ -110,4 +142,14 @@ macro_rules! table {
     };
 }
 
-pub(super) use table;
+/// The list of this name; without one, an empty one.
+macro_rules! list {
+    () => {
+        &[]
+    };
+    ($list:ident) => {
+        super::values::$list
+    };
+}
+
+pub(super) use {list, table};

@@ -343,3 +343,18 @@ async fn a_check_ends_also_when_nobody_fetches() {
     assert_eq!(tokens.check(&token).await, Err(TokenError::KeysUnavailable));
     assert_eq!(issuer.requests(), 0);
 }
+
+#[test]
+fn each_result_has_a_series_from_the_start() {
+    let errors = [
+        FetchError::Timeout,
+        FetchError::Unreachable(String::new()),
+        FetchError::Status(reqwest::StatusCode::OK),
+        FetchError::TooLarge,
+        FetchError::TooManyKeys,
+        FetchError::Empty,
+    ];
+    let mut results: Vec<_> = errors.iter().map(FetchError::label).chain(["ok"]).collect();
+    results.sort_unstable();
+    assert_eq!(results, JWKS_REFRESHES.values_of("result"));
+}

@@ -1,0 +1,64 @@
+//! Values of labels that several metrics have, or that are many. Those who write them compare their own lists with these in tests.
+
+/// Codes that clients are refused with (`gateway::codes`).
+pub(super) const CODES: &[&str] = &[
+    "bad_request",
+    "bad_event",
+    "bad_arguments",
+    "event_denied",
+    "no_handler",
+    "not_in_room",
+    "room_denied",
+    "authentication_required",
+    "token_invalid",
+    "claim_denied",
+    "authentication_timeout",
+    "rate_limited",
+    "payload_too_large",
+    "too_many_pending",
+    "bad_room_name",
+    "room_limit",
+    "room_reserved",
+    "hook_denied",
+    "hook_unavailable",
+    "namespace_limit",
+    "internal_error",
+];
+
+/// Codes of errors of the HTTP API.
+pub(super) const API_CODES: &[&str] = &[
+    "api_disabled",
+    "unauthorized",
+    "forbidden",
+    "not_found",
+    "method_not_allowed",
+    "payload_too_large",
+    "request_timeout",
+    "invalid_request",
+    "unknown_namespace",
+    "unknown_socket",
+    "backplane_unavailable",
+    "backplane_unconfirmed",
+    "publish_queue_full",
+    "idempotency_key_reused",
+    "idempotency_key_in_use",
+    "drain_final",
+    "rebalance_running",
+];
+
+/// Paths of the HTTP API.
+pub(super) const API_PATHS: &[&str] = &[
+    "/api/v1/emit",
+    "/api/v1/batch",
+    "/api/v1/sockets",
+    "/api/v1/sockets/{id}",
+    "/api/v1/sockets/disconnect",
+    "/api/v1/rooms",
+    "/api/v1/rooms/join",
+    "/api/v1/rooms/leave",
+    "/api/v1/presence",
+    "/api/v1/cluster",
+    "/api/v1/openapi.json",
+    "/api/v1/drain",
+    "/api/v1/rebalance",
+];
