@@ -1,15 +1,19 @@
 //! What is emitted, whom it is for; and a join, that takes time to be known everywhere.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use socketioxide_core::{Sid, Value};
 
 use super::{
     BackplaneError, ClusterError,
     cluster::Cluster,
-    delivery::deliver,
+    delivery::{Arrived, deliver},
     members::Members,
     redis::{Receipt, Subscribed},
+    stages::Accepted,
     wire::{Broadcast, Message},
 };
 
@@ -26,8 +30,39 @@ pub enum Source {
     Handler,
     /// The gateway, which tells those who may know it who comes to their rooms and goes.
     Presence,
-    /// Another server, or an emitter.
+    /// A Redis emitter of another program.
+    Emitter,
+    /// A hook, with its answer to an event.
+    Hook,
+    /// Another server.
     Backplane,
+}
+
+impl Source {
+    /// All of them.
+    pub(super) const ALL: [Self; 8] = [
+        Self::Client,
+        Self::Api,
+        Self::Stream,
+        Self::Handler,
+        Self::Presence,
+        Self::Emitter,
+        Self::Hook,
+        Self::Backplane,
+    ];
+
+    /// Its name in metrics and logs.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Api => "api",
+            Self::Stream => "stream",
+            Self::Handler | Self::Presence => "handler",
+            Self::Emitter => "emitter",
+            Self::Hook => "hook",
+            Self::Backplane => "backplane",
+        }
+    }
 }
 
 /// Sockets of a namespace.
@@ -70,6 +105,16 @@ impl Emit {
             meta: Cluster::stamp(self.traceparent.clone(), self.source == Source::Presence),
         })
     }
+
+    /// What the log has of it if Redis takes long to confirm it.
+    pub(super) fn accepted(&self, namespace: &str, at: Instant) -> Accepted {
+        Accepted {
+            at,
+            namespace: namespace.into(),
+            source: self.source,
+            traceparent: self.traceparent.as_deref().map(Into::into),
+        }
+    }
 }
 
 /// An emit that is on its way to the other pods. The sockets of this pod get it when it is done, and not at all
@@ -79,18 +124,19 @@ pub struct Publishing {
     /// Nothing for a child of a dynamic namespace that nobody of this pod is in.
     pub(super) members: Option<Arc<Members>>,
     pub(super) emit: Emit,
+    pub(super) arrived: Arrived,
     pub(super) receipt: Option<Receipt>,
 }
 
 impl Publishing {
     /// Waits until Redis has confirmed it, then serves the sockets of this pod.
     pub async fn done(self) -> Result<(), BackplaneError> {
-        let Self { members, emit, receipt } = self;
+        let Self { members, emit, arrived, receipt } = self;
         if let Some(receipt) = receipt {
             receipt.confirmed().await.map_err(ClusterError::from)?;
         }
         if let Some(members) = members {
-            deliver(&members, emit.payload, &emit.target, emit.from, emit.volatile, emit.source);
+            deliver(&members, emit, arrived);
         }
         Ok(())
     }

@@ -39,7 +39,7 @@ pub struct Watch {
 pub(super) struct Watched<'a> {
     pub stages: &'a Arc<Stages>,
     pub published: Option<Duration>,
-    pub about: About<'a>,
+    pub about: &'a About<'a>,
 }
 
 /// By what a packet is known among others.
@@ -102,7 +102,8 @@ impl Watch {
 
     /// Whether a message of a WebSocket is the packet. In Engine.IO v3, a byte comes before what is binary.
     pub fn is(&self, message: &[u8]) -> bool {
-        self.mark.is(message) || message.strip_prefix(b"\x04").is_some_and(|rest| self.mark.is(rest))
+        self.mark.is(message)
+            || message.strip_prefix(b"\x04").is_some_and(|rest| self.mark.is(rest))
     }
 
     /// Bytes of the frames with its attachments, about.
@@ -211,7 +212,8 @@ mod tests {
 
     #[test]
     fn attachments_belong_to_it() {
-        let attachments = VecDeque::from([Bytes::from_static(&[0; 100]), Bytes::from(vec![0; 1000])]);
+        let attachments =
+            VecDeque::from([Bytes::from_static(&[0; 100]), Bytes::from(vec![0; 1000])]);
         let packet = Value::Str("52-[\"news\"]".into(), Some(attachments));
         assert_eq!(Mark::of(&packet).attached, 102 + 1004);
         let packet = Value::Bytes(Bytes::from_static(b"\x83msgpack"));

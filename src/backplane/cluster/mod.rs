@@ -14,7 +14,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use fred::interfaces::{ClusterInterface, PubsubInterface};
@@ -28,8 +28,10 @@ use tokio::{
 };
 
 use super::{
+    Emit, Source,
     namespaces::Namespaces,
     redis::{Health, Link, PublishError, Receipt, Redis, SetupError},
+    stages::{Accepted, now},
     wire::{Format, Message, Meta, Outgoing, Wire, WireError},
 };
 use crate::{
@@ -37,8 +39,8 @@ use crate::{
     telemetry::metrics::{BACKPLANE_DROPPED, BACKPLANE_RECORD_FAILURES},
 };
 
+use arrivals::Arrivals;
 pub(super) use arrivals::describe;
-use arrivals::{Arrivals, now};
 pub(super) use asks::local_answers;
 pub use asks::{Answered, ClientAnswers};
 use pods::Registry;
@@ -106,7 +108,8 @@ impl Cluster {
             return Ok(None);
         };
         let settings = Arc::new(settings.clone());
-        let redis = Arc::new(Redis::new(settings.clone())?);
+        let redis = Redis::new(settings.clone(), namespaces.measuring().stages.clone())?;
+        let redis = Arc::new(redis);
         namespaces.announce(redis.changes.clone());
         if wire.follows_rooms() {
             namespaces.follow(redis.changes.clone());
@@ -294,13 +297,31 @@ impl Cluster {
         to: Option<&str>,
     ) -> Result<(), ClusterError> {
         let message = self.encode(namespace, message, to)?;
-        Ok(self.redis.outbox.send(message)?)
+        Ok(self.redis.outbox.send(message, None)?)
+    }
+
+    /// Sends an emit that was accepted at that moment.
+    pub fn emit(&self, namespace: &str, emit: &Emit, at: Instant) -> Result<(), ClusterError> {
+        let message = self.encode(namespace, &emit.message(), None)?;
+        Ok(self.redis.outbox.send(message, Some(emit.accepted(namespace, at)))?)
+    }
+
+    /// The same for a publisher that can be told, as [`Self::hand`].
+    pub fn begin(
+        &self,
+        namespace: &str,
+        emit: &Emit,
+        at: Instant,
+    ) -> Result<Option<Receipt>, ClusterError> {
+        // The stream has the entry until Redis has the message: it is not kept for later here.
+        let may_keep = emit.source != Source::Stream;
+        self.hand(namespace, &emit.message(), may_keep, Some(emit.accepted(namespace, at)))
     }
 
     /// Sends a message for someone who can be told whether it goes out: when Redis has confirmed it, or
     /// when it is kept until Redis is back.
     pub async fn tell(&self, namespace: &str, message: &Message) -> Result<(), ClusterError> {
-        match self.hand(namespace, message, true)? {
+        match self.hand(namespace, message, true, None)? {
             Some(receipt) => Ok(receipt.confirmed().await?),
             None => Ok(()),
         }
@@ -308,19 +329,20 @@ impl Cluster {
 
     /// The beginning of it: the message is on its way. There is no receipt for one that is kept until Redis is
     /// back, which it is only if it may be.
-    pub fn hand(
+    fn hand(
         &self,
         namespace: &str,
         message: &Message,
         may_keep: bool,
+        accepted: Option<Accepted>,
     ) -> Result<Option<Receipt>, ClusterError> {
         let message = self.encode(namespace, message, None)?;
         let outbox = &self.redis.outbox;
         if may_keep && outbox.keeps() {
-            outbox.offer(message)?;
+            outbox.offer(message, accepted)?;
             return Ok(None);
         }
-        Ok(Some(outbox.send_registered(message)?))
+        Ok(Some(outbox.send_registered(message, accepted)?))
     }
 
     /// Writes a message. A client may send what a browser can read and no other server: that is counted.

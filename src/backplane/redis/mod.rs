@@ -28,7 +28,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::wire::Outgoing;
+use super::{stages::Stages, wire::Outgoing};
 use crate::config;
 
 use connections::Connections;
@@ -59,11 +59,11 @@ pub struct Redis {
 }
 
 impl Redis {
-    pub fn new(settings: Arc<config::Backplane>) -> Result<Self, SetupError> {
+    pub fn new(settings: Arc<config::Backplane>, stages: Arc<Stages>) -> Result<Self, SetupError> {
         let connections = Connections::new(&settings)?;
         let sharded = settings.kind() == config::BackplaneKind::Sharded;
         let health = Arc::new(Health::default());
-        let (outbox, sender) = outbox::outbox(&settings, health.clone(), sharded);
+        let (outbox, sender) = outbox::outbox(&settings, health.clone(), stages, sharded);
         Ok(Self {
             connections,
             health,
@@ -257,7 +257,7 @@ impl Redis {
         if self.health.is_up() {
             // What was sent before it is out when this is.
             let last = Outgoing { channel: self.own_pulses().to_owned(), payload: "0".into() };
-            if let Ok(receipt) = self.outbox.send_registered(last) {
+            if let Ok(receipt) = self.outbox.send_registered(last, None) {
                 let _ = timeout(patience, receipt.confirmed()).await;
             }
         }
