@@ -55,7 +55,11 @@ impl Cluster {
         let Arrival { channel, payload, received } = arrival;
         let Some(address) = self.wire.address(channel) else { return };
         let members = self.namespaces.get(address.namespace).ok();
-        match (self.wire.decode(channel, payload), members) {
+        let decoded = self.wire.decode(channel, payload);
+        if let Ok(Some(incoming)) = &decoded {
+            self.heard(incoming);
+        }
+        match (decoded, members) {
             (Ok(Some(incoming)), Some(members)) => {
                 self.take(&members, incoming, *received, payload.len(), arrivals);
             }

@@ -2,6 +2,7 @@
 
 mod arrivals;
 mod asks;
+mod peers;
 mod pods;
 mod questioned;
 mod questions;
@@ -30,7 +31,7 @@ use tokio::{
 use super::{
     Emit, Source,
     namespaces::Namespaces,
-    redis::{Health, Link, PublishError, Receipt, Redis, SetupError},
+    redis::{Health, Link, PublishError, Receipt, Redis, SetupError, Timed},
     stages::{Accepted, now},
     wire::{Format, Message, Meta, Outgoing, Wire, WireError},
 };
@@ -43,6 +44,7 @@ use arrivals::Arrivals;
 pub(super) use arrivals::describe;
 pub(super) use asks::local_answers;
 pub use asks::{Answered, ClientAnswers};
+use peers::Peers;
 use pods::Registry;
 pub use pods::{Pod, PodRecord};
 use questioned::Questioned;
@@ -94,6 +96,7 @@ pub struct Cluster {
     server_events: Arc<Semaphore>,
     /// Servers of a namespace when they were last counted, for when they cannot be.
     servers: AtomicUsize,
+    peers: Peers,
 }
 
 impl Cluster {
@@ -132,6 +135,7 @@ impl Cluster {
             left: Notify::new(),
             server_events: Arc::new(Semaphore::new(server_side::MOST)),
             servers: AtomicUsize::new(1),
+            peers: Peers::default(),
         }))
     }
 
@@ -140,6 +144,8 @@ impl Cluster {
         let listener = Arrivals::new(self.clone(), Questioned::start(self.clone()));
         let mut tasks = self.redis.start(&self.pod, ClusterWishes(self.clone()), listener);
         tasks.spawn(self.clone().stay_known(pod));
+        let cluster = self.clone();
+        tasks.spawn(async move { match cluster.peers.note_ages().await {} });
         tasks
     }
 
@@ -215,6 +221,7 @@ impl Cluster {
             others
         });
         self.met.store(true, Ordering::Release);
+        self.note_peers().await;
         full.map_or(Ok(()), Err)
     }
 
@@ -377,7 +384,8 @@ impl Cluster {
         let channel = match &self.wire {
             Wire::Sharded(wire) => {
                 let [channel, _] = wire.channels(namespace);
-                let counts: Counts = client.pubsub_shardnumsub(channel.as_str()).await?;
+                let counts: Counts =
+                    client.pubsub_shardnumsub(channel.as_str()).timed("pubsub").await?;
                 return Ok(sum(&counts));
             }
             Wire::Classic(wire) => {
@@ -386,7 +394,7 @@ impl Cluster {
             }
         };
         if !self.redis.is_clustered() {
-            let counts: Counts = client.pubsub_numsub(channel.as_str()).await?;
+            let counts: Counts = client.pubsub_numsub(channel.as_str()).timed("pubsub").await?;
             return Ok(sum(&counts));
         }
         // Each node counts its own subscribers.
@@ -397,7 +405,7 @@ impl Cluster {
         let ask = nodes.iter().map(|node| {
             let client = client.with_cluster_node(node);
             let channel = channel.as_str();
-            async move { client.pubsub_numsub::<Counts, _>(channel).await }
+            async move { client.pubsub_numsub::<Counts, _>(channel).timed("pubsub").await }
         });
         let counts = join_all(ask).await.into_iter().collect::<Result<Vec<_>, _>>()?;
         Ok(counts.iter().map(sum).sum())

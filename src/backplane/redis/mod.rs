@@ -8,6 +8,7 @@ mod outbox;
 mod publish_stream;
 mod queue;
 mod subscriptions;
+mod timed;
 mod way;
 
 use std::{
@@ -22,6 +23,7 @@ use fred::{
     interfaces::{ClientLike, ClusterInterface, EventInterface, PubsubInterface},
     types::Value,
 };
+use metrics::gauge;
 use tokio::{
     sync::broadcast::error::RecvError,
     task::JoinSet,
@@ -29,7 +31,10 @@ use tokio::{
 };
 
 use super::{stages::Stages, wire::Outgoing};
-use crate::config;
+use crate::{
+    config,
+    telemetry::metrics::{PUBLISH_QUEUE_BYTES, PUBLISH_QUEUE_MESSAGES},
+};
 
 use connections::Connections;
 pub use connections::SetupError;
@@ -43,6 +48,10 @@ pub use publish_stream::{Entry, Pending, PublishStream};
 pub(super) use queue::Sizable;
 use subscriptions::Subscriptions;
 pub use subscriptions::{Changes, Subscribed, Wishes};
+pub use timed::Timed;
+
+/// How often what waits is looked at.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// The pod's way to Redis.
 pub struct Redis {
@@ -141,6 +150,7 @@ impl Redis {
         let subscriptions = Subscriptions::new(client, wishes, self.changes.clone(), self.sharded);
         tasks.spawn(self.clone().keep_subscribed(subscriptions));
         tasks.spawn(self.clone().beat());
+        tasks.spawn(self.clone().note_waiting());
         for (concern, client) in self.connections.all() {
             tasks.spawn(note_errors(concern, client.clone(), self.health.clone()));
         }
@@ -204,6 +214,18 @@ impl Redis {
         }
     }
 
+    /// Notes, every second, what waits to go out.
+    async fn note_waiting(self: Arc<Self>) {
+        let messages = gauge!(PUBLISH_QUEUE_MESSAGES.name);
+        let bytes = gauge!(PUBLISH_QUEUE_BYTES.name);
+        loop {
+            let waiting = self.outbox.waiting();
+            messages.set(waiting.items as f64);
+            bytes.set(waiting.bytes as f64);
+            sleep(LOOK).await;
+        }
+    }
+
     /// Publishes a pulse, and waits for it. One that goes out before the subscriptions are there does not
     /// come back: when they are, another is sent.
     async fn pulse(&self, number: &mut u64) -> Result<(), Error> {
@@ -222,9 +244,9 @@ impl Redis {
         for channel in self.pulses.get().into_iter().flatten() {
             let payload = Value::from(number.to_string());
             let () = if self.sharded {
-                client.spublish(channel.as_str(), payload).await?
+                client.spublish(channel.as_str(), payload).timed("spublish").await?
             } else {
-                client.publish(channel.as_str(), payload).await?
+                client.publish(channel.as_str(), payload).timed("publish").await?
             };
         }
         Ok(())
@@ -235,7 +257,9 @@ impl Redis {
         let mut before = None;
         loop {
             sleep(self.settings.heartbeat).await;
-            let Ok(slots) = self.connections.commands.cluster_slots::<Value>().await else {
+            let Ok(slots) =
+                self.connections.commands.cluster_slots::<Value>().timed("cluster slots").await
+            else {
                 continue;
             };
             let slots = owners(slots);

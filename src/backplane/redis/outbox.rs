@@ -10,12 +10,13 @@ use fred::{
     interfaces::{ClientLike, FredResult, PubsubInterface},
     types::{Value, config::Options},
 };
-use metrics::counter;
+use metrics::{Histogram, counter};
 use tokio::sync::oneshot;
 
 use super::{
     health::{Health, Link},
     queue::{self, Sizable},
+    timed::commands,
 };
 use crate::{
     backplane::{
@@ -95,6 +96,8 @@ pub struct Sender {
     sharded: bool,
     timeout: Duration,
     stages: Arc<Stages>,
+    /// How long Redis takes for a batch.
+    time: Histogram,
 }
 
 /// An outbox, and what empties it.
@@ -107,7 +110,8 @@ pub fn outbox(
     let (sender, letters) = queue::queue(settings.publish_queue);
     let (when_away, timeout) = (settings.when_away, settings.timeout);
     let outbox = Outbox { letters: sender, when_away, health: health.clone() };
-    (outbox, Sender { letters, when_away, health, sharded, timeout, stages })
+    let time = commands(if sharded { "spublish" } else { "publish" });
+    (outbox, Sender { letters, when_away, health, sharded, timeout, stages, time })
 }
 
 impl Outbox {
@@ -130,6 +134,11 @@ impl Outbox {
         let (sender, receiver) = oneshot::channel();
         self.put(message, accepted, Some(sender))?;
         Ok(Receipt(receiver))
+    }
+
+    /// What has not been confirmed.
+    pub fn waiting(&self) -> queue::Waiting {
+        self.letters.waiting()
     }
 
     /// Whether a message would be kept for later now, rather than sent.
@@ -202,7 +211,9 @@ impl Sender {
                 return Err(PublishError::Unconfirmed);
             }
         }
+        let begun = Instant::now();
         let results: Vec<FredResult<i64>> = pipeline.try_all().await;
+        self.time.record(begun.elapsed());
         if let Some(error) = results.iter().find_map(|result| result.as_ref().err()) {
             tracing::debug!(%error, "publishing failed");
             self.health.hint();
