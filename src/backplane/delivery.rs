@@ -84,7 +84,7 @@ impl Handles {
 }
 
 /// Counts an emit to one socket.
-pub(super) fn count_one(source: Source) {
+pub(crate) fn count_one(source: Source) {
     count(source, 1);
 }
 

@@ -1,20 +1,16 @@
 //! What is emitted, whom it is for; and a join, that takes time to be known everywhere.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
-use socketioxide_core::{Sid, Value};
+use socketioxide_core::{Sid, Str, Value};
 
 use super::{
     BackplaneError, ClusterError,
-    cluster::Cluster,
     delivery::{Arrived, deliver},
     members::Members,
     redis::{Receipt, Subscribed},
     stages::Accepted,
-    wire::{Broadcast, Message},
+    wire::{Broadcast, Message, Meta},
 };
 
 /// Who asked for an emit.
@@ -92,8 +88,8 @@ pub struct Emit {
 }
 
 impl Emit {
-    /// As other servers are told.
-    pub(super) fn message(&self) -> Message {
+    /// As other servers are told, with the time of its publishing.
+    pub(super) fn message(&self, arrived: &Arrived) -> Message {
         let mut target = self.target.clone();
         // A socket is also a room, of which it alone is a member.
         target.except.extend(self.from.map(|socket| socket.to_string()));
@@ -102,15 +98,18 @@ impl Emit {
             target,
             volatile: self.volatile,
             ask: None,
-            meta: Cluster::stamp(self.traceparent.clone(), self.source == Source::Presence),
+            meta: arrived.published.map(|time| {
+                let time = u64::try_from(time.as_millis()).unwrap_or_default();
+                Meta::new(time, self.traceparent.clone(), self.source == Source::Presence)
+            }),
         })
     }
 
     /// What the log has of it if Redis takes long to confirm it.
-    pub(super) fn accepted(&self, namespace: &str, at: Instant) -> Accepted {
+    pub(super) fn accepted(&self, namespace: Str, arrived: &Arrived) -> Accepted {
         Accepted {
-            at,
-            namespace: namespace.into(),
+            at: arrived.at,
+            namespace,
             source: self.source,
             traceparent: self.traceparent.as_deref().map(Into::into),
         }

@@ -35,13 +35,13 @@ use serde::Serialize;
 use serde_json::{Value as Json, value::RawValue};
 use socketioxide::{AckError, SocketIo};
 use socketioxide_core::{
-    Sid, Value, adapter::errors::SocketError, packet::Packet, parser::ParserError,
+    Sid, Str, Value, adapter::errors::SocketError, packet::Packet, parser::ParserError,
 };
 use tokio::task::JoinSet;
 
 use crate::config;
 use cluster::{Cluster, local_answers};
-use delivery::{Arrived, count_one, deliver};
+use delivery::{Arrived, deliver};
 use members::Members;
 use namespaces::Namespaces;
 use wire::{Broadcast, Format, Message};
@@ -49,7 +49,7 @@ use wire::{Broadcast, Format, Message};
 pub use cluster::{
     Answered, ClientAnswers, ClusterError, Pod, PodRecord, Pods, ServerAnswer, ServerSide,
 };
-pub(crate) use delivery::count_dropped;
+pub(crate) use delivery::{count_dropped, count_one};
 pub use emit::{Emit, Joined, Publishing, Source, Target};
 pub use local::Adapter;
 pub use members::Occupant;
@@ -246,7 +246,7 @@ impl Backplane {
         let members = self.namespaces.find(namespace)?;
         let arrived = Arrived::now();
         if let Some(cluster) = self.cluster()
-            && let Err(error) = cluster.emit(namespace, &emit, arrived.at)
+            && let Err(error) = cluster.emit(&path(namespace, &members), &emit, &arrived)
         {
             tracing::debug!(%error, "an emit did not go to other pods");
         }
@@ -263,7 +263,7 @@ impl Backplane {
         let members = self.namespaces.find(namespace)?;
         let arrived = Arrived::now();
         let receipt = match self.cluster() {
-            Some(cluster) => cluster.begin(namespace, &emit, arrived.at)?,
+            Some(cluster) => cluster.begin(&path(namespace, &members), &emit, &arrived)?,
             None => None,
         };
         Ok(Publishing { members, emit, arrived, receipt })
@@ -621,6 +621,12 @@ impl Backplane {
     ) -> Result<Value, EncodeError> {
         payload::encode_raw(self.format, self.bounds, event, arguments)
     }
+}
+
+/// The name of a namespace, to keep: without a copy if it is here.
+fn path(namespace: &str, members: &Option<Arc<Members>>) -> Str {
+    let here = members.as_ref().map(|members| members.local.path().clone());
+    here.unwrap_or_else(|| namespace.to_owned().into())
 }
 
 /// The answer of a pod on its own.

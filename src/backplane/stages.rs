@@ -7,6 +7,7 @@ use std::{
 
 use metrics::{Counter, Histogram, counter, histogram};
 use parking_lot::Mutex;
+use socketioxide_core::Str;
 
 use super::Source;
 use crate::telemetry::metrics::{EMIT_LATENCY, SLOW_EMITS};
@@ -76,7 +77,7 @@ pub(super) struct About<'a> {
 #[derive(Debug)]
 pub(super) struct Accepted {
     pub at: Instant,
-    pub namespace: Box<str>,
+    pub namespace: Str,
     pub source: Source,
     pub traceparent: Option<Box<str>>,
 }
@@ -130,6 +131,7 @@ impl Stages {
         let About { namespace, source, recipients, traceparent } = about;
         // W3C trace context: version, trace, parent, flags.
         let trace_id = traceparent.and_then(|all| all.split('-').nth(1));
+        let trace_id = trace_id.filter(|id| id.len() == 32);
         tracing::warn!(
             stage = stage.name(),
             milliseconds,

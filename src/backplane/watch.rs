@@ -29,6 +29,8 @@ pub struct Watch {
     published: Option<Duration>,
     /// When it was in all queues.
     queued: OnceLock<Instant>,
+    #[cfg(test)]
+    pub told: std::sync::atomic::AtomicBool,
     namespace: Box<str>,
     source: Source,
     recipients: usize,
@@ -93,11 +95,27 @@ impl Watch {
             stages: (*stages).clone(),
             published: *published,
             queued: OnceLock::new(),
+            #[cfg(test)]
+            told: Default::default(),
             namespace: about.namespace.into(),
             source: about.source,
             recipients: about.recipients.unwrap_or_default(),
             traceparent: about.traceparent.map(Into::into),
         })
+    }
+
+    /// For such a text packet, without what its emit was.
+    #[cfg(test)]
+    pub fn of(packet: &str, queued: bool) -> Arc<Self> {
+        let about =
+            About { namespace: "/", source: Source::Api, recipients: None, traceparent: None };
+        let stages = Arc::new(Stages::new(Duration::ZERO));
+        let watched = Watched { stages: &stages, published: None, about: &about };
+        let watch = Self::new(&Value::Str(packet.to_owned().into(), None), &watched);
+        if queued {
+            watch.queued(Instant::now());
+        }
+        watch
     }
 
     /// Whether a message of a WebSocket is the packet. In Engine.IO v3, a byte comes before what is binary.
@@ -130,6 +148,8 @@ impl Watch {
             recipients: Some(self.recipients),
             traceparent: self.traceparent.as_deref(),
         };
+        #[cfg(test)]
+        self.told.store(true, Ordering::Relaxed);
         // Before the last of the queues had it, perhaps.
         let waited = self.queued.get().map(Instant::elapsed).unwrap_or_default();
         self.stages.took(Stage::Write, waited, &about);
@@ -150,7 +170,7 @@ pub(super) struct Sample {
 }
 
 /// Instructions that are spent for each emit, and for each of its sockets: few beside the 4600 that a delivery takes.
-const SPENT: (i64, i64) = (200, 10);
+const SPENT: (i64, i64) = (100, 10);
 /// What it costs to choose one, for each emit and each of its sockets.
 const COST: (i64, i64) = (800, 120);
 /// One is chosen, whatever it costs, when none has been for so long.

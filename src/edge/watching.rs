@@ -153,3 +153,101 @@ impl Watched {
         !waits
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn frame(payload: &str) -> Vec<u8> {
+        let length = payload.len() as u16;
+        let header = match length {
+            0..126 => vec![0x81, length as u8],
+            _ => [&[0x81, 126][..], &length.to_be_bytes()].concat(),
+        };
+        [&header, payload.as_bytes()].concat()
+    }
+
+    fn told(watch: &Watch) -> bool {
+        watch.told.load(Ordering::Relaxed)
+    }
+
+    #[test]
+    fn it_tells_once_the_last_byte_is_written_wherever_writes_end() {
+        let (long, other) = (format!("2[\"{}\"]", "x".repeat(300)), frame("42[\"other\"]"));
+        let bytes = [&other[..], &frame(&format!("4{long}")), &other].concat();
+        let last = bytes.len() - other.len();
+        for piece in [1, 2, 3, 100, bytes.len()] {
+            let (watching, watch) = (Watching::default(), Watch::of(&long, true));
+            assert!(watching.begin(&watch, 0) && watching.is_on());
+            assert!(!watching.begin(&watch, 0), "one at a time");
+            let mut counted = Counted::default();
+            let mut at = 0;
+            while at < bytes.len() {
+                let length = piece.min(bytes.len() - at);
+                watching.wrote(counted, &bytes[at..], length);
+                watching.is_written();
+                counted.count(&bytes[at..at + length]);
+                at += length;
+                assert_eq!(told(&watch), at >= last, "{at} of {last}, in pieces of {piece}");
+                assert_eq!(watching.is_on(), at < last);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_taken_and_held_back_is_not_written() {
+        let (watching, watch) = (Watching::default(), Watch::of("2[\"a\"]", true));
+        watching.begin(&watch, 0);
+        let bytes = frame("42[\"a\"]");
+        watching.wrote(Counted::default(), &bytes, bytes.len());
+        assert!(!told(&watch) && watching.is_on());
+        watching.is_empty();
+        assert!(told(&watch) && !watching.is_on());
+    }
+
+    #[test]
+    fn packets_of_the_same_look_that_wait_are_passed_over() {
+        let watching = Watching::default();
+        watching.behind();
+        watching.took(2);
+        // Five were sent since it is behind, of which it has taken two.
+        let watch = Watch::of("2[\"a\"]", true);
+        watching.begin(&watch, 5);
+        let bytes = frame("42[\"a\"]");
+        for _ in 0..3 {
+            watching.wrote(Counted::default(), &bytes, bytes.len());
+            watching.is_written();
+            assert!(!told(&watch));
+        }
+        watching.wrote(Counted::default(), &bytes, bytes.len());
+        watching.is_written();
+        assert!(told(&watch));
+
+        // Fewer waited than it seemed: it was among those that were passed over.
+        let watch = Watch::of("2[\"a\"]", true);
+        watching.begin(&watch, 9);
+        watching.wrote(Counted::default(), &bytes, bytes.len());
+        watching.is_empty();
+        assert!(told(&watch));
+    }
+
+    #[test]
+    fn what_never_came_is_not_watched_for_ever_nor_told_of() {
+        let watching = Watching::default();
+        let watch = Watch::of("2[\"a\"]", false);
+        watching.begin(&watch, 0);
+        (0..100).for_each(|_| watching.is_empty());
+        assert!(watching.is_on(), "it may be queued yet");
+        let watching = Watching::default();
+        let watch = Watch::of("2[\"a\"]", true);
+        watching.begin(&watch, 0);
+        (0..EMPTY).for_each(|_| watching.is_empty());
+        assert!(!watching.is_on() && !told(&watch));
+        watching.begin(&watch, 0);
+        watching.end();
+        assert!(!watching.is_on() && !told(&watch));
+        assert_eq!(Arc::strong_count(&watch), 1);
+    }
+}

@@ -15,13 +15,14 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use fred::interfaces::{ClusterInterface, PubsubInterface};
 use futures_util::future::join_all;
 use metrics::counter;
 use parking_lot::Mutex;
+use socketioxide_core::Str;
 use tokio::{
     sync::{Notify, Semaphore, watch},
     task::JoinSet,
@@ -30,10 +31,11 @@ use tokio::{
 
 use super::{
     Emit, Source,
+    delivery::Arrived,
     namespaces::Namespaces,
     redis::{Health, Link, PublishError, Receipt, Redis, SetupError, Timed},
-    stages::{Accepted, now},
-    wire::{Format, Message, Meta, Outgoing, Wire, WireError},
+    stages::Accepted,
+    wire::{Format, Message, Outgoing, Wire, WireError},
 };
 use crate::{
     config,
@@ -307,22 +309,29 @@ impl Cluster {
         Ok(self.redis.outbox.send(message, None)?)
     }
 
-    /// Sends an emit that was accepted at that moment.
-    pub fn emit(&self, namespace: &str, emit: &Emit, at: Instant) -> Result<(), ClusterError> {
-        let message = self.encode(namespace, &emit.message(), None)?;
-        Ok(self.redis.outbox.send(message, Some(emit.accepted(namespace, at)))?)
+    /// Sends an emit.
+    pub fn emit(
+        &self,
+        namespace: &Str,
+        emit: &Emit,
+        arrived: &Arrived,
+    ) -> Result<(), ClusterError> {
+        let message = self.encode(namespace, &emit.message(arrived), None)?;
+        let accepted = emit.accepted(namespace.clone(), arrived);
+        Ok(self.redis.outbox.send(message, Some(accepted))?)
     }
 
     /// The same for a publisher that can be told, as [`Self::hand`].
     pub fn begin(
         &self,
-        namespace: &str,
+        namespace: &Str,
         emit: &Emit,
-        at: Instant,
+        arrived: &Arrived,
     ) -> Result<Option<Receipt>, ClusterError> {
         // The stream has the entry until Redis has the message: it is not kept for later here.
         let may_keep = emit.source != Source::Stream;
-        self.hand(namespace, &emit.message(), may_keep, Some(emit.accepted(namespace, at)))
+        let accepted = emit.accepted(namespace.clone(), arrived);
+        self.hand(namespace, &emit.message(arrived), may_keep, Some(accepted))
     }
 
     /// Sends a message for someone who can be told whether it goes out: when Redis has confirmed it, or
@@ -363,12 +372,6 @@ impl Cluster {
             counter!(BACKPLANE_DROPPED.name, "reason" => "unencodable").increment(1);
             tracing::debug!(%error, namespace, "a message cannot be written for other pods");
         })
-    }
-
-    /// A broadcast of this pod, stamped.
-    pub fn stamp(traceparent: Option<String>, presence: bool) -> Option<Meta> {
-        let now = u64::try_from(now().as_millis()).unwrap_or_default();
-        Some(Meta::new(now, traceparent, presence))
     }
 
     /// How many servers there are of a namespace, this pod among them.

@@ -8,7 +8,7 @@ use std::sync::{
 use tokio::sync::mpsc;
 
 /// What an item costs beside its bytes, about.
-const OVERHEAD: usize = 128;
+const OVERHEAD: usize = 192;
 
 /// Something with a size.
 pub trait Sizable {
