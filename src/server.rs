@@ -219,8 +219,13 @@ impl Builder {
         let pod = Sid::new();
         let secret = config.sessions.secret.expose();
         let seal = Arc::new(Seal::new(pod, secret).map_err(|_| BuildError::NoRandomNumbers)?);
-        let backplane =
-            Backplane::new(&config.backplane, pod.as_str(), config.engine.parser, &config.limits)?;
+        let backplane = Backplane::new(
+            &config.backplane,
+            pod.as_str(),
+            config.engine.parser,
+            &config.limits,
+            &config.telemetry,
+        )?;
         let consumer = Consumer::new(&config, &backplane, &lifecycle)?.map(Arc::new);
         let sessions = Arc::new(Sessions::new(backplane.slow(), &config));
         let (socketio, io) =

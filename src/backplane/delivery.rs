@@ -1,57 +1,136 @@
 //! The way of an event into the queues of this pod's sockets, and what is counted of it.
 
 use std::{
-    sync::LazyLock,
+    sync::{Arc, LazyLock},
     time::{Duration, Instant},
 };
 
 use metrics::{Counter, Histogram, counter, histogram};
 use parking_lot::Mutex;
-use socketioxide_core::{Sid, Value, adapter::errors::SocketError};
+use socketioxide_core::adapter::errors::SocketError;
 
-use super::{Source, Target, members::Members};
-use crate::telemetry::metrics::{EMIT_DURATION, EMITS, PACKETS_DROPPED};
+use super::{
+    Emit, Source,
+    members::Members,
+    stages::{About, Stage, Stages, now},
+    watch::{Sample, Watched},
+};
+use crate::telemetry::metrics::{
+    DELIVERIES, EMIT_DURATION, EMIT_RECIPIENTS, EMITS, PACKETS_DROPPED,
+};
 
-/// The metrics of an emit, looked up once: this is on the way of every message.
-pub(super) fn handles(source: Source) -> &'static (Counter, Histogram) {
-    fn register(source: &'static str) -> (Counter, Histogram) {
-        (
-            counter!(EMITS.name, "source" => source),
-            histogram!(EMIT_DURATION.name, "source" => source),
-        )
-    }
-    static CLIENT: LazyLock<(Counter, Histogram)> = LazyLock::new(|| register("client"));
-    static API: LazyLock<(Counter, Histogram)> = LazyLock::new(|| register("api"));
-    static STREAM: LazyLock<(Counter, Histogram)> = LazyLock::new(|| register("stream"));
-    static HANDLER: LazyLock<(Counter, Histogram)> = LazyLock::new(|| register("handler"));
-    static BACKPLANE: LazyLock<(Counter, Histogram)> = LazyLock::new(|| register("backplane"));
-    match source {
-        Source::Client => &CLIENT,
-        Source::Api => &API,
-        Source::Stream => &STREAM,
-        Source::Handler | Source::Presence => &HANDLER,
-        Source::Backplane => &BACKPLANE,
+/// What measures the emits of a pod.
+#[derive(Debug)]
+pub(super) struct Measuring {
+    pub stages: Arc<Stages>,
+    pub sample: Sample,
+}
+
+impl Measuring {
+    /// With what takes longer being slow.
+    pub fn new(slow: Duration) -> Self {
+        Self { stages: Arc::new(Stages::new(slow)), sample: Sample::default() }
     }
 }
 
-/// Puts an event in the queues of this pod's sockets, and counts it, whoever asked for it.
-pub(super) fn deliver(
-    members: &Members,
-    payload: Value,
-    target: &Target,
-    from: Option<Sid>,
-    volatile: bool,
-    source: Source,
-) {
-    let begun = Instant::now();
-    let told = (source == Source::Presence).then(|| members.told(target));
-    let target = told.as_ref().unwrap_or(target);
-    if let Err(errors) = members.emit(payload, target, from, volatile) {
-        report_dropped(members.local.path(), &errors);
+/// An emit has come to this pod.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Arrived {
+    pub at: Instant,
+    /// Since 1970, by the clock of who published it, if that is known.
+    pub published: Option<Duration>,
+}
+
+impl Arrived {
+    /// It is published here and now.
+    pub fn now() -> Self {
+        Self { at: Instant::now(), published: Some(now()) }
     }
-    let (emits, duration) = handles(source);
-    emits.increment(1);
-    duration.record(begun.elapsed());
+}
+
+/// The metrics of emits, looked up once: this is on the way of every message.
+struct Handles {
+    emits: Counter,
+    duration: Histogram,
+    deliveries: Counter,
+    recipients: Histogram,
+}
+
+impl Handles {
+    fn of(source: Source) -> &'static Self {
+        static ALL: LazyLock<[Handles; 8]> = LazyLock::new(|| Source::ALL.map(Handles::new));
+        &ALL[source as usize]
+    }
+
+    fn new(source: Source) -> Self {
+        let name = source.name();
+        Self {
+            emits: counter!(EMITS.name, "source" => name),
+            duration: match source {
+                // The answer of a hook goes to one socket: nothing to measure.
+                Source::Hook => Histogram::noop(),
+                _ => histogram!(EMIT_DURATION.name, "source" => name),
+            },
+            deliveries: counter!(DELIVERIES.name, "source" => name),
+            recipients: histogram!(EMIT_RECIPIENTS.name, "source" => name),
+        }
+    }
+
+    fn count(&self, recipients: usize, dropped: usize) {
+        self.emits.increment(1);
+        self.deliveries.increment(recipients.saturating_sub(dropped) as u64);
+        self.recipients.record(recipients as f64);
+    }
+}
+
+/// Counts an emit to one socket.
+pub(crate) fn count_one(source: Source) {
+    count(source, 1);
+}
+
+/// Counts an emit to so many sockets of this pod.
+pub(super) fn count(source: Source, recipients: usize) {
+    Handles::of(source).count(recipients, 0);
+}
+
+/// Puts an event in the queues of this pod's sockets, and counts it, whoever asked for it.
+pub(super) fn deliver(members: &Members, emit: Emit, arrived: Arrived) {
+    let Emit { payload, target, from, volatile, source, traceparent } = emit;
+    let begun = Instant::now();
+    let target = if source == Source::Presence { members.told(&target) } else { target };
+    let namespace = members.local.path().as_str();
+    let Measuring { stages, sample } = members.measuring();
+
+    let known = members.count(&target, from);
+    let chosen = known.is_none_or(|count| count > 0 && !volatile && sample.chooses(count, begun));
+    let sockets = chosen.then(|| members.hearing(&target, from));
+    let recipients = known.or(sockets.as_ref().map(Vec::len)).unwrap_or_default();
+    let about = About {
+        namespace,
+        source,
+        recipients: Some(recipients),
+        traceparent: traceparent.as_deref(),
+    };
+    // What is volatile may be dropped: it would be waited for in vain.
+    let watch = sockets.filter(|_| !volatile).and_then(|sockets| {
+        let watched = Watched { stages, published: arrived.published, about: &about };
+        members.watch(&sockets, sample.begin(sockets.len()), &payload, &watched)
+    });
+
+    let errors = members.emit(payload, &target, from, volatile).err().unwrap_or_default();
+    let queued = Instant::now();
+    if let Some(watch) = watch {
+        watch.queued(queued);
+    }
+    if !errors.is_empty() {
+        report_dropped(namespace, &errors);
+    }
+    let handles = Handles::of(source);
+    handles.count(recipients, errors.len());
+    handles.duration.record(queued.saturating_duration_since(begun));
+    if recipients > 0 {
+        stages.took(Stage::Queue, queued.saturating_duration_since(arrived.at), &about);
+    }
 }
 
 /// A client whose queue is full has been told to go; here it is counted what it misses.

@@ -2,15 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use socketioxide_core::{Sid, Value};
+use socketioxide_core::{Sid, Str, Value};
 
 use super::{
     BackplaneError, ClusterError,
-    cluster::Cluster,
-    delivery::deliver,
+    delivery::{Arrived, deliver},
     members::Members,
     redis::{Receipt, Subscribed},
-    wire::{Broadcast, Message},
+    stages::Accepted,
+    wire::{Broadcast, Message, Meta},
 };
 
 /// Who asked for an emit.
@@ -26,8 +26,39 @@ pub enum Source {
     Handler,
     /// The gateway, which tells those who may know it who comes to their rooms and goes.
     Presence,
-    /// Another server, or an emitter.
+    /// A Redis emitter of another program.
+    Emitter,
+    /// A hook, with its answer to an event.
+    Hook,
+    /// Another server.
     Backplane,
+}
+
+impl Source {
+    /// All of them.
+    pub(super) const ALL: [Self; 8] = [
+        Self::Client,
+        Self::Api,
+        Self::Stream,
+        Self::Handler,
+        Self::Presence,
+        Self::Emitter,
+        Self::Hook,
+        Self::Backplane,
+    ];
+
+    /// Its name in metrics and logs.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Api => "api",
+            Self::Stream => "stream",
+            Self::Handler | Self::Presence => "handler",
+            Self::Emitter => "emitter",
+            Self::Hook => "hook",
+            Self::Backplane => "backplane",
+        }
+    }
 }
 
 /// Sockets of a namespace.
@@ -57,8 +88,8 @@ pub struct Emit {
 }
 
 impl Emit {
-    /// As other servers are told.
-    pub(super) fn message(&self) -> Message {
+    /// As other servers are told, with the time of its publishing.
+    pub(super) fn message(&self, arrived: &Arrived) -> Message {
         let mut target = self.target.clone();
         // A socket is also a room, of which it alone is a member.
         target.except.extend(self.from.map(|socket| socket.to_string()));
@@ -67,8 +98,21 @@ impl Emit {
             target,
             volatile: self.volatile,
             ask: None,
-            meta: Cluster::stamp(self.traceparent.clone(), self.source == Source::Presence),
+            meta: arrived.published.map(|time| {
+                let time = u64::try_from(time.as_millis()).unwrap_or_default();
+                Meta::new(time, self.traceparent.clone(), self.source == Source::Presence)
+            }),
         })
+    }
+
+    /// What the log has of it if Redis takes long to confirm it.
+    pub(super) fn accepted(&self, namespace: Str, arrived: &Arrived) -> Accepted {
+        Accepted {
+            at: arrived.at,
+            namespace,
+            source: self.source,
+            traceparent: self.traceparent.as_deref().map(Into::into),
+        }
     }
 }
 
@@ -79,18 +123,19 @@ pub struct Publishing {
     /// Nothing for a child of a dynamic namespace that nobody of this pod is in.
     pub(super) members: Option<Arc<Members>>,
     pub(super) emit: Emit,
+    pub(super) arrived: Arrived,
     pub(super) receipt: Option<Receipt>,
 }
 
 impl Publishing {
     /// Waits until Redis has confirmed it, then serves the sockets of this pod.
     pub async fn done(self) -> Result<(), BackplaneError> {
-        let Self { members, emit, receipt } = self;
+        let Self { members, emit, arrived, receipt } = self;
         if let Some(receipt) = receipt {
             receipt.confirmed().await.map_err(ClusterError::from)?;
         }
         if let Some(members) = members {
-            deliver(&members, emit.payload, &emit.target, emit.from, emit.volatile, emit.source);
+            deliver(&members, emit, arrived);
         }
         Ok(())
     }

@@ -22,11 +22,13 @@ use socketioxide_core::{
     Sid, Value,
     adapter::{BroadcastFlags, BroadcastOptions, CoreLocalAdapter, Room, errors::SocketError},
     packet::{Packet, PacketData},
+    parser::Parse,
 };
 use thin_vec::ThinVec;
 
 use super::{
-    ServerAnswer, ServerSide, Slow, Target, acks::Acks, room_events::RoomEvents, slow::size,
+    ServerAnswer, ServerSide, Slow, Target, Watch, acks::Acks, delivery::Measuring, room_events::RoomEvents,
+    slow::size, watch::Watched,
 };
 use crate::telemetry::metrics::PACKETS_DROPPED;
 
@@ -54,6 +56,9 @@ pub trait Occupant: Any + Send + Sync {
     fn close_connection(&self);
     /// Closes its connection, for it does not take what it is sent.
     fn overflowed(&self);
+    /// Has its connection tell when it has written a packet. Says whether it will: if it has a WebSocket, and tells of no
+    /// other.
+    fn watch(&self, watch: &Arc<Watch>) -> bool;
     /// Tells it the time, if it is one that is told.
     fn heartbeat(&self, time: u64);
     /// It is being sent an event, and its namespace hears of those.
@@ -67,6 +72,7 @@ pub(super) struct Members {
     /// Handles events of other servers.
     server_side: OnceLock<Box<dyn ServerSide>>,
     slow: Arc<Slow>,
+    measuring: Arc<Measuring>,
     /// Who hears of its rooms.
     pub room_events: RoomEvents,
     /// Whether the namespace hears of what its sockets are sent.
@@ -120,12 +126,13 @@ pub(super) struct Described {
 }
 
 impl Members {
-    pub fn new(local: Local, slow: Arc<Slow>) -> Self {
+    pub fn new(local: Local, slow: Arc<Slow>, measuring: Arc<Measuring>) -> Self {
         Self {
             local,
             index: RwLock::default(),
             server_side: OnceLock::new(),
             slow,
+            measuring,
             room_events: RoomEvents::default(),
             listens: AtomicBool::new(false),
             rooms: OnceLock::new(),
@@ -268,9 +275,7 @@ impl Members {
 
     /// Whether a room has a member here.
     pub fn has(&self, room: &str) -> bool {
-        let index = self.index.read();
-        index.rooms.contains_key(room)
-            || room.parse().is_ok_and(|id: Sid| index.sockets.contains_key(&id))
+        self.index.read().has(room)
     }
 
     /// Whether nobody is here.
@@ -358,6 +363,63 @@ impl Members {
             let full = errors.iter().filter(full).count();
             self.overflowed(self.slow.furthest(full, gets));
         })
+    }
+
+    /// How many sockets an event for a target is for; nothing if that is known only once all are listed.
+    pub fn count(&self, target: &Target, from: Option<Sid>) -> Option<usize> {
+        /// So many rooms that are not for it are compared with each other.
+        const FEW: usize = 8;
+        let index = self.index.read();
+        let room = match &target.rooms[..] {
+            [] => None,
+            [room] => Some(room.as_str()),
+            rooms => return (!rooms.iter().any(|room| index.has(room))).then_some(0),
+        };
+        let all = room.map_or(index.sockets.len() - index.held, |room| index.members(room));
+        if target.except.len() > FEW {
+            return None;
+        }
+        let mut less = usize::from(from.is_some_and(|socket| index.hears(socket, room)));
+        for (place, except) in target.except.iter().enumerate() {
+            if index.rooms.contains_key(except.as_str()) {
+                return None;
+            }
+            let Some(socket) = index.alone_in(except) else { continue };
+            let again = Some(socket) == from || target.except[..place].contains(except);
+            less += usize::from(!again && index.hears(socket, room));
+        }
+        Some(all.saturating_sub(less))
+    }
+
+    /// Those sockets.
+    pub fn hearing(&self, target: &Target, from: Option<Sid>) -> Vec<Sid> {
+        if self.nobody(target) {
+            return Vec::new();
+        }
+        self.local.sockets(self.audience(target, from, false))
+    }
+
+    /// Has the connection of one of these sockets tell when it has written an event, if one of a few can.
+    pub fn watch(
+        &self,
+        sockets: &[Sid],
+        begin: usize,
+        payload: &Value,
+        watched: &Watched<'_>,
+    ) -> Option<Arc<Watch>> {
+        const FEW: usize = 4;
+        let packet = Packet::event(self.local.path().clone(), payload.clone());
+        let packet = Parse::encode(self.local.parser(), packet);
+        let watch = Watch::new(&packet, watched);
+        let (before, after) = sockets.split_at(begin.min(sockets.len()));
+        let mut few = after.iter().chain(before).take(FEW);
+        let watches = |socket: &Sid| self.occupant(*socket).is_some_and(|one| one.watch(&watch));
+        few.any(watches).then_some(watch)
+    }
+
+    /// What measures emits.
+    pub fn measuring(&self) -> &Measuring {
+        &self.measuring
     }
 
     /// Counts a packet for those that are behind, and ends those for which too much waits. An emit costs as much as it has
@@ -551,6 +613,40 @@ impl Members {
 }
 
 impl Index {
+    /// Whether a room has a member.
+    fn has(&self, room: &str) -> bool {
+        self.rooms.contains_key(room)
+            || room.parse().is_ok_and(|id: Sid| self.sockets.contains_key(&id))
+    }
+
+    /// How many sockets are in a room.
+    fn members(&self, room: &str) -> usize {
+        let others = self.rooms.get(room).copied().unwrap_or_default();
+        others + usize::from(self.own(room).is_some())
+    }
+
+    /// The socket whose own room this is, if it is in it.
+    fn own(&self, room: &str) -> Option<Sid> {
+        let id = room.parse().ok()?;
+        self.sockets.get(&id).filter(|entry| entry.own != OwnRoom::Left).map(|_| id)
+    }
+
+    /// The same, if no others are.
+    fn alone_in(&self, room: &str) -> Option<Sid> {
+        self.own(room).filter(|_| !self.rooms.contains_key(room))
+    }
+
+    /// Whether a socket hears what is for a room; for all, if there is none.
+    fn hears(&self, socket: Sid, room: Option<&str>) -> bool {
+        let Some(entry) = self.sockets.get(&socket) else { return false };
+        match room {
+            None => !entry.held,
+            Some(room) => {
+                self.own(room) == Some(socket) || entry.rooms.iter().any(|joined| **joined == *room)
+            }
+        }
+    }
+
     /// A room has lost a member. Says whether that was the last.
     fn one_less(&mut self, room: &str) -> bool {
         let Some(count) = self.rooms.get_mut(room) else { return false };

@@ -19,7 +19,9 @@ mod redis;
 mod room_events;
 mod slow;
 mod spread;
+mod stages;
 mod transcode;
+mod watch;
 mod wire;
 
 use std::{
@@ -35,13 +37,13 @@ use serde::Serialize;
 use serde_json::{Value as Json, value::RawValue};
 use socketioxide::{AckError, SocketIo};
 use socketioxide_core::{
-    Sid, Value, adapter::errors::SocketError, packet::Packet, parser::ParserError,
+    Sid, Str, Value, adapter::errors::SocketError, packet::Packet, parser::ParserError,
 };
 use tokio::task::JoinSet;
 
 use crate::config;
 use cluster::{Cluster, local_answers};
-use delivery::{deliver, handles};
+use delivery::{Arrived, deliver};
 use members::Members;
 use namespaces::Namespaces;
 use wire::{Broadcast, Format, Message};
@@ -49,7 +51,7 @@ use wire::{Broadcast, Format, Message};
 pub use cluster::{
     Answered, ClientAnswers, ClusterError, Pod, PodRecord, Pods, ServerAnswer, ServerSide,
 };
-pub(crate) use delivery::count_dropped;
+pub(crate) use delivery::{count_dropped, count_one};
 pub use emit::{Emit, Joined, Publishing, Source, Target};
 pub use local::Adapter;
 pub use members::Occupant;
@@ -63,6 +65,7 @@ pub(crate) use transcode::{
     Bounds, Reader as MsgpackReader, Token as MsgpackToken, TranscodeError, Unportable,
     check as check_portable,
 };
+pub use watch::Watch;
 pub use wire::{ClientAnswer, RemoteSocket, all_of, is_reserved};
 
 /// The Socket.IO server that a pod runs.
@@ -103,9 +106,9 @@ impl Backplane {
         pod: &str,
         parser: config::Parser,
         limits: &config::Limits,
+        telemetry: &config::Telemetry,
     ) -> Result<Self, SetupError> {
-        let namespaces =
-            Arc::new(Namespaces::new(limits.send_queue_bytes, limits.child_namespaces));
+        let namespaces = Arc::new(Namespaces::new(limits, telemetry));
         let format = Format::from(parser);
         let cluster = Cluster::new(settings, pod.to_owned(), format, namespaces.clone())?;
         Ok(Self { namespaces, format, bounds: limits.into(), cluster: cluster.map(Arc::new) })
@@ -187,7 +190,10 @@ impl Backplane {
         volatile: bool,
     ) -> Result<(), SocketError> {
         let members = self.namespaces.get(namespace).map_err(|_| SocketError::Closed)?;
-        members.send(socket, Packet::event(members.local.path().clone(), event), volatile)
+        let packet = Packet::event(members.local.path().clone(), event);
+        members.send(socket, packet, volatile)?;
+        count_one(Source::Handler);
+        Ok(())
     }
 
     /// The same, and gives what its client answers.
@@ -204,6 +210,7 @@ impl Backplane {
     {
         let members = self.namespaces.get(namespace).map_err(|_| SocketError::Closed)?;
         let acks = members.ask(socket, event, timeout)?;
+        count_one(Source::Handler);
         Ok(async move {
             let mut acks = std::pin::pin!(acks);
             let (_, ack) = acks.next().await.ok_or(AckError::Timeout)?;
@@ -245,13 +252,14 @@ impl Backplane {
     /// What cannot be queued or sent is counted and logged: there is nobody to tell.
     pub fn emit(&self, namespace: &str, emit: Emit) -> Result<(), UnknownNamespace> {
         let members = self.namespaces.find(namespace)?;
+        let arrived = Arrived::now();
         if let Some(cluster) = self.cluster()
-            && let Err(error) = cluster.send(namespace, &emit.message(), None)
+            && let Err(error) = cluster.emit(&path(namespace, &members), &emit, &arrived)
         {
             tracing::debug!(%error, "an emit did not go to other pods");
         }
         if let Some(members) = members {
-            deliver(&members, emit.payload, &emit.target, emit.from, emit.volatile, emit.source);
+            deliver(&members, emit, arrived);
         }
         Ok(())
     }
@@ -261,14 +269,12 @@ impl Backplane {
     /// socket in the order in which they began if it waits for them in that order.
     pub fn begin(&self, namespace: &str, emit: Emit) -> Result<Publishing, BackplaneError> {
         let members = self.namespaces.find(namespace)?;
+        let arrived = Arrived::now();
         let receipt = match self.cluster() {
-            // The stream has the entry until Redis has the message: it is not kept for later here.
-            Some(cluster) => {
-                cluster.hand(namespace, &emit.message(), emit.source != Source::Stream)?
-            }
+            Some(cluster) => cluster.begin(&path(namespace, &members), &emit, &arrived)?,
             None => None,
         };
-        Ok(Publishing { members, emit, receipt })
+        Ok(Publishing { members, emit, arrived, receipt })
     }
 
     /// The stream that backends publish to, with these settings; `None` for a pod on its own. It must be asked
@@ -293,13 +299,14 @@ impl Backplane {
         timeout: Duration,
     ) -> Result<Answered<ClientAnswers>, UnknownNamespace> {
         let members = self.namespaces.find(namespace)?;
-        handles(emit.source).0.increment(1);
         let mut emit = emit;
         // A socket is also a room, of which it alone is a member.
         emit.target.except.extend(emit.from.map(|socket| socket.to_string()));
         let Some(cluster) = self.cluster() else {
             let members = members.as_deref();
-            return Ok(alone(local_answers(members, emit.payload, &emit.target, timeout).await));
+            let source = emit.source;
+            let answers = local_answers(members, emit.payload, &emit.target, source, timeout).await;
+            return Ok(alone(answers));
         };
         let broadcast = Broadcast {
             payload: emit.payload,
@@ -308,7 +315,8 @@ impl Backplane {
             ask: None,
             meta: None,
         };
-        Ok(cluster.emit_with_ack(namespace, members.as_deref(), broadcast, timeout).await)
+        let members = members.as_deref();
+        Ok(cluster.emit_with_ack(namespace, members, broadcast, emit.source, timeout).await)
     }
 
     /// The sockets of a target, on all servers.
@@ -626,6 +634,12 @@ impl Backplane {
     ) -> Result<Value, EncodeError> {
         payload::encode_raw(self.format, self.bounds, event, arguments)
     }
+}
+
+/// The name of a namespace, to keep: without a copy if it is here.
+fn path(namespace: &str, members: &Option<Arc<Members>>) -> Str {
+    let here = members.as_ref().map(|members| members.local.path().clone());
+    here.unwrap_or_else(|| namespace.to_owned().into())
 }
 
 /// The answer of a pod on its own.

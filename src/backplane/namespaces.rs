@@ -10,10 +10,12 @@ use socketioxide_core::Sid;
 
 use super::{
     Slow, Target, UnknownNamespace,
+    delivery::Measuring,
     elsewhere::Elsewhere,
     members::{Local, Members},
     redis::{Changes, Subscribed},
 };
+use crate::config::{Limits, Telemetry};
 
 /// Whether a namespace of this name may be made when a client asks for it.
 pub(super) type MayBe = Box<dyn Fn(&str) -> bool + Send + Sync>;
@@ -28,27 +30,30 @@ pub(super) struct Namespaces {
     /// Which names children of dynamic namespaces may have.
     may_be: OnceLock<MayBe>,
     slow: Arc<Slow>,
+    measuring: Arc<Measuring>,
     /// Those of other pods that are asked about.
     pub elsewhere: Arc<Elsewhere>,
 }
 
 impl Namespaces {
-    /// None yet. So many bytes may wait for each client; so many namespaces of other pods may be asked about at a time.
-    pub fn new(send_queue_bytes: usize, most_elsewhere: usize) -> Self {
+    /// None yet.
+    pub fn new(limits: &Limits, telemetry: &Telemetry) -> Self {
         Self {
             all: RwLock::default(),
             changes: OnceLock::new(),
             listed: OnceLock::new(),
             may_be: OnceLock::new(),
-            slow: Arc::new(Slow::new(send_queue_bytes)),
-            elsewhere: Elsewhere::new(most_elsewhere),
+            slow: Arc::new(Slow::new(limits.send_queue_bytes)),
+            measuring: Arc::new(Measuring::new(telemetry.slow_emit)),
+            elsewhere: Elsewhere::new(limits.child_namespaces),
         }
     }
 
     /// Adds a namespace; `begin` puts it among those of socketioxide. Both in one step: who is found here is found there.
     pub fn register(&self, local: Local, begin: impl FnOnce()) {
         let path = local.path().to_string();
-        let members = Arc::new(Members::new(local, self.slow.clone()));
+        let members = Members::new(local, self.slow.clone(), self.measuring.clone());
+        let members = Arc::new(members);
         let mut all = self.all.write();
         let displaced = all.insert(path, members);
         begin();
@@ -112,6 +117,11 @@ impl Namespaces {
     /// The sockets that are behind.
     pub fn slow(&self) -> Arc<Slow> {
         self.slow.clone()
+    }
+
+    /// What measures emits.
+    pub fn measuring(&self) -> &Measuring {
+        &self.measuring
     }
 
     /// From now on, changes of rooms are noted there.

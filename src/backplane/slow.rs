@@ -65,6 +65,14 @@ impl Slow {
         behind.map(|one| (one.packets, one.bytes)).collect()
     }
 
+    /// How many packets have been sent to a client since it is behind.
+    pub fn waiting(&self, socket: Sid) -> u64 {
+        if self.count() == 0 {
+            return 0;
+        }
+        self.waiting.lock().get(&socket).map_or(0, |waiting| waiting.packets)
+    }
+
     /// Whether packets wait for it.
     pub fn has_waiting(&self, socket: Sid) -> bool {
         self.count() > 0

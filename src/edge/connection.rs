@@ -29,8 +29,10 @@ use super::{
     reason::CloseReason,
     sessions::{Sessions, Times},
     traffic::name,
+    watching::Watching,
 };
 use crate::{
+    backplane::Watch,
     config::{Secret, Transport},
     telemetry::metrics::{CONNECTIONS, INVALID_NAMESPACES},
 };
@@ -110,6 +112,8 @@ pub struct Connection {
     told_to_end: AtomicBool,
     /// What is queued for it is not to be written any more.
     cut: AtomicBool,
+    /// The packet that it is to tell of once that is written.
+    pub(super) watching: Watching,
     pub(super) stream: StreamTasks,
 }
 
@@ -173,6 +177,7 @@ impl Connection {
             polling: (transport == Transport::Polling).then(Box::default),
             told_to_end: AtomicBool::new(false),
             cut: AtomicBool::new(false),
+            watching: Watching::default(),
             stream: StreamTasks::default(),
         }
     }
@@ -267,6 +272,7 @@ impl Connection {
         durations(transport).connection.record(self.opened.elapsed());
         drop(self.place.lock().take());
         self.set_slow(false);
+        self.watching.end();
         tracing::debug!(remote = %self.remote, reason = reason.name(), "connection closed");
     }
 
@@ -291,6 +297,7 @@ impl Connection {
     /// Notes whether it has not taken all that was written to it.
     pub(super) fn set_backlog(&self, backlog: bool) {
         self.backlog.store(backlog, Ordering::Relaxed);
+        self.watching.behind();
         self.set_slow(backlog);
     }
 
@@ -690,6 +697,17 @@ impl InNamespace {
             connection.verdict(CloseReason::QueueFull);
             sessions.overflows(connection);
         }
+    }
+
+    /// Has it tell when a packet that is about to be queued is written to its WebSocket. Says whether it will.
+    pub fn watch(&self, watch: &Arc<Watch>) -> bool {
+        let connection = &self.0;
+        if !connection.is_websocket() || connection.is_told_to_end() {
+            return false;
+        }
+        let sid = connection.sid();
+        let waiting = sid.map_or(0, |sid| connection.sessions.slow().waiting(sid));
+        connection.watching.begin(watch, waiting)
     }
 
     /// Notes that an ack is waited for, by the client or from it, for as long as the answer lives.

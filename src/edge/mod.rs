@@ -91,6 +91,7 @@ mod traffic;
 mod unread;
 mod unwritten;
 mod upgrade;
+mod watching;
 mod wire;
 
 pub use admission::Admission;

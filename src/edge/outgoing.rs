@@ -101,7 +101,7 @@ fn first_frame(bytes: &[u8]) -> Option<(usize, usize)> {
 }
 
 /// The same, if its header is there.
-fn first_header(bytes: &[u8]) -> Option<(usize, usize)> {
+pub(super) fn first_header(bytes: &[u8]) -> Option<(usize, usize)> {
     Some(match *bytes.get(1)? & 0x7f {
         126 => (4, usize::from(u16::from_be_bytes(bytes.get(2..4)?.try_into().ok()?))),
         127 => {

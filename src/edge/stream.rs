@@ -209,6 +209,17 @@ impl ClientStream {
         }
     }
 
+    /// So many of these bytes have been written, and some packet is watched for.
+    #[cold]
+    fn watched(&self, bytes: &[u8], length: usize) {
+        let watching = &self.connection.watching;
+        watching.wrote(self.written, bytes, length);
+        // Otherwise it is so once nothing waits.
+        if !self.wire.is_behind() {
+            watching.is_written();
+        }
+    }
+
     /// Writes frames of the beginning, changed; all of them are taken, and written before any other.
     fn write_opening(
         &mut self,
@@ -232,6 +243,10 @@ impl ClientStream {
         if changed.ping {
             self.owes_pong = true;
             self.connection.stream.reader.wake();
+        }
+        if self.connection.watching.is_on() {
+            // It is told of once all of the beginning is written, and nothing waits.
+            self.connection.watching.wrote(self.written, frames, frames.len());
         }
         traffic::websocket().sent.count(changed.frames.len(), self.written.count(&changed.frames));
         opening.frames = changed.frames;
@@ -390,6 +405,9 @@ impl AsyncWrite for ClientStream {
         }
         let written = Pin::new(&mut self.wire).poll_write(context, bytes);
         if let Poll::Ready(Ok(length)) = written {
+            if self.connection.watching.is_on() {
+                self.watched(bytes, length);
+            }
             let frames = if length == all {
                 self.written = seen.then;
                 seen.frames
@@ -397,6 +415,9 @@ impl AsyncWrite for ClientStream {
                 self.written.count(&bytes[..length])
             };
             traffic::websocket().sent.count(length, frames);
+            if self.behind {
+                self.connection.watching.took(frames);
+            }
         }
         self.in_time(context, written)
     }
@@ -419,6 +440,9 @@ impl AsyncWrite for ClientStream {
             if waits {
                 self.connection.stream.reader.wake();
             }
+        }
+        if !is_over && self.connection.watching.is_on() {
+            self.connection.watching.is_empty();
         }
         // What is left is for nobody.
         if is_over { Poll::Ready(Ok(())) } else { Pin::new(&mut self.wire).poll_flush(context) }

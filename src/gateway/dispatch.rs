@@ -25,7 +25,7 @@ use super::{
     socket::unsent,
 };
 use crate::{
-    backplane::{Adapter, Bounds, SendError, encode_ack},
+    backplane::{Adapter, Bounds, SendError, Source, count_one, encode_ack},
     config::{AuthPolicy, OverLimit},
     edge::unmark,
     telemetry::metrics::EVENTS,
@@ -143,8 +143,12 @@ fn finish(
             };
             let member = member.clone();
             let pending = ack.is_some().then(|| member.connection.await_ack());
+            let of_hook = matches!(reply.0, When::Hook(_));
             tokio::spawn(async move {
                 let result = guarded_later("event", reply.values()).await.flatten();
+                if of_hook && ack.is_some() && matches!(result, Ok(Some(_))) {
+                    count_one(Source::Hook);
+                }
                 answer(&member, ack, result);
                 drop((pending, begun));
             });

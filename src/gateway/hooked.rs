@@ -59,7 +59,7 @@ pub(super) async fn join(
 pub(super) fn event(hook: &Hook, event: &Event<'_>) -> Result<Reply, Refusal> {
     let (hook, known) = (hook.clone(), Known::of(event.socket()));
     let (name, args) = (event.name().to_owned(), event.arguments_text()?);
-    Ok(Reply::later(async move {
+    Ok(Reply::of_hook(async move {
         let answer = hook.event(&known.caller(), &name, &args).await.map_err(refusal)?;
         Reply::json(answer)
     }))

@@ -24,7 +24,7 @@ use super::{
     outgoing::Outgoing,
 };
 use crate::{
-    backplane::{Adapter, Backplane, Occupant},
+    backplane::{Adapter, Backplane, Occupant, Watch},
     config::{Limits, Secret},
     edge::{InNamespace, Sessions},
     telemetry::metrics::SOCKETS,
@@ -523,6 +523,10 @@ impl Occupant for Member {
 
     fn overflowed(&self) {
         self.connection.overflowed();
+    }
+
+    fn watch(&self, watch: &Arc<Watch>) -> bool {
+        self.connection.watch(watch)
     }
 
     fn heartbeat(&self, time: u64) {

@@ -15,8 +15,12 @@ pub struct Reply(pub(super) When);
 pub(super) enum When {
     /// The values, or nothing: then there is no ack.
     Now(Option<Value>),
-    Later(Pin<Box<dyn Future<Output = Result<Reply, Refusal>> + Send>>),
+    Later(Later),
+    /// Once a hook has said it.
+    Hook(Later),
 }
+
+type Later = Pin<Box<dyn Future<Output = Result<Reply, Refusal>> + Send>>;
 
 impl Reply {
     /// An ack with a value. Several are a tuple, any number is [`Spread`](crate::Spread), and `()` is an ack without any;
@@ -57,13 +61,20 @@ impl Reply {
         Self(When::Later(Box::pin(reply)))
     }
 
+    /// The ack that a hook finds.
+    pub(super) fn of_hook(
+        reply: impl Future<Output = Result<Self, Refusal>> + Send + 'static,
+    ) -> Self {
+        Self(When::Hook(Box::pin(reply)))
+    }
+
     /// Waits for the values.
     pub(super) async fn values(self) -> Result<Option<Value>, Refusal> {
         let mut reply = self;
         loop {
             match reply.0 {
                 When::Now(values) => return Ok(values),
-                When::Later(later) => reply = later.await?,
+                When::Later(later) | When::Hook(later) => reply = later.await?,
             }
         }
     }

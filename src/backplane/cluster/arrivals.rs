@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, atomic::Ordering},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use futures_util::StreamExt;
@@ -14,11 +14,12 @@ use super::{
 };
 use crate::{
     backplane::{
-        Source, Target,
+        Emit, Source, Target,
         acks::Acks,
-        delivery::deliver,
+        delivery::{self, Arrived, deliver},
         members::Members,
         redis::{Arrival, Listener},
+        stages::{About, Stage, now},
         wire::{Answer, Broadcast, ClientAnswer, Incoming, Message, Meta, RemoteSocket},
     },
     telemetry::metrics::{BACKPLANE_DROPPED, BACKPLANE_LATENCY},
@@ -51,12 +52,17 @@ impl Listener for Arrivals {
 }
 
 impl Cluster {
-    fn read(self: &Arc<Self>, Arrival { channel, payload }: &Arrival, arrivals: &Arrivals) {
+    fn read(self: &Arc<Self>, arrival: &Arrival, arrivals: &Arrivals) {
+        let Arrival { channel, payload, received } = arrival;
         let Some(address) = self.wire.address(channel) else { return };
         let members = self.namespaces.get(address.namespace).ok();
-        match (self.wire.decode(channel, payload), members) {
+        let decoded = self.wire.decode(channel, payload);
+        if let Ok(Some(incoming)) = &decoded {
+            self.heard(incoming);
+        }
+        match (decoded, members) {
             (Ok(Some(incoming)), Some(members)) => {
-                self.take(&members, incoming, payload.len(), arrivals);
+                self.take(&members, incoming, *received, payload.len(), arrivals);
             }
             (Ok(Some(incoming)), None) => self.take_elsewhere(address.namespace, incoming),
             (Ok(_), _) => {}
@@ -102,6 +108,7 @@ impl Cluster {
         self: &Arc<Self>,
         members: &Arc<Members>,
         incoming: Incoming,
+        received: Instant,
         size: usize,
         arrivals: &Arrivals,
     ) {
@@ -111,6 +118,7 @@ impl Cluster {
         match message {
             Message::Broadcast(Broadcast { ask: Some(ask), payload, target, .. }) => {
                 let (acks, count) = members.emit_with_ack(payload, &target, ask.timeout);
+                delivery::count(source(from), count as usize);
                 self.reply(namespace, from, &ask.question, Answer::AckCount(count.into()));
                 if count > 0 {
                     let (cluster, namespace) = (self.clone(), namespace.to_owned());
@@ -122,7 +130,9 @@ impl Cluster {
                     });
                 }
             }
-            Message::Broadcast(broadcast) => emit(members, broadcast, &arrivals.latency),
+            Message::Broadcast(broadcast) => {
+                emit(members, broadcast, source(from), received, &arrivals.latency);
+            }
             Message::Join { target, rooms } => {
                 self.namespaces.join_all(members, &target, &rooms);
             }
@@ -193,12 +203,36 @@ pub(in crate::backplane) fn describe(
         .collect()
 }
 
-fn emit(members: &Members, broadcast: Broadcast, latency: &Histogram) {
+/// Who emits, by the id that comes with it. Redis emitters of all languages call themselves so.
+fn source(from: Option<&str>) -> Source {
+    if from == Some("emitter") { Source::Emitter } else { Source::Backplane }
+}
+
+fn emit(
+    members: &Members,
+    broadcast: Broadcast,
+    source: Source,
+    received: Instant,
+    latency: &Histogram,
+) {
     let Broadcast { payload, target, volatile, meta, .. } = broadcast;
     // Servers of another kind do not know who may be told.
     let told = meta.as_ref().is_some_and(|meta| meta.presence).then(|| members.told(&target));
     let target = told.unwrap_or(target);
-    deliver(members, payload, &target, None, volatile, Source::Backplane);
+    if let Some(meta) = &meta {
+        let about = About {
+            namespace: members.local.path().as_str(),
+            source,
+            recipients: None,
+            traceparent: meta.traceparent.as_deref(),
+        };
+        let took = age(meta).saturating_sub(received.elapsed());
+        members.measuring().stages.took(Stage::Receive, took, &about);
+    }
+    let published = meta.as_ref().map(|meta| Duration::from_millis(meta.t));
+    let traceparent = meta.as_ref().and_then(|meta| meta.traceparent.clone());
+    let emit = Emit { payload, target, from: None, volatile, source, traceparent };
+    deliver(members, emit, Arrived { at: received, published });
     if let Some(meta) = meta {
         latency.record(age(&meta));
         if let Some(traceparent) = meta.traceparent {
@@ -210,9 +244,4 @@ fn emit(members: &Members, broadcast: Broadcast, latency: &Histogram) {
 /// How long ago a message was published; nothing if the clocks disagree about the order.
 fn age(meta: &Meta) -> Duration {
     now().saturating_sub(Duration::from_millis(meta.t))
-}
-
-/// Time since 1970.
-pub(super) fn now() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }

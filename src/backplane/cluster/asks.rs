@@ -16,13 +16,14 @@ use super::{
 };
 use crate::{
     backplane::{
-        Target,
+        Source, Target,
+        delivery::count,
         elsewhere::Asking,
         members::Members,
         redis::Link,
         wire::{Answer, Ask, Broadcast, ClientAnswer, Message, RemoteSocket, Wire, WireError},
     },
-    telemetry::{Reached, metrics::BACKPLANE_DROPPED},
+    telemetry::{Reached, metrics::{BACKPLANE_DROPPED, CLUSTER_QUESTIONS}},
 };
 
 /// An answer of the cluster, and how complete it is.
@@ -55,29 +56,46 @@ impl Cluster {
         patience: Duration,
         message: impl FnOnce(&Question) -> Message,
     ) -> (Tally, Pods) {
+        let (tally, pods, cut_off) = self.ask_those(namespace, patience, message).await;
+        let result = match pods.silent {
+            _ if cut_off => "cut off",
+            0 => "complete",
+            _ => "silent",
+        };
+        counter!(CLUSTER_QUESTIONS.name, "result" => result).increment(1);
+        (tally, pods)
+    }
+
+    /// The same, and whether it could not be asked.
+    async fn ask_those(
+        &self,
+        namespace: &str,
+        patience: Duration,
+        message: impl FnOnce(&Question) -> Message,
+    ) -> (Tally, Pods, bool) {
         let Some(Audience { servers, heard, asking }) = self.audience(namespace).await else {
             // Cut off: nobody but this pod can answer.
             let servers = self.servers.load(Ordering::Relaxed);
-            return (Tally::default(), Pods { asked: servers, silent: servers - 1 });
+            return (Tally::default(), Pods { asked: servers, silent: servers - 1 }, true);
         };
         if servers == 1 {
-            return (Tally::default(), Pods { asked: 1, silent: 0 });
+            return (Tally::default(), Pods { asked: 1, silent: 0 }, false);
         }
         let others = servers - 1;
         if !heard {
-            return (Tally::default(), Pods { asked: servers, silent: others });
+            return (Tally::default(), Pods { asked: servers, silent: others }, true);
         }
         let question = self.questions.open(&self.pod);
-        let tally = match self.send(namespace, &message(&question), None) {
-            Ok(()) => question.answered(others, patience).await,
+        let (tally, cut_off) = match self.send(namespace, &message(&question), None) {
+            Ok(()) => (question.answered(others, patience).await, false),
             Err(error) => {
                 tracing::debug!(%error, "a question cannot be sent");
-                Tally::default()
+                (Tally::default(), true)
             }
         };
         drop(asking);
         let silent = others.saturating_sub(tally.servers);
-        (tally, Pods { asked: servers, silent })
+        (tally, Pods { asked: servers, silent }, cut_off)
     }
 
     /// Who hears a question in a namespace; nothing if this pod is cut off.
@@ -185,10 +203,11 @@ impl Cluster {
         namespace: &str,
         members: Option<&Members>,
         broadcast: Broadcast,
+        source: Source,
         timeout: Duration,
     ) -> Answered<ClientAnswers> {
         let (payload, target) = (broadcast.payload.clone(), broadcast.target.clone());
-        let here = local_answers(members, payload, &target, timeout);
+        let here = local_answers(members, payload, &target, source, timeout);
         let message = |question: &Question| {
             let ask = Ask { question: question.id.clone(), timeout };
             Message::Broadcast(Broadcast { ask: Some(ask), ..broadcast })
@@ -241,11 +260,16 @@ pub(in crate::backplane) async fn local_answers(
     members: Option<&Members>,
     payload: socketioxide_core::Value,
     target: &Target,
+    source: Source,
     timeout: Duration,
 ) -> ClientAnswers {
     let mut answers = ClientAnswers::default();
-    let Some(members) = members else { return answers };
-    let (acks, _) = members.emit_with_ack(payload, target, timeout);
+    let Some(members) = members else {
+        count(source, 0);
+        return answers;
+    };
+    let (acks, asked) = members.emit_with_ack(payload, target, timeout);
+    count(source, asked as usize);
     let mut acks = std::pin::pin!(acks);
     while let Some((_, ack)) = acks.next().await {
         match ack {

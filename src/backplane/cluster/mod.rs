@@ -2,6 +2,7 @@
 
 mod arrivals;
 mod asks;
+mod peers;
 mod pods;
 mod questioned;
 mod questions;
@@ -21,6 +22,7 @@ use fred::interfaces::{ClusterInterface, PubsubInterface};
 use futures_util::future::join_all;
 use metrics::counter;
 use parking_lot::Mutex;
+use socketioxide_core::Str;
 use tokio::{
     sync::{Notify, Semaphore, watch},
     task::JoinSet,
@@ -28,19 +30,23 @@ use tokio::{
 };
 
 use super::{
+    Emit, Source,
+    delivery::Arrived,
     namespaces::Namespaces,
-    redis::{Health, Link, PublishError, Receipt, Redis, SetupError},
-    wire::{Format, Message, Meta, Outgoing, Wire, WireError},
+    redis::{Health, Link, PublishError, Receipt, Redis, SetupError, Timed},
+    stages::Accepted,
+    wire::{Format, Message, Outgoing, Wire, WireError},
 };
 use crate::{
     config,
     telemetry::metrics::{BACKPLANE_DROPPED, BACKPLANE_RECORD_FAILURES},
 };
 
+use arrivals::Arrivals;
 pub(super) use arrivals::describe;
-use arrivals::{Arrivals, now};
 pub(super) use asks::local_answers;
 pub use asks::{Answered, ClientAnswers};
+use peers::Peers;
 use pods::Registry;
 pub use pods::{Pod, PodRecord};
 use questioned::Questioned;
@@ -92,6 +98,7 @@ pub struct Cluster {
     server_events: Arc<Semaphore>,
     /// Servers of a namespace when they were last counted, for when they cannot be.
     servers: AtomicUsize,
+    peers: Peers,
 }
 
 impl Cluster {
@@ -106,7 +113,8 @@ impl Cluster {
             return Ok(None);
         };
         let settings = Arc::new(settings.clone());
-        let redis = Arc::new(Redis::new(settings.clone())?);
+        let redis = Redis::new(settings.clone(), namespaces.measuring().stages.clone())?;
+        let redis = Arc::new(redis);
         namespaces.announce(redis.changes.clone());
         if wire.follows_rooms() {
             namespaces.follow(redis.changes.clone());
@@ -129,6 +137,7 @@ impl Cluster {
             left: Notify::new(),
             server_events: Arc::new(Semaphore::new(server_side::MOST)),
             servers: AtomicUsize::new(1),
+            peers: Peers::default(),
         }))
     }
 
@@ -137,6 +146,8 @@ impl Cluster {
         let listener = Arrivals::new(self.clone(), Questioned::start(self.clone()));
         let mut tasks = self.redis.start(&self.pod, ClusterWishes(self.clone()), listener);
         tasks.spawn(self.clone().stay_known(pod));
+        let cluster = self.clone();
+        tasks.spawn(async move { match cluster.peers.note_ages().await {} });
         tasks
     }
 
@@ -212,6 +223,7 @@ impl Cluster {
             others
         });
         self.met.store(true, Ordering::Release);
+        self.note_peers().await;
         full.map_or(Ok(()), Err)
     }
 
@@ -294,13 +306,38 @@ impl Cluster {
         to: Option<&str>,
     ) -> Result<(), ClusterError> {
         let message = self.encode(namespace, message, to)?;
-        Ok(self.redis.outbox.send(message)?)
+        Ok(self.redis.outbox.send(message, None)?)
+    }
+
+    /// Sends an emit.
+    pub fn emit(
+        &self,
+        namespace: &Str,
+        emit: &Emit,
+        arrived: &Arrived,
+    ) -> Result<(), ClusterError> {
+        let message = self.encode(namespace, &emit.message(arrived), None)?;
+        let accepted = emit.accepted(namespace.clone(), arrived);
+        Ok(self.redis.outbox.send(message, Some(accepted))?)
+    }
+
+    /// The same for a publisher that can be told, as [`Self::hand`].
+    pub fn begin(
+        &self,
+        namespace: &Str,
+        emit: &Emit,
+        arrived: &Arrived,
+    ) -> Result<Option<Receipt>, ClusterError> {
+        // The stream has the entry until Redis has the message: it is not kept for later here.
+        let may_keep = emit.source != Source::Stream;
+        let accepted = emit.accepted(namespace.clone(), arrived);
+        self.hand(namespace, &emit.message(arrived), may_keep, Some(accepted))
     }
 
     /// Sends a message for someone who can be told whether it goes out: when Redis has confirmed it, or
     /// when it is kept until Redis is back.
     pub async fn tell(&self, namespace: &str, message: &Message) -> Result<(), ClusterError> {
-        match self.hand(namespace, message, true)? {
+        match self.hand(namespace, message, true, None)? {
             Some(receipt) => Ok(receipt.confirmed().await?),
             None => Ok(()),
         }
@@ -308,19 +345,20 @@ impl Cluster {
 
     /// The beginning of it: the message is on its way. There is no receipt for one that is kept until Redis is
     /// back, which it is only if it may be.
-    pub fn hand(
+    fn hand(
         &self,
         namespace: &str,
         message: &Message,
         may_keep: bool,
+        accepted: Option<Accepted>,
     ) -> Result<Option<Receipt>, ClusterError> {
         let message = self.encode(namespace, message, None)?;
         let outbox = &self.redis.outbox;
         if may_keep && outbox.keeps() {
-            outbox.offer(message)?;
+            outbox.offer(message, accepted)?;
             return Ok(None);
         }
-        Ok(Some(outbox.send_registered(message)?))
+        Ok(Some(outbox.send_registered(message, accepted)?))
     }
 
     /// Writes a message. A client may send what a browser can read and no other server: that is counted.
@@ -336,12 +374,6 @@ impl Cluster {
         })
     }
 
-    /// A broadcast of this pod, stamped.
-    pub fn stamp(traceparent: Option<String>, presence: bool) -> Option<Meta> {
-        let now = u64::try_from(now().as_millis()).unwrap_or_default();
-        Some(Meta::new(now, traceparent, presence))
-    }
-
     /// How many servers there are of a namespace, this pod among them.
     pub async fn server_count(&self, namespace: &str) -> Result<usize, ClusterError> {
         let servers = self.subscribers(namespace).await?.max(1);
@@ -355,7 +387,8 @@ impl Cluster {
         let channel = match &self.wire {
             Wire::Sharded(wire) => {
                 let [channel, _] = wire.channels(namespace);
-                let counts: Counts = client.pubsub_shardnumsub(channel.as_str()).await?;
+                let counts: Counts =
+                    client.pubsub_shardnumsub(channel.as_str()).timed("pubsub").await?;
                 return Ok(sum(&counts));
             }
             Wire::Classic(wire) => {
@@ -364,7 +397,7 @@ impl Cluster {
             }
         };
         if !self.redis.is_clustered() {
-            let counts: Counts = client.pubsub_numsub(channel.as_str()).await?;
+            let counts: Counts = client.pubsub_numsub(channel.as_str()).timed("pubsub").await?;
             return Ok(sum(&counts));
         }
         // Each node counts its own subscribers.
@@ -375,7 +408,7 @@ impl Cluster {
         let ask = nodes.iter().map(|node| {
             let client = client.with_cluster_node(node);
             let channel = channel.as_str();
-            async move { client.pubsub_numsub::<Counts, _>(channel).await }
+            async move { client.pubsub_numsub::<Counts, _>(channel).timed("pubsub").await }
         });
         let counts = join_all(ask).await.into_iter().collect::<Result<Vec<_>, _>>()?;
         Ok(counts.iter().map(sum).sum())

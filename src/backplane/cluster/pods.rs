@@ -10,7 +10,7 @@ use fred::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::backplane::redis::Redis;
+use crate::backplane::redis::{Redis, Timed};
 
 /// Heartbeats that a pod may miss before it is taken for dead.
 const MISSED: u32 = 5;
@@ -82,20 +82,21 @@ impl Registry {
         let client = self.redis.commands();
         let text = serde_json::to_string(pod).unwrap_or_default();
         let lifetime = Expiration::PX(i64::try_from(self.lifetime.as_millis()).unwrap_or(i64::MAX));
-        let () = client.set(self.key(&pod.id), text, Some(lifetime), None, false).await?;
-        client.sadd(self.index.as_str(), pod.id.as_str()).await
+        let () =
+            client.set(self.key(&pod.id), text, Some(lifetime), None, false).timed("set").await?;
+        client.sadd(self.index.as_str(), pod.id.as_str()).timed("sadd").await
     }
 
     /// Takes it out.
     pub async fn remove(&self, id: &str) -> Result<(), Error> {
         let client = self.redis.commands();
-        let () = client.del(self.key(id)).await?;
-        client.srem(self.index.as_str(), id).await
+        let () = client.del(self.key(id)).timed("del").await?;
+        client.srem(self.index.as_str(), id).timed("srem").await
     }
 
     /// One pod, if it renewed its record.
     pub async fn get(&self, id: &str) -> Result<Option<PodRecord>, Error> {
-        let record: Option<String> = self.redis.commands().get(self.key(id)).await?;
+        let record: Option<String> = self.redis.commands().get(self.key(id)).timed("get").await?;
         Ok(record.and_then(|record| serde_json::from_str(&record).ok()))
     }
 
@@ -104,12 +105,12 @@ impl Registry {
         let client = self.redis.commands();
         let absent = Some(SetOptions::NX);
         let written: Result<Option<String>, Error> =
-            client.set(self.secret.as_str(), secret, None, absent, false).await;
+            client.set(self.secret.as_str(), secret, None, absent, false).timed("set").await;
         match written {
-            Ok(_) => client.get(self.secret.as_str()).await,
+            Ok(_) => client.get(self.secret.as_str()).timed("get").await,
             // The others may have agreed on one before Redis was full.
             Err(full) if has_no_room(&full) => {
-                let agreed: Option<String> = client.get(self.secret.as_str()).await?;
+                let agreed: Option<String> = client.get(self.secret.as_str()).timed("get").await?;
                 agreed.ok_or(full)
             }
             Err(error) => Err(error),
@@ -119,13 +120,13 @@ impl Registry {
     /// All pods that renewed their records, by id.
     pub async fn list(&self) -> Result<Vec<PodRecord>, Error> {
         let client = self.redis.commands();
-        let mut ids: Vec<String> = client.smembers(self.index.as_str()).await?;
+        let mut ids: Vec<String> = client.smembers(self.index.as_str()).timed("smembers").await?;
         if ids.is_empty() {
             return Ok(Vec::new());
         }
         ids.sort_unstable();
         let keys: Vec<String> = ids.iter().map(|id| self.key(id)).collect();
-        let records: Vec<Option<String>> = client.mget(keys).await?;
+        let records: Vec<Option<String>> = client.mget(keys).timed("mget").await?;
         let dead: Vec<String> = ids
             .into_iter()
             .zip(&records)
@@ -133,7 +134,7 @@ impl Registry {
             .collect();
         if !dead.is_empty() {
             // One that was only slow adds itself again with its next heartbeat.
-            let () = client.srem(self.index.as_str(), dead).await?;
+            let () = client.srem(self.index.as_str(), dead).timed("srem").await?;
         }
         // A record of a version that cannot be read belongs to a pod all the same; it is left out here.
         Ok(records

@@ -26,6 +26,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
+use super::timed::Timed;
 use crate::config::{self, BackplaneTls};
 
 /// Messages that fred holds for the reader. Gap: fred hands them out by a broadcast channel that
@@ -114,11 +115,11 @@ impl Connections {
             let client = client.clone();
             tokio::spawn(async move {
                 let pings: FredResult<()> = if nodes.is_empty() {
-                    client.ping(None).await
+                    client.ping(None).timed("ping").await
                 } else {
                     let ping = |node| {
                         let client = client.with_cluster_node(node);
-                        async move { client.ping::<()>(None).await }
+                        async move { client.ping::<()>(None).timed("ping").await }
                     };
                     try_join_all(nodes.iter().map(ping)).await.map(drop)
                 };

@@ -5,11 +5,11 @@
 //! there, before it handles the next. It drops what nobody here wants by the name of its channel, and
 //! keeps the rest in a queue that is bounded by bytes. What is lost on the way is counted.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Instant};
 
 use bytes::Bytes;
 use fred::types::{Message, Value};
-use metrics::{Counter, counter};
+use metrics::{Counter, Gauge, counter, gauge};
 use tokio::{
     runtime::Handle,
     sync::broadcast::{
@@ -19,12 +19,16 @@ use tokio::{
 };
 
 use super::queue::Sizable;
-use crate::telemetry::metrics::{BACKPLANE_DROPPED, BACKPLANE_RECEIVED};
+use crate::telemetry::metrics::{
+    BACKPLANE_DROPPED, BACKPLANE_RECEIVED, RECEIVE_QUEUE_BYTES, RECEIVE_QUEUE_MESSAGES,
+};
 
 /// A message that has arrived.
 pub struct Arrival {
     pub channel: String,
     pub payload: Bytes,
+    /// When it was taken from what fred has received.
+    pub received: Instant,
 }
 
 impl Sizable for Arrival {
@@ -82,6 +86,7 @@ impl<R: Reader> Inbox<R> {
                 Err(TryRecvError::Empty) => match self.queue.pop_front() {
                     Some(arrival) => {
                         self.waiting -= arrival.cost();
+                        counters.waiting(&self);
                         self.reader.handle(&arrival);
                         continue;
                     }
@@ -116,13 +121,15 @@ impl<R: Reader> Inbox<R> {
             Verdict::Unwanted => return counters.unwanted.increment(1),
             Verdict::Done => return,
         }
-        let arrival = Arrival { channel: message.channel.to_string(), payload };
+        let (channel, received) = (message.channel.to_string(), Instant::now());
+        let arrival = Arrival { channel, payload, received };
         if self.waiting + arrival.cost() > self.limit {
             return counters.full.increment(1);
         }
         counters.wanted.increment(1);
         self.waiting += arrival.cost();
         self.queue.push_back(arrival);
+        counters.waiting(self);
     }
 }
 
@@ -132,6 +139,8 @@ struct Counters {
     unwanted: Counter,
     lagged: Counter,
     full: Counter,
+    messages: Gauge,
+    bytes: Gauge,
 }
 
 impl Counters {
@@ -141,6 +150,13 @@ impl Counters {
             unwanted: counter!(BACKPLANE_RECEIVED.name, "result" => "no members"),
             lagged: counter!(BACKPLANE_DROPPED.name, "reason" => "lagged"),
             full: counter!(BACKPLANE_DROPPED.name, "reason" => "receive queue full"),
+            messages: gauge!(RECEIVE_QUEUE_MESSAGES.name),
+            bytes: gauge!(RECEIVE_QUEUE_BYTES.name),
         }
+    }
+
+    fn waiting<R>(&self, inbox: &Inbox<R>) {
+        self.messages.set(inbox.queue.len() as f64);
+        self.bytes.set(inbox.waiting as f64);
     }
 }

@@ -8,6 +8,7 @@ mod outbox;
 mod publish_stream;
 mod queue;
 mod subscriptions;
+mod timed;
 mod way;
 
 use std::{
@@ -22,14 +23,18 @@ use fred::{
     interfaces::{ClientLike, ClusterInterface, EventInterface, PubsubInterface},
     types::Value,
 };
+use metrics::gauge;
 use tokio::{
     sync::broadcast::error::RecvError,
     task::JoinSet,
     time::{sleep, timeout},
 };
 
-use super::wire::Outgoing;
-use crate::config;
+use super::{stages::Stages, wire::Outgoing};
+use crate::{
+    config,
+    telemetry::metrics::{PUBLISH_QUEUE_BYTES, PUBLISH_QUEUE_MESSAGES},
+};
 
 use connections::Connections;
 pub use connections::SetupError;
@@ -43,6 +48,10 @@ pub use publish_stream::{Entry, Pending, PublishStream};
 pub(super) use queue::Sizable;
 use subscriptions::Subscriptions;
 pub use subscriptions::{Changes, Subscribed, Wishes};
+pub use timed::Timed;
+
+/// How often what waits is looked at.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// The pod's way to Redis.
 pub struct Redis {
@@ -59,11 +68,11 @@ pub struct Redis {
 }
 
 impl Redis {
-    pub fn new(settings: Arc<config::Backplane>) -> Result<Self, SetupError> {
+    pub fn new(settings: Arc<config::Backplane>, stages: Arc<Stages>) -> Result<Self, SetupError> {
         let connections = Connections::new(&settings)?;
         let sharded = settings.kind() == config::BackplaneKind::Sharded;
         let health = Arc::new(Health::default());
-        let (outbox, sender) = outbox::outbox(&settings, health.clone(), sharded);
+        let (outbox, sender) = outbox::outbox(&settings, health.clone(), stages, sharded);
         Ok(Self {
             connections,
             health,
@@ -141,6 +150,7 @@ impl Redis {
         let subscriptions = Subscriptions::new(client, wishes, self.changes.clone(), self.sharded);
         tasks.spawn(self.clone().keep_subscribed(subscriptions));
         tasks.spawn(self.clone().beat());
+        tasks.spawn(self.clone().note_waiting());
         for (concern, client) in self.connections.all() {
             tasks.spawn(note_errors(concern, client.clone(), self.health.clone()));
         }
@@ -204,6 +214,18 @@ impl Redis {
         }
     }
 
+    /// Notes, every second, what waits to go out.
+    async fn note_waiting(self: Arc<Self>) {
+        let messages = gauge!(PUBLISH_QUEUE_MESSAGES.name);
+        let bytes = gauge!(PUBLISH_QUEUE_BYTES.name);
+        loop {
+            let waiting = self.outbox.waiting();
+            messages.set(waiting.items as f64);
+            bytes.set(waiting.bytes as f64);
+            sleep(LOOK).await;
+        }
+    }
+
     /// Publishes a pulse, and waits for it. One that goes out before the subscriptions are there does not
     /// come back: when they are, another is sent.
     async fn pulse(&self, number: &mut u64) -> Result<(), Error> {
@@ -222,9 +244,9 @@ impl Redis {
         for channel in self.pulses.get().into_iter().flatten() {
             let payload = Value::from(number.to_string());
             let () = if self.sharded {
-                client.spublish(channel.as_str(), payload).await?
+                client.spublish(channel.as_str(), payload).timed("spublish").await?
             } else {
-                client.publish(channel.as_str(), payload).await?
+                client.publish(channel.as_str(), payload).timed("publish").await?
             };
         }
         Ok(())
@@ -235,7 +257,9 @@ impl Redis {
         let mut before = None;
         loop {
             sleep(self.settings.heartbeat).await;
-            let Ok(slots) = self.connections.commands.cluster_slots::<Value>().await else {
+            let Ok(slots) =
+                self.connections.commands.cluster_slots::<Value>().timed("cluster slots").await
+            else {
                 continue;
             };
             let slots = owners(slots);
@@ -257,7 +281,7 @@ impl Redis {
         if self.health.is_up() {
             // What was sent before it is out when this is.
             let last = Outgoing { channel: self.own_pulses().to_owned(), payload: "0".into() };
-            if let Ok(receipt) = self.outbox.send_registered(last) {
+            if let Ok(receipt) = self.outbox.send_registered(last, None) {
                 let _ = timeout(patience, receipt.confirmed()).await;
             }
         }

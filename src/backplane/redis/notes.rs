@@ -9,7 +9,7 @@ use fred::{
     types::{Expiration, SetOptions},
 };
 
-use super::Health;
+use super::{Health, timed::Timed};
 
 /// Notes of the cluster.
 pub struct Notes {
@@ -39,11 +39,12 @@ impl Notes {
             let written: Option<String> = self
                 .commands
                 .set(self.key(name), note, Some(millis(lifetime)), Some(SetOptions::NX), false)
+                .timed("set")
                 .await?;
             if written.is_some() {
                 return Ok(None);
             }
-            match self.commands.get::<Option<String>, _>(self.key(name)).await? {
+            match self.commands.get::<Option<String>, _>(self.key(name)).timed("get").await? {
                 // The command was sent again, as its answer was lost.
                 Some(there) if there == note => return Ok(None),
                 Some(there) => return Ok(Some(there)),
@@ -55,12 +56,15 @@ impl Notes {
 
     /// Writes a note over what is there.
     pub async fn write(&self, name: &str, note: &str, lifetime: Duration) -> Result<(), Error> {
-        self.commands.set(self.key(name), note, Some(millis(lifetime)), None, false).await
+        self.commands
+            .set(self.key(name), note, Some(millis(lifetime)), None, false)
+            .timed("set")
+            .await
     }
 
     /// Takes one away.
     pub async fn remove(&self, name: &str) -> Result<(), Error> {
-        self.commands.del(self.key(name)).await
+        self.commands.del(self.key(name)).timed("del").await
     }
 
     fn key(&self, name: &str) -> String {

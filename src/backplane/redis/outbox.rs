@@ -1,21 +1,28 @@
 //! Messages for other pods, on their way to Redis, in order.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use fred::{
     clients::Client,
     interfaces::{ClientLike, FredResult, PubsubInterface},
     types::{Value, config::Options},
 };
-use metrics::counter;
+use metrics::{Histogram, counter};
 use tokio::sync::oneshot;
 
 use super::{
     health::{Health, Link},
     queue::{self, Sizable},
+    timed::commands,
 };
 use crate::{
-    backplane::wire::Outgoing,
+    backplane::{
+        stages::{Accepted, Stages},
+        wire::Outgoing,
+    },
     config::WhenAway,
     telemetry::metrics::{BACKPLANE_DROPPED, BACKPLANE_PUBLISHED},
 };
@@ -60,6 +67,8 @@ pub struct Outbox {
 
 struct Letter {
     message: Outgoing,
+    /// If it is an emit.
+    accepted: Option<Accepted>,
     receipt: Option<oneshot::Sender<Result<(), PublishError>>>,
 }
 
@@ -86,36 +95,50 @@ pub struct Sender {
     health: Arc<Health>,
     sharded: bool,
     timeout: Duration,
+    stages: Arc<Stages>,
+    /// How long Redis takes for a batch.
+    time: Histogram,
 }
 
 /// An outbox, and what empties it.
 pub fn outbox(
     settings: &crate::config::Backplane,
     health: Arc<Health>,
+    stages: Arc<Stages>,
     sharded: bool,
 ) -> (Outbox, Sender) {
     let (sender, letters) = queue::queue(settings.publish_queue);
     let (when_away, timeout) = (settings.when_away, settings.timeout);
     let outbox = Outbox { letters: sender, when_away, health: health.clone() };
-    (outbox, Sender { letters, when_away, health, sharded, timeout })
+    let time = commands(if sharded { "spublish" } else { "publish" });
+    (outbox, Sender { letters, when_away, health, sharded, timeout, stages, time })
 }
 
 impl Outbox {
     /// Sends a message of which nobody can be told: it is counted if it cannot be sent.
-    pub fn send(&self, message: Outgoing) -> Result<(), PublishError> {
-        self.put(message, None).inspect_err(|error| error.count())
+    pub fn send(&self, message: Outgoing, accepted: Option<Accepted>) -> Result<(), PublishError> {
+        self.put(message, accepted, None).inspect_err(|error| error.count())
     }
 
     /// Sends a message, or tells why not.
-    pub fn offer(&self, message: Outgoing) -> Result<(), PublishError> {
-        self.put(message, None)
+    pub fn offer(&self, message: Outgoing, accepted: Option<Accepted>) -> Result<(), PublishError> {
+        self.put(message, accepted, None)
     }
 
     /// The same, with a receipt.
-    pub fn send_registered(&self, message: Outgoing) -> Result<Receipt, PublishError> {
+    pub fn send_registered(
+        &self,
+        message: Outgoing,
+        accepted: Option<Accepted>,
+    ) -> Result<Receipt, PublishError> {
         let (sender, receiver) = oneshot::channel();
-        self.put(message, Some(sender))?;
+        self.put(message, accepted, Some(sender))?;
         Ok(Receipt(receiver))
+    }
+
+    /// What has not been confirmed.
+    pub fn waiting(&self) -> queue::Waiting {
+        self.letters.waiting()
     }
 
     /// Whether a message would be kept for later now, rather than sent.
@@ -126,13 +149,14 @@ impl Outbox {
     fn put(
         &self,
         message: Outgoing,
+        accepted: Option<Accepted>,
         receipt: Option<oneshot::Sender<Result<(), PublishError>>>,
     ) -> Result<(), PublishError> {
         if self.when_away == WhenAway::Refuse && !self.health.is_up() {
             return Err(PublishError::Away);
         }
         self.letters
-            .send(Letter { message, receipt })
+            .send(Letter { message, accepted, receipt })
             .map_err(|queue::Full| PublishError::QueueFull)
     }
 }
@@ -163,7 +187,7 @@ impl Sender {
                 _ => Err(PublishError::Away),
             };
             self.letters.settled(&batch);
-            settle(batch.drain(..), results);
+            settle(batch.drain(..), results, &self.stages);
         }
     }
 
@@ -187,7 +211,9 @@ impl Sender {
                 return Err(PublishError::Unconfirmed);
             }
         }
+        let begun = Instant::now();
         let results: Vec<FredResult<i64>> = pipeline.try_all().await;
+        self.time.record(begun.elapsed());
         if let Some(error) = results.iter().find_map(|result| result.as_ref().err()) {
             tracing::debug!(%error, "publishing failed");
             self.health.hint();
@@ -197,8 +223,12 @@ impl Sender {
 }
 
 /// Tells those who wait, and counts.
-fn settle(batch: impl ExactSizeIterator<Item = Letter>, results: Result<Vec<bool>, PublishError>) {
-    let mut published = 0;
+fn settle(
+    batch: impl Iterator<Item = Letter>,
+    results: Result<Vec<bool>, PublishError>,
+    stages: &Stages,
+) {
+    let (mut published, now) = (0, Instant::now());
     for (index, letter) in batch.enumerate() {
         let result = match &results {
             Err(error) => Err(*error),
@@ -207,7 +237,12 @@ fn settle(batch: impl ExactSizeIterator<Item = Letter>, results: Result<Vec<bool
             Ok(_) => Err(PublishError::Unconfirmed),
         };
         match result {
-            Ok(()) => published += 1,
+            Ok(()) => {
+                published += 1;
+                if let Some(accepted) = &letter.accepted {
+                    stages.published(accepted, now);
+                }
+            }
             Err(error) => error.count(),
         }
         if let Some(receipt) = letter.receipt {

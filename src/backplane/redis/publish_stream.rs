@@ -17,7 +17,10 @@ use fred::{
     },
 };
 
-use super::health::{Health, Link};
+use super::{
+    health::{Health, Link},
+    timed::Timed,
+};
 use crate::config;
 
 /// Longest wait of Redis for a new entry. A pod that ends waits for it: a read that is given up could leave
@@ -130,7 +133,7 @@ impl PublishStream {
     /// the first pod came.
     pub async fn create_group(&self) -> Result<(), Error> {
         let (stream, group) = (self.stream.as_str(), self.settings.group.as_str());
-        match self.commands.xgroup_create(stream, group, "0", true).await {
+        match self.commands.xgroup_create(stream, group, "0", true).timed("xgroup").await {
             Err(error) if error.details().starts_with("BUSYGROUP") => Ok(()),
             created => created,
         }
@@ -192,6 +195,7 @@ impl PublishStream {
         let claimed: Value = self
             .commands
             .xclaim(stream, group, pod, idle, ids, None, None, None, false, false)
+            .timed("xclaim")
             .await?;
         let mut entries = with_deliveries(read_entries(claimed), &deliveries);
         entries.sort_by_key(|entry| order(&entry.id));
@@ -214,7 +218,7 @@ impl PublishStream {
             consumer: consumer.map(Into::into),
         };
         let (stream, group) = (self.stream.as_str(), self.settings.group.as_str());
-        let rows: Value = self.commands.xpending(stream, group, args).await?;
+        let rows: Value = self.commands.xpending(stream, group, args).timed("xpending").await?;
         // Each row: id, consumer, milliseconds idle, deliveries.
         let row = |row: Value| {
             let row = row.into_array();
@@ -229,11 +233,11 @@ impl PublishStream {
             return Ok(());
         }
         let (stream, group) = (self.stream.as_str(), self.settings.group.as_str());
-        let () = self.commands.xack(stream, group, ids.clone()).await?;
+        let () = self.commands.xack(stream, group, ids.clone()).timed("xack").await?;
         // One that is deleted and still pending would look as if it had been lost: so one after the other.
         // What is left of a pod that ends in between, `sweep` takes.
         if self.settings.trim {
-            let () = self.commands.xdel(stream, ids).await?;
+            let () = self.commands.xdel(stream, ids).timed("xdel").await?;
         }
         Ok(())
     }
@@ -242,7 +246,7 @@ impl PublishStream {
     async fn sweep(&self, last_delivered: &str) -> Result<(), Error> {
         let (stream, group) = (self.stream.as_str(), self.settings.group.as_str());
         // Asked after `last_delivered`: what is not pending of the entries up to there is done.
-        let pending: Value = self.commands.xpending(stream, group, ()).await?;
+        let pending: Value = self.commands.xpending(stream, group, ()).timed("xpending").await?;
         let oldest = pending.into_array().get(1).and_then(Value::as_string);
         let delivered = order(last_delivered);
         let (time, count) = oldest
@@ -250,7 +254,7 @@ impl PublishStream {
             .filter(|oldest| *oldest <= delivered)
             .unwrap_or((delivered.0, delivered.1.saturating_add(1)));
         let cap = ("MINID", "=", format!("{time}-{count}"));
-        self.commands.xtrim(stream, cap).await
+        self.commands.xtrim(stream, cap).timed("xtrim").await
     }
 
     /// Writes a dead letter for an entry, which stays pending.
@@ -270,13 +274,14 @@ impl PublishStream {
             .map(|(name, value)| (name, Value::Bytes(value)))
             .collect();
         let cap = ("MAXLEN", "=", i64::try_from(self.settings.dead_letter_max_len).unwrap_or(0));
-        self.commands.xadd(self.dead.as_str(), false, cap, "*", letter).await
+        self.commands.xadd(self.dead.as_str(), false, cap, "*", letter).timed("xadd").await
     }
 
     /// What waits; `None` if there is no group. What is done is gone after.
     pub async fn backlog(&self) -> Result<Option<Backlog>, Error> {
         let stream = self.stream.as_str();
-        let groups: Vec<HashMap<String, Value>> = self.commands.xinfo_groups(stream).await?;
+        let groups: Vec<HashMap<String, Value>> =
+            self.commands.xinfo_groups(stream).timed("xinfo").await?;
         let name = |group: &HashMap<String, Value>| group.get("name").and_then(Value::as_string);
         let Some(group) =
             groups.into_iter().find(|group| name(group).as_deref() == Some(&*self.settings.group))
@@ -289,9 +294,11 @@ impl PublishStream {
             Some(lag) => lag,
             // Redis 6 does not know it, later ones not after some deletions. What is acknowledged is deleted:
             // so the others wait.
-            None => self.commands.xlen::<u64, _>(stream).await?.saturating_sub(pending),
+            None => {
+                self.commands.xlen::<u64, _>(stream).timed("xlen").await?.saturating_sub(pending)
+            }
         };
-        let dead = self.commands.xlen(self.dead.as_str()).await.ok();
+        let dead = self.commands.xlen(self.dead.as_str()).timed("xlen").await.ok();
         if let Some(delivered) = group.get("last-delivered-id").and_then(Value::as_string)
             && self.settings.trim
         {
@@ -304,7 +311,7 @@ impl PublishStream {
     pub async fn idle_consumers(&self) -> Result<Vec<String>, Error> {
         let (stream, group) = (self.stream.as_str(), self.settings.group.as_str());
         let consumers: Vec<HashMap<String, Value>> =
-            self.commands.xinfo_consumers(stream, group).await?;
+            self.commands.xinfo_consumers(stream, group).timed("xinfo").await?;
         let idle = self.settings.claim_after.as_millis();
         let name = |consumer: HashMap<String, Value>| {
             let number = |key: &str| consumer.get(key).and_then(Value::as_u64);
@@ -317,7 +324,7 @@ impl PublishStream {
     /// Forgets a consumer that has nothing pending.
     pub async fn forget(&self, consumer: &str) -> Result<(), Error> {
         let (stream, group) = (self.stream.as_str(), self.settings.group.as_str());
-        self.commands.xgroup_delconsumer(stream, group, consumer).await
+        self.commands.xgroup_delconsumer(stream, group, consumer).timed("xgroup").await
     }
 
     /// Takes this pod out of the group. With entries pending it stays, so that others can claim them.

@@ -8,7 +8,7 @@ use std::sync::{
 use tokio::sync::mpsc;
 
 /// What an item costs beside its bytes, about.
-const OVERHEAD: usize = 128;
+const OVERHEAD: usize = 192;
 
 /// Something with a size.
 pub trait Sizable {
@@ -21,17 +21,33 @@ pub trait Sizable {
     }
 }
 
+/// What is in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waiting {
+    /// How many.
+    pub items: usize,
+    /// What they cost.
+    pub bytes: usize,
+}
+
+/// The same, as both ends count it.
+#[derive(Default)]
+struct Counts {
+    items: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
 /// The way in.
 pub struct Sender<T> {
     items: mpsc::UnboundedSender<T>,
-    waiting: Arc<AtomicUsize>,
+    waiting: Arc<Counts>,
     limit: usize,
 }
 
 /// The way out.
 pub struct Receiver<T> {
     items: mpsc::UnboundedReceiver<T>,
-    waiting: Arc<AtomicUsize>,
+    waiting: Arc<Counts>,
 }
 
 /// The item did not fit.
@@ -42,7 +58,7 @@ pub struct Full;
 pub fn queue<T: Sizable>(limit: usize) -> (Sender<T>, Receiver<T>) {
     #[allow(clippy::disallowed_methods)] // it has a bound: `limit`
     let (sender, receiver) = mpsc::unbounded_channel();
-    let waiting = Arc::new(AtomicUsize::new(0));
+    let waiting = Arc::new(Counts::default());
     (
         Sender { items: sender, waiting: waiting.clone(), limit },
         Receiver { items: receiver, waiting },
@@ -53,13 +69,20 @@ impl<T: Sizable> Sender<T> {
     /// Puts an item in, if it fits.
     pub fn send(&self, item: T) -> Result<(), Full> {
         let cost = item.cost();
-        if self.waiting.fetch_add(cost, Ordering::Relaxed) + cost > self.limit {
-            self.waiting.fetch_sub(cost, Ordering::Relaxed);
+        if self.waiting.bytes.fetch_add(cost, Ordering::Relaxed) + cost > self.limit {
+            self.waiting.bytes.fetch_sub(cost, Ordering::Relaxed);
             return Err(Full);
         }
+        self.waiting.items.fetch_add(1, Ordering::Relaxed);
         // Nobody takes it out when the pod is over.
         let _ = self.items.send(item);
         Ok(())
+    }
+
+    /// What is in it.
+    pub fn waiting(&self) -> Waiting {
+        let Counts { items, bytes } = &*self.waiting;
+        Waiting { items: items.load(Ordering::Relaxed), bytes: bytes.load(Ordering::Relaxed) }
     }
 }
 
@@ -73,7 +96,8 @@ impl<T: Sizable> Receiver<T> {
     /// These are done with.
     pub fn settled(&self, items: &[T]) {
         let cost: usize = items.iter().map(Sizable::cost).sum();
-        self.waiting.fetch_sub(cost, Ordering::Relaxed);
+        self.waiting.bytes.fetch_sub(cost, Ordering::Relaxed);
+        self.waiting.items.fetch_sub(items.len(), Ordering::Relaxed);
     }
 }
 
@@ -93,10 +117,12 @@ mod tests {
         assert!(sender.send("12345").is_ok());
         assert!(sender.send("123456").is_err());
         assert!(sender.send("12345").is_ok());
+        assert_eq!(sender.waiting(), Waiting { items: 2, bytes: 2 * OVERHEAD + 10 });
         let mut items = Vec::new();
         assert!(receiver.take(&mut items, 1).await);
         assert!(sender.send("1").is_err());
         receiver.settled(&items);
+        assert_eq!(sender.waiting(), Waiting { items: 1, bytes: OVERHEAD + 5 });
         assert!(sender.send("1").is_ok());
         drop(sender);
         assert!(receiver.take(&mut items, 10).await);

@@ -9,8 +9,12 @@ use std::{collections::HashSet, sync::Arc};
 
 use fred::{clients::Client, error::Error, interfaces::PubsubInterface};
 use futures_util::future::try_join_all;
+use metrics::gauge;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
+
+use super::timed::Timed;
+use crate::telemetry::metrics::SUBSCRIPTIONS;
 
 /// Subscriptions that are asked for in one go.
 const BATCH: usize = 256;
@@ -147,19 +151,20 @@ impl<W: Wishes> Subscriptions<W> {
         self.subscribe(&shards).await?;
         let patterns = self.wishes.patterns();
         if !patterns.is_empty() {
-            self.client.psubscribe(patterns.clone()).await?;
+            self.client.psubscribe(patterns.clone()).timed("psubscribe").await?;
         }
         let mut channels = self.wishes.channels();
         self.patterns = patterns.into_iter().collect();
         self.channels = channels.iter().cloned().collect();
         if self.sharded {
-            self.client.ssubscribe(pulses).await?;
+            self.client.ssubscribe(pulses).timed("ssubscribe").await?;
         } else {
             channels.push(pulses.to_owned());
         }
         if !channels.is_empty() {
-            self.client.subscribe(channels).await?;
+            self.client.subscribe(channels).timed("subscribe").await?;
         }
+        self.note_count();
         self.changes.done.send_replace(number + 1);
         Ok(())
     }
@@ -183,36 +188,43 @@ impl<W: Wishes> Subscriptions<W> {
             }
         }
         for channel in unwanted {
-            self.client.sunsubscribe(channel.as_str()).await?;
+            self.client.sunsubscribe(channel.as_str()).timed("sunsubscribe").await?;
             self.active.remove(&channel);
         }
         self.subscribe(&wanted).await?;
+        self.note_count();
         self.changes.done.send_replace(number + 1);
         Ok(())
+    }
+
+    /// Notes how many there are, with the channel of pulses.
+    fn note_count(&self) {
+        let count = 1 + self.active.len() + self.channels.len() + self.patterns.len();
+        gauge!(SUBSCRIPTIONS.name).set(count as f64);
     }
 
     /// Asks for the channels of namespaces that have come, and gives those back of which have gone.
     async fn follow_namespaces(&mut self) -> Result<(), Error> {
         let wanted: HashSet<_> = self.wishes.patterns().into_iter().collect();
         for pattern in self.patterns.difference(&wanted) {
-            self.client.punsubscribe(pattern.as_str()).await?;
+            self.client.punsubscribe(pattern.as_str()).timed("punsubscribe").await?;
         }
         for pattern in wanted.difference(&self.patterns) {
-            self.client.psubscribe(pattern.as_str()).await?;
+            self.client.psubscribe(pattern.as_str()).timed("psubscribe").await?;
         }
         self.patterns = wanted;
         let wanted: HashSet<_> = self.wishes.channels().into_iter().collect();
         for channel in self.channels.difference(&wanted) {
-            self.client.unsubscribe(channel.as_str()).await?;
+            self.client.unsubscribe(channel.as_str()).timed("unsubscribe").await?;
         }
         for channel in wanted.difference(&self.channels) {
-            self.client.subscribe(channel.as_str()).await?;
+            self.client.subscribe(channel.as_str()).timed("subscribe").await?;
         }
         self.channels = wanted;
         let wanted: HashSet<_> = self.wishes.shards().into_iter().collect();
         let gone: Vec<_> = self.active.difference(&wanted).cloned().collect();
         for channel in gone {
-            self.client.sunsubscribe(channel.as_str()).await?;
+            self.client.sunsubscribe(channel.as_str()).timed("sunsubscribe").await?;
             self.active.remove(&channel);
         }
         let new: Vec<_> = wanted.difference(&self.active).cloned().collect();
@@ -226,10 +238,16 @@ impl<W: Wishes> Subscriptions<W> {
             for channel in self.wishes.answers(&namespace) {
                 let known = if self.sharded { &mut self.active } else { &mut self.channels };
                 match (hears, known.contains(&channel)) {
-                    (true, false) if self.sharded => self.client.ssubscribe(&*channel).await?,
-                    (true, false) => self.client.subscribe(&*channel).await?,
-                    (false, true) if self.sharded => self.client.sunsubscribe(&*channel).await?,
-                    (false, true) => self.client.unsubscribe(&*channel).await?,
+                    (true, false) if self.sharded => {
+                        self.client.ssubscribe(&*channel).timed("ssubscribe").await?
+                    }
+                    (true, false) => self.client.subscribe(&*channel).timed("subscribe").await?,
+                    (false, true) if self.sharded => {
+                        self.client.sunsubscribe(&*channel).timed("sunsubscribe").await?
+                    }
+                    (false, true) => {
+                        self.client.unsubscribe(&*channel).timed("unsubscribe").await?
+                    }
                     _ => continue,
                 }
                 if hears {
@@ -246,7 +264,9 @@ impl<W: Wishes> Subscriptions<W> {
     /// first for the answer to the whole command.
     async fn subscribe(&mut self, channels: &[String]) -> Result<(), Error> {
         for channels in channels.chunks(BATCH) {
-            let commands = channels.iter().map(|channel| self.client.ssubscribe(channel.as_str()));
+            let commands = channels
+                .iter()
+                .map(|channel| self.client.ssubscribe(channel.as_str()).timed("ssubscribe"));
             try_join_all(commands).await?;
             self.active.extend(channels.iter().cloned());
         }
