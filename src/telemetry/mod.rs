@@ -1,4 +1,6 @@
-//! What a pod tells about itself: logs and metrics.
+//! What a pod tells about itself: logs, metrics and traces.
 
+mod lines;
 pub mod logs;
 pub mod metrics;
+pub mod traces;
