@@ -10,8 +10,10 @@ use super::{
     delivery::deliver,
     members::Members,
     redis::{Receipt, Subscribed},
+    traced,
     wire::{Broadcast, Message},
 };
+use crate::telemetry::traces::{Span, Trace};
 
 /// Who asked for an emit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +55,7 @@ pub struct Emit {
     /// Who asked for it.
     pub source: Source,
     /// W3C trace context of what caused it.
-    pub traceparent: Option<String>,
+    pub traceparent: Option<Trace>,
 }
 
 impl Emit {
@@ -80,16 +82,20 @@ pub struct Publishing {
     pub(super) members: Option<Arc<Members>>,
     pub(super) emit: Emit,
     pub(super) receipt: Option<Receipt>,
+    /// Until it is done.
+    pub(super) span: Span,
 }
 
 impl Publishing {
     /// Waits until Redis has confirmed it, then serves the sockets of this pod.
     pub async fn done(self) -> Result<(), BackplaneError> {
-        let Self { members, emit, receipt } = self;
+        let Self { members, emit, receipt, span } = self;
         if let Some(receipt) = receipt {
-            receipt.confirmed().await.map_err(ClusterError::from)?;
+            let confirmed = receipt.confirmed().await.map_err(ClusterError::from);
+            confirmed.inspect_err(|_| span.failed("unconfirmed"))?;
         }
         if let Some(members) = members {
+            let _giving = traced::giving(&members, &emit);
             deliver(&members, emit.payload, &emit.target, emit.from, emit.volatile, emit.source);
         }
         Ok(())

@@ -18,6 +18,7 @@ mod redis;
 mod room_events;
 mod slow;
 mod spread;
+mod traced;
 mod transcode;
 mod wire;
 
@@ -235,14 +236,16 @@ impl Backplane {
     /// Puts an emit in the queue of each socket that it is for, and sends it to the other pods.
     ///
     /// What cannot be queued or sent is counted and logged: there is nobody to tell.
-    pub fn emit(&self, namespace: &str, emit: Emit) -> Result<(), UnknownNamespace> {
+    pub fn emit(&self, namespace: &str, mut emit: Emit) -> Result<(), UnknownNamespace> {
         let members = self.namespaces.find(namespace)?;
+        let _sending = traced::sending(namespace, &mut emit);
         if let Some(cluster) = self.cluster()
             && let Err(error) = cluster.send(namespace, &emit.message(), None)
         {
             tracing::debug!(%error, "an emit did not go to other pods");
         }
         if let Some(members) = members {
+            let _giving = traced::giving(&members, &emit);
             deliver(&members, emit.payload, &emit.target, emit.from, emit.volatile, emit.source);
         }
         Ok(())
@@ -251,8 +254,9 @@ impl Backplane {
     /// The same for a publisher that can be told: when it is done, it reaches the sockets of this pod only if
     /// the other pods get it too, or will get it when Redis is back. Emits of one publisher reach each
     /// socket in the order in which they began if it waits for them in that order.
-    pub fn begin(&self, namespace: &str, emit: Emit) -> Result<Publishing, BackplaneError> {
+    pub fn begin(&self, namespace: &str, mut emit: Emit) -> Result<Publishing, BackplaneError> {
         let members = self.namespaces.find(namespace)?;
+        let span = traced::sending(namespace, &mut emit);
         let receipt = match self.cluster() {
             // The stream has the entry until Redis has the message: it is not kept for later here.
             Some(cluster) => {
@@ -260,7 +264,7 @@ impl Backplane {
             }
             None => None,
         };
-        Ok(Publishing { members, emit, receipt })
+        Ok(Publishing { members, emit, receipt, span })
     }
 
     /// The stream that backends publish to, with these settings; `None` for a pod on its own. It must be asked
@@ -287,8 +291,10 @@ impl Backplane {
         let members = self.namespaces.find(namespace)?;
         handles(emit.source).0.increment(1);
         let mut emit = emit;
+        let _sending = traced::sending(namespace, &mut emit);
         // A socket is also a room, of which it alone is a member.
         emit.target.except.extend(emit.from.map(|socket| socket.to_string()));
+        let _giving = members.as_deref().map(|members| traced::giving(members, &emit));
         let Some(cluster) = self.cluster() else {
             let members = members.as_deref();
             return Ok(alone(local_answers(members, emit.payload, &emit.target, timeout).await));
@@ -298,7 +304,8 @@ impl Backplane {
             target: emit.target,
             volatile: false,
             ask: None,
-            meta: None,
+            // Who asks for answers asks for nothing else.
+            meta: emit.traceparent.and_then(|trace| Cluster::stamp(Some(trace), false)),
         };
         Ok(cluster.emit_with_ack(namespace, members.as_deref(), broadcast, timeout).await)
     }

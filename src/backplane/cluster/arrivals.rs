@@ -18,6 +18,7 @@ use crate::{
         delivery::deliver,
         members::{Acks, Members},
         redis::{Arrival, Listener},
+        traced::giving_arrived,
         wire::{Answer, Broadcast, ClientAnswer, Incoming, Message, Meta, RemoteSocket},
     },
     telemetry::metrics::{BACKPLANE_DROPPED, BACKPLANE_LATENCY},
@@ -108,7 +109,9 @@ impl Cluster {
         let from = from.as_deref();
         let namespace = members.local.path().as_str();
         match message {
-            Message::Broadcast(Broadcast { ask: Some(ask), payload, target, .. }) => {
+            Message::Broadcast(broadcast @ Broadcast { ask: Some(_), .. }) => {
+                let _giving = giving_arrived(members, &broadcast);
+                let Broadcast { ask: Some(ask), payload, target, .. } = broadcast else { return };
                 let (acks, count) = members.emit_with_ack(payload, &target, ask.timeout);
                 self.reply(namespace, from, &ask.question, Answer::AckCount(count.into()));
                 if count > 0 {
@@ -193,6 +196,7 @@ pub(in crate::backplane) fn describe(
 }
 
 fn emit(members: &Members, broadcast: Broadcast, latency: &Histogram) {
+    let _giving = giving_arrived(members, &broadcast);
     let Broadcast { payload, target, volatile, meta, .. } = broadcast;
     // Servers of another kind do not know who may be told.
     let told = meta.as_ref().is_some_and(|meta| meta.presence).then(|| members.told(&target));
@@ -200,7 +204,7 @@ fn emit(members: &Members, broadcast: Broadcast, latency: &Histogram) {
     deliver(members, payload, &target, None, volatile, Source::Backplane);
     if let Some(meta) = meta {
         latency.record(age(&meta));
-        if let Some(traceparent) = meta.traceparent {
+        if let Some(traceparent) = meta.trace().map(|trace| trace.traceparent()) {
             tracing::debug!(traceparent, "emitted for another pod");
         }
     }

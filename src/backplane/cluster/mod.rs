@@ -34,7 +34,10 @@ use super::{
 };
 use crate::{
     config,
-    telemetry::metrics::{BACKPLANE_DROPPED, BACKPLANE_RECORD_FAILURES},
+    telemetry::{
+        metrics::{BACKPLANE_DROPPED, BACKPLANE_RECORD_FAILURES},
+        traces::Trace,
+    },
 };
 
 pub(super) use arrivals::describe;
@@ -337,9 +340,9 @@ impl Cluster {
     }
 
     /// A broadcast of this pod, stamped.
-    pub fn stamp(traceparent: Option<String>, presence: bool) -> Option<Meta> {
+    pub fn stamp(trace: Option<Trace>, presence: bool) -> Option<Meta> {
         let now = u64::try_from(now().as_millis()).unwrap_or_default();
-        Some(Meta::new(now, traceparent, presence))
+        Some(Meta::new(now, trace, presence))
     }
 
     /// How many servers there are of a namespace, this pod among them.

@@ -14,7 +14,7 @@ use opentelemetry::{KeyValue, trace::SpanKind};
 
 use super::{
     Trace,
-    span::{Description, Span, begin, current},
+    span::{Description, Span, begin},
 };
 
 /// What carries events to clients.
@@ -172,9 +172,4 @@ pub fn drain(ago: Duration) -> Span {
         began: SystemTime::now().checked_sub(ago),
         ..Description::new(SpanKind::Internal, "drain", Vec::new())
     })
-}
-
-/// What goes along with a message of ours, where nothing else was said: what it is a part of.
-pub fn carried() -> Option<Trace> {
-    current()
 }

@@ -22,6 +22,7 @@ use std::{
     time::Duration,
 };
 
+use http::HeaderMap;
 use opentelemetry::{KeyValue, trace::TracerProvider};
 use opentelemetry_sdk::{
     Resource,
@@ -35,7 +36,7 @@ pub use self::{
     context::{TRACEPARENT, TRACESTATE, Trace},
     layer::layer,
     messaging::*,
-    span::{Scope, Span, current, ids},
+    span::{Span, current, here, ids},
 };
 use self::{
     exporter::{Outlook, Queue, Watched, Way},
@@ -68,6 +69,11 @@ pub fn propagates() -> bool {
     running().is_none_or(|tracing| tracing.settings.propagate)
 }
 
+/// What a request is caused by, as its headers say.
+pub fn of_request(headers: &HeaderMap) -> Option<Trace> {
+    if propagates() { Trace::of_headers(headers) } else { None }
+}
+
 /// Looks at the variables of OpenTelemetry.
 ///
 /// # Errors
@@ -85,7 +91,7 @@ fn read() -> Result<Option<Settings>, ConfigError> {
     )
 }
 
-/// Starts tracing for the process, if the variables of OpenTelemetry ask for it. Spans wait until [`connect`] says
+/// Starts tracing for the process, if the variables of OpenTelemetry ask for it. Spans wait until [`export_from`] says
 /// where they go.
 ///
 /// # Errors
@@ -134,7 +140,7 @@ impl Tracing {
 ///
 /// # Errors
 /// If they cannot go there, whatever the collector does.
-pub fn connect(pod: &str) -> Result<(), Box<dyn Error + Send + Sync>> {
+pub fn export_from(pod: &str) -> Result<(), Box<dyn Error + Send + Sync>> {
     let Some(tracing) = running() else { return Ok(()) };
     let settings = &tracing.settings;
     let given = settings.resource.iter().cloned();

@@ -12,7 +12,7 @@ use std::{
 use opentelemetry::{
     Context, ContextGuard, KeyValue, Value,
     trace::{
-        Link, Span as _, SpanId, SpanKind, Status, TraceContextExt, TraceId, Tracer as _,
+        Link, SpanId, SpanKind, Status, TraceContextExt, TraceId, Tracer as _,
     },
 };
 use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator};
@@ -185,6 +185,11 @@ impl Drop for Span {
             context.span().end();
         }
     }
+}
+
+/// What runs now, to go on elsewhere.
+pub fn here() -> Scope {
+    Scope(running().map(|_| Context::current()))
 }
 
 /// What a future is a part of.
