@@ -128,11 +128,6 @@ pub fn ids() -> Option<(TraceId, SpanId)> {
 }
 
 impl Span {
-    /// Whether it is recorded.
-    pub fn is_recorded(&self) -> bool {
-        matches!(self.0, State::Recorded(_))
-    }
-
     /// What goes along with what this causes elsewhere.
     pub fn carried(&self) -> Option<Trace> {
         match &self.0 {
