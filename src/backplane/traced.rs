@@ -35,11 +35,14 @@ pub(super) fn giving(members: &Members, emit: &Emit) -> Span {
 
 /// One that came from another pod is.
 pub(super) fn giving_arrived(members: &Members, broadcast: &Broadcast) -> Span {
+    if !traces::is_on() {
+        return Span::default();
+    }
     let trace = broadcast.meta.as_ref().and_then(Meta::trace);
     processing(members, &broadcast.target, None, trace.as_ref())
 }
 
-pub(super) fn processing(
+fn processing(
     members: &Members,
     target: &Target,
     from: Option<Sid>,

@@ -90,7 +90,8 @@ pub fn attach_dynamic(io: &Io, parents: Vec<Namespace>, shared: Shared, cleanup:
     });
     let named = parents.clone();
     traces::patterns(move |name| {
-        let is_of = |parent: &&Arc<Namespace>| parent.children.iter().any(|which| which.may_be(name));
+        let is_of =
+            |parent: &&Arc<Namespace>| parent.children.iter().any(|which| which.may_be(name));
         named.iter().find(is_of).map(|parent| parent.path.clone())
     });
     let inner = Inner { io: io.clone(), shared, parents, cleanup, state: Mutex::default() };

@@ -219,7 +219,9 @@ impl Consumer {
             ApiError::InvalidRequest("expected a field `emit` with the JSON of an emit".into())
         })?;
         let request: EmitRequest = parse(emit, "no emit")?;
-        request.prepare(&self.backplane, &self.limits, Source::Stream, caused_by)?.begin(&self.backplane)
+        request
+            .prepare(&self.backplane, &self.limits, Source::Stream, caused_by)?
+            .begin(&self.backplane)
     }
 
     /// Waits for entries that are on their way, and acknowledges those that arrived.

@@ -204,7 +204,7 @@ fn emit(members: &Members, broadcast: Broadcast, latency: &Histogram) {
     deliver(members, payload, &target, None, volatile, Source::Backplane);
     if let Some(meta) = meta {
         latency.record(age(&meta));
-        if let Some(traceparent) = meta.trace().map(|trace| trace.traceparent()) {
+        if let Some(traceparent) = meta.traceparent() {
             tracing::debug!(traceparent, "emitted for another pod");
         }
     }

@@ -47,6 +47,11 @@ impl Meta {
         Self { v: VERSION, t: published, traceparent, tracestate, presence }
     }
 
+    /// What caused it, as it was written.
+    pub fn traceparent(&self) -> Option<&str> {
+        self.traceparent.as_deref()
+    }
+
     /// What caused it.
     pub fn trace(&self) -> Option<Trace> {
         Trace::read(self.traceparent.as_deref()?, self.tracestate.as_deref())

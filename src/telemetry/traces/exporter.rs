@@ -28,7 +28,7 @@ const TOLD: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub enum Way {
     /// Works on any thread, and blocks it.
-    Blocking(opentelemetry_otlp::SpanExporter),
+    Blocking(Box<opentelemetry_otlp::SpanExporter>),
     /// Works on this runtime, where an export takes so long at most.
     Async(Arc<opentelemetry_otlp::SpanExporter>, Handle, Duration),
     Console,

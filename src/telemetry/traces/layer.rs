@@ -11,17 +11,8 @@ use tracing_subscriber::{
 use super::running;
 
 /// Libraries that speak of each byte on the wire, or that export what is recorded here.
-const LIBRARIES: [&str; 9] = [
-    "fred",
-    "h2",
-    "hyper",
-    "opentelemetry",
-    "reqwest",
-    "rustls",
-    "tonic",
-    "tower",
-    "tungstenite",
-];
+const LIBRARIES: [&str; 9] =
+    ["fred", "h2", "hyper", "opentelemetry", "reqwest", "rustls", "tonic", "tower", "tungstenite"];
 
 /// The layer, while tracing is on.
 pub fn layer<S>() -> Option<impl Layer<S>>
@@ -39,9 +30,9 @@ struct WithinTrace;
 fn may_be(metadata: &Metadata<'_>) -> bool {
     let of = |library: &&str| metadata.target().split("::").next() == Some(*library);
     metadata.is_span()
-        && !LIBRARIES.iter().any(|library| {
-            of(library) || metadata.target().starts_with(&format!("{library}_"))
-        })
+        && !LIBRARIES
+            .iter()
+            .any(|library| of(library) || metadata.target().starts_with(&format!("{library}_")))
 }
 
 impl<S> Filter<S> for WithinTrace {

@@ -84,11 +84,9 @@ pub fn check() -> Result<(), ConfigError> {
 
 fn read() -> Result<Option<Settings>, ConfigError> {
     // What is no UTF-8 is none of ours.
-    settings::read(
-        env::vars_os().filter_map(|(name, value)| {
-            Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
-        }),
-    )
+    settings::read(env::vars_os().filter_map(|(name, value)| {
+        Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
+    }))
 }
 
 /// Starts tracing for the process, if the variables of OpenTelemetry ask for it. Spans wait until [`export_from`] says

@@ -31,7 +31,7 @@ pub fn way(otlp: &Otlp, resource: &Resource) -> Result<Way, Box<dyn Error + Send
     Ok(if grpc {
         Way::Async(Arc::new(exporter), Handle::current(), otlp.timeout + SLACK)
     } else {
-        Way::Blocking(exporter)
+        Way::Blocking(Box::new(exporter))
     })
 }
 

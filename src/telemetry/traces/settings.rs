@@ -77,7 +77,9 @@ pub struct Queue {
 ///
 /// # Errors
 /// All that is wrong with them.
-pub fn read(all: impl IntoIterator<Item = (String, String)>) -> Result<Option<Settings>, ConfigError> {
+pub fn read(
+    all: impl IntoIterator<Item = (String, String)>,
+) -> Result<Option<Settings>, ConfigError> {
     let mut variables = Variables::new(all);
     if variables.flag(DISABLED) {
         return Ok(None);
@@ -342,7 +344,9 @@ fn resource(variables: &mut Variables) -> Vec<(String, String)> {
                 Some((key, Some(value))) if !key.is_empty() => {
                     resource.push((key.to_owned(), value));
                 }
-                _ => variables.refuse(name, entry, "expected key=value, several separated by commas"),
+                _ => {
+                    variables.refuse(name, entry, "expected key=value, several separated by commas")
+                }
             }
         }
     }

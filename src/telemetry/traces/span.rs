@@ -11,9 +11,7 @@ use std::{
 
 use opentelemetry::{
     Context, ContextGuard, KeyValue, Value,
-    trace::{
-        Link, SpanId, SpanKind, Status, TraceContextExt, TraceId, Tracer as _,
-    },
+    trace::{Link, SpanId, SpanKind, Status, TraceContextExt, TraceId, Tracer as _},
 };
 use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator};
 

@@ -73,7 +73,8 @@ const ELSEWHERE: [(&str, &str); 13] = [
 ];
 
 const METRICS: &str = "remove it: metrics are scraped, from /metrics of the internal listener";
-const LOGS: &str = "remove it: logs go to standard error, and log.level and log.format are for them";
+const LOGS: &str =
+    "remove it: logs go to standard error, and log.level and log.format are for them";
 const OTLP: &str = "remove it: spans go out by OTLP, to OTEL_EXPORTER_OTLP_ENDPOINT";
 const NO_FILE: &str = "remove it: no such file is read; use the variables of docs/traces.md";
 

@@ -14,7 +14,10 @@ use super::{
 
 /// A hook that lets everybody in, and the `traceparent` of each call.
 async fn hook() -> (String, Arc<Mutex<Vec<String>>>) {
-    async fn answer(State(calls): State<Arc<Mutex<Vec<String>>>>, headers: HeaderMap) -> Json<Value> {
+    async fn answer(
+        State(calls): State<Arc<Mutex<Vec<String>>>>,
+        headers: HeaderMap,
+    ) -> Json<Value> {
         calls.lock().push(headers["traceparent"].to_str().unwrap().to_owned());
         Json(json!({"allow": true}))
     }
@@ -90,7 +93,10 @@ async fn connects_events_and_hooks_are_spans() {
     // A refusal is a failure, with its code, and its line of the log says where.
     let stranger = Client::builder(format!("{url}/closed")).build().unwrap();
     assert!(soon(stranger.connect()).await.is_err());
-    let bad = Client::builder(format!("{url}/closed")).auth(json!({"token": "bad.token.here"})).build().unwrap();
+    let bad = Client::builder(format!("{url}/closed"))
+        .auth(json!({"token": "bad.token.here"}))
+        .build()
+        .unwrap();
     assert!(soon(bad.connect()).await.is_err());
     let tried = receiver.wait_for_span(|span| span.name == "authenticate /closed");
     let refused = receiver.wait_for_span(|span| span.id == tried.parent);
@@ -99,7 +105,9 @@ async fn connects_events_and_hooks_are_spans() {
     assert_eq!(refused.attributes["error.type"], "token_invalid");
     let line = wait_for("the line of the log", || {
         let lines = pod.logs();
-        let is = |line: &&Value| line["message"] == "connect refused" && line["trace_id"] == refused.trace.as_str();
+        let is = |line: &&Value| {
+            line["message"] == "connect refused" && line["trace_id"] == refused.trace.as_str()
+        };
         lines.iter().find(is).cloned()
     });
     assert_eq!(line["span_id"], refused.id.as_str());
@@ -121,7 +129,17 @@ async fn an_entry_of_the_stream_goes_on_with_its_trace() {
     let add = |emit: &str| {
         let mut stream = TcpStream::connect(redis.url().trim_start_matches("redis://")).unwrap();
         let traceparent = caused_by("01");
-        let words = ["XADD", "roomcast:publish", "*", "emit", emit, "traceparent", &traceparent, "tracestate", "v=1"];
+        let words = [
+            "XADD",
+            "roomcast:publish",
+            "*",
+            "emit",
+            emit,
+            "traceparent",
+            &traceparent,
+            "tracestate",
+            "v=1",
+        ];
         let mut command = format!("*{}\r\n", words.len());
         for word in words {
             command.push_str(&format!("${}\r\n{word}\r\n", word.len()));
@@ -142,6 +160,7 @@ async fn an_entry_of_the_stream_goes_on_with_its_trace() {
     assert_eq!((&sent.parent, &sent.attributes["roomcast.source"]), (&entry.id, &json!("stream")));
 
     add("no emit");
-    let dead = receiver.wait_for_span(|span| span.name.starts_with("process roomcast") && span.failed);
+    let dead =
+        receiver.wait_for_span(|span| span.name.starts_with("process roomcast") && span.failed);
     assert_eq!(dead.attributes["error.type"], "invalid_request");
 }

@@ -57,7 +57,9 @@ async fn a_collector_that_is_slow_costs_spans_and_nothing_else() {
     pod.signal("-TERM");
     assert!(pod.wait().success());
     wait_for("the line about the last spans", || {
-        let told = |line: &serde_json::Value| line["message"] == "the last spans were not exported in time";
+        let told = |line: &serde_json::Value| {
+            line["message"] == "the last spans were not exported in time"
+        };
         pod.logs().iter().any(told).then_some(())
     });
 }
@@ -68,7 +70,8 @@ async fn what_nobody_wants_is_no_span() {
     for (sampler, unasked) in [("parentbased_always_off", 0), ("parentbased_always_on", 2)] {
         let mut variables = exporting(&receiver.http, "http/json");
         variables.push(("OTEL_TRACES_SAMPLER", sampler));
-        let settings = format!("{OPEN}\n[drain]\ndelay = \"0s\"\nwindow = \"0s\"\ntimeout = \"5s\"\n");
+        let settings =
+            format!("{OPEN}\n[drain]\ndelay = \"0s\"\nwindow = \"0s\"\ntimeout = \"5s\"\n");
         let mut pod = Pod::start_with(&settings, &variables);
         let before = receiver.spans().len();
         let emit = serde_json::from_str(EMIT).unwrap();

@@ -61,7 +61,11 @@ fn what_does_not_work_is_refused_by_name() {
         ("OTEL_LOGS_EXPORTER", "otlp", "logs go to standard error"),
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "http", "expected grpc, http/protobuf, http/json"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318", "expected http://HOST:4318"),
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://user:secret@collector", "OTEL_EXPORTER_OTLP_HEADERS"),
+        (
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+            "http://user:secret@collector",
+            "OTEL_EXPORTER_OTLP_HEADERS",
+        ),
         ("OTEL_EXPORTER_OTLP_COMPRESSION", "zstd", "expected gzip, none"),
         ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s", "expected a number of 1"),
         ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "secret", "expected name=value"),
