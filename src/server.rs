@@ -20,13 +20,16 @@ use tokio::{sync::Mutex, task::JoinSet, time::timeout};
 use crate::{
     address::Address,
     backplane::{self, Adapter, Backplane, Io, PodRecord, SetupError},
-    config::{BackplaneKind, Config, Parser, Transport},
+    config::{self, BackplaneKind, Config, Parser, Transport},
     drain::{self, Drainable, Lifecycle, Outcome},
     edge::{self, Admission, Edge, Layers, ListenError, Options, Program, Seal, Sessions},
     gateway::{self, HookSetupError, Hooks, Namespace, Roomcast, Tokens, TokensError},
     internal::{self, Readiness},
     publish::{self, Consumer, Operations, Underway},
-    telemetry::metrics::{self, Metrics, NoHistogram, Since},
+    telemetry::{
+        metrics::{self, Metrics, NoHistogram, Since},
+        traces,
+    },
 };
 
 /// Bytes of the buffer that each WebSocket reads into, which an idle connection costs. `edge/ahead.rs` reads more
@@ -177,6 +180,11 @@ impl Server {
     /// What the program publishes with, once the pod runs.
     pub fn roomcast(&self) -> Roomcast {
         self.pod.roomcast.clone()
+    }
+
+    /// The id of the pod.
+    pub(crate) fn id(&self) -> &str {
+        &self.pod.me.id
     }
 
     /// Listens on the configured addresses.
@@ -455,8 +463,16 @@ impl Listening {
         serving.spawn(edge::serve(internal, probes, internal_router, pod.lifecycle.clone()));
 
         let _running = pod.roomcast.run();
-        drain::run(&pod.lifecycle, &config.drain, stop, hurry, &pod).await
+        let outcome = drain::run(&pod.lifecycle, &config.drain, stop, hurry, &pod).await;
+        traces::shutdown(for_spans(&config.drain, &outcome)).await;
+        outcome
     }
+}
+
+/// How long the last spans may take: what a drain has left of its time, and [`GRACE`] at most.
+fn for_spans(drain: &config::Drain, outcome: &Outcome) -> Duration {
+    let left = (drain.delay + drain.timeout).saturating_sub(outcome.took);
+    left.clamp(GRACE / 10, GRACE)
 }
 
 impl Drainable for Pod {

@@ -14,9 +14,11 @@ use super::{
     members::Members,
     stages::{About, Stage, Stages, now},
     watch::{Sample, Watched},
+    wire::Meta,
 };
-use crate::telemetry::metrics::{
-    DELIVERIES, EMIT_DURATION, EMIT_RECIPIENTS, EMITS, PACKETS_DROPPED,
+use crate::telemetry::{
+    metrics::{DELIVERIES, EMIT_DURATION, EMIT_RECIPIENTS, EMITS, PACKETS_DROPPED},
+    traces::Trace,
 };
 
 /// What measures the emits of a pod.
@@ -45,6 +47,14 @@ impl Arrived {
     /// It is published here and now.
     pub fn now() -> Self {
         Self { at: Instant::now(), published: Some(now()) }
+    }
+
+    /// What other pods are told of it.
+    pub fn stamp(&self, trace: Option<Trace>, presence: bool) -> Option<Meta> {
+        self.published.map(|time| {
+            let time = u64::try_from(time.as_millis()).unwrap_or_default();
+            Meta::new(time, trace, presence)
+        })
     }
 }
 
@@ -109,7 +119,7 @@ pub(super) fn deliver(members: &Members, emit: Emit, arrived: Arrived) {
         namespace,
         source,
         recipients: Some(recipients),
-        traceparent: traceparent.as_deref(),
+        trace: traceparent.as_ref().map(Trace::id),
     };
     // What is volatile may be dropped: it would be waited for in vain.
     let watch = sockets.filter(|_| !volatile).and_then(|sockets| {

@@ -10,8 +10,10 @@ use super::{
     members::Members,
     redis::{Receipt, Subscribed},
     stages::Accepted,
-    wire::{Broadcast, Message, Meta},
+    traced,
+    wire::{Broadcast, Message},
 };
+use crate::telemetry::traces::{Span, Trace};
 
 /// Who asked for an emit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,7 +86,7 @@ pub struct Emit {
     /// Who asked for it.
     pub source: Source,
     /// W3C trace context of what caused it.
-    pub traceparent: Option<String>,
+    pub traceparent: Option<Trace>,
 }
 
 impl Emit {
@@ -98,10 +100,7 @@ impl Emit {
             target,
             volatile: self.volatile,
             ask: None,
-            meta: arrived.published.map(|time| {
-                let time = u64::try_from(time.as_millis()).unwrap_or_default();
-                Meta::new(time, self.traceparent.clone(), self.source == Source::Presence)
-            }),
+            meta: arrived.stamp(self.traceparent.clone(), self.source == Source::Presence),
         })
     }
 
@@ -111,7 +110,7 @@ impl Emit {
             at: arrived.at,
             namespace,
             source: self.source,
-            traceparent: self.traceparent.as_deref().map(Into::into),
+            trace: self.traceparent.as_ref().map(Trace::id),
         }
     }
 }
@@ -125,16 +124,20 @@ pub struct Publishing {
     pub(super) emit: Emit,
     pub(super) arrived: Arrived,
     pub(super) receipt: Option<Receipt>,
+    /// Until it is done.
+    pub(super) span: Span,
 }
 
 impl Publishing {
     /// Waits until Redis has confirmed it, then serves the sockets of this pod.
     pub async fn done(self) -> Result<(), BackplaneError> {
-        let Self { members, emit, arrived, receipt } = self;
+        let Self { members, emit, arrived, receipt, span } = self;
         if let Some(receipt) = receipt {
-            receipt.confirmed().await.map_err(ClusterError::from)?;
+            let confirmed = receipt.confirmed().await.map_err(ClusterError::from);
+            confirmed.inspect_err(|_| span.failed("unconfirmed"))?;
         }
         if let Some(members) = members {
+            let _giving = traced::giving(&members, &emit);
             deliver(&members, emit, arrived);
         }
         Ok(())

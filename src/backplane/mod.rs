@@ -20,6 +20,7 @@ mod room_events;
 mod slow;
 mod spread;
 mod stages;
+mod traced;
 mod transcode;
 mod watch;
 mod wire;
@@ -250,15 +251,17 @@ impl Backplane {
     /// Puts an emit in the queue of each socket that it is for, and sends it to the other pods.
     ///
     /// What cannot be queued or sent is counted and logged: there is nobody to tell.
-    pub fn emit(&self, namespace: &str, emit: Emit) -> Result<(), UnknownNamespace> {
+    pub fn emit(&self, namespace: &str, mut emit: Emit) -> Result<(), UnknownNamespace> {
         let members = self.namespaces.find(namespace)?;
         let arrived = Arrived::now();
+        let _sending = traced::sending(namespace, &mut emit);
         if let Some(cluster) = self.cluster()
             && let Err(error) = cluster.emit(&path(namespace, &members), &emit, &arrived)
         {
             tracing::debug!(%error, "an emit did not go to other pods");
         }
         if let Some(members) = members {
+            let _giving = traced::giving(&members, &emit);
             deliver(&members, emit, arrived);
         }
         Ok(())
@@ -267,14 +270,15 @@ impl Backplane {
     /// The same for a publisher that can be told: when it is done, it reaches the sockets of this pod only if
     /// the other pods get it too, or will get it when Redis is back. Emits of one publisher reach each
     /// socket in the order in which they began if it waits for them in that order.
-    pub fn begin(&self, namespace: &str, emit: Emit) -> Result<Publishing, BackplaneError> {
+    pub fn begin(&self, namespace: &str, mut emit: Emit) -> Result<Publishing, BackplaneError> {
         let members = self.namespaces.find(namespace)?;
         let arrived = Arrived::now();
+        let span = traced::sending(namespace, &mut emit);
         let receipt = match self.cluster() {
             Some(cluster) => cluster.begin(&path(namespace, &members), &emit, &arrived)?,
             None => None,
         };
-        Ok(Publishing { members, emit, arrived, receipt })
+        Ok(Publishing { members, emit, arrived, receipt, span })
     }
 
     /// The stream that backends publish to, with these settings; `None` for a pod on its own. It must be asked
@@ -300,8 +304,10 @@ impl Backplane {
     ) -> Result<Answered<ClientAnswers>, UnknownNamespace> {
         let members = self.namespaces.find(namespace)?;
         let mut emit = emit;
+        let _sending = traced::sending(namespace, &mut emit);
         // A socket is also a room, of which it alone is a member.
         emit.target.except.extend(emit.from.map(|socket| socket.to_string()));
+        let _giving = members.as_deref().map(|members| traced::giving(members, &emit));
         let Some(cluster) = self.cluster() else {
             let members = members.as_deref();
             let source = emit.source;
@@ -313,7 +319,8 @@ impl Backplane {
             target: emit.target,
             volatile: false,
             ask: None,
-            meta: None,
+            // Who asks for answers asks for nothing else.
+            meta: emit.traceparent.and_then(|trace| Arrived::now().stamp(Some(trace), false)),
         };
         let members = members.as_deref();
         Ok(cluster.emit_with_ack(namespace, members, broadcast, emit.source, timeout).await)

@@ -10,7 +10,10 @@ use parking_lot::Mutex;
 use socketioxide_core::Str;
 
 use super::Source;
-use crate::telemetry::metrics::{EMIT_LATENCY, SLOW_EMITS};
+use crate::telemetry::{
+    metrics::{EMIT_LATENCY, SLOW_EMITS},
+    traces::{self, TraceId},
+};
 
 /// A part of the way of an emit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +73,7 @@ pub(super) struct About<'a> {
     pub source: Source,
     /// Sockets of this pod, once that is known.
     pub recipients: Option<usize>,
-    pub traceparent: Option<&'a str>,
+    pub trace: Option<TraceId>,
 }
 
 /// An emit on its way to Redis.
@@ -79,7 +82,7 @@ pub(super) struct Accepted {
     pub at: Instant,
     pub namespace: Str,
     pub source: Source,
-    pub traceparent: Option<Box<str>>,
+    pub trace: Option<TraceId>,
 }
 
 impl Accepted {
@@ -88,7 +91,7 @@ impl Accepted {
             namespace: &self.namespace,
             source: self.source,
             recipients: None,
-            traceparent: self.traceparent.as_deref(),
+            trace: self.trace,
         }
     }
 }
@@ -128,17 +131,15 @@ impl Stages {
         *told = Some(now);
         drop(told);
         let milliseconds = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        let About { namespace, source, recipients, traceparent } = about;
-        // W3C trace context: version, trace, parent, flags.
-        let trace_id = traceparent.and_then(|all| all.split('-').nth(1));
-        let trace_id = trace_id.filter(|id| id.len() == 32);
+        let About { namespace, source, recipients, trace } = about;
+        // Within a span, each line has its ids.
         tracing::warn!(
             stage = stage.name(),
             milliseconds,
             namespace,
             source = source.name(),
             recipients,
-            trace_id,
+            trace_id = trace.filter(|_| traces::ids().is_none()).map(tracing::field::display),
             "a slow emit: a stage took longer than telemetry.slow_emit"
         );
     }
@@ -162,8 +163,7 @@ mod tests {
 
     #[test]
     fn one_line_a_second_is_for_what_is_slow_and_none_where_nothing_is() {
-        let about =
-            About { namespace: "/", source: Source::Api, recipients: Some(1), traceparent: None };
+        let about = About { namespace: "/", source: Source::Api, recipients: Some(1), trace: None };
         let told = |stages: &Stages| *stages.told.lock();
         let stages = Stages::new(Duration::from_millis(250));
         stages.took(Stage::Queue, Duration::from_millis(250), &about);

@@ -19,6 +19,7 @@ use super::{
     Source,
     stages::{About, Stage, Stages, now},
 };
+use crate::telemetry::traces::TraceId;
 
 /// A packet that a connection is to tell of when it has written it.
 #[derive(Debug)]
@@ -34,7 +35,7 @@ pub struct Watch {
     namespace: Box<str>,
     source: Source,
     recipients: usize,
-    traceparent: Option<Box<str>>,
+    trace: Option<TraceId>,
 }
 
 /// What a watch is about.
@@ -100,15 +101,14 @@ impl Watch {
             namespace: about.namespace.into(),
             source: about.source,
             recipients: about.recipients.unwrap_or_default(),
-            traceparent: about.traceparent.map(Into::into),
+            trace: about.trace,
         })
     }
 
     /// For such a text packet, without what its emit was.
     #[cfg(test)]
     pub fn of(packet: &str, queued: bool) -> Arc<Self> {
-        let about =
-            About { namespace: "/", source: Source::Api, recipients: None, traceparent: None };
+        let about = About { namespace: "/", source: Source::Api, recipients: None, trace: None };
         let stages = Arc::new(Stages::new(Duration::ZERO));
         let watched = Watched { stages: &stages, published: None, about: &about };
         let watch = Self::new(&Value::Str(packet.to_owned().into(), None), &watched);
@@ -146,7 +146,7 @@ impl Watch {
             namespace: &self.namespace,
             source: self.source,
             recipients: Some(self.recipients),
-            traceparent: self.traceparent.as_deref(),
+            trace: self.trace,
         };
         #[cfg(test)]
         self.told.store(true, Ordering::Relaxed);

@@ -15,6 +15,7 @@ use crate::{
     telemetry::{
         logs,
         metrics::{self, reference},
+        traces,
     },
 };
 
@@ -170,6 +171,7 @@ fn execute(cli: Cli, additions: Additions) -> Result<(), Failure> {
         Command::CheckConfig => {
             let config = cli.settings.load()?;
             metrics::check(&config.telemetry).map_err(|error| Failure::Usage(error.to_string()))?;
+            traces::check()?;
             config.warnings().iter().for_each(|warning| eprintln!("warning: {warning}"));
             println!("the configuration is fine");
             Ok(())
@@ -189,6 +191,8 @@ fn execute(cli: Cli, additions: Additions) -> Result<(), Failure> {
 
 fn load_and_log(settings: &Settings) -> Result<Config, Failure> {
     let config = settings.load()?;
+    // Before the logs, which are to say which trace a line belongs to.
+    traces::install()?;
     logs::init(&config.log).map_err(|error| Failure::Usage(format!("log.level: {error}")))?;
     config.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     Ok(config)

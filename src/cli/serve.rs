@@ -12,6 +12,7 @@ use crate::{
     config::Config,
     demo, edge,
     server::{Builder, Listening},
+    telemetry::traces,
 };
 
 /// Options of `roomcast demo`.
@@ -63,6 +64,7 @@ fn run(
 
 async fn run_pod(builder: Builder, listening: impl FnOnce(&Listening)) -> Result<(), Failure> {
     let pod = builder.build().map_err(Failure::runtime)?;
+    traces::export_from(pod.id()).map_err(|error| Failure::Usage(format!("traces: {error}")))?;
     // Before the first client: a signal that comes early must not kill the pod.
     let mut stop = Signals::listen().map_err(Failure::runtime)?;
     let mut hurry = Signals::listen().map_err(Failure::runtime)?;

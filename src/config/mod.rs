@@ -42,6 +42,7 @@ pub use namespace::{
     OverLimit, RoomRule,
 };
 pub(crate) use origins::OriginPattern;
+pub(crate) use problem::nearest;
 pub use problem::{ConfigError, Problem};
 pub(crate) use public_key::{KeyKind, PublicKey, RSA_BITS};
 pub use sessions::{AffinityCookie, SameSite, Sessions};

@@ -42,7 +42,7 @@ pub struct Problem {
 
 impl Problem {
     /// A problem with a value that was read and does not make sense.
-    pub(super) fn new(
+    pub(crate) fn new(
         key: impl Into<String>,
         value: impl fmt::Debug,
         remedy: impl Into<String>,
@@ -56,7 +56,7 @@ impl Problem {
     }
 
     /// A problem with a value that must not be printed.
-    pub(super) fn hidden(key: &str, remedy: impl Into<String>) -> Self {
+    pub(crate) fn hidden(key: &str, remedy: impl Into<String>) -> Self {
         Self {
             key: key.into(),
             value: Some("(hidden)".into()),
@@ -144,7 +144,7 @@ pub(super) fn is_secret(key: &str) -> bool {
 }
 
 /// The known name that `unknown` was most likely meant to be.
-pub(super) fn nearest<'a>(unknown: &str, known: &[&'a str]) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(unknown: &str, known: &[&'a str]) -> Option<&'a str> {
     known
         .iter()
         .map(|name| (strsim::jaro_winkler(unknown, name), *name))

@@ -11,7 +11,10 @@ use std::{convert::Infallible, future::Future, time::Duration};
 use metrics::gauge;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
-use crate::{config::Drain, telemetry::metrics::DRAIN_REMAINING};
+use crate::{
+    config::Drain,
+    telemetry::{metrics::DRAIN_REMAINING, traces},
+};
 
 pub use lifecycle::{Lifecycle, Phase};
 
@@ -60,6 +63,8 @@ pub async fn run(
 ) -> Outcome {
     tokio::pin!(hurry);
     let (begun, mut in_no_hurry) = announced(lifecycle, config.delay, stop, &mut hurry, pod).await;
+    let span = traces::drain(begun.elapsed());
+    span.event("closing");
     let end = Instant::now() + config.timeout;
     let open = pod.connections();
     tracing::info!(connections = open, window = ?config.window, timeout = ?config.timeout, "closing connections");
@@ -81,6 +86,7 @@ pub async fn run(
         never = tell_progress(lifecycle, pod) => match never {},
     }
     let cut = pod.connections();
+    span.event("flushing");
     gauge!(DRAIN_REMAINING.name).set(cut as f64);
     lifecycle.advance(Phase::Flushing);
     let left = async {
@@ -100,6 +106,8 @@ pub async fn run(
         () = hurried => tracing::warn!("in a hurry: not waiting for what hangs"),
     }
     lifecycle.advance(Phase::Stopped);
+    span.set("roomcast.drain.connections", i64::try_from(open).unwrap_or(i64::MAX));
+    span.set("roomcast.drain.cut", i64::try_from(cut).unwrap_or(i64::MAX));
     Outcome { connections: open, cut, took: begun.elapsed() }
 }
 

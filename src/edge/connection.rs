@@ -34,7 +34,10 @@ use super::{
 use crate::{
     backplane::Watch,
     config::{Secret, Transport},
-    telemetry::metrics::{CONNECTIONS, INVALID_NAMESPACES},
+    telemetry::{
+        metrics::{CONNECTIONS, INVALID_NAMESPACES},
+        traces::{self, TRACEPARENT, TRACESTATE, Trace},
+    },
 };
 
 /// A poll that is not answered for so long has nothing to be answered with.
@@ -216,6 +219,23 @@ impl Connection {
             "query": query.map(|Query(query)| query).unwrap_or_default(),
             "auth": {},
         })
+    }
+
+    /// When it began, if it is in no namespace yet.
+    pub fn began_alone(&self) -> Option<SystemTime> {
+        let alone = self.namespaces.load(Ordering::Relaxed) == 0;
+        alone.then(|| UNIX_EPOCH + Duration::from_millis(self.began))
+    }
+
+    /// The trace that its first request was a part of, if its headers are kept (`public.kept_headers`).
+    pub fn caused_by(&self) -> Option<Trace> {
+        let header = |name: &str| {
+            let kept = self.kept.iter().flat_map(|kept| &kept.headers);
+            let value = kept.filter(|(known, _)| known.as_str() == name).map(|(_, value)| value);
+            value.last().and_then(|value| value.to_str().ok())
+        };
+        let traceparent = header(TRACEPARENT).filter(|_| traces::propagates())?;
+        Trace::read(traceparent, header(TRACESTATE))
     }
 
     /// The headers that were kept; several of one name in one, as HTTP joins them.

@@ -18,7 +18,10 @@ use super::{
     guarded::guarded_later,
     member::{Identity, Member, Runtime},
 };
-use crate::config::{AuthPolicy, Secret};
+use crate::{
+    config::{AuthPolicy, Secret},
+    telemetry::traces,
+};
 
 /// The event with which a client authenticates after it has connected.
 pub(super) const AUTHENTICATE: &str = "authenticate";
@@ -60,6 +63,12 @@ pub(super) async fn at_connect(
 
 /// Says who the bearer of a token is, by a function of the program or by the keys of the pod.
 async fn identify(runtime: &Runtime, handshake: &Handshake) -> Result<Admitted, Refusal> {
+    let span = traces::authenticate(&runtime.namespace.path);
+    let identified = span.scope().within(identified(runtime, handshake)).await;
+    identified.inspect_err(|refusal| span.failed(refusal.label()))
+}
+
+async fn identified(runtime: &Runtime, handshake: &Handshake) -> Result<Admitted, Refusal> {
     if let Some(authenticator) = &runtime.namespace.authenticator {
         let asked = async { authenticator(handshake.clone()).await };
         let grant = guarded_later("authenticator", asked).await??;

@@ -42,7 +42,10 @@ use crate::{
     backplane::{Adapter, Backplane, Io, Joined},
     config::{AuthPolicy, Limits, Secret},
     edge::{CloseReason, Connection, Sessions, refusal_text},
-    telemetry::metrics::{CONNECTS_REFUSED, EVENTS},
+    telemetry::{
+        metrics::{CONNECTS_REFUSED, EVENTS},
+        traces::{self, Span},
+    },
 };
 
 /// Bytes of an id that a client says its socket had before; Node's have 20.
@@ -168,12 +171,30 @@ pub(super) async fn admit(
     let Ok(TryData(auth)) = TryData::<Json>::from_connect_parts(&socket, auth);
     // As on Node: who sends nothing has sent an empty object.
     let auth = auth.ok().filter(|auth| !auth.is_null()).unwrap_or_else(|| json!({}));
-    let entered = enter(runtime, &socket, auth).await;
-    let refused = |refusal| refused(&runtime.sessions, &runtime.namespace, &socket, &refusal);
-    let joined = entered.map_err(refused)?;
-    // A client that is told it is connected is reached from all pods.
-    joined.settled().await;
-    Ok(())
+    let span = traced(runtime, &socket);
+    let entered = async {
+        let entered = enter(runtime, &socket, auth).await;
+        let refused = |refusal: Refusal| {
+            span.failed(refusal.label());
+            refused(&runtime.sessions, &runtime.namespace, &socket, &refusal)
+        };
+        let joined = entered.map_err(refused)?;
+        // A client that is told it is connected is reached from all pods.
+        joined.settled().await;
+        Ok(())
+    };
+    span.scope().within(entered).await
+}
+
+/// The span of a client that is let in. If it is in no namespace, it begins with its first request.
+fn traced(runtime: &Runtime, socket: &IoSocket<Adapter>) -> Span {
+    if !traces::is_on() {
+        return Span::default();
+    }
+    let connection = connection_of(&runtime.sessions, socket);
+    let began = connection.as_ref().and_then(|connection| connection.began_alone());
+    let caused_by = connection.and_then(|connection| connection.caused_by());
+    traces::connect(&runtime.namespace.path, began, caused_by.as_ref())
 }
 
 /// What a client is told that is not let in.

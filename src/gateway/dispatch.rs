@@ -28,7 +28,10 @@ use crate::{
     backplane::{Adapter, Bounds, SendError, Source, count_one, encode_ack},
     config::{AuthPolicy, OverLimit},
     edge::unmark,
-    telemetry::metrics::EVENTS,
+    telemetry::{
+        metrics::EVENTS,
+        traces::{self, Span},
+    },
 };
 
 /// Handles the events of one socket.
@@ -41,6 +44,8 @@ impl MessageHandler<Adapter, Self> for Dispatcher {
             return;
         }
         hear_out(&socket, member);
+        let span = traces::event(&member.namespace.path);
+        let _here = span.enter();
         let payload = unmark(payload);
         let io = || Socket { socket: socket.clone(), member: member.clone() };
         // The pace comes before all that costs something.
@@ -54,7 +59,7 @@ impl MessageHandler<Adapter, Self> for Dispatcher {
             },
             Err(refusal) => Err(over_limit(&io(), refusal)),
         };
-        finish(&socket, member, ack, result);
+        finish(&socket, member, ack, result, span);
     }
 }
 
@@ -130,34 +135,40 @@ fn finish(
     member: &Arc<Member>,
     ack: Option<i64>,
     result: Result<Reply, Refusal>,
+    span: Span,
 ) {
     match result {
-        Ok(Reply(When::Now(values))) => answer(member, ack, Ok(values)),
+        Ok(Reply(When::Now(values))) => answer(member, ack, Ok(values), &span),
         Ok(reply) => {
             let Some(begun) = member.begin_pending() else {
                 let most = member.limits.acks_pending;
                 let message = format!("{most} events wait for their answers");
                 let refusal = Refusal::new(codes::TOO_MANY_PENDING, message);
                 let io = Socket { socket: socket.clone(), member: member.clone() };
-                return answer(member, ack, Err(over_limit(&io, refusal)));
+                return answer(member, ack, Err(over_limit(&io, refusal)), &span);
             };
             let member = member.clone();
             let pending = ack.is_some().then(|| member.connection.await_ack());
             let of_hook = matches!(reply.0, When::Hook(_));
-            tokio::spawn(async move {
+            tokio::spawn(span.scope().within(async move {
                 let result = guarded_later("event", reply.values()).await.flatten();
                 if of_hook && ack.is_some() && matches!(result, Ok(Some(_))) {
                     count_one(Source::Hook);
                 }
-                answer(&member, ack, result);
+                answer(&member, ack, result, &span);
                 drop((pending, begun));
-            });
+            }));
         }
-        Err(refusal) => answer(member, ack, Err(refusal)),
+        Err(refusal) => answer(member, ack, Err(refusal), &span),
     }
 }
 
-fn answer(member: &Arc<Member>, ack: Option<i64>, result: Result<Option<Value>, Refusal>) {
+fn answer(
+    member: &Arc<Member>,
+    ack: Option<i64>,
+    result: Result<Option<Value>, Refusal>,
+    span: &Span,
+) {
     let refused = match result {
         Ok(values) => match values.map_or(Ok(()), |values| acknowledge(member, ack, values)) {
             Ok(()) => {
@@ -170,6 +181,7 @@ fn answer(member: &Arc<Member>, ack: Option<i64>, result: Result<Option<Value>, 
     };
     if let Some(refusal) = refused {
         let (code, acked) = (refusal.label(), refusal.is_acked());
+        span.failed(code);
         let path = member.namespace.path.clone();
         tracing::debug!(namespace = path, code, acked, "event refused");
         counter!(EVENTS.name, "nsp" => path, "result" => code).increment(1);

@@ -29,7 +29,10 @@ use super::{
 };
 use crate::{
     backplane::{Adapter, Io},
-    telemetry::metrics::{CHILD_NAMESPACES, INVALID_NAMESPACES},
+    telemetry::{
+        metrics::{CHILD_NAMESPACES, INVALID_NAMESPACES},
+        traces,
+    },
 };
 
 /// What Node answers to a client that asks for a namespace which there is not.
@@ -87,6 +90,12 @@ pub fn attach_dynamic(io: &Io, parents: Vec<Namespace>, shared: Shared, cleanup:
     shared.backplane.may_be(move |name| {
         is_plain(name, length)
             && named.iter().flat_map(|parent| &parent.children).any(|which| which.may_be(name))
+    });
+    let named = parents.clone();
+    traces::patterns(move |name| {
+        let is_of =
+            |parent: &&Arc<Namespace>| parent.children.iter().any(|which| which.may_be(name));
+        named.iter().find(is_of).map(|parent| parent.path.clone())
     });
     let inner = Inner { io: io.clone(), shared, parents, cleanup, state: Mutex::default() };
     let children = Children(Arc::new(inner));

@@ -16,12 +16,15 @@ use super::{
     ApiError, Publish,
     answers::{ACCEPTED, BatchAnswer, BatchResult, KeyRefused, Refused},
     body::parse,
-    emit::traceparent,
+    emit::caused_by,
     idempotency::Done,
     keys::Caller,
     request::EmitRequest,
 };
-use crate::backplane::{Backplane, Publishing, Source};
+use crate::{
+    backplane::{Backplane, Publishing, Source},
+    telemetry::traces::Trace,
+};
 
 /// Most emits of one batch.
 const MAX_EMITS: usize = 1000;
@@ -56,7 +59,7 @@ pub(super) async fn batch(
     if !(1..=MAX_EMITS).contains(&emits.len()) {
         return Err(ApiError::InvalidRequest(format!("emits: expected 1 to {MAX_EMITS}")));
     }
-    let (owner, trace, bearer) = (publish.clone(), traceparent(&headers), caller.clone());
+    let (owner, trace, bearer) = (publish.clone(), caused_by(&headers), caller.clone());
     let work = async move {
         // All are on their way, in order, before the first is waited for.
         let begun: Vec<_> =
@@ -82,10 +85,10 @@ fn begin(
     emit: &str,
     publish: &Publish,
     caller: &Caller,
-    traceparent: Option<String>,
+    trace: Option<Trace>,
 ) -> Result<Publishing, ApiError> {
     let backplane: &Backplane = &publish.backplane;
     let request: EmitRequest = parse(emit.as_bytes(), "no emit")?;
     caller.enters(request.namespace())?;
-    request.prepare(backplane, &publish.limits, Source::Api, traceparent)?.begin(backplane)
+    request.prepare(backplane, &publish.limits, Source::Api, trace)?.begin(backplane)
 }

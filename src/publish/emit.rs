@@ -17,7 +17,10 @@ use super::{
     keys::Caller,
     request::EmitRequest,
 };
-use crate::backplane::Source;
+use crate::{
+    backplane::Source,
+    telemetry::traces::{self, Trace},
+};
 
 /// Emit an event
 ///
@@ -40,7 +43,7 @@ pub(super) async fn emit(
     caller.enters(request.namespace())?;
     let backplane = publish.backplane.clone();
     let prepared =
-        request.prepare(&backplane, &publish.limits, Source::Api, traceparent(&headers))?;
+        request.prepare(&backplane, &publish.limits, Source::Api, caused_by(&headers))?;
     let ack_timeout = prepared.ack_timeout();
     let work = async move {
         let answer = match ack_timeout {
@@ -56,10 +59,7 @@ pub(super) async fn emit(
     publish.idempotency.once(&headers, &caller, "/emit", &body, patience, work).await
 }
 
-/// The W3C trace context of a request (`traceparent`), if it looks like one.
-pub(super) fn traceparent(headers: &HeaderMap) -> Option<String> {
-    let text = headers.get("traceparent")?.to_str().ok()?;
-    let parts: Vec<_> = text.split('-').map(str::len).collect();
-    let hex = text.chars().all(|c| c == '-' || c.is_ascii_hexdigit());
-    (hex && parts == [2, 32, 16, 2]).then(|| text.to_owned())
+/// What an emit is caused by: the call that is recorded, or else what its caller says (W3C Trace Context).
+pub(super) fn caused_by(headers: &HeaderMap) -> Option<Trace> {
+    traces::current().or_else(|| traces::of_request(headers))
 }

@@ -33,7 +33,10 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     backplane::{Backplane, PodRecord},
     config::{Config, Limits},
-    telemetry::metrics::API_REQUESTS,
+    telemetry::{
+        metrics::API_REQUESTS,
+        traces::{self, Span},
+    },
 };
 
 pub use error::ApiError;
@@ -121,12 +124,19 @@ async fn authorize(
     });
     let only_asks = request.method() == Method::GET;
     let answer = async move {
-        let response = match checked {
-            Ok(()) => next.run(request).await,
-            Err(error) => error.into_response(),
+        let route = path.as_ref().map_or("other", MatchedPath::as_str);
+        let (response, span) = match checked {
+            Ok(()) => {
+                let caused_by = traces::of_request(request.headers());
+                let span = traces::call(request.method(), route, caused_by.as_ref());
+                (span.scope().within(next.run(request)).await, span)
+            }
+            // Who may not call cannot have anything recorded.
+            Err(error) => (error.into_response(), Span::default()),
         };
-        let path = path.as_ref().map_or("other", MatchedPath::as_str).to_owned();
+        let path = route.to_owned();
         let result = response.extensions().get::<ApiError>().map_or("ok", ApiError::code);
+        traces::answered(&span, response.status(), Some(result).filter(|code| *code != "ok"));
         counter!(API_REQUESTS.name, "path" => path, "result" => result).increment(1);
         response
     };

@@ -15,6 +15,7 @@ use crate::{
         Answered, Backplane, ClientAnswers, Emit, Publishing, Source, Target, is_reserved,
     },
     config::Limits,
+    telemetry::traces::Trace,
 };
 
 /// Most arguments of one event.
@@ -72,7 +73,7 @@ impl EmitRequest {
         backplane: &Backplane,
         limits: &Limits,
         source: Source,
-        traceparent: Option<String>,
+        traceparent: Option<Trace>,
     ) -> Result<Prepared, ApiError> {
         check(&self, limits.name_length)?;
         let ack_timeout = self.ack_timeout.as_deref().map(ack_timeout).transpose()?;

@@ -20,8 +20,11 @@ use crate::{
     },
     config::{Config, Limits},
     drain::{Lifecycle, Phase},
-    telemetry::metrics::{
-        STREAM_DEAD_LETTERS, STREAM_ENTRIES, STREAM_LAG, STREAM_PENDING, STREAM_RETRIES,
+    telemetry::{
+        metrics::{
+            STREAM_DEAD_LETTERS, STREAM_ENTRIES, STREAM_LAG, STREAM_PENDING, STREAM_RETRIES,
+        },
+        traces::{self, Span, TRACEPARENT, TRACESTATE, Trace},
     },
 };
 
@@ -171,13 +174,17 @@ impl Consumer {
             let mut begun = Vec::with_capacity(waiting.len());
             let mut full = None;
             while let Some(entry) = waiting.pop_front() {
-                match self.begin(&entry) {
+                let (caused_by, span) = self.traced(&entry);
+                let here = span.enter();
+                let begins = self.begin(&entry, caused_by);
+                drop(here);
+                match begins {
                     Err(error) if may_pass(&error) => {
                         full = Some(error);
                         waiting.push_front(entry);
                         break;
                     }
-                    result => begun.push((entry, result)),
+                    result => begun.push((entry, result, span)),
                 }
             }
             match full {
@@ -189,7 +196,18 @@ impl Consumer {
         Ok(())
     }
 
-    fn begin(&self, entry: &Entry) -> Result<Publishing, ApiError> {
+    /// The span of an entry, as a part of what its fields say.
+    fn traced(&self, entry: &Entry) -> (Option<Trace>, Span) {
+        let field = |name| entry.field(name).and_then(|value| std::str::from_utf8(value).ok());
+        let caused_by = field(TRACEPARENT)
+            .filter(|_| traces::propagates())
+            .and_then(|traceparent| Trace::read(traceparent, field(TRACESTATE)));
+        let (stream, group) = self.stream.names();
+        let span = traces::entry(stream, group, &entry.id, caused_by.as_ref());
+        (span.carried().or(caused_by), span)
+    }
+
+    fn begin(&self, entry: &Entry, caused_by: Option<Trace>) -> Result<Publishing, ApiError> {
         if entry.deliveries > self.max_deliveries {
             return Err(ApiError::TooManyDeliveries(entry.deliveries));
         }
@@ -201,21 +219,26 @@ impl Consumer {
             ApiError::InvalidRequest("expected a field `emit` with the JSON of an emit".into())
         })?;
         let request: EmitRequest = parse(emit, "no emit")?;
-        request.prepare(&self.backplane, &self.limits, Source::Stream, None)?.begin(&self.backplane)
+        request
+            .prepare(&self.backplane, &self.limits, Source::Stream, caused_by)?
+            .begin(&self.backplane)
     }
 
     /// Waits for entries that are on their way, and acknowledges those that arrived.
     async fn settle(
         &self,
-        begun: Vec<(Entry, Result<Publishing, ApiError>)>,
+        begun: Vec<(Entry, Result<Publishing, ApiError>, Span)>,
     ) -> Result<(), Trouble> {
         let mut done = Vec::with_capacity(begun.len());
         let (mut gone, mut lost, mut trouble) = (Vec::new(), Vec::new(), None);
-        for (entry, publishing) in begun {
+        for (entry, publishing, span) in begun {
             let result = match publishing {
                 Ok(publishing) => publishing.done().await.map_err(ApiError::from),
                 Err(error) => Err(error),
             };
+            if let Err(error) = &result {
+                span.failed(error.code());
+            }
             match result {
                 Ok(()) => done.push(entry.id),
                 Err(_) if entry.fields.is_empty() => gone.push(entry.id),

@@ -5,9 +5,14 @@
 use std::io::{self, IsTerminal};
 
 use tracing_subscriber::{
-    EnvFilter, filter::ParseError, fmt, layer::SubscriberExt, util::SubscriberInitExt,
+    EnvFilter,
+    filter::ParseError,
+    fmt::{self, format::JsonFields},
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
 };
 
+use super::{lines::InTrace, traces};
 use crate::config::{Log, LogFormat};
 
 /// Starts logging for the process.
@@ -25,9 +30,12 @@ pub fn init(config: &Log) -> Result<(), ParseError> {
     let registry = tracing_subscriber::registry().with(filter);
     // A second call (an embedding program has its own logs) changes nothing.
     let _ = if json {
-        registry.with(lines.json().flatten_event(true)).try_init()
+        let format = InTrace::Json(fmt::format().json().flatten_event(true));
+        let lines = lines.fmt_fields(JsonFields::new()).event_format(format);
+        registry.with(lines).with(traces::layer()).try_init()
     } else {
-        registry.with(lines.with_target(false)).try_init()
+        let format = InTrace::Text(fmt::format().with_target(false));
+        registry.with(lines.event_format(format)).with(traces::layer()).try_init()
     };
     Ok(())
 }

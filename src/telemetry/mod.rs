@@ -1,7 +1,9 @@
-//! What a pod tells about itself: logs and metrics.
+//! What a pod tells about itself: logs, metrics and traces.
 
 mod limits;
+mod lines;
 pub mod logs;
 pub mod metrics;
+pub mod traces;
 
 pub use limits::{Reached, Total};

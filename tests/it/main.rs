@@ -16,3 +16,4 @@ mod raw;
 mod roomcast;
 mod stop;
 mod support;
+mod traces;

@@ -58,6 +58,13 @@ impl Pod {
         Self::start_by(roomcast(), listen, config, level)
     }
 
+    /// With variables of its environment.
+    pub fn start_with(config: &str, variables: &[(&str, &str)]) -> Self {
+        let mut command = roomcast();
+        command.envs(variables.iter().copied());
+        Self::start_by(command, "127.0.0.1:0", config, "debug")
+    }
+
     /// With so many open files at most.
     pub fn start_within_files(config: &str, files: u32) -> Self {
         let mut command = Command::new("sh");

@@ -20,9 +20,13 @@ use crate::{
         members::Members,
         redis::{Arrival, Listener},
         stages::{About, Stage, now},
+        traced::giving_arrived,
         wire::{Answer, Broadcast, ClientAnswer, Incoming, Message, Meta, RemoteSocket},
     },
-    telemetry::metrics::{BACKPLANE_DROPPED, BACKPLANE_LATENCY},
+    telemetry::{
+        metrics::{BACKPLANE_DROPPED, BACKPLANE_LATENCY},
+        traces::Trace,
+    },
 };
 
 /// Handles what arrives.
@@ -116,7 +120,9 @@ impl Cluster {
         let from = from.as_deref();
         let namespace = members.local.path().as_str();
         match message {
-            Message::Broadcast(Broadcast { ask: Some(ask), payload, target, .. }) => {
+            Message::Broadcast(broadcast @ Broadcast { ask: Some(_), .. }) => {
+                let _giving = giving_arrived(members, &broadcast);
+                let Broadcast { ask: Some(ask), payload, target, .. } = broadcast else { return };
                 let (acks, count) = members.emit_with_ack(payload, &target, ask.timeout);
                 delivery::count(source(from), count as usize);
                 self.reply(namespace, from, &ask.question, Answer::AckCount(count.into()));
@@ -215,6 +221,7 @@ fn emit(
     received: Instant,
     latency: &Histogram,
 ) {
+    let _giving = giving_arrived(members, &broadcast);
     let Broadcast { payload, target, volatile, meta, .. } = broadcast;
     // Servers of another kind do not know who may be told.
     let told = meta.as_ref().is_some_and(|meta| meta.presence).then(|| members.told(&target));
@@ -224,18 +231,18 @@ fn emit(
             namespace: members.local.path().as_str(),
             source,
             recipients: None,
-            traceparent: meta.traceparent.as_deref(),
+            trace: meta.trace().as_ref().map(Trace::id),
         };
         let took = age(meta).saturating_sub(received.elapsed());
         members.measuring().stages.took(Stage::Receive, took, &about);
     }
     let published = meta.as_ref().map(|meta| Duration::from_millis(meta.t));
-    let traceparent = meta.as_ref().and_then(|meta| meta.traceparent.clone());
+    let traceparent = meta.as_ref().and_then(Meta::trace);
     let emit = Emit { payload, target, from: None, volatile, source, traceparent };
     deliver(members, emit, Arrived { at: received, published });
     if let Some(meta) = meta {
         latency.record(age(&meta));
-        if let Some(traceparent) = meta.traceparent {
+        if let Some(traceparent) = meta.traceparent() {
             tracing::debug!(traceparent, "emitted for another pod");
         }
     }

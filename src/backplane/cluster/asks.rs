@@ -23,7 +23,10 @@ use crate::{
         redis::Link,
         wire::{Answer, Ask, Broadcast, ClientAnswer, Message, RemoteSocket, Wire, WireError},
     },
-    telemetry::{Reached, metrics::{BACKPLANE_DROPPED, CLUSTER_QUESTIONS}},
+    telemetry::{
+        Reached,
+        metrics::{BACKPLANE_DROPPED, CLUSTER_QUESTIONS},
+    },
 };
 
 /// An answer of the cluster, and how complete it is.

@@ -27,7 +27,7 @@ use crate::config;
 /// entries behind that nobody handles for a while.
 const BLOCK: Duration = Duration::from_millis(500);
 
-/// The field of an entry that holds its emit. Others are not read.
+/// The field of an entry that holds its emit. Of others, only those that say what caused it are read.
 const EMIT: &[u8] = b"emit";
 
 /// An entry of the stream.
@@ -44,7 +44,12 @@ pub struct Entry {
 impl Entry {
     /// The JSON of its emit, if it has one.
     pub fn emit(&self) -> Option<&Bytes> {
-        self.fields.iter().find(|(name, _)| name == EMIT).map(|(_, emit)| emit)
+        self.field("emit")
+    }
+
+    /// The first of its fields with this name.
+    pub fn field(&self, name: &str) -> Option<&Bytes> {
+        self.fields.iter().find(|(known, _)| known == name.as_bytes()).map(|(_, value)| value)
     }
 
     /// What a dead letter keeps of it: the emit by its name, other fields by names that ours cannot be.
@@ -115,6 +120,11 @@ impl PublishStream {
             block: BLOCK.min(backplane.timeout / 4),
             settings: settings.clone(),
         }
+    }
+
+    /// Its key, and its group.
+    pub fn names(&self) -> (&str, &str) {
+        (&self.stream, &self.settings.group)
     }
 
     /// Whether the pod reaches the others.

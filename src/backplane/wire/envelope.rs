@@ -5,9 +5,12 @@ use std::{borrow::Cow, time::Duration};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::{Ask, WireError};
-use crate::backplane::{
-    Target,
-    transcode::{Reader, Token},
+use crate::{
+    backplane::{
+        Target,
+        transcode::{Reader, Token},
+    },
+    telemetry::traces::Trace,
 };
 
 /// The form of [`Meta`] that this version writes.
@@ -28,15 +31,30 @@ pub struct Meta {
     pub t: u64,
     /// W3C trace context of what caused it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub traceparent: Option<String>,
+    traceparent: Option<String>,
+    /// What goes with it of systems on the way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tracestate: Option<String>,
     /// Whether it is only for those who may know who is in its rooms.
     #[serde(default, skip_serializing_if = "is_false")]
     pub presence: bool,
 }
 
 impl Meta {
-    pub fn new(published: u64, traceparent: Option<String>, presence: bool) -> Self {
-        Self { v: VERSION, t: published, traceparent, presence }
+    pub fn new(published: u64, trace: Option<Trace>, presence: bool) -> Self {
+        let traceparent = trace.as_ref().map(Trace::traceparent);
+        let tracestate = trace.as_ref().and_then(Trace::tracestate).map(str::to_owned);
+        Self { v: VERSION, t: published, traceparent, tracestate, presence }
+    }
+
+    /// What caused it, as it was written.
+    pub fn traceparent(&self) -> Option<&str> {
+        self.traceparent.as_deref()
+    }
+
+    /// What caused it.
+    pub fn trace(&self) -> Option<Trace> {
+        Trace::read(self.traceparent.as_deref()?, self.tracestate.as_deref())
     }
 }
 

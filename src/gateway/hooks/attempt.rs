@@ -13,7 +13,7 @@ use metrics::Gauge;
 use reqwest::Response;
 use tokio::time::Instant;
 
-use super::{Down, Hook, HookError, Kind, Patience, Request, answer, turns::in_time};
+use super::{Down, Hook, HookError, Kind, Patience, Request, answer, trace, turns::in_time};
 
 /// An attempt without the answer that was asked for.
 pub enum Failed {
@@ -99,9 +99,7 @@ impl Hook {
             .header("webhook-timestamp", now)
             .header("webhook-signature", hook.keys.sign(&request.id, now, &request.body))
             .body(request.body.clone());
-        if let Some(traceparent) = &request.traceparent {
-            builder = builder.header("traceparent", traceparent);
-        }
+        builder = trace::along(builder, request.traceparent.as_ref());
         let response = builder.send().await.map_err(|error| self.down(error))?;
         let status = response.status();
         match status {

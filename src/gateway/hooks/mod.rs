@@ -43,7 +43,10 @@ use self::{
 };
 use crate::{
     config::{self, HookUrl},
-    telemetry::metrics::{HOOK_CALLS, HOOK_DURATION, HOOK_IN_FLIGHT, HOOK_RETRIES, begin_for},
+    telemetry::{
+        metrics::{HOOK_CALLS, HOOK_DURATION, HOOK_IN_FLIGHT, HOOK_RETRIES, begin_for},
+        traces,
+    },
 };
 
 /// Share of a hook's calls in flight that those of one socket may be, and those that only tell: the others find places.
@@ -246,10 +249,17 @@ impl Hook {
         call: impl Future<Output = Result<T, HookError>>,
     ) -> Result<T, HookError> {
         let began = Instant::now();
-        let outcome = call.await;
         let (hook, kind) = (&self.0.label, request.kind.name());
+        let span = traces::hook(kind, self.0.url.expose());
+        let outcome = span.scope().within(call).await;
         let result = outcome.as_ref().map_or_else(HookError::label, |_| "ok");
         let labels = [("hook", hook.clone()), ("kind", kind.into())];
+        match &outcome {
+            Ok(_) => {}
+            // It did what it is there for.
+            Err(HookError::Refused { .. }) => span.set("error.type", result),
+            Err(HookError::Down(_)) => span.failed(result),
+        }
         histogram!(HOOK_DURATION.name, &labels).record(began.elapsed());
         let labels = [("hook", hook.clone()), ("kind", kind.into()), ("result", result.into())];
         counter!(HOOK_CALLS.name, &labels).increment(1);

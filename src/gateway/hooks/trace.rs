@@ -1,6 +1,28 @@
 //! The trace that a call belongs to, as in the header of [W3C Trace Context](https://www.w3.org/TR/trace-context/).
 
+use http::HeaderValue;
+use reqwest::RequestBuilder;
 use serde_json::Value;
+
+use crate::telemetry::traces::{self, TRACEPARENT, TRACESTATE};
+
+/// Says to a hook what its call is a part of: the span that is recorded, or else `otherwise`.
+pub fn along(builder: RequestBuilder, otherwise: Option<&HeaderValue>) -> RequestBuilder {
+    if !traces::propagates() {
+        return builder;
+    }
+    match (traces::current(), otherwise) {
+        (Some(trace), _) => {
+            let builder = builder.header(TRACEPARENT, trace.traceparent());
+            match trace.tracestate() {
+                Some(state) => builder.header(TRACESTATE, state),
+                None => builder,
+            }
+        }
+        (None, Some(traceparent)) => builder.header(TRACEPARENT, traceparent),
+        (None, None) => builder,
+    }
+}
 
 /// The next span of the trace that a client came with, if `public.kept_headers` keeps its `traceparent`; else of a trace
 /// that begins here, and that nobody has asked to be recorded.

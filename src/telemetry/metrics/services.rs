@@ -42,4 +42,7 @@ table! {
     HOOK_DROPPED = Counter "roomcast_hook_notifications_dropped_total" Pod [hook, reason: "queue full" "failed"]
         "Disconnects that the hook was not told: `queue full` (hooks.disconnect_queue), or `failed` when it refused or hooks.disconnect_timeout was over."
         "Must be 0; else what the hook believes of who is here is wrong.";
+    SPANS = Counter "roomcast_spans_total" Pod [result: "exported" "failed" "dropped"]
+        "Spans of [traces](traces.md): `exported`, `failed` (the collector did not take them), `dropped` (the queue was full: OTEL_BSP_MAX_QUEUE_SIZE). All 0 while tracing is off."
+        "`failed` or `dropped` rising: traces have holes, and nothing else suffers. Look at the collector; the log has its answer once a minute.";
 }

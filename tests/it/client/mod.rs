@@ -1,6 +1,6 @@
 //! `roomcast::client` against a real pod, and against the Socket.IO server of Node.
 
-mod node;
+pub mod node;
 mod node_ends;
 mod pod;
 mod pod_returns;

@@ -95,6 +95,10 @@ test("several pods need a backplane, and know where others reach them", () => {
   assert.equal(value("ROOMCAST__INTERNAL__ADVERTISE"), undefined);
   const { fieldPath } = env.find(({ name }) => name === "POD_IP").valueFrom.fieldRef;
   assert.equal(fieldPath, "status.podIP");
+  // What its traces say of it.
+  const field = (name) => env.find((variable) => variable.name === name).valueFrom.fieldRef.fieldPath;
+  assert.equal(field("K8S_POD_NAME"), "metadata.name");
+  assert.equal(field("K8S_NODE_NAME"), "spec.nodeName");
   assert.equal(value("ROOMCAST__BACKPLANE__PASSWORD_FILE"), "/etc/roomcast/backplane-password/password");
   assert.ok(volumeMounts.some(({ mountPath }) => mountPath === "/etc/roomcast/backplane-password"));
 });

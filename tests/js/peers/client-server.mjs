@@ -1,6 +1,7 @@
 // A Socket.IO server for the tests of the client in Rust (tests/it/client/node.rs).
 //
-// It listens on the port that it is given (0: any), prints it, and ends with its input.
+// It listens on the port that it is given (0: any), prints it, and ends with its input. With the address of a `redis` it is
+// one of a cluster, with the adapter for `kind` ("pubsub" or "sharded").
 
 import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
@@ -8,8 +9,16 @@ import { createServer as createTlsServer } from "node:https";
 
 import { Server } from "socket.io";
 
-const { port = 0, key, cert, ...options } = JSON.parse(process.argv[2] ?? "{}");
+const { port = 0, key, cert, redis, kind, ...options } = JSON.parse(process.argv[2] ?? "{}");
 const http = key ? createTlsServer({ key: readFileSync(key), cert: readFileSync(cert) }) : createServer();
+if (redis) {
+  const { createAdapter, createShardedAdapter } = await import("@socket.io/redis-adapter");
+  const { createClient } = await import("redis");
+  const pub = createClient({ url: redis });
+  const sub = pub.duplicate();
+  await Promise.all([pub.connect(), sub.connect()]);
+  options.adapter = kind === "sharded" ? createShardedAdapter(pub, sub) : createAdapter(pub, sub);
+}
 const io = new Server(http, options);
 
 // It must not outlive the tests, however they end.

@@ -130,7 +130,7 @@ impl Classic {
         let mut out = Vec::with_capacity(128);
         let options = Options::new(target, *volatile, ask.as_ref());
         if let Some(Ask { question, .. }) = ask {
-            write_map(&mut out, 5);
+            write_map(&mut out, if meta.is_some() { 6 } else { 5 });
             write_text(&mut out, "type");
             write_number(&mut out, kind::BROADCAST);
             write_text(&mut out, "uid");
@@ -141,6 +141,10 @@ impl Classic {
             write_event_packet(&mut out, Some(namespace), payload)?;
             write_text(&mut out, "opts");
             write_document(&mut out, &options);
+            if let Some(meta) = meta {
+                write_text(&mut out, "roomcast");
+                write_document(&mut out, meta);
+            }
             let channel = format!("{}{namespace}#", self.requests);
             return Ok(Outgoing { channel, payload: out.into() });
         }
@@ -230,7 +234,7 @@ impl Classic {
     fn decode_ask(&self, payload: &Bytes) -> Result<Option<Option<Incoming>>, WireError> {
         let mut reader = Reader::new(payload);
         let (mut kind, mut from, mut question) = (None, None, None);
-        let (mut packet, mut options) = (None, None);
+        let (mut packet, mut options, mut meta) = (None, None, None);
         for _ in 0..reader.read_map_len()? {
             match (reader.read_str()?, reader.peek()?) {
                 ("type", _) => kind = Some(reader.read_u64()?),
@@ -238,6 +242,9 @@ impl Classic {
                 ("requestId", Token::Text(_)) => question = Some(reader.read_str()?.to_owned()),
                 ("packet", Token::Map(_)) => packet = Some(Packet::read(&mut reader)?),
                 ("opts", _) => options = Some(Options::read(&mut reader)?),
+                ("roomcast", _) => {
+                    meta = rmp_serde::from_slice::<Meta>(&payload[reader.skip_value()?]).ok();
+                }
                 _ => reader.skip_value().map(drop)?,
             }
         }
@@ -254,7 +261,7 @@ impl Classic {
             volatile: false,
             target: options.into_target(),
             ask: Some(Ask { question: question.ok_or(WireError::Missing("requestId"))?, timeout }),
-            meta: None,
+            meta,
         };
         Ok(Some(Some(Incoming { from, message: Message::Broadcast(broadcast) })))
     }
