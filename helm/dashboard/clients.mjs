@@ -61,6 +61,12 @@ export const CLIENTS = [
     queries: [sum("roomcast_rooms", { by: ["nsp"] })],
   },
   {
+    title: "Children of dynamic namespaces",
+    means: "By their parent. At `limits.child_namespaces`, clients that ask for another are refused.",
+    unit: "short",
+    queries: [sum("roomcast_child_namespaces", { by: ["nsp"] })],
+  },
+  {
     title: "Events from clients",
     means: "Accepted ones, by namespace. The refused are in the row below.",
     unit: "ops",
