@@ -2,6 +2,7 @@
 // takes it away.
 
 import { spawnSync } from "node:child_process";
+import { readdirSync } from "node:fs";
 
 import { io } from "socket.io-client";
 
@@ -180,7 +181,7 @@ export const SCENARIOS = {
         {
           name: "few open files",
           alerts: ["RoomcastFilesNearLimit"],
-          begin: async () => limit(20),
+          begin: async () => limit(readdirSync(`/proc/${pod.pid}/fd`).length + 1),
           end: async () => limit(1024),
         },
         {
