@@ -48,7 +48,7 @@ export const CLUSTER = [
   },
   {
     title: "Redis commands, p99",
-    means: "From the command to its answer. A read of the stream waits for entries: that is no trouble.",
+    means: "From the command to its answer. A `ping` may stand behind a read of the publish stream, which waits: that is no trouble.",
     unit: "s",
     queries: quantiles([0.99], "roomcast_redis_command_duration_seconds", { by: ["command"] }),
   },
@@ -99,7 +99,7 @@ export const CLUSTER = [
   },
   {
     title: "Age of the last message",
-    means: "Of each kind of server. Much above its heartbeat: it has gone, or is cut off.",
+    means: "Of each kind of server. It grows while nobody emits; while others do, their messages do not come here.",
     unit: "s",
     queries: [["max by (kind, pod, instance) (roomcast_peer_message_age_seconds{$pods})", `{{kind}} ${POD}`]],
   },

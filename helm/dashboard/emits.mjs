@@ -94,7 +94,7 @@ export const LOST = [
   },
   {
     title: "Slow clients",
-    means: "Clients that have not taken what was sent to them.",
+    means: "Clients that have not taken all that was sent to them. Some are normal.",
     unit: "short",
     queries: [sum("roomcast_slow_clients", { by: ["pod", "instance"] })],
   },
@@ -106,7 +106,7 @@ export const LOST = [
   },
   {
     title: "Packets that wait for a client",
-    means: "Of all clients, sampled. A p99 that grows: some do not keep up, long before they are closed.",
+    means: "Of clients that have not taken all, looked at every 5 seconds; nothing on a good day. It grows long before they are closed.",
     unit: "short",
     queries: quantiles([0.5, 0.99], "roomcast_send_queue_packets"),
   },

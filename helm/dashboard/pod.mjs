@@ -51,6 +51,12 @@ export const POD = [
     queries: [["max by (limit) (roomcast_limit_used_ratio{$pods})", "{{limit}}"]],
   },
   {
+    title: "Limits reached that refuse nobody",
+    means: "Something is done in another way, as docs/limits.md says: answers are left out, or not compressed.",
+    unit: "ops",
+    queries: [rate("roomcast_limits_reached_total", { by: ["limit"] })],
+  },
+  {
     title: "Builds",
     means: "One line when a deploy is done.",
     unit: "short",

@@ -79,6 +79,18 @@ export async function startLoad({ pods, redis, issuer, apiKey }, { clients = 24 
     await (await fetch(`${other.url}/${path}&sid=${sid}`)).text();
     await fetch(`${own.url}/${path}&sid=${sid}`, { method: "POST", body: "1" });
   });
+  // One that is behind: it polls once, and comes back when some has waited for it.
+  every(5000, async () => {
+    const path = `${pick(pods).url}/socket.io/?EIO=4&transport=polling`;
+    const { sid } = JSON.parse((await (await fetch(path)).text()).slice(1));
+    const own = `${path}&sid=${sid}`;
+    await fetch(own, { method: "POST", body: "40" });
+    await (await fetch(own)).text();
+    await fetch(own, { method: "POST", body: '42["join",{"rooms":["public-a"]}]' });
+    await new Promise((resolve) => setTimeout(resolve, 8000));
+    await (await fetch(own)).text();
+    await fetch(own, { method: "POST", body: "1" });
+  });
 
   return {
     sockets: staying,

@@ -27,7 +27,7 @@ const named = (legend, metric) => legend.replace(/\{\{(\w+)\}\}/g, (_, name) => 
 
 function chart({ title, fieldConfig }, lines, [left, top], [start, end]) {
   const unit = fieldConfig.defaults.unit;
-  const most = Math.max(1e-9, ...lines.flatMap(({ values }) => values.map(([, value]) => (Number.isFinite(value) ? value : 0))));
+  const most = Math.max(0, ...lines.flatMap(({ values }) => values.map(([, value]) => (Number.isFinite(value) ? value : 0)))) || 1;
   const x = (at) => (LEFT + ((at - start) / (end - start)) * (WIDTH - LEFT - RIGHT)).toFixed(1);
   const y = (value) => (HEIGHT - BOTTOM - (value / most) * (HEIGHT - TOP - BOTTOM)).toFixed(1);
   const text = (x, y, words, more = "") => `<text x="${x}" y="${y}" ${more}>${escaped(words)}</text>`;

@@ -74,6 +74,7 @@ export const AWAITED = [
   "roomcast_emit_recipients",
   "roomcast_handshake_duration_seconds",
   "roomcast_limit_used_ratio",
+  "roomcast_limits_reached_total",
   "roomcast_peer_message_age_seconds",
   "roomcast_peers",
   "roomcast_redis_command_duration_seconds",

@@ -8,7 +8,7 @@ import { io } from "socket.io-client";
 
 import { openRaw } from "../edge/raw.mjs";
 import { HOOK_SECRET, startHookService } from "../hook-service.mjs";
-import { OPEN, startPod, until } from "../pod.mjs";
+import { OPEN, next, startPod, until } from "../pod.mjs";
 import { freePort, startRedis } from "../redis.mjs";
 import { startReceiver } from "./otlp.mjs";
 
@@ -117,11 +117,10 @@ export const SCENARIOS = {
   },
 
   async full() {
-    const pod = await startPod(`${OPEN}\n[admission]\nmax_connections = 10\n[limits]\nchild_namespaces = 4\n[namespaces."/table-{id}"]\nauth = "none"`);
-    let [raw, sockets] = [[], []];
+    const pod = await startPod(`${OPEN}\n[admission]\nmax_connections = 10`);
+    let raw = [];
     const end = async () => {
       for (const { socket } of raw.splice(0)) socket.destroy();
-      for (const socket of sockets.splice(0)) socket.disconnect();
     };
     return {
       pods: [pod],
@@ -132,15 +131,37 @@ export const SCENARIOS = {
           begin: async () => (raw = await Promise.all(Array.from({ length: 9 }, () => openRaw(pod)))),
           end,
         },
-        {
-          name: "as many children of a namespace as there may be",
-          alerts: ["RoomcastLimitNear"],
-          begin: async () => (sockets = [1, 2, 3, 4].map((id) => io(`${pod.url}/table-${id}`, WEBSOCKET))),
-          end,
-        },
       ],
       async stop() {
         await end();
+        await pod.stop("SIGKILL");
+      },
+    };
+  },
+
+  async notes() {
+    const pod = await startPod(`${OPEN.replace("[api]", '[api]\nidempotency_ttl = "25s"')}`);
+    const socket = io(pod.url, WEBSOCKET);
+    socket.on("question", (answer) => answer("x".repeat(400_000)));
+    await next(socket, "connect");
+    let asking = () => {};
+    const question = { event: "question", args: [], ack_timeout: "5s" };
+    return {
+      pods: [pod],
+      troubles: [
+        {
+          name: "16 MiB of answers that are kept for idempotency keys",
+          alerts: ["RoomcastLimitNear"],
+          async begin() {
+            for (let count = 0; count < 45; count += 1) await pod.api("POST", "emit", question, undefined, { "idempotency-key": `key-${count}` });
+          },
+          // They are forgotten with the first request after their time.
+          end: async () => (asking = again(1, () => pod.api("POST", "emit", { event: "news" }, undefined, { "idempotency-key": "late" }))),
+        },
+      ],
+      async stop() {
+        asking();
+        socket.disconnect();
         await pod.stop("SIGKILL");
       },
     };
@@ -200,7 +221,7 @@ export const SCENARIOS = {
 
   async hook() {
     let down = false;
-    const service = await startHookService(() => (down ? { status: 500, body: "" } : { allow: true }));
+    const service = await startHookService(() => (down ? { status: 503, body: "" } : { allow: true }));
     const hooks = `[hooks]\nsecrets = ["${HOOK_SECRET}"]\nretries = 0\nbreaker_open = "1s"\ndisconnect_timeout = "1s"`;
     const names = `[namespaces."/".hooks]\nconnect = "${service.url("connect")}"\ndisconnect = "${service.url("disconnect")}"`;
     const pod = await startPod(`${OPEN}\n${hooks}\n${names}`);
