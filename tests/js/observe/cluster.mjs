@@ -62,8 +62,8 @@ hook = "${hooks.url("order")}"
 auth = "none"
 `;
 
-/** Starts Redis, an issuer, a service for hooks, and the pods; `args` are for the pods, `env` says what each has in its environment. */
-export async function startCluster({ count = 3, args = [], env = () => ({}), apiKey = API_KEY } = {}) {
+/** Starts Redis, an issuer, a service for hooks, and the pods; `args` and `env` say what each is started with. */
+export async function startCluster({ count = 3, args = () => [], env = () => ({}), apiKey = API_KEY } = {}) {
   const folder = mkdtempSync(join(tmpdir(), "roomcast-observe-"));
   const parts = [];
   const stop = async () => {
@@ -78,13 +78,12 @@ export async function startCluster({ count = 3, args = [], env = () => ({}), api
     const hooks = await startHookService(() => ({ allow: true }));
     parts.push(() => hooks.stop());
     const config = settings({ redis, issuer, hooks, apiKey });
-    const pods = await Promise.all(
-      Array.from({ length: count }, async (_, index) => {
-        const pod = await startPod(config, { args, env: env(index) });
-        parts.push(() => pod.stop());
-        return pod;
-      }),
-    );
+    const starting = Array.from({ length: count }, (_, index) => startPod(config, { args: args(index), env: env(index) }));
+    parts.push(async () => {
+      const started = await Promise.allSettled(starting);
+      await Promise.all(started.map(({ value }) => value?.stop()));
+    });
+    const pods = await Promise.all(starting);
     for (const pod of pods) await until("the pod is ready", async () => (await fetch(`${pod.internal}/readyz`)).ok);
     return { redis, issuer, hooks, pods, config, apiKey, stop };
   } catch (error) {

@@ -60,8 +60,13 @@ export async function startPrometheus(targets, { rules, interval = 1 } = {}) {
     if (answer.status !== "success") throw new Error(`${answer.error}: ${JSON.stringify(parameters)}`);
     return answer.data;
   };
+  // The page that it opens with, whose name differs between versions and distributions.
+  const { headers } = await fetch(url, { redirect: "manual" });
+  const graph = new URL(headers.get("location") ?? "/graph", url).href;
   return {
     url,
+    /** Pages for people. */
+    pages: { graph, alerts: graph.replace(/\w+$/, "alerts") },
     pid: child.pid,
     /** Series of an expression now: `{ metric, value }`. */
     async query(query) {
