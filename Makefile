@@ -5,7 +5,7 @@ TOOLS := $(CURDIR)/.tools
 export PATH := $(TOOLS)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fmt fuzz test-rust test-js test-clients test-edge test-faults test-chart test-image deny advisories bench bench-wire bench-allocators bench-profile doc clean binaries node-modules peers
+.PHONY: help demo observe dashboard reference test lint fmt fuzz test-rust test-js test-clients test-edge test-faults test-observe test-chart test-image deny advisories bench bench-wire bench-allocators bench-profile doc clean binaries node-modules peers
 
 help: ## List the chores
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,9 +20,14 @@ demo: $(CLIENT) ## Run a pod with a chat page on http://127.0.0.1:3000
 	@.ci/install rust node
 	cargo run --quiet --bin roomcast -- demo
 
+observe: node-modules ## Run three pods under light load, with Prometheus and traces: prints where to look, until Ctrl-C
+	@.ci/install rust redis openssl prometheus
+	cargo build --quiet --bins
+	@exec node tests/js/observe/tour.mjs
+
 test: ## Prove everything: lints, Rust, stock clients, a browser, the chart, licences
-	@.ci/install rust node chromium redis python java go libssl openssl haproxy nginx
-	@$(MAKE) --no-print-directory -j3 --output-sync=target test-faults test-clients test-chart deny
+	@.ci/install rust node chromium redis python java go libssl openssl haproxy nginx prometheus
+	@$(MAKE) --no-print-directory -j3 --output-sync=target test-observe test-clients test-chart deny
 	@echo "all of it passes"
 
 lint: $(CLIENT) ## Formatting, clippy and rustdoc, warnings as errors
@@ -54,6 +59,11 @@ test-edge: test-js ## Three pods behind haproxy and nginx, without affinity: rou
 # After the others: what it counts as late depends on having the processors.
 test-faults: test-edge ## Redis killed, frozen, failed over, cut off: what is lost, and whether pods heal
 	cd tests/js && timeout 600 node --test --test-reporter=spec faults/*.test.mjs
+
+# After the others: how late tasks run is one of its alerts.
+test-observe: test-faults ## A real Prometheus: the dashboard's queries, each alert and when it clears, `make observe`
+	@.ci/install prometheus
+	cd tests/js && timeout 240 node --test --test-concurrency=1 --test-reporter=spec observe/*.test.mjs
 
 test-chart: binaries node-modules install-helm ## Lint and render the Helm chart, and check what it configures
 	helm lint --strict helm/roomcast
@@ -95,6 +105,9 @@ bench-allocators: ## The same for each allocator (builds the release three times
 
 reference: $(CLIENT) ## Write docs/metrics.md from the tables of metrics
 	cargo run --quiet --bin roomcast -- metrics > artifacts/metrics.md && mv artifacts/metrics.md docs/metrics.md
+
+dashboard: ## Write the dashboard for Grafana from its rows of panels in helm/dashboard
+	node helm/dashboard/make.mjs > helm/roomcast/dashboards/roomcast.json
 
 doc: ## Build and open the documentation of the crate
 	cargo doc --no-deps --open
