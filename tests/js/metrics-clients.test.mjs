@@ -318,8 +318,9 @@ describe("slow clients", () => {
     for (; sent < 200; sent += 1) await pod.publish(big);
     await reaches(pod, "roomcast_slow_clients", "", 1);
     // The one that reads is not observed.
-    const [looks, bytes, packets] = await Promise.all(
-      ["bytes_count", "bytes_sum", "packets_sum"].map((name) => pod.metric(`roomcast_send_queue_${name}`)),
+    const text = await page(pod);
+    const [looks, bytes, packets] = ["bytes_count", "bytes_sum", "packets_sum"].map((name) =>
+      Number(text.match(new RegExp(`^roomcast_send_queue_${name} (.*)$`, "m"))[1]),
     );
     assert.ok(looks >= 1);
     assert.ok(packets > 0 && packets <= looks * sent && Math.abs(bytes - packets * 100_008) < packets * 100, `${packets} packets, ${bytes} bytes`);
@@ -354,8 +355,9 @@ describe("slow clients", () => {
         await pod.publish(big);
         await until("it has it", () => got === sent);
       }
+      // One that polls may be seen between two polls, while something waits for it.
       const looks = await pod.metric("roomcast_send_queue_packets_count");
-      assert.equal(looks, 0);
+      if (way !== "polling") assert.equal(looks, 0);
       assert.equal(await pod.metric("roomcast_connections"), 1);
       assert.equal(await pod.metric("roomcast_slow_clients_closed_total"), 0);
     });
