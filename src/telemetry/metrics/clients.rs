@@ -5,10 +5,10 @@ use super::table::table;
 table! {
     CONNECTIONS = Gauge "roomcast_connections" Pod [transport: "polling" "websocket"]
         "Connections open now (Engine.IO sessions)."
-        "What to scale on. Polling much above its usual share: something between clients and pods breaks WebSockets.";
+        "What to scale on. Polling much above its usual share: something between clients and pods breaks WebSockets; `roomcast_upgrades_total` says how. Page when all pods together lose a third within minutes and nobody deploys.";
     CONNECTIONS_OPENED = Counter "roomcast_connections_opened_total" Pod [transport: "polling" "websocket"]
         "Connections opened, by the transport they began with."
-        "Its rate is the storm after a deploy or an outage.";
+        "Its rate is the storm after a deploy or an outage. High for long, with `roomcast_connections` level: clients come and are thrown out again; see why in `roomcast_connections_closed_total`.";
     CONNECTION_DURATION = Histogram(DAY) "roomcast_connection_duration_seconds" Pod [transport: "polling" "websocket"]
         "How long connections that have ended were open, by the transport that they used last."
         "Its `_count` is the number of connections closed. Many below a minute: clients come and go, or something between cuts them; a step at one length is a time-out of a load balancer.";
@@ -20,7 +20,7 @@ table! {
         "`timeout` and `abandoned` in numbers: something between clients and pods opens WebSockets and lets nothing through. Those sessions go on polling.";
     CONNECTIONS_CLOSED = Counter "roomcast_connections_closed_total" Pod [reason: "no namespace" "transport close" "transport error" "ping timeout" "parse error" "client namespace disconnect" "server namespace disconnect" "server shutting down" "message timeout" "write timeout" "rebalanced" "queue full" "rate limited"]
         "Connections closed, by Socket.IO's disconnect reason, or `no namespace` for one that never joined any."
-        "`ping timeout` rising: clients lose their network, or the pod stalls. `parse error`: someone tries things.";
+        "`ping timeout` rising: clients lose their network, or the pod stalls: page when it does on all pods at once. `queue full`, `write timeout`: clients do not take what they are sent (`roomcast_slow_clients_closed_total`). `no namespace`: clients are not let in, or never ask. `rate limited`, `message timeout`, `parse error`: someone tries things. `server shutting down`: a drain.";
     BYTES = Counter "roomcast_bytes_total" Pod [transport: "polling" "websocket", direction: "received" "sent"]
         "Bytes `received` from and `sent` to clients: bodies of polling, WebSocket frames with their headers, as they are when they are not compressed."
         "What clients cost in traffic.";
@@ -29,7 +29,7 @@ table! {
         "Deliveries a second, pings included.";
     REQUESTS_REFUSED = Counter "roomcast_requests_refused_total" Pod [code: "transport_unknown" "session_unknown" "bad_handshake_method" "bad_request" "unsupported_protocol" "draining" "connection_limit" "memory_limit" "rate_limited" "address_limit" "origin_denied" "payload_too_large" "request_timeout" "allow_request_timeout" "pod_unauthenticated" "file_limit" "bad_proxy_header" "head_timeout" "bad_http" "forbidden"]
         "Requests of clients that were answered with an error before or by Engine.IO."
-        "`session_unknown` in numbers, without pods that were killed: pods do not reach each other on `internal.advertise`. [Codes](errors.md).";
+        "Page on `connection_limit`, `memory_limit` and `file_limit`: the pod is full, add pods or raise the limit. `session_unknown` in numbers, without pods that were killed: pods do not reach each other on `internal.advertise`. `rate_limited`, `address_limit`: a storm, or one address that asks too much. `draining`: a load balancer still sends clients here. `bad_proxy_header`: the load balancer and `public.proxies` disagree. [Codes](errors.md).";
     FORWARDED = Counter "roomcast_forwarded_requests_total" Pod [transport: "polling" "websocket", result: "ok" "failed"]
         "Requests of other pods' sessions that came here and were forwarded: `ok`, or `failed` when that pod did not take them."
         "Each costs a hop; many, and the load balancer has affinity to offer: turn it on. `failed` after a pod was lost is normal; else see the log for why pods refuse each other.";
@@ -50,7 +50,7 @@ table! {
         "At `limits.child_namespaces`, clients that ask for another are refused, `namespace_limit`.";
     CONNECTS_REFUSED = Counter "roomcast_connects_refused_total" Pod [nsp, code in CODES]
         "Sockets refused at CONNECT, by error code."
-        "`token_invalid` rising: a key changed, or clients keep old tokens.";
+        "`token_invalid` rising: a key changed, or clients keep old tokens. Page on `hook_unavailable` (a hook is down, and nobody gets in) and `internal_error` (a handler of the program panics). `namespace_limit`: raise `limits.child_namespaces`. [Codes](errors.md).";
     TOKEN_CHECKS = Counter "roomcast_token_checks_total" Pod [result: "ok" "malformed" "too_large" "algorithm" "unknown_key" "keys_unavailable" "signature" "expired" "no_expiry" "not_yet_valid" "issuer" "audience"]
         "Tokens checked: `ok`, or the reason why one was refused."
         "`signature` or `unknown_key` rising: a key was rotated too early, or someone tries. [Reasons](auth.md#why-a-token-is-refused).";
@@ -62,7 +62,7 @@ table! {
         "Page when it is several times `auth.jwt.jwks_refresh`: new keys are not seen, and withdrawn ones still accepted. Not there without a key set.";
     EVENTS = Counter "roomcast_events_total" Pod [nsp, result: "ok" in CODES]
         "Events received from clients: `ok`, or the error code they were refused with."
-        "`event_denied` rising: a client and the configuration disagree. [Codes](errors.md).";
+        "`event_denied` rising: a client and the configuration disagree. `rate_limited`, `too_many_pending`: clients send more than `limits` allow. Page on `internal_error`: a handler of the program panics. [Codes](errors.md).";
     ROOMS_REFUSED = Counter "roomcast_rooms_refused_total" Pod [nsp, code in CODES]
         "Rooms that clients asked to join or leave and were refused, by error code; `room_limit` also for those that tokens and hooks put them in beyond it."
         "`room_limit`: raise `limits.rooms_per_socket`, or look for clients that never leave. `room_denied` rising: a client and the configuration disagree. [Codes](errors.md).";

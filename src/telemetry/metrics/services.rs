@@ -20,10 +20,10 @@ table! {
         "Above 0: look at them, then delete them.";
     API_REQUESTS = Counter "roomcast_api_requests_total" Pod [path: "other" in API_PATHS, result: "ok" in API_CODES]
         "Requests to the HTTP API: `ok`, or the error code of the answer."
-        "`unauthorized` rising: a backend has an old key, or someone guesses.";
+        "`unauthorized` rising: a backend has an old key, or someone guesses. Page on `backplane_unavailable` and `publish_queue_full`: backends cannot publish; `roomcast_backplane_connected` says whether Redis is away. `backplane_unconfirmed`: what was asked for may have been done on other pods.";
     HOOK_CALLS = Counter "roomcast_hook_calls_total" Pod [hook, kind, result: "ok" "refused" "unreachable" "timeout" "lost" "status" "redirect" "unreadable" "too large" "breaker open" "in flight limit"]
         "Calls of hooks: `ok`, `refused`, or why the hook counts as down: `unreachable`, `timeout`, `lost`, `status`, `redirect`, `unreadable`, `too large`, `breaker open`, `in flight limit`."
-        "What is neither `ok` nor `refused` was decided by `on_failure`. [What each means](hooks.md#when-a-hook-is-down).";
+        "What is neither `ok` nor `refused` was decided by `on_failure`: page when that is more than a few in a hundred. `in flight limit`: the hook is slow, or `hooks.in_flight` too low. [What each means](hooks.md#when-a-hook-is-down).";
     HOOK_RETRIES = Counter "roomcast_hook_retries_total" Pod [hook, kind]
         "Attempts after the first of a call."
         "Rising while calls are `ok`: a hook that is about to go down.";
