@@ -7,7 +7,7 @@
 
 use std::{
     sync::{
-        Arc, LazyLock, OnceLock,
+        Arc, OnceLock,
         atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -160,13 +160,25 @@ impl Watch {
 }
 
 /// Which emits are chosen, and which of their sockets.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Sample {
+    begun: Instant,
     /// What may be spent on it, in instructions, about.
     credit: AtomicI64,
-    /// When the last one was chosen, in milliseconds of this process.
+    /// When the last one was chosen, in milliseconds since then.
     last: AtomicU64,
     turn: AtomicU64,
+}
+
+impl Default for Sample {
+    fn default() -> Self {
+        Self {
+            begun: Instant::now(),
+            credit: AtomicI64::default(),
+            last: AtomicU64::default(),
+            turn: AtomicU64::default(),
+        }
+    }
 }
 
 /// Instructions that are spent for each emit, and for each of its sockets: few beside the 4600 that a delivery takes.
@@ -179,12 +191,11 @@ const LONGEST_PAUSE: u64 = 100;
 impl Sample {
     /// Whether an emit to so many sockets is chosen.
     pub fn chooses(&self, recipients: usize, now: Instant) -> bool {
-        static BEGUN: LazyLock<Instant> = LazyLock::new(Instant::now);
         let sockets = i64::try_from(recipients).unwrap_or(i64::MAX / 1000);
         let of = |(emit, socket): (i64, i64)| emit.saturating_add(socket.saturating_mul(sockets));
         let (spent, cost) = (of(SPENT), of(COST));
         let credit = self.credit.fetch_add(spent, Ordering::Relaxed).saturating_add(spent);
-        let time = now.saturating_duration_since(*BEGUN).as_millis();
+        let time = now.saturating_duration_since(self.begun).as_millis();
         let time = u64::try_from(time).unwrap_or(u64::MAX);
         let pause = time.saturating_sub(self.last.load(Ordering::Relaxed));
         if credit < cost && pause < LONGEST_PAUSE {
@@ -242,10 +253,9 @@ mod tests {
 
     #[test]
     fn what_is_chosen_costs_little_beside_what_emits_cost() {
-        let begun = Instant::now();
         for recipients in [1, 50, 10_000] {
             let sample = Sample::default();
-            sample.chooses(recipients, begun);
+            let begun = sample.begun;
             let emits = 10_000;
             let chosen = (0..emits).filter(|_| sample.chooses(recipients, begun)).count();
             let cost = (COST.0 + COST.1 * recipients as i64) * chosen as i64;
@@ -253,7 +263,7 @@ mod tests {
             assert!(chosen > 0 && cost <= spent, "{chosen} of emits to {recipients}");
         }
         let sample = Sample::default();
-        sample.chooses(1_000_000, begun);
+        let begun = sample.begun;
         assert!(!sample.chooses(1_000_000, begun));
         assert!(sample.chooses(1_000_000, begun + Duration::from_secs(1)), "none was for long");
     }

@@ -4,9 +4,12 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { io } from "socket.io-client";
+import io2 from "socket.io-client-2";
+import * as msgpack from "socket.io-msgpack-parser";
 
 import { Clients, WAYS, ask } from "../clients.mjs";
-import { OPEN, startPod, until } from "../pod.mjs";
+import { HOOK_SECRET, startHookService } from "../hook-service.mjs";
+import { OPEN, next, startPod, until } from "../pod.mjs";
 import { openRaw } from "./raw.mjs";
 
 const CONFIG = `${OPEN}\n[limits]\nsend_queue = 10000\nsend_queue_bytes = "64MiB"\nwrite_timeout = "60s"`;
@@ -120,5 +123,71 @@ test("each emit of an idle pod is watched to a WebSocket, none to polling client
   } finally {
     clients.close();
     await pod.stop();
+  }
+});
+
+const DEFLATE = '[engine.per_message_deflate]\nenabled = true\n';
+const LONG = "é".repeat(30_000);
+
+for (const [what, settings, client, options, arg] of [
+  ["binary", "", io, {}, Buffer.alloc(70_000, 7)],
+  ["text that is compressed", DEFLATE, io, { perMessageDeflate: true }, LONG],
+  ["long text", "", io, {}, LONG],
+  ["binary as text", "", io, { forceBase64: true }, Buffer.alloc(3000, 7)],
+  ["text for Engine.IO v3", "engine.allow_eio3 = true\n", io2, {}, LONG],
+  ["binary for Engine.IO v3", "engine.allow_eio3 = true\n", io2, {}, Buffer.alloc(3000, 7)],
+  ["msgpack", 'engine.parser = "msgpack"\n', io, { parser: msgpack }, Buffer.alloc(3000, 7)],
+]) {
+  test(`${what} is recognised when it is written`, async () => {
+    // `chat` relays what a member sends, binary too.
+    const pod = await startPod(`${settings}${OPEN}`);
+    const open = async () => {
+      const socket = client(pod.url, { forceNew: true, transports: ["websocket"], ...options });
+      await next(socket, "connect");
+      await new Promise((resolve) => socket.emit("join", { rooms: ["public-busy"] }, resolve));
+      return socket;
+    };
+    const [sender, receiver] = [await open(), await open()];
+    try {
+      const begun = Date.now();
+      await until("none was watched lately", () => Date.now() - begun > 150);
+      const got = next(receiver, "chat");
+      sender.emit("chat", "public-busy", arg);
+      await got;
+      await until("it is written", async () => (await stage(pod, "write", "count")) === 1);
+    } finally {
+      sender.close();
+      receiver.close();
+      await pod.stop();
+    }
+  });
+}
+
+test("what a hook answers is counted", async () => {
+  const service = await startHookService(() => ({ heard: true }));
+  const clients = new Clients();
+  let pod;
+  try {
+    pod = await startPod(`${OPEN}
+[[namespaces."/".events]]
+name = "ask"
+hook = "${service.url("event")}"
+[hooks]
+secrets = ["${HOOK_SECRET}"]
+`);
+    const socket = await clients.connect(io, pod.url, WAYS.websocket);
+    const answered = () => pod.metric("roomcast_deliveries_total", 'source="hook"');
+    assert.equal(await answered(), 0);
+    await ask(socket, "ask", 1);
+    assert.equal(await answered(), 1);
+    assert.equal(await pod.metric("roomcast_emits_total", 'source="hook"'), 1);
+    socket.emit("ask", 2);
+    await until("it is called", () => service.calls("socket.event").length === 2);
+    await ask(socket, "ask", 3);
+    assert.equal(await answered(), 2, "without an ack nothing is answered");
+  } finally {
+    clients.close();
+    await pod?.stop();
+    await service.stop();
   }
 });
