@@ -19,6 +19,8 @@ fn handlers() -> Namespace {
         .on("echo", |event: &Event<'_>| Reply::json(event.arguments::<serde_json::Value>()?))
         .on("add", |event: &Event<'_>| {
             let (a, b): (i64, i64) = event.arguments()?;
+            // A part of the event's trace, where it is traced (docs/traces.md).
+            let _adding = tracing::info_span!("adding").entered();
             let sum = a.checked_add(b).ok_or(Refusal::new("too_large", "the sum is too large"))?;
             Reply::json(sum)
         })
