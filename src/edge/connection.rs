@@ -115,9 +115,10 @@ pub struct Connection {
     told_to_end: AtomicBool,
     /// What is queued for it is not to be written any more.
     cut: AtomicBool,
-    /// The packet that it is to tell of once that is written.
-    pub(super) watching: Watching,
     pub(super) stream: StreamTasks,
+    /// The packet that it is to tell of once that is written. The last of what is no flag or count: the stream looks at it
+    /// as often as at those, which the compiler puts behind it.
+    pub(super) watching: Watching,
 }
 
 /// What only sessions have that began with polling.

@@ -6,7 +6,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU32, Ordering},
 };
 
 use parking_lot::Mutex;
@@ -24,7 +24,7 @@ pub(super) struct Watching {
     is_on: AtomicBool,
     place: Mutex<Option<Box<Watched>>>,
     /// Frames that have been written since the client is behind.
-    taken: AtomicU64,
+    taken: AtomicU32,
 }
 
 #[derive(Debug)]
@@ -48,7 +48,7 @@ impl Watching {
         if place.is_some() {
             return false;
         }
-        let before = waiting.saturating_sub(self.taken.load(Ordering::Relaxed));
+        let before = waiting.saturating_sub(self.taken.load(Ordering::Relaxed).into());
         let watch = watch.clone();
         *place = Some(Box::new(Watched { watch, before, passed: false, left: None, empty: 0 }));
         self.is_on.store(true, Ordering::Release);
@@ -67,7 +67,8 @@ impl Watching {
 
     /// It has taken so many frames since.
     pub fn took(&self, frames: u64) {
-        self.taken.fetch_add(frames, Ordering::Relaxed);
+        // One that is behind for four billion frames is not watched well.
+        self.taken.fetch_add(u32::try_from(frames).unwrap_or(u32::MAX), Ordering::Relaxed);
     }
 
     /// So many of these bytes have been written. `counted` is where the first of them is; a frame that begins among them is

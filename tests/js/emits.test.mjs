@@ -65,10 +65,10 @@ for (const kind of KINDS) {
       await reaches("deliveries here", () => deliveries(here, "api"), half);
       await reaches("deliveries there", () => deliveries(there, "backplane"), half);
       for (const [pod, source] of [[here, "api"], [there, "backplane"]]) {
+        await reaches("emits measured", () => latency(pod, "queue"), EMITS);
         assert.equal(await recipients(pod, source), half);
         assert.equal(await recipients(pod, source, "count"), EMITS);
         assert.equal(await pod.metric("roomcast_emits_total", `source="${source}"`), EMITS);
-        assert.equal(await latency(pod, "queue"), EMITS);
       }
       await reaches("publishes", () => latency(here, "publish"), EMITS);
       assert.equal(await latency(there, "receive"), EMITS);
@@ -78,7 +78,7 @@ for (const kind of KINDS) {
         const written = (await latency(pod, "write")) - before;
         t.diagnostic(`of ${EMITS} emits, ${written} were watched to the socket`);
         assert.ok(written > EMITS / 200 && written <= EMITS, `${written} were watched`);
-        assert.equal(await latency(pod, "total"), await latency(pod, "write"));
+        await reaches("as many in all", () => latency(pod, "total"), await latency(pod, "write"));
         const mean = (await pod.metric("roomcast_emit_latency_seconds_sum", 'stage="write"')) / (await latency(pod, "write"));
         assert.ok(mean < 5, `a write takes ${mean} s`);
       }
@@ -89,25 +89,16 @@ for (const kind of KINDS) {
       t.after(() => cast.close());
       const { A, B } = await placeClients(cast, here, there, cluster.node1);
       const ours = new Set(["near", "far A", "far B", "far AB", "far", "second A"]);
-      const all = async () => {
-        const pods = [[here, "api"], [there, "backplane"]];
-        const sums = await Promise.all(pods.flatMap(([pod, source]) => [recipients(pod, source), deliveries(pod, source)]));
-        return { recipients: sums[0] + sums[2], deliveries: sums[1] + sums[3] };
-      };
-      for (const [what, where, who] of TARGETS) {
-        const before = await all();
-        const message = { ...where({ A, B, id: (name) => cast.id(name) }), event: "news", args: [what] };
-        await cast.received(here, () => here.emit(message));
-        const fences = await all();
-        const expected = who.filter((name) => ours.has(name)).length;
-        // The cast asks each client for what it got with an emit of its own: the same for each target.
-        const empty = await all().then(async (now) => {
-          await cast.received(here, () => {});
-          const after = await all();
-          return after.recipients - now.recipients;
-        });
-        assert.equal(fences.recipients - before.recipients - empty, expected, what);
-        assert.equal(fences.deliveries - before.deliveries - empty, expected, what);
+      const sum = async (figure) => (await figure(here, "api")) + (await figure(there, "backplane"));
+      // The cast asks what came with emits to all: one to each of ours.
+      let [got, put] = [await sum(recipients), await sum(deliveries)];
+      for (const [what, where, who] of [["nobody", undefined, []], ...TARGETS]) {
+        const message = where && { ...where({ A, B, id: (name) => cast.id(name) }), event: "news", args: [what] };
+        await cast.received(here, () => message && here.emit(message));
+        const expected = ours.size + who.filter((name) => ours.has(name)).length;
+        // They are counted a moment after clients may have them.
+        await reaches(`recipients of an emit to ${what}`, () => sum(recipients), (got += expected));
+        await reaches(`deliveries of an emit to ${what}`, () => sum(deliveries), (put += expected));
       }
     });
 
@@ -200,19 +191,19 @@ for (const kind of KINDS) {
       const waiting = (what) => here.metric(`roomcast_backplane_publish_queue_${what}`);
       const slow = () => here.metric("roomcast_slow_emits_total", 'stage="publish"');
       await reaches("nothing waits", () => waiting("messages"), 0);
-      assert.equal(await slow(), 0);
+      const before = await slow();
       // Nobody writes for a while; Redis goes on by itself, and on command before.
       await cluster.client.sendCommand(["CLIENT", "PAUSE", "4000", "WRITE"]);
-      const begun = Date.now();
+      const [begun, logged] = [Date.now(), here.logs.length];
       const publishing = publish(here, 20, { rooms: [newRoom()], event: "news", args: [1] });
       await reaches("messages wait", () => waiting("messages"), 20);
       assert.ok((await waiting("bytes")) > 20 * 50);
       await until("it is slow", () => Date.now() - begun > 300);
       await cluster.client.sendCommand(["CLIENT", "UNPAUSE"]);
       await publishing;
-      await reaches("all are slow", slow, 20);
+      await reaches("all are slow", slow, before + 20);
       await reaches("nothing waits any more", () => waiting("messages"), 0);
-      const lines = here.logs.filter((line) => line.message.startsWith("a slow emit"));
+      const lines = here.logs.slice(logged).filter((line) => line.message.startsWith("a slow emit"));
       assert.equal(lines.length, 1);
       assert.equal(lines[0].level, "WARN");
       assert.deepEqual([lines[0].stage, lines[0].namespace, lines[0].source], ["publish", "/", "api"]);
