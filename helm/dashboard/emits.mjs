@@ -81,6 +81,18 @@ export const LOST = [
     queries: [rate("roomcast_connects_refused_total", { by: ["nsp", "code"] })],
   },
   {
+    title: "Namespaces that there are not",
+    means: "CONNECTs that got `Invalid namespace`. Rising: clients are newer than the configuration, or someone tries names.",
+    unit: "cps",
+    queries: [["sum(rate(roomcast_invalid_namespaces_total{$pods}[$__rate_interval]))", "invalid"]],
+  },
+  {
+    title: "Rooms refused",
+    means: "By namespace and code. `room_limit`: clients that never leave. `room_denied`: clients and the configuration disagree.",
+    unit: "ops",
+    queries: [rate("roomcast_rooms_refused_total", { by: ["nsp", "code"] })],
+  },
+  {
     title: "Events refused",
     means: "`event_denied` rising: clients and the configuration disagree. `rate_limited`: some send too much.",
     unit: "ops",

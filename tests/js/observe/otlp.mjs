@@ -66,15 +66,13 @@ export function tree(spans) {
   return lines(undefined, 1).join("\n");
 }
 
-/** Starts it. `GET /` shows the latest traces; `spans` gives all that are kept. */
+/** Starts it. `GET /` shows the latest traces; `spans` gives all that are kept, `stories` by trace, each with those that link to it. */
 export async function startReceiver({ port = 0, onSpans = () => {} } = {}) {
   const traces = new Map();
   const take = (spans) => {
     for (const span of spans) {
-      // A span that links to a trace that is here is shown with it.
-      const key = traces.has(span.trace) ? span.trace : (span.links.find(({ trace }) => traces.has(trace))?.trace ?? span.trace);
-      if (!traces.has(key)) traces.set(key, []);
-      if (traces.get(key).length < SPANS) traces.get(key).push(span);
+      if (!traces.has(span.trace)) traces.set(span.trace, []);
+      if (traces.get(span.trace).length < SPANS) traces.get(span.trace).push(span);
     }
     for (const oldest of traces.keys()) {
       if (traces.size <= TRACES) break;
@@ -82,7 +80,17 @@ export async function startReceiver({ port = 0, onSpans = () => {} } = {}) {
     }
     onSpans(spans);
   };
-  const show = () => [...traces].reverse().map(([id, spans]) => `${id}\n${tree(spans)}\n`).join("\n") || "no trace yet\n";
+  // A trace that links to another one is shown with that.
+  const stories = () => {
+    const all = new Map();
+    for (const [id, spans] of traces) {
+      const linked = spans.flatMap(({ links }) => links).find(({ trace }) => trace !== id && traces.has(trace));
+      const key = linked?.trace ?? id;
+      all.set(key, [...(all.get(key) ?? []), ...spans]);
+    }
+    return all;
+  };
+  const show = () => [...stories()].reverse().map(([id, spans]) => `${id}\n${tree(spans)}\n`).join("\n") || "no trace yet\n";
 
   const server = createServer(async (request, response) => {
     if (request.method !== "POST") return response.writeHead(200, { "content-type": "text/plain; charset=utf-8" }).end(show());
@@ -103,7 +111,7 @@ export async function startReceiver({ port = 0, onSpans = () => {} } = {}) {
     url: `http://127.0.0.1:${address}`,
     port: address,
     spans: () => [...traces.values()].flat(),
-    show,
+    stories,
     async stop() {
       server.closeAllConnections();
       if (server.listening) await new Promise((resolve) => server.close(resolve));

@@ -29,13 +29,14 @@ export function hasten(text, times) {
  */
 export async function startPrometheus(targets, { rules, interval = 1 } = {}) {
   const folder = mkdtempSync(join(tmpdir(), "roomcast-prometheus-"));
-  const jobs = Map.groupBy?.(targets, ({ job }) => job) ?? new Map(targets.map(({ job }) => [job, targets.filter((one) => one.job === job)]));
+  const jobs = new Set(targets.map(({ job }) => job));
+  const ofJob = (name) => targets.filter(({ job }) => job === name);
   const config = {
     global: { scrape_interval: `${interval}s`, scrape_timeout: `${interval}s`, evaluation_interval: `${interval}s` },
     rule_files: rules ? [join(folder, "rules.yaml")] : [],
-    scrape_configs: [...jobs].map(([job_name, ours]) => ({
+    scrape_configs: [...jobs].map((job_name) => ({
       job_name,
-      static_configs: ours.map(({ address, labels = {} }) => ({ targets: [address], labels })),
+      static_configs: ofJob(job_name).map(({ address, labels = {} }) => ({ targets: [address], labels })),
     })),
   };
   if (rules) writeFileSync(join(folder, "rules.yaml"), rules);

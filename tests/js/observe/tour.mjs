@@ -44,13 +44,16 @@ async function started(part) {
   return one;
 }
 
-/** The first trace of a publish, once its spans have arrived. */
-function showTrace(receiver) {
-  const publish = receiver.spans().find(({ name }) => /emit|send/.test(name));
-  if (!publish) return false;
-  const spans = receiver.spans().filter(({ trace, links }) => trace === publish.trace || links.some((link) => link.trace === publish.trace));
-  console.log(`\n  A publish, as a trace (the latest: ${receiver.url}):\n\n  ${publish.trace}\n${tree(spans)}`);
-  return true;
+/** The first publish over HTTP of which all pods have said what became of it. */
+function showTrace(receiver, pods) {
+  for (const [id, spans] of receiver.stories()) {
+    const isPublish = spans.some(({ attributes }) => attributes["http.route"] === "/api/v1/emit");
+    const where = new Set(spans.map(({ resource }) => resource["service.instance.id"]));
+    if (!isPublish || where.size < pods) continue;
+    console.log(`  A publish, as a trace; the latest ones are on ${receiver.url}\n\n  ${id}\n${tree(spans)}\n`);
+    return true;
+  }
+  return false;
 }
 
 function welcome({ pods, prometheus, receiver }) {
@@ -101,7 +104,7 @@ async function run() {
   if (asked) return;
   await started(startLoad(cluster));
   welcome({ pods: Object.assign(cluster.pods, { redis: cluster.redis }), prometheus, receiver });
-  const looking = setInterval(() => showTrace(receiver) && clearInterval(looking), 3000);
+  const looking = setInterval(() => showTrace(receiver, cluster.pods.length) && clearInterval(looking), 3000);
   ends.push(async () => clearInterval(looking));
   await signal;
 }
