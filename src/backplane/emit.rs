@@ -137,7 +137,8 @@ impl Publishing {
             confirmed.inspect_err(|_| span.failed("unconfirmed"))?;
         }
         if let Some(members) = members {
-            let _giving = traced::giving(&members, &emit);
+            let giving = traced::giving(&members, &emit);
+            let _here = giving.enter();
             deliver(&members, emit, arrived);
         }
         Ok(())

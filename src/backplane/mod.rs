@@ -261,7 +261,8 @@ impl Backplane {
             tracing::debug!(%error, "an emit did not go to other pods");
         }
         if let Some(members) = members {
-            let _giving = traced::giving(&members, &emit);
+            let giving = traced::giving(&members, &emit);
+            let _here = giving.enter();
             deliver(&members, emit, arrived);
         }
         Ok(())

@@ -13,7 +13,10 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
 use crate::{
     config::Drain,
-    telemetry::{metrics::DRAIN_REMAINING, traces},
+    telemetry::{
+        metrics::DRAIN_REMAINING,
+        traces::{self, Span},
+    },
 };
 
 pub use lifecycle::{Lifecycle, Phase};
@@ -62,8 +65,25 @@ pub async fn run(
     pod: &impl Drainable,
 ) -> Outcome {
     tokio::pin!(hurry);
-    let (begun, mut in_no_hurry) = announced(lifecycle, config.delay, stop, &mut hurry, pod).await;
+    let (begun, in_no_hurry) = announced(lifecycle, config.delay, stop, &mut hurry, pod).await;
     let span = traces::drain(begun.elapsed());
+    let ended = end(lifecycle, config, in_no_hurry, hurry, pod, &span);
+    let (connections, cut) = span.scope().within(ended).await;
+    let count = |count| i64::try_from(count).unwrap_or(i64::MAX);
+    span.set("roomcast.drain.connections", count(connections));
+    span.set("roomcast.drain.cut", count(cut));
+    Outcome { connections, cut, took: begun.elapsed() }
+}
+
+/// Closes the connections and leaves the cluster: how many there were, and how many of them were cut.
+async fn end(
+    lifecycle: &Lifecycle,
+    config: &Drain,
+    mut in_no_hurry: bool,
+    mut hurry: impl Future<Output = ()> + Unpin,
+    pod: &impl Drainable,
+    span: &Span,
+) -> (usize, usize) {
     span.event("closing");
     let end = Instant::now() + config.timeout;
     let open = pod.connections();
@@ -106,9 +126,7 @@ pub async fn run(
         () = hurried => tracing::warn!("in a hurry: not waiting for what hangs"),
     }
     lifecycle.advance(Phase::Stopped);
-    span.set("roomcast.drain.connections", i64::try_from(open).unwrap_or(i64::MAX));
-    span.set("roomcast.drain.cut", i64::try_from(cut).unwrap_or(i64::MAX));
-    Outcome { connections: open, cut, took: begun.elapsed() }
+    (open, cut)
 }
 
 /// How much of `drain.timeout` connections may not take: never of the window, during which they are closed.

@@ -107,6 +107,8 @@ pub struct Connection {
     ping_withheld: AtomicBool,
     /// Whether it has been counted as closed.
     ended: AtomicBool,
+    /// It has been in a namespace, if it is in none now.
+    was_in: AtomicBool,
     /// The id of its session, and of its sockets in all namespaces, once socketioxide has chosen it.
     sid: OnceLock<Sid>,
     /// If it began with polling.
@@ -177,6 +179,7 @@ impl Connection {
             leaving: AtomicBool::new(false),
             ping_withheld: AtomicBool::new(false),
             ended: AtomicBool::new(false),
+            was_in: AtomicBool::new(false),
             sid: OnceLock::new(),
             polling: (transport == Transport::Polling).then(Box::default),
             told_to_end: AtomicBool::new(false),
@@ -196,6 +199,7 @@ impl Connection {
     /// Notes that it is in a namespace, for as long as the answer lives.
     pub fn enter_namespace(self: &Arc<Self>) -> InNamespace {
         self.namespaces.fetch_add(1, Ordering::Relaxed);
+        self.was_in.store(true, Ordering::Relaxed);
         InNamespace(self.clone())
     }
 
@@ -222,10 +226,10 @@ impl Connection {
         })
     }
 
-    /// When it began, if it is in no namespace yet.
-    pub fn began_alone(&self) -> Option<SystemTime> {
-        let alone = self.namespaces.load(Ordering::Relaxed) == 0;
-        alone.then(|| UNIX_EPOCH + Duration::from_millis(self.began))
+    /// When it began, if it has been in no namespace yet.
+    pub fn began_before(&self) -> Option<SystemTime> {
+        let was_in = self.was_in.load(Ordering::Relaxed);
+        (!was_in).then(|| UNIX_EPOCH + Duration::from_millis(self.began))
     }
 
     /// The trace that its first request was a part of, if its headers are kept (`public.kept_headers`).

@@ -186,13 +186,13 @@ pub(super) async fn admit(
     span.scope().within(entered).await
 }
 
-/// The span of a client that is let in. If it is in no namespace, it begins with its first request.
+/// The span of a client that is let in. The first of a connection begins with its first request.
 fn traced(runtime: &Runtime, socket: &IoSocket<Adapter>) -> Span {
     if !traces::is_on() {
         return Span::default();
     }
     let connection = connection_of(&runtime.sessions, socket);
-    let began = connection.as_ref().and_then(|connection| connection.began_alone());
+    let began = connection.as_ref().and_then(|connection| connection.began_before());
     let caused_by = connection.and_then(|connection| connection.caused_by());
     traces::connect(&runtime.namespace.path, began, caused_by.as_ref())
 }

@@ -221,7 +221,8 @@ fn emit(
     received: Instant,
     latency: &Histogram,
 ) {
-    let _giving = giving_arrived(members, &broadcast);
+    let giving = giving_arrived(members, &broadcast);
+    let _here = giving.enter();
     let Broadcast { payload, target, volatile, meta, .. } = broadcast;
     // Servers of another kind do not know who may be told.
     let told = meta.as_ref().is_some_and(|meta| meta.presence).then(|| members.told(&target));

@@ -102,7 +102,7 @@ pub fn entry(stream: &str, group: &str, id: &str, caused_by: Option<&Trace>) -> 
     })
 }
 
-/// A client is let into a namespace, or not. `began`: its first request, if it is in no other.
+/// A client is let into a namespace, or not. `began`: its first request, if that was for this.
 pub fn connect(pattern: &str, began: Option<SystemTime>, caused_by: Option<&Trace>) -> Span {
     begin(caused_by, || Description { began, ..of_client("connect", SpanKind::Server, pattern) })
 }

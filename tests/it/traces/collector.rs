@@ -99,6 +99,26 @@ async fn what_nobody_wants_is_no_span() {
 }
 
 #[tokio::test]
+async fn traces_of_callers_need_not_go_on_and_texts_can_be_short() {
+    let receiver = Receiver::start();
+    let mut variables = exporting(&receiver.grpc, "grpc");
+    variables.extend([
+        ("OTEL_PROPAGATORS", "none"),
+        ("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "3"),
+        ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "2"),
+    ]);
+    let pod = Pod::start_with(OPEN, &variables);
+    let emit = serde_json::from_str(EMIT).unwrap();
+    assert_eq!(publish(&pod, &[("traceparent", &caused_by("01"))], &emit).await, 200);
+    let given = receiver.wait_for_span(|span| span.name == "process /");
+    let call = receiver.wait_for_span(|span| span.name == "POST /api/v1/emit");
+    assert_eq!(given.trace, call.trace);
+    assert_ne!(given.trace, TRACE);
+    let [system, name] = ["messaging.system", "messaging.operation.name"];
+    assert_eq!(given.attributes, json!({system: "soc", name: "pro"}));
+}
+
+#[tokio::test]
 async fn without_the_variables_nothing_is_traced() {
     let pod = Pod::start(OPEN);
     let emit = serde_json::from_str(EMIT).unwrap();
@@ -129,7 +149,9 @@ fn spans_are_shown_on_the_console() {
     let mut command = roomcast();
     command.env("OTEL_TRACES_EXPORTER", "console").stdout(std::process::Stdio::piped());
     command.args(["--listen", "127.0.0.1:0", "--internal-listen", "127.0.0.1:0"]);
-    command.args(["--set", "drain.delay=0s"]).stderr(std::process::Stdio::piped());
+    command
+        .args(["--set", "drain.delay=0s", "--set", "log.format=text"])
+        .stderr(std::process::Stdio::piped());
     let mut child = command.spawn().unwrap();
     // It listens.
     let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stderr.take().unwrap()));
@@ -137,10 +159,18 @@ fn spans_are_shown_on_the_console() {
     let term = std::process::Command::new("kill").arg(child.id().to_string()).status().unwrap();
     assert!(term.success());
     // The log goes on; who does not read it would stop the pod.
-    let read = std::thread::spawn(move || lines.map_while(Result::ok).last());
+    let read = std::thread::spawn(move || lines.map_while(Result::ok).collect::<Vec<_>>());
     let output = child.wait_with_output().unwrap();
-    read.join().unwrap();
+    let log = read.join().unwrap();
     let line = String::from_utf8(output.stdout).unwrap();
     let span: serde_json::Value = serde_json::from_str(line.trim()).unwrap();
     assert_eq!(span["name"], json!("drain"));
+    // Lines of text say which trace they belong to, too.
+    let ids = format!(
+        " trace_id={} span_id={}",
+        span["traceId"].as_str().unwrap(),
+        span["spanId"].as_str().unwrap()
+    );
+    let closing = log.iter().find(|line| line.contains("closing connections")).unwrap();
+    assert!(closing.ends_with(&ids), "{closing}");
 }

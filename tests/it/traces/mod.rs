@@ -3,6 +3,7 @@
 mod causes;
 mod collector;
 mod receiver;
+mod secure;
 
 use std::time::Duration;
 
