@@ -14,5 +14,6 @@ mod handlers;
 mod hostile;
 mod raw;
 mod roomcast;
+mod scale;
 mod stop;
 mod support;
