@@ -17,7 +17,7 @@ pub async fn open(pod: &Pod, count: usize) {
 /// Settings of a pod of this cluster, with a limit.
 pub fn member(redis: &Redis, more: &str) -> String {
     format!(
-        "{OPEN}\n[admission]\nmax_connections = 100\n[backplane]\nkind = \"pubsub\"\nurl = \"{}\"\nheartbeat = \"100ms\"\n{more}",
+        "{OPEN}\n[engine]\nping_interval = \"10m\"\n[admission]\nmax_connections = 100\n[backplane]\nkind = \"pubsub\"\nurl = \"{}\"\nheartbeat = \"100ms\"\n{more}",
         redis.url()
     )
 }

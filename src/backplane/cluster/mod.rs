@@ -212,7 +212,7 @@ impl Cluster {
         }
         let pods = self.registry.list().await?;
         let pods: HashMap<_, _> = pods.into_iter().map(|pod| (pod.id.clone(), pod)).collect();
-        self.sight.lock().looked(|id| pods.contains_key(id));
+        self.look_for_lost(&pods);
         self.mistaken.lock().retain(|id| pods.contains_key(id));
         self.known.send_if_modified(|known| {
             // Who waits for it waits for pods to come or go.
@@ -222,6 +222,18 @@ impl Cluster {
         });
         self.met.store(true, Ordering::Release);
         full.map_or(Ok(()), Err)
+    }
+
+    /// A pod drains before it leaves. Where one is not there that served, it was lost, or Redis came back empty.
+    fn look_for_lost(&self, pods: &HashMap<String, PodRecord>) {
+        let known = self.known.borrow();
+        let served = known.values().filter(|pod| pod.state == "serving");
+        let lost: Vec<_> = served.map(|pod| &pod.id).filter(|id| !pods.contains_key(*id)).collect();
+        let mut sight = self.sight.lock();
+        if !lost.is_empty() {
+            sight.lost(lost.into_iter());
+        }
+        sight.looked(|id| pods.contains_key(id));
     }
 
     /// Whether the others could find this pod since it started, and it them; or Redis was full, and it looked for them.
