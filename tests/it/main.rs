@@ -17,3 +17,4 @@ mod roomcast;
 mod scale;
 mod stop;
 mod support;
+mod top;
