@@ -5,7 +5,7 @@ TOOLS := $(CURDIR)/.tools
 export PATH := $(TOOLS)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo observe dashboard reference test lint fmt fuzz test-rust test-js test-clients test-edge test-faults test-observe test-chart test-image deny advisories bench bench-wire bench-allocators bench-profile doc clean binaries node-modules peers
+.PHONY: help demo observe dashboard reference test lint fmt fuzz test-rust test-js test-clients test-edge test-faults test-observe test-chart test-image deny advisories bench bench-wire bench-allocators bench-telemetry bench-profile doc clean binaries node-modules peers
 
 help: ## List the chores
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -99,6 +99,10 @@ peers:
 bench-profile: ## Whose code a pod runs while it delivers, by perf: the edge's stream among it
 	@.ci/install rust redis perf
 	load/profile
+
+bench-telemetry: peers ## What metrics and traces cost: without, with, 1 % and all traced, in turns (on an idle machine)
+	cargo build --release --locked --workspace
+	target/release/roomcast-load telemetry
 
 bench-allocators: ## The same for each allocator (builds the release three times)
 	load/allocators

@@ -1,8 +1,15 @@
-//! The internal listener: probes, metrics, and the API.
+//! The internal listener: probes, metrics, figures to scale on, and the API.
+
+mod scale;
 
 use std::sync::Arc;
 
-use axum::{Json, Router, extract::State, response::IntoResponse, routing::get};
+use axum::{
+    Json, Router,
+    extract::State,
+    response::{IntoResponse, Response},
+    routing::get,
+};
 use http::{StatusCode, header};
 
 use crate::{
@@ -12,6 +19,8 @@ use crate::{
     gateway::Tokens,
     telemetry::metrics::Metrics,
 };
+
+pub use scale::Scale;
 
 /// The content type of Prometheus' text format.
 const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -55,15 +64,16 @@ impl Readiness {
 }
 
 /// The internal routes; `api` is nested at `/api/v1`.
-pub fn router(readiness: Readiness, metrics: Metrics, api: Router) -> Router {
+pub fn router(readiness: Readiness, metrics: Metrics, scale: Scale, api: Router) -> Router {
     Router::new()
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
         .route("/metrics", get(scrape))
         .with_state(Internal { readiness, metrics })
+        .merge(scale::router(scale))
         .nest("/api/v1", api)
         .fallback(|| async {
-            let paths = "here are /livez, /readyz, /metrics and /api/v1";
+            let paths = "here are /livez, /readyz, /metrics, /scale/connections and /api/v1";
             (StatusCode::NOT_FOUND, Json(crate::error_body("not_found", paths)))
         })
 }
@@ -74,6 +84,12 @@ async fn readyz(State(internal): State<Internal>) -> impl IntoResponse {
     (if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, state)
 }
 
-async fn scrape(State(internal): State<Internal>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, PROMETHEUS_TEXT)], internal.metrics.render())
+async fn scrape(State(internal): State<Internal>) -> Response {
+    match internal.metrics.render() {
+        Some(page) => ([(header::CONTENT_TYPE, PROMETHEUS_TEXT)], page).into_response(),
+        None => {
+            let body = crate::error_body("metrics_off", "telemetry.metrics is false");
+            (StatusCode::NOT_FOUND, Json(body)).into_response()
+        }
+    }
 }

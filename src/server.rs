@@ -24,11 +24,11 @@ use crate::{
     drain::{self, Drainable, Lifecycle, Outcome},
     edge::{self, Admission, Edge, Layers, ListenError, Options, Program, Seal, Sessions},
     gateway::{self, HookSetupError, Hooks, Namespace, Roomcast, Tokens, TokensError},
-    internal::{self, Readiness},
+    internal::{self, Readiness, Scale},
     publish::{self, Consumer, Operations, Underway},
     telemetry::{
         metrics::{self, Metrics, NoHistogram, Since},
-        traces,
+        runtime, traces,
     },
 };
 
@@ -127,6 +127,8 @@ struct Identity {
     address: Address,
     since: String,
     sessions: Arc<Sessions>,
+    /// Connections that it takes, if that is limited.
+    limit: Option<usize>,
     lifecycle: Lifecycle,
     seal: Arc<Seal>,
     /// Whether the pods agree on the secret of `seal` among themselves.
@@ -142,6 +144,7 @@ impl backplane::Pod for Identity {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             state: if serving { "serving" } else { "draining" }.to_owned(),
             connections: self.sessions.open(),
+            limit: self.limit,
             since: self.since.clone(),
         }
     }
@@ -293,9 +296,12 @@ impl Builder {
             address: Address::default(),
             since: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
             sessions: sessions.clone(),
+            limit: Some(config.admission.max_connections).filter(|most| *most > 0),
             lifecycle: lifecycle.clone(),
         });
         let record = me.clone();
+        let own = me.clone();
+        let scale = Scale::new(backplane.clone(), move || backplane::Pod::record(&*own));
         let operations = Operations { lifecycle: lifecycle.clone(), shedder: edge.shedder() };
         let underway = Underway::default();
         let record = move || backplane::Pod::record(&*record);
@@ -310,7 +316,7 @@ impl Builder {
         Ok(Server {
             public: edge::router(edge.clone(), &config, pages, &layers),
             mountable: edge::mountable(edge.clone(), &config, &layers),
-            internal: internal::router(readiness, metrics.clone(), api)
+            internal: internal::router(readiness, metrics.clone(), scale, api)
                 .merge(edge::pods(edge.clone())),
             pod: Pod {
                 io,
@@ -442,6 +448,7 @@ impl Listening {
         chores.spawn(pod.edge.clone().close_overflowed());
         chores.spawn(tell_phases(pod.lifecycle.clone(), pod.backplane.clone()));
         chores.spawn(pod.metrics.clone().upkeep());
+        chores.spawn(async { match runtime::watch().await {} });
         chores.spawn(edge::give_back());
         chores.spawn(edge::watch_memory(pod.sessions.clone(), config.limits.memory));
         let most = config.admission.max_connections;

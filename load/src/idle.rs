@@ -40,7 +40,7 @@ pub async fn run(args: Args) -> io::Result<()> {
     // Servers of Node and Bun have their adapter, as in the other benchmarks.
     let redis = Redis::start()?;
     let starts: [&dyn Fn() -> io::Result<Peer>; 4] = [
-        &|| Peer::roomcast(&[]),
+        &|| Peer::roomcast(&[], &[]),
         &Peer::plain,
         &|| Kind::Node.start(Mode::Pubsub, &redis),
         &|| Kind::Bun.start(Mode::Pubsub, &redis),
@@ -54,7 +54,7 @@ pub async fn run(args: Args) -> io::Result<()> {
         "{} connections to each server, one after another, in {ROUNDS} rounds.\n",
         args.connects
     );
-    let servers = [Peer::roomcast(&[])?, Peer::plain()?];
+    let servers = [Peer::roomcast(&[], &[])?, Peer::plain()?];
     tokio::task::spawn_blocking(move || connect_time(&servers, args.connects)).await?
 }
 

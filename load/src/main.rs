@@ -26,6 +26,8 @@ enum Command {
     Idle(idle::Args),
     /// Two pods and a Redis: what a delivery costs, and how many there can be, beside Node and Bun.
     Cluster(cluster::Args),
+    /// What metrics and traces cost: the same cluster without them, with metrics, and with traces.
+    Telemetry(cluster::TelemetryArgs),
 }
 
 fn main() -> io::Result<()> {
@@ -33,6 +35,7 @@ fn main() -> io::Result<()> {
     match Cli::parse().command {
         Some(Command::Idle(args)) => idle::run(args),
         Some(Command::Cluster(args)) => cluster::run(&args),
+        Some(Command::Telemetry(args)) => cluster::telemetry(&args),
         None => {
             idle::run(defaults())?;
             println!();
@@ -64,6 +67,7 @@ mod tests {
     #[test]
     fn every_command_has_defaults() {
         Cli::command().debug_assert();
-        let _: (idle::Args, cluster::Args) = (defaults(), defaults());
+        let _: (idle::Args, cluster::Args, cluster::TelemetryArgs) =
+            (defaults(), defaults(), defaults());
     }
 }

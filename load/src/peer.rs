@@ -17,10 +17,16 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Starts `roomcast`, as a release with the settings of its documentation, and more of them as
-    /// `KEY=VALUE`.
-    pub fn roomcast(settings: &[String]) -> io::Result<Self> {
+    /// Starts `roomcast`, as a release with the settings of its documentation, more of them as
+    /// `KEY=VALUE`, and these variables of its environment.
+    pub fn roomcast(settings: &[String], variables: &[(&str, String)]) -> io::Result<Self> {
         let mut command = command(sibling("roomcast")?);
+        // Those of whoever runs this are not meant for it.
+        let own = std::env::vars_os().map(|(name, _)| name);
+        own.filter(|name| name.to_string_lossy().starts_with("OTEL_")).for_each(|name| {
+            command.env_remove(name);
+        });
+        command.envs(variables.iter().map(|(name, value)| (name, value)));
         command.args(["--listen", "127.0.0.1:0", "--internal-listen", "127.0.0.1:0"]);
         command.args(["--set", "log.format=json", "-c"]).arg(settings_file());
         command.args(settings.iter().flat_map(|setting| ["--set", setting]));

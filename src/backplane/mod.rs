@@ -161,6 +161,12 @@ impl Backplane {
         self.cluster().is_none_or(|cluster| cluster.has_met())
     }
 
+    /// All pods of the cluster, this one among them, as they were a heartbeat ago; none for a pod on its own. `None` while
+    /// this one cannot know them all: it is cut off, or has not met them yet.
+    pub fn seen(&self) -> Option<Vec<PodRecord>> {
+        self.cluster().map_or_else(|| Some(Vec::new()), |cluster| cluster.seen())
+    }
+
     /// Waits until what this pod publishes reaches the others; not at all for a pod on its own.
     pub async fn reached(&self) {
         if let Some(cluster) = self.cluster() {

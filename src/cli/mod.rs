@@ -1,8 +1,10 @@
 //! The command line.
 
 mod emit;
+mod pod;
 mod serve;
 mod token;
+mod top;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -80,6 +82,8 @@ enum Command {
     /// Publish an event through a running pod.
     // Far larger than the others.
     Emit(Box<emit::EmitArgs>),
+    /// Watch the pods of a cluster in the terminal.
+    Top(top::TopArgs),
 }
 
 impl Settings {
@@ -186,6 +190,7 @@ fn execute(cli: Cli, additions: Additions) -> Result<(), Failure> {
         }
         Command::Token(args) => token::token(&cli.settings.load()?, &args),
         Command::Emit(args) => emit::emit(&cli.settings.load()?, &args),
+        Command::Top(args) => top::top(&cli.settings.load()?, args),
     }
 }
 

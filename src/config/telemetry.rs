@@ -10,6 +10,8 @@ use super::{Problem, values};
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Telemetry {
+    /// Whether metrics are collected.
+    pub metrics: bool,
     /// An emit that takes longer is logged.
     #[serde(deserialize_with = "values::duration")]
     pub slow_emit: Duration,

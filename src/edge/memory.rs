@@ -7,8 +7,13 @@
 
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
+use metrics::gauge;
+
 use super::Sessions;
-use crate::{config::MemoryLimit, telemetry::Total};
+use crate::{
+    config::MemoryLimit,
+    telemetry::{Total, metrics::ALLOCATOR_BYTES},
+};
 
 /// How often it is looked at what the allocator keeps.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -30,7 +35,12 @@ pub async fn give_back() {
     let (mut left, mut before) = (u64::MAX, u64::MAX);
     loop {
         ticks.tick().await;
-        let Ok(Some(heap)) = tokio::task::spawn_blocking(Heap::now).await else { continue };
+        let Ok((resident, heap)) = tokio::task::spawn_blocking(look).await else { continue };
+        if let Some(resident) = resident {
+            gauge!(ALLOCATOR_BYTES.name, "state" => "held").set(resident as f64);
+        }
+        let Some(heap) = heap else { continue };
+        gauge!(ALLOCATOR_BYTES.name, "state" => "in_use").set(heap.used as f64);
         left = left.min(heap.idle());
         let worth = WORTH.max(heap.resident / WORTH_PART);
         // What is freed in the middle of a storm is soon taken again.
@@ -125,9 +135,16 @@ struct Heap {
     used: u64,
 }
 
+/// What is in memory, and the heap where its allocator tells of it.
+fn look() -> (Option<u64>, Option<Heap>) {
+    let resident = resident("RssAnon:");
+    let heap = resident.and_then(|resident| Some(Heap { used: used()?, resident }));
+    (resident, heap)
+}
+
 impl Heap {
     fn now() -> Option<Self> {
-        Some(Self { used: used()?, resident: resident("RssAnon:")? })
+        look().1
     }
 
     /// What the allocator keeps, about: stacks are in it too, and what is allocated and was never touched is not.
@@ -136,7 +153,12 @@ impl Heap {
     }
 }
 
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[cfg(all(
+    target_os = "linux",
+    target_env = "gnu",
+    not(feature = "jemalloc"),
+    not(feature = "mimalloc")
+))]
 #[allow(unsafe_code)]
 fn used() -> Option<u64> {
     // SAFETY: mallinfo2(3) takes no pointer and may be called from any thread at any time.
@@ -144,19 +166,35 @@ fn used() -> Option<u64> {
     Some(info.uordblks as u64 + info.hblkhd as u64)
 }
 
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[cfg(all(
+    target_os = "linux",
+    target_env = "gnu",
+    not(feature = "jemalloc"),
+    not(feature = "mimalloc")
+))]
 #[allow(unsafe_code)]
 fn trim() {
     // SAFETY: malloc_trim(3) takes no pointer and may be called from any thread at any time.
     unsafe { libc::malloc_trim(0) };
 }
 
-#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+// glibc's own figures say nothing of another allocator.
+#[cfg(not(all(
+    target_os = "linux",
+    target_env = "gnu",
+    not(feature = "jemalloc"),
+    not(feature = "mimalloc")
+)))]
 fn used() -> Option<u64> {
     None
 }
 
-#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+#[cfg(not(all(
+    target_os = "linux",
+    target_env = "gnu",
+    not(feature = "jemalloc"),
+    not(feature = "mimalloc")
+)))]
 fn trim() {}
 
 #[cfg(test)]

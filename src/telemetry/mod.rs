@@ -4,6 +4,7 @@ mod limits;
 mod lines;
 pub mod logs;
 pub mod metrics;
+pub mod runtime;
 pub mod traces;
 
 pub use limits::{Reached, Total};

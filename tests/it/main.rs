@@ -14,6 +14,8 @@ mod handlers;
 mod hostile;
 mod raw;
 mod roomcast;
+mod scale;
 mod stop;
 mod support;
+mod top;
 mod traces;

@@ -200,7 +200,7 @@ impl Drop for Pod {
 pub struct Redis {
     child: Child,
     port: u16,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Redis {
@@ -208,19 +208,33 @@ impl Redis {
         let folder = tempfile::tempdir().unwrap();
         // Free a moment ago.
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let child = Command::new("redis-server")
+        let child = Self::spawn(port, &folder);
+        let mut redis = Self { child, port, folder };
+        redis.answers();
+        redis
+    }
+
+    /// Starts it again after its end, where it was, with nothing in it.
+    pub fn restart(&mut self) {
+        self.child = Self::spawn(self.port, &self.folder);
+        self.answers();
+    }
+
+    fn spawn(port: u16, folder: &tempfile::TempDir) -> Child {
+        Command::new("redis-server")
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
             .args(["--save", "", "--appendonly", "no", "--dir"])
             .arg(folder.path())
             .stdout(Stdio::null())
             .spawn()
-            .expect("redis-server is needed (Debian: apt-get install redis-server)");
-        let mut redis = Self { child, port, _folder: folder };
+            .expect("redis-server is needed (Debian: apt-get install redis-server)")
+    }
+
+    fn answers(&mut self) {
         wait_for("redis-server", || {
-            assert!(redis.child.try_wait().unwrap().is_none(), "redis-server ended");
-            std::net::TcpStream::connect(("127.0.0.1", port)).ok()
+            assert!(self.child.try_wait().unwrap().is_none(), "redis-server ended");
+            std::net::TcpStream::connect(("127.0.0.1", self.port)).ok()
         });
-        redis
     }
 
     pub fn url(&self) -> String {

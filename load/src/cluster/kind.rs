@@ -7,7 +7,7 @@ use std::{
 
 use clap::ValueEnum;
 
-use super::redis::Redis;
+use super::{receiver, redis::Redis};
 use crate::peer::{Peer, command};
 
 /// A kind of server.
@@ -18,6 +18,14 @@ pub enum Kind {
     /// The same program on Bun.
     Bun,
     Roomcast,
+    /// With `telemetry.metrics = false`.
+    RoomcastNoMetrics,
+    /// With traces of one emit in a hundred, to a receiver that takes all.
+    #[value(name = "roomcast-traces-1")]
+    RoomcastTracesFew,
+    /// With traces of each emit.
+    #[value(name = "roomcast-traces-100")]
+    RoomcastTracesAll,
 }
 
 /// How Redis carries messages.
@@ -36,13 +44,24 @@ impl Kind {
             Self::Node => command("node"),
             // The binary itself: what npm calls `bun` could be a process between.
             Self::Bun => command(peers("node_modules/bun/bin/bun.exe")?),
-            Self::Roomcast => {
-                return Peer::roomcast(&[
+            Self::Roomcast
+            | Self::RoomcastNoMetrics
+            | Self::RoomcastTracesFew
+            | Self::RoomcastTracesAll => {
+                let metrics = self != Self::RoomcastNoMetrics;
+                let settings = [
                     format!("backplane.kind={mode}"),
                     format!("backplane.url={}", redis.url()),
                     // As many as a server of Node has: the pods share this machine.
                     "runtime.workers=1".into(),
-                ]);
+                    format!("telemetry.metrics={metrics}"),
+                ];
+                let share = match self {
+                    Self::RoomcastTracesFew => Some("0.01"),
+                    Self::RoomcastTracesAll => Some("1"),
+                    _ => None,
+                };
+                return Peer::roomcast(&settings, &receiver::variables(share)?);
             }
         };
         server.arg(peers("server.mjs")?).arg(mode.to_string()).arg(redis.url());
@@ -54,6 +73,9 @@ impl Kind {
             Self::Node => "node",
             Self::Bun => "bun",
             Self::Roomcast => "roomcast",
+            Self::RoomcastNoMetrics => "roomcast, no metrics",
+            Self::RoomcastTracesFew => "roomcast, 1 % traced",
+            Self::RoomcastTracesAll => "roomcast, all traced",
         }
     }
 }

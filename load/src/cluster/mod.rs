@@ -11,17 +11,20 @@ mod kind;
 mod mark;
 mod outcome;
 mod plot;
+mod receiver;
 mod redis;
 mod replay;
 mod report;
 mod steady;
 mod tally;
+mod telemetry;
 mod trial;
 
 use std::{io, time::Duration};
 
 pub use kind::{Kind, Mode};
 pub use redis::Redis;
+pub use telemetry::{TelemetryArgs, run as telemetry};
 
 #[derive(clap::Args)]
 pub struct Args {

@@ -89,7 +89,7 @@ pub fn rates(args: &Args, climbs: &[Climb]) {
 }
 
 /// How far the figures can be trusted.
-fn disturbance<'a>(outcomes: impl Iterator<Item = &'a Outcome>) {
+pub fn disturbance<'a>(outcomes: impl Iterator<Item = &'a Outcome>) {
     let most = outcomes.map(Outcome::others).fold(0.0, f64::max);
     println!("\nMeanwhile other programs used {:.0} % of a processor at most.", most * 100.0);
 }
@@ -110,6 +110,6 @@ fn compare(
     match (kind, node) {
         (Kind::Node, _) | (_, None) => "–".to_owned(),
         (Kind::Bun, Some(node)) => format!("{:.2}", own / node),
-        (Kind::Roomcast, Some(node)) => format!("{:.2} (aim: {})", own / node, bound(aim)),
+        (_, Some(node)) => format!("{:.2} (aim: {})", own / node, bound(aim)),
     }
 }

@@ -7,6 +7,7 @@ mod pods;
 mod questioned;
 mod questions;
 mod server_side;
+mod sight;
 mod wishes;
 
 use std::{
@@ -53,6 +54,7 @@ use questioned::Questioned;
 pub use questions::Pods;
 use questions::Questions;
 pub use server_side::{ServerAnswer, ServerSide};
+use sight::Sight;
 use wishes::ClusterWishes;
 
 /// Something could not be sent to the other servers.
@@ -81,6 +83,8 @@ pub struct Cluster {
     registry: Registry,
     /// The pods when they were last listed, by id.
     known: watch::Sender<HashMap<String, PodRecord>>,
+    /// Whether they are all that there are.
+    sight: Mutex<Sight>,
     /// Those of them that say that they are where this pod is, once the log has it.
     mistaken: Mutex<HashSet<String>>,
     /// The others could find this pod since it started, and it them.
@@ -122,11 +126,12 @@ impl Cluster {
         Ok(Some(Self {
             registry: Registry::new(redis.clone(), &settings),
             redis,
-            settings,
+            settings: settings.clone(),
             wire,
             namespaces,
             questions: Questions::default(),
             known: watch::Sender::new(HashMap::new()),
+            sight: Mutex::new(Sight::new(settings.heartbeat, settings.heartbeat * pods::MISSED)),
             mistaken: Mutex::default(),
             met: AtomicBool::new(false),
             renewal: Notify::new(),
@@ -170,7 +175,10 @@ impl Cluster {
         let mut told = false;
         loop {
             // The health lives as long as this task.
-            let _ = link.wait_for(|link| *link == Link::Up).await;
+            if *link.borrow_and_update() != Link::Up {
+                let _ = link.wait_for(|link| *link == Link::Up).await;
+                self.sight.lock().lost(self.known.borrow().keys());
+            }
             let met = self.meet(pod).await;
             if let Err(error) = &met {
                 counter!(BACKPLANE_RECORD_FAILURES.name).increment(1);
@@ -183,7 +191,7 @@ impl Cluster {
                 () = tokio::time::sleep(self.settings.heartbeat) => {}
                 () = self.renewal.notified() => {}
                 // Redis may have come back empty.
-                _ = link.changed() => {}
+                _ = link.changed() => self.sight.lock().lost(self.known.borrow().keys()),
             }
         }
     }
@@ -215,6 +223,7 @@ impl Cluster {
         }
         let pods = self.registry.list().await?;
         let pods: HashMap<_, _> = pods.into_iter().map(|pod| (pod.id.clone(), pod)).collect();
+        self.look_for_lost(&pods);
         self.mistaken.lock().retain(|id| pods.contains_key(id));
         self.known.send_if_modified(|known| {
             // Who waits for it waits for pods to come or go.
@@ -227,9 +236,27 @@ impl Cluster {
         full.map_or(Ok(()), Err)
     }
 
+    /// A pod drains before it leaves. Where one is not there that served, it was lost, or Redis came back empty.
+    fn look_for_lost(&self, pods: &HashMap<String, PodRecord>) {
+        let known = self.known.borrow();
+        let served = known.values().filter(|pod| pod.state == "serving");
+        let lost: Vec<_> = served.map(|pod| &pod.id).filter(|id| !pods.contains_key(*id)).collect();
+        let mut sight = self.sight.lock();
+        if !lost.is_empty() {
+            sight.lost(lost.into_iter());
+        }
+        sight.looked(|id| pods.contains_key(id));
+    }
+
     /// Whether the others could find this pod since it started, and it them; or Redis was full, and it looked for them.
     pub fn has_met(&self) -> bool {
         self.met.load(Ordering::Acquire)
+    }
+
+    /// All pods of the cluster, as they were a heartbeat ago; `None` while this one cannot know them all.
+    pub fn seen(&self) -> Option<Vec<PodRecord>> {
+        let all = self.redis.health.link() == Link::Up && self.sight.lock().is_whole();
+        all.then(|| self.known.borrow().values().cloned().collect())
     }
 
     /// Another pod of the cluster. One that was there a moment ago is known while Redis is away, too.

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::backplane::redis::{Redis, Timed};
 
 /// Heartbeats that a pod may miss before it is taken for dead.
-const MISSED: u32 = 5;
+pub(super) const MISSED: u32 = 5;
 
 /// What a pod says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -28,6 +28,9 @@ pub struct PodRecord {
     pub state: String,
     /// Connections of clients.
     pub connections: usize,
+    /// How many it takes: `admission.max_connections`. Not there without a limit, nor for pods of a build before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
     /// When it started, as RFC 3339 writes it.
     pub since: String,
 }

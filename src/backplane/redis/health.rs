@@ -103,7 +103,12 @@ impl Health {
 
     /// The pod is connected to the others.
     pub fn up(&self) {
-        let before = self.link.send_replace(Link::Up);
+        let mut before = Link::Up;
+        // Only a change wakes those who follow it: this is called with each heartbeat.
+        self.link.send_if_modified(|link| {
+            before = std::mem::replace(link, Link::Up);
+            before != Link::Up
+        });
         if before != Link::Up {
             gauge!(BACKPLANE_CONNECTED.name).set(1.0);
             if before == Link::Away {

@@ -162,7 +162,7 @@ async fn join(hook: &Hook) -> Result<Grant, HookError> {
 
 /// The value of a metric of a hook, whose labels contain a text.
 fn metric(name: &str, hook: &Hook, labels: &str) -> f64 {
-    let page = metrics().render();
+    let page = metrics().render().unwrap();
     let ours = format!("hook=\"{}\"", hook.0.label);
     let lines = page.lines().filter(|line| line.starts_with(&format!("{name}{{")));
     let lines = lines.filter(|line| line.contains(&ours) && line.contains(labels));
@@ -272,6 +272,6 @@ async fn a_password_in_the_address_is_sent_and_not_shown() {
     event(&hook).await.unwrap();
     assert_eq!(service.received()[0].header("authorization"), Some("Basic dXNlcjpodW50ZXIy"));
     assert_eq!(hook.0.label, format!("http://127.0.0.1:{}/hook", service.port));
-    let page = metrics().render();
+    let page = metrics().render().unwrap();
     assert!(!page.contains("hunter2") && !page.contains("k1"));
 }

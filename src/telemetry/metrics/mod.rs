@@ -71,9 +71,12 @@ pub fn begin_for(known: &[(&'static str, &str)]) {
     all().filter(|metric| metric.is_known_by(known)).for_each(|metric| metric.begin(known));
 }
 
-/// The metrics of this process, ready to be scraped.
+/// The metrics of this process, ready to be scraped; none where they are off.
 #[derive(Clone)]
-pub struct Metrics {
+pub struct Metrics(Option<Collected>);
+
+#[derive(Clone)]
+struct Collected {
     prometheus: PrometheusHandle,
     process: Collector,
 }
@@ -84,11 +87,15 @@ impl Metrics {
     /// # Errors
     /// If the program has installed a recorder of its own already.
     pub fn install(config: &Telemetry) -> Result<Self, BuildError> {
+        if !config.metrics {
+            // Without a recorder, what counts does nothing.
+            return Ok(Self(None));
+        }
         // Held meanwhile: pods of one process may start at the same time.
-        static INSTALLED: Mutex<Option<Metrics>> = Mutex::new(None);
+        static INSTALLED: Mutex<Option<Collected>> = Mutex::new(None);
         let mut installed = INSTALLED.lock();
-        if let Some(metrics) = &*installed {
-            return Ok(metrics.clone());
+        if let Some(collected) = &*installed {
+            return Ok(Self(Some(collected.clone())));
         }
         let mut builder = PrometheusBuilder::new();
         for metric in all() {
@@ -116,14 +123,15 @@ impl Metrics {
         )
         .set(1.0);
         begin(Since::Pod);
-        Ok(installed.insert(Self { prometheus, process }).clone())
+        Ok(Self(Some(installed.insert(Collected { prometheus, process }).clone())))
     }
 
-    /// The page that Prometheus scrapes.
-    pub fn render(&self) -> String {
-        self.process.collect();
-        self.prometheus.run_upkeep();
-        self.prometheus.render()
+    /// The page that Prometheus scrapes; `None` where metrics are off.
+    pub fn render(&self) -> Option<String> {
+        let Collected { prometheus, process } = self.0.as_ref()?;
+        process.collect();
+        prometheus.run_upkeep();
+        Some(prometheus.render())
     }
 
     /// Keeps histograms bounded while nobody scrapes. Runs until it is dropped.
@@ -131,7 +139,9 @@ impl Metrics {
         let mut ticks = tokio::time::interval(UPKEEP);
         loop {
             ticks.tick().await;
-            self.prometheus.run_upkeep();
+            if let Some(collected) = &self.0 {
+                collected.prometheus.run_upkeep();
+            }
         }
     }
 }

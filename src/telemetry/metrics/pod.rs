@@ -12,4 +12,13 @@ table! {
     DRAIN_REMAINING = Gauge "roomcast_drain_remaining" Pod []
         "Connections that a drain has not closed yet, from its announcement on; 0 once it is taken back."
         "Should fall evenly; what is left at `drain.timeout` is cut.";
+    RUNTIME_BUSY = Gauge "roomcast_runtime_busy_ratio" Pod []
+        "Share of their time in which the workers of the runtime had tasks to run, in the last 5 seconds: 1 when all of them always had."
+        "Above 0.8 for minutes: the pod has no processor to spare; add pods, or `runtime.workers` if the machine has more. High with little CPU used: a handler blocks its worker.";
+    RUNTIME_DELAY = Histogram(POD) "roomcast_runtime_delay_seconds" Pod []
+        "How late a task runs that a timer wakes, looked at ten times a second; up to a millisecond is the timer's own."
+        "A p99 above 10 ms: clients feel it. The longest that one task held a worker shows here; else the machine, or a CPU limit, gives the pod no processor.";
+    ALLOCATOR_BYTES = Gauge "roomcast_allocator_bytes" Later [state]
+        "Bytes of the heap: `in_use` by the pod, and `held` in memory for it, stacks and what is free among them. Builds with jemalloc or mimalloc have `held` only."
+        "`in_use` rising with as many connections: something is kept. `held` much above `in_use`: freed, and not given back yet; it is looked at every 2 s, and free memory above 8 MiB and a tenth of `held` is given back.";
 }
