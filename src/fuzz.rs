@@ -1,13 +1,13 @@
 //! Every reader of bytes from outside, opened for `tests/fuzz` and for nothing else. Each takes any bytes, and
 //! panics if a promise is broken.
 
-use crate::{backplane, edge, gateway, publish};
+use crate::{backplane, edge, gateway, publish, telemetry::traces};
 
 /// A reader of bytes.
 pub type Target = fn(&[u8]);
 
 /// All of them, by the names of their folders in `tests/fuzz/corpus`.
-pub const TARGETS: [(&str, Target); 13] = [
+pub const TARGETS: [(&str, Target); 14] = [
     ("eio3-payload", edge::fuzz::eio3_payload),
     ("eio4-payload", edge::fuzz::eio4_payload),
     ("websocket-frames", edge::fuzz::websocket_frames),
@@ -21,4 +21,5 @@ pub const TARGETS: [(&str, Target); 13] = [
     ("sharded-wire", backplane::fuzz::sharded),
     ("transcode", backplane::fuzz::transcode),
     ("stream-entry", publish::fuzz_entry),
+    ("trace-context", traces::fuzz),
 ];

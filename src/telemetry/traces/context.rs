@@ -104,6 +104,17 @@ impl From<&SpanContext> for Trace {
     }
 }
 
+/// Reads any bytes as a `traceparent` and, behind a line, a `tracestate`, for `tests/fuzz`.
+pub(crate) fn fuzz(input: &[u8]) {
+    let text = String::from_utf8_lossy(input);
+    let (traceparent, tracestate) = text.split_once('\n').unwrap_or((&text, ""));
+    let Some(trace) = Trace::read(traceparent, Some(tracestate)) else { return };
+    let again = Trace::read(&trace.traceparent(), trace.tracestate());
+    assert!(again.as_ref() == Some(&trace), "{trace:?} is read as {again:?}");
+    assert!(http::HeaderValue::try_from(trace.tracestate().unwrap_or_default()).is_ok());
+    let _ = trace.span_context();
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]

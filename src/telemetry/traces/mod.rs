@@ -33,6 +33,7 @@ use opentelemetry_sdk::{
     },
 };
 
+pub(crate) use self::context::fuzz;
 pub use self::{
     context::{TRACEPARENT, TRACESTATE, Trace},
     layer::layer,
