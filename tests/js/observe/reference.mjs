@@ -57,37 +57,3 @@ export function compare(expression, metrics) {
   }
   return { missing, wrong };
 }
-
-/** Metrics that expressions ask for and that are not served: none, but for those that are still to come. */
-export const AWAITED = [
-  "roomcast_acks_total",
-  "roomcast_allocator_bytes",
-  "roomcast_backplane_publish_queue_bytes",
-  "roomcast_backplane_publish_queue_messages",
-  "roomcast_backplane_receive_queue_bytes",
-  "roomcast_backplane_receive_queue_messages",
-  "roomcast_backplane_subscriptions",
-  "roomcast_cluster_questions_total",
-  "roomcast_connection_duration_seconds",
-  "roomcast_deliveries_total",
-  "roomcast_emit_latency_seconds",
-  "roomcast_emit_recipients",
-  "roomcast_handshake_duration_seconds",
-  "roomcast_invalid_namespaces_total",
-  "roomcast_limit_used_ratio",
-  "roomcast_limits_reached_total",
-  "roomcast_peer_message_age_seconds",
-  "roomcast_peers",
-  "roomcast_redis_command_duration_seconds",
-  "roomcast_rooms",
-  "roomcast_rooms_refused_total",
-  "roomcast_runtime_busy_ratio",
-  "roomcast_runtime_delay_seconds",
-  "roomcast_send_queue_bytes",
-  "roomcast_send_queue_packets",
-  "roomcast_slow_clients",
-  "roomcast_slow_clients_closed_total",
-  "roomcast_slow_emits_total",
-  "roomcast_spans_total",
-  "roomcast_upgrades_total",
-];
