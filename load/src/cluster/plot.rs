@@ -130,6 +130,9 @@ fn colour(kind: Kind) -> &'static str {
         Kind::Node => "#2a7d2a",
         Kind::Bun => "#b5651d",
         Kind::Roomcast => "#1f5fbf",
+        Kind::RoomcastNoMetrics => "#7aa6e0",
+        Kind::RoomcastTracesFew => "#7b3fbf",
+        Kind::RoomcastTracesAll => "#bf3f7b",
     }
 }
 
