@@ -140,9 +140,14 @@ async fn in_a_terminal_it_stays_until_somebody_quits() {
         .spawn()
         .unwrap();
     let mut keys = terminal.stdin.take().unwrap();
-    let screen =
-        || String::from_utf8_lossy(&std::fs::read(&written).unwrap_or_default()).into_owned();
-    wait_for("the connections of the pod", || screen().contains("23").then_some(()));
+    // The first line is that of `script`.
+    let screen = || {
+        let text =
+            String::from_utf8_lossy(&std::fs::read(&written).unwrap_or_default()).into_owned();
+        text.split_once('\n').map(|(_, text)| text.to_owned()).unwrap_or_default()
+    };
+    // The cursor is put somewhere, and then the number.
+    wait_for("the connections of the pod", || screen().contains("H23").then_some(()));
     assert!(screen().contains("CONNECTIONS") && screen().contains("serving"));
     assert!(!screen().contains("ended"));
     keys.write_all(b"q").unwrap();
