@@ -393,16 +393,22 @@ impl Edge {
                 tokio::spawn(self.clone().await_attachments(connection.clone(), sid, request));
             }
             let octets = parts.headers.get(header::CONTENT_TYPE).is_some_and(eio3::is_octets);
-            match closes(&connection, &body, eio3, octets) {
-                Ok(false) => {}
-                Ok(true) => connection.poll_before().await,
+            let closes = match closes(&connection, &body, eio3, octets) {
+                Ok(closes) => closes,
                 Err(reason) => {
                     connection.verdict(reason);
                     self.service.end_polling(&connection, sid).await;
                     return Err(Refusal::BadRequest);
                 }
+            };
+            if closes {
+                connection.poll_before().await;
             }
-            self.post(&connection, parts, body, eio3, octets).await
+            let response = self.post(&connection, parts, body, eio3, octets).await;
+            if closes && response.status().is_success() {
+                Service::polling_ended(&connection);
+            }
+            response
         } else {
             let abandoned = Abandoned::new(&self.service, &connection, sid);
             let polled = connection.begin_poll();

@@ -135,6 +135,12 @@ impl Service {
         if let Ok(request) = Request::post(uri).body(Body::from("1")) {
             let _ = self.socketio.clone().oneshot(request).await;
         }
+        Self::polling_ended(connection);
+    }
+
+    /// A polling session has ended, as its client said or was said to have. Gap: socketioxide tells nobody of one that is in
+    /// no namespace.
+    pub fn polling_ended(connection: &Connection) {
         if !connection.is_websocket() {
             connection.polling_is_over();
         }

@@ -144,6 +144,23 @@ auth = "none"
     assert.ok((await pod.metric("roomcast_handshake_duration_seconds_sum")) >= 0.6);
   });
 
+  test("a polling client that closes is gone at once, in a namespace or not", async () => {
+    const pod = await start();
+    for (const [packets, reason] of [[[], "no namespace"], [["40/none,"], "no namespace"], [["40"], "transport close"]]) {
+      const url = `${pod.url}/socket.io/?EIO=4&transport=polling&sid=${await session(pod)}`;
+      for (const body of packets) {
+        await fetch(url, { method: "POST", body });
+        await (await fetch(url)).text();
+      }
+      assert.equal(await pod.metric("roomcast_connections", 'transport="polling"'), 1);
+      const before = await pod.metric("roomcast_connections_closed_total", `reason="${reason}"`);
+      assert.equal((await fetch(url, { method: "POST", body: "1" })).status, 200);
+      // Far sooner than the pod would give it up.
+      await until("it is gone", async () => (await pod.metric("roomcast_connections", 'transport="polling"')) === 0, 5_000);
+      assert.equal(await pod.metric("roomcast_connections_closed_total", `reason="${reason}"`), before + 1);
+    }
+  });
+
   test("upgrades count by what became of them", async () => {
     const pod = await start(`engine.upgrade_timeout = "300ms"\n${OPEN}`);
     const sid = await session(pod);
