@@ -107,8 +107,10 @@ fn sum(mut pods: Vec<PodRecord>, own: PodRecord) -> Connections {
     pods.push(own);
     let (serving, draining): (Vec<_>, Vec<_>) =
         pods.iter().partition(|pod| pod.state != "draining");
-    let connections = pods.iter().map(|pod| pod.connections).sum();
-    let limit = serving.iter().map(|pod| pod.limit).sum();
+    // Who may write to Redis may write any number: it is never a small one then.
+    let connections = pods.iter().map(|pod| pod.connections).fold(0, usize::saturating_add);
+    let limits = serving.iter().map(|pod| pod.limit);
+    let limit = limits.reduce(|all, one| Some(all?.saturating_add(one?))).unwrap_or(Some(0));
     let cluster = Cluster { pods: pods.len(), draining: draining.len() };
     Connections::of(connections, limit, Some(cluster))
 }
@@ -132,6 +134,16 @@ mod tests {
         let [id, state] = [id, state].map(str::to_owned);
         let (address, version, since) = Default::default();
         PodRecord { id, address, version, state, connections, limit, since }
+    }
+
+    #[test]
+    fn what_is_more_than_there_can_be_is_no_small_number() {
+        let all = usize::MAX;
+        let figures =
+            sum(vec![pod("b", "serving", all, Some(all))], pod("a", "serving", 3, Some(4)));
+        assert_eq!((figures.connections, figures.limit), (all, Some(all)));
+        let figures = sum(vec![pod("b", "serving", 1, None)], pod("a", "serving", 3, Some(4)));
+        assert_eq!((figures.connections, figures.limit), (4, None));
     }
 
     #[test]

@@ -198,7 +198,7 @@ impl Consumer {
 
     /// The span of an entry, as a part of what its fields say.
     fn traced(&self, entry: &Entry) -> (Option<Trace>, Span) {
-        let field = |name| entry.field(name).and_then(|value| std::str::from_utf8(value).ok());
+        let field = |name| entry.only(name).and_then(|value| std::str::from_utf8(value).ok());
         let caused_by = field(TRACEPARENT)
             .filter(|_| traces::propagates())
             .and_then(|traceparent| Trace::read(traceparent, field(TRACESTATE)));

@@ -3,7 +3,10 @@
 
 use std::{
     fs,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -59,6 +62,8 @@ pub struct Connections {
     config: Config,
     /// Whether Redis is a cluster.
     pub clustered: bool,
+    /// The pod ends them.
+    closing: Arc<AtomicBool>,
 }
 
 impl Connections {
@@ -72,6 +77,7 @@ impl Connections {
             stream: OnceLock::new(),
             clustered: config.server.is_clustered(),
             config,
+            closing: Arc::default(),
         })
     }
 
@@ -102,7 +108,7 @@ impl Connections {
                 self.clustered,
                 format!("roomcast-{pod}-{concern}"),
             ));
-            tasks.spawn(stay_connected(concern, client.clone()));
+            tasks.spawn(stay_connected(concern, client.clone(), self.closing.clone()));
         }
     }
 
@@ -132,6 +138,7 @@ impl Connections {
 
     /// Ends them.
     pub async fn close(&self, patience: Duration) {
+        self.closing.store(true, Ordering::Relaxed);
         for (_, client) in self.all() {
             // What does not answer is left to the end of the process.
             let _ = timeout(patience, client.quit()).await;
@@ -169,9 +176,12 @@ fn client(
 
 /// Connects a client, and starts it again when its task has ended. Gap: fred ends it for good after some
 /// errors of a single command.
-async fn stay_connected(concern: &'static str, client: Client) {
+async fn stay_connected(concern: &'static str, client: Client, closing: Arc<AtomicBool>) {
     loop {
         let ended = client.connect().await;
+        if closing.load(Ordering::Relaxed) {
+            return std::future::pending().await;
+        }
         tracing::warn!(?ended, concern, "the client of Redis has ended; it is started again");
         sleep(Duration::from_millis(RECONNECT_DELAY.1.into())).await;
     }

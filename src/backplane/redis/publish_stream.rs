@@ -52,6 +52,13 @@ impl Entry {
         self.fields.iter().find(|(known, _)| known == name.as_bytes()).map(|(_, value)| value)
     }
 
+    /// The same for a field that is none if it is there twice: nobody could say which.
+    pub fn only(&self, name: &str) -> Option<&Bytes> {
+        let mut all = self.fields.iter().filter(|(known, _)| known == name.as_bytes());
+        let (_, value) = all.next()?;
+        all.next().is_none().then_some(value)
+    }
+
     /// What a dead letter keeps of it: the emit by its name, other fields by names that ours cannot be.
     fn kept(self) -> impl Iterator<Item = (Bytes, Bytes)> {
         let mut emit_seen = false;

@@ -127,6 +127,8 @@ fn total(all: &[Figures]) -> Figures {
 }
 
 fn cells(name: String, state: String, figures: &Figures) -> [String; 9] {
+    // Others said them: a terminal would do what control characters say.
+    let [name, state] = [name, state].map(|text| text.replace(char::is_control, "?"));
     let text = |figure: Option<f64>, write: fn(f64) -> String| {
         figure.map_or_else(|| UNKNOWN.to_owned(), write)
     };

@@ -91,7 +91,11 @@ fn series(line: &str) -> Option<Series> {
         }
     }
     // A time may follow.
-    let value = rest.split_whitespace().next()?.parse().ok()?;
+    let value: f64 = rest.split_whitespace().next()?.parse().ok()?;
+    // All that is looked at counts something.
+    if !value.is_finite() || value < 0.0 {
+        return None;
+    }
     Some(Series { name, labels, value })
 }
 

@@ -44,7 +44,7 @@ table! {
         "With `sharded`, one for each room with members here: grows with rooms.";
     PEERS = Gauge "roomcast_peers" Backplane [kind: "roomcast" "node", state: "serving" "draining"]
         "Other servers of the cluster, as this pod knows them since its last heartbeat: pods, and Node servers (those that listen in `/`, or in the first of the namespaces), which do not say when they drain."
-        "As many as there are replicas, less one. Fewer on one pod: it is cut off. `draining` for long: a drain hangs.";
+        "As many as there are replicas, less one. Fewer on one pod: others cannot be reached from it, or it cannot see them. While `roomcast_backplane_connected` is 0, it is what was known last. `draining` for long: a drain hangs.";
     PEER_MESSAGE_AGE = Gauge "roomcast_peer_message_age_seconds" Later [kind: "roomcast" "node"]
         "Time since the last message of any other server of this kind, looked at every second; not there before the first one."
         "Grows while nobody emits, which is no fault. While others emit: their messages do not come here.";

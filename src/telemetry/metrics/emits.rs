@@ -22,6 +22,6 @@ table! {
         "Sockets of this pod that an emit is for."
         "Many at 0: emits for rooms that are on other pods; `sharded` spares this pod those that come from there. Large ones make `queue` slow.";
     PACKETS_DROPPED = Counter "roomcast_packets_dropped_total" Pod [reason: "queue full" "closed"]
-        "Packets that a client will not get: `queue full` (limits.send_queue, limits.send_queue_bytes) or `closed` (it left meanwhile)."
+        "Packets that a client will not get: `queue full` (limits.send_queue, limits.send_queue_bytes) or `closed` (it left meanwhile). Those that were found too many: what waits for a client that is closed for it is lost with it, and not counted."
         "Must be 0 but for `closed`. `queue full`: clients do not read; raise `limits.send_queue` or send less.";
 }

@@ -145,8 +145,10 @@ fn otlp(variables: &mut Variables) -> Option<Otlp> {
         Some((name, value)) => variables.choice(&name, &value, &protocols)?,
         None => Protocol::HttpProtobuf,
     };
-    let of_traces = variables.flag("OTEL_EXPORTER_OTLP_TRACES_INSECURE");
-    let insecure = variables.flag("OTEL_EXPORTER_OTLP_INSECURE") || of_traces;
+    let insecure = match variables.of_traces("INSECURE") {
+        Some((name, _)) => variables.flag(&name),
+        None => false,
+    };
     let gzip = match variables.of_traces("COMPRESSION") {
         Some((name, value)) => variables.choice(&name, &value, &[("gzip", true), ("none", false)]),
         None => Some(false),
@@ -226,8 +228,8 @@ fn endpoint(variables: &mut Variables, protocol: Protocol, insecure: bool) -> Op
 fn check_headers(text: &str) -> Result<(), String> {
     for entry in text.split_terminator(',') {
         let (name, value) = entry.split_once('=').unwrap_or_default();
-        let (name, value) = (name.trim(), value.trim());
-        if HeaderName::try_from(name).is_err() || HeaderValue::try_from(value).is_err() {
+        let value = unescaped(value.trim()).and_then(|value| HeaderValue::try_from(value).ok());
+        if HeaderName::try_from(name.trim()).is_err() || value.is_none() {
             return Err("expected name=value, several separated by commas".into());
         }
     }
@@ -288,10 +290,17 @@ fn sampler(variables: &mut Variables) -> Sampler {
 fn propagates(variables: &mut Variables) -> bool {
     let name = "OTEL_PROPAGATORS";
     let Some(value) = variables.get(name).map(str::to_owned) else { return true };
-    let mut propagates = false;
+    let (mut propagates, mut none) = (false, false);
     for word in value.split(',').map(str::trim).filter(|word| !word.is_empty()) {
         let words = [("tracecontext", true), ("none", false)];
-        propagates |= variables.choice(name, word, &words).unwrap_or_default();
+        match variables.choice(name, word, &words) {
+            Some(true) => propagates = true,
+            Some(false) => none = true,
+            None => {}
+        }
+    }
+    if propagates && none {
+        variables.refuse(name, &value, "expected none, or the names of propagators, not both");
     }
     propagates
 }

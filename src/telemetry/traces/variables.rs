@@ -166,6 +166,10 @@ impl Variables {
 
 /// Whether Kubernetes made this variable, for a Service whose name begins with `otel-`: `OTEL_COLLECTOR_PORT_4317_TCP_ADDR`.
 fn is_service_link(name: &str) -> bool {
+    // These are settings, or settings that are misspelt.
+    if name.starts_with("OTEL_EXPORTER_") {
+        return false;
+    }
     if name.ends_with("_SERVICE_HOST") || name.ends_with("_PORT") {
         return true;
     }
@@ -195,6 +199,8 @@ mod tests {
             assert!(is_service_link(link), "{link}");
         }
         assert!(KNOWN.iter().all(|name| !is_service_link(name)));
-        assert!(!is_service_link("OTEL_SUPPORT_4317_TCP"));
+        for other in ["OTEL_SUPPORT_4317_TCP", "OTEL_EXPORTER_OTLP_PORT", "OTEL_EXPORTER_PORT"] {
+            assert!(!is_service_link(other), "{other}");
+        }
     }
 }

@@ -57,6 +57,7 @@ fn what_does_not_work_is_refused_by_name() {
         ("OTEL_TRACES_SAMPLER_ARG", "0.1", "is for traceidratio"),
         ("OTEL_PROPAGATORS", "b3", "expected tracecontext, none"),
         ("OTEL_PROPAGATORS", "tracecontext,baggage", "expected tracecontext, none"),
+        ("OTEL_PROPAGATORS", "none,tracecontext", "not both"),
         ("OTEL_METRICS_EXPORTER", "otlp", "metrics are scraped"),
         ("OTEL_LOGS_EXPORTER", "otlp", "logs go to standard error"),
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "http", "expected grpc, http/protobuf, http/json"),
@@ -69,6 +70,8 @@ fn what_does_not_work_is_refused_by_name() {
         ("OTEL_EXPORTER_OTLP_COMPRESSION", "zstd", "expected gzip, none"),
         ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s", "expected a number of 1"),
         ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "secret", "expected name=value"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=secret%0Ab", "expected name=value"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=secret%zz", "expected name=value"),
         ("OTEL_EXPORTER_OTLP_INSECURE", "1", "expected true, false"),
         ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nowhere/ca.pem", "cannot be read"),
         ("OTEL_BSP_MAX_QUEUE_SIZE", "0", "expected a number of 1 to 65536"),
@@ -105,6 +108,10 @@ fn the_collector_is_where_the_specification_says() {
     assert_eq!(endpoint(&[grpc, plain]).1, "https://collector:4317");
     let insecure = ("OTEL_EXPORTER_OTLP_TRACES_INSECURE", "true");
     assert_eq!(endpoint(&[grpc, plain, insecure]).1, "http://collector:4317");
+    let (all_in_clear, traces_not) =
+        (("OTEL_EXPORTER_OTLP_INSECURE", "true"), ("OTEL_EXPORTER_OTLP_TRACES_INSECURE", "false"));
+    assert_eq!(endpoint(&[grpc, plain, all_in_clear]).1, "http://collector:4317");
+    assert_eq!(endpoint(&[grpc, plain, all_in_clear, traces_not]).1, "https://collector:4317");
     let json = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/json");
     assert_eq!(endpoint(&[grpc, json, all]).0, Protocol::HttpJson);
 }
