@@ -1,7 +1,7 @@
 //! The way of an event into the queues of this pod's sockets, and what is counted of it.
 
 use std::{
-    sync::{Arc, LazyLock},
+    sync::LazyLock,
     time::{Duration, Instant},
 };
 
@@ -12,28 +12,14 @@ use socketioxide_core::adapter::errors::SocketError;
 use super::{
     Emit, Source,
     members::Members,
-    stages::{About, Stage, Stages, now},
-    watch::{Sample, Watched},
+    stages::{About, Stage, now},
+    watch::{Measuring, Watched},
     wire::Meta,
 };
 use crate::telemetry::{
     metrics::{DELIVERIES, EMIT_DURATION, EMIT_RECIPIENTS, EMITS, PACKETS_DROPPED},
     traces::Trace,
 };
-
-/// What measures the emits of a pod.
-#[derive(Debug)]
-pub(super) struct Measuring {
-    pub stages: Arc<Stages>,
-    pub sample: Sample,
-}
-
-impl Measuring {
-    /// With what takes longer being slow.
-    pub fn new(slow: Duration) -> Self {
-        Self { stages: Arc::new(Stages::new(slow)), sample: Sample::default() }
-    }
-}
 
 /// An emit has come to this pod.
 #[derive(Debug, Clone, Copy)]

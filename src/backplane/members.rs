@@ -27,8 +27,8 @@ use socketioxide_core::{
 use thin_vec::ThinVec;
 
 use super::{
-    ServerAnswer, ServerSide, Slow, Target, Watch, acks::Acks, delivery::Measuring,
-    room_events::RoomEvents, slow::size, watch::Watched,
+    ServerAnswer, ServerSide, Slow, Target, Watch, acks::Acks, room_events::RoomEvents, slow::size,
+    watch::Measuring, watch::Watched,
 };
 use crate::telemetry::metrics::PACKETS_DROPPED;
 

@@ -10,10 +10,10 @@ use socketioxide_core::Sid;
 
 use super::{
     Slow, Target, UnknownNamespace,
-    delivery::Measuring,
     elsewhere::Elsewhere,
     members::{Local, Members},
     redis::{Changes, Subscribed},
+    watch::Measuring,
 };
 use crate::config::{Limits, Telemetry};
 

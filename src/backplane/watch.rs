@@ -159,6 +159,20 @@ impl Watch {
     }
 }
 
+/// What measures the emits of a pod.
+#[derive(Debug)]
+pub(super) struct Measuring {
+    pub stages: Arc<Stages>,
+    pub sample: Sample,
+}
+
+impl Measuring {
+    /// With what takes longer being slow.
+    pub fn new(slow: Duration) -> Self {
+        Self { stages: Arc::new(Stages::new(slow)), sample: Sample::default() }
+    }
+}
+
 /// Which emits are chosen, and which of their sockets.
 #[derive(Debug)]
 pub(super) struct Sample {
