@@ -126,9 +126,13 @@ fn total(all: &[Figures]) -> Figures {
     }
 }
 
+/// What others said, for a terminal: it would do what control characters say.
+pub(super) fn printable(text: &str) -> String {
+    text.replace(char::is_control, "?")
+}
+
 fn cells(name: String, state: String, figures: &Figures) -> [String; 9] {
-    // Others said them: a terminal would do what control characters say.
-    let [name, state] = [name, state].map(|text| text.replace(char::is_control, "?"));
+    let [name, state] = [printable(&name), printable(&state)];
     let text = |figure: Option<f64>, write: fn(f64) -> String| {
         figure.map_or_else(|| UNKNOWN.to_owned(), write)
     };

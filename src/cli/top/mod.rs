@@ -66,12 +66,12 @@ async fn once(way: &Way, interval: Duration) -> Result<(), Failure> {
     tokio::time::sleep(interval).await;
     let now = way.sample().await;
     if let Some(note) = &now.note {
-        eprintln!("roomcast: {}", note.replace(char::is_control, "?"));
+        eprintln!("roomcast: {}", figures::printable(note));
     }
     if now.pods.iter().all(|pod| pod.page.is_err()) {
         let why = now.pods.iter().find_map(|pod| pod.page.as_ref().err());
         let why = why.map_or("there are no pods", String::as_str);
-        let why = why.replace(char::is_control, "?");
+        let why = figures::printable(why);
         return Err(Failure::runtime(format!(
             "{}: {why}; is the pod running, and this its internal listener?",
             way.pod
