@@ -60,6 +60,22 @@ export class Crowd {
     return this.clients.every(({ socket, left }) => socket.connected && !left);
   }
 
+  /**
+   * Whether each is answered, on the connection that it has. A client may think that it is connected while its last
+   * request, which a pod that is gone had passed on, is about to fail.
+   */
+  async isAnswered() {
+    const answers = this.clients.map(async ({ socket }) => {
+      const { id } = socket;
+      await ask(socket, "join", { rooms: [this.room] });
+      return socket.id === id;
+    });
+    return Promise.all(answers).then(
+      (same) => same.every(Boolean),
+      () => false,
+    );
+  }
+
   /** Publishes messages, numbered from `first`, through each of the pods in turn. */
   async publish(pods, { seconds, rate, first = 0 }) {
     const begun = Date.now();

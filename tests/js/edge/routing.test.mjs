@@ -179,10 +179,11 @@ describe("pods that go", () => {
       await until("all are back", async () => {
         const { body } = await left[0].api("GET", "sockets?namespace=/&room=public-killed");
         const ids = new Set(body.sockets.map(({ id }) => id));
-        return crowd.isBack() && crowd.clients.every(({ socket }) => ids.has(socket.id));
+        return crowd.isBack() && crowd.clients.every(({ socket }) => ids.has(socket.id)) && (await crowd.isAnswered());
       });
       const sent = await crowd.publish(() => left, { seconds: 2, rate: 10 });
       const { missing, doubled } = await crowd.reckon(sent);
+      t.diagnostic(`what clients saw: ${[...crowd.errors].map(([error, count]) => `${count} × ${error}`).join("; ")}`);
       assert.deepEqual({ missing, doubled }, { missing: 0, doubled: 0 });
       const longest = Math.max(...crowd.clients.map((client) => client.longestAway));
       t.diagnostic(`longest time that a client was away: ${longest} ms`);
