@@ -20,7 +20,16 @@ impl Peer {
     /// Starts `roomcast`, as a release with the settings of its documentation, more of them as
     /// `KEY=VALUE`, and these variables of its environment.
     pub fn roomcast(settings: &[String], variables: &[(&str, String)]) -> io::Result<Self> {
-        let mut command = command(sibling("roomcast")?);
+        Self::roomcast_of(&sibling("roomcast")?, settings, variables)
+    }
+
+    /// The same for a binary elsewhere.
+    pub fn roomcast_of(
+        binary: &Path,
+        settings: &[String],
+        variables: &[(&str, String)],
+    ) -> io::Result<Self> {
+        let mut command = command(binary);
         // Those of whoever runs this are not meant for it.
         let own = std::env::vars_os().map(|(name, _)| name);
         own.filter(|name| name.to_string_lossy().starts_with("OTEL_")).for_each(|name| {

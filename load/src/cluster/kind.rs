@@ -18,6 +18,8 @@ pub enum Kind {
     /// The same program on Bun.
     Bun,
     Roomcast,
+    /// Another build of it, at the path in `ROOMCAST_BEFORE`.
+    RoomcastBefore,
     /// With `telemetry.metrics = false`.
     RoomcastNoMetrics,
     /// With traces of one emit in a hundred, to a receiver that takes all.
@@ -45,23 +47,29 @@ impl Kind {
             // The binary itself: what npm calls `bun` could be a process between.
             Self::Bun => command(peers("node_modules/bun/bin/bun.exe")?),
             Self::Roomcast
+            | Self::RoomcastBefore
             | Self::RoomcastNoMetrics
             | Self::RoomcastTracesFew
             | Self::RoomcastTracesAll => {
-                let metrics = self != Self::RoomcastNoMetrics;
-                let settings = [
+                let mut settings = vec![
                     format!("backplane.kind={mode}"),
                     format!("backplane.url={}", redis.url()),
                     // As many as a server of Node has: the pods share this machine.
                     "runtime.workers=1".into(),
-                    format!("telemetry.metrics={metrics}"),
                 ];
+                if self == Self::RoomcastNoMetrics {
+                    settings.push("telemetry.metrics=false".into());
+                }
                 let share = match self {
                     Self::RoomcastTracesFew => Some("0.01"),
                     Self::RoomcastTracesAll => Some("1"),
                     _ => None,
                 };
-                return Peer::roomcast(&settings, &receiver::variables(share)?);
+                let variables = receiver::variables(share)?;
+                return match self {
+                    Self::RoomcastBefore => Peer::roomcast_of(&before()?, &settings, &variables),
+                    _ => Peer::roomcast(&settings, &variables),
+                };
             }
         };
         server.arg(peers("server.mjs")?).arg(mode.to_string()).arg(redis.url());
@@ -73,6 +81,7 @@ impl Kind {
             Self::Node => "node",
             Self::Bun => "bun",
             Self::Roomcast => "roomcast",
+            Self::RoomcastBefore => "roomcast, before",
             Self::RoomcastNoMetrics => "roomcast, no metrics",
             Self::RoomcastTracesFew => "roomcast, 1 % traced",
             Self::RoomcastTracesAll => "roomcast, all traced",
@@ -87,6 +96,16 @@ impl fmt::Display for Mode {
             Self::Sharded => "sharded",
         })
     }
+}
+
+/// The other build.
+fn before() -> io::Result<PathBuf> {
+    let path = std::env::var_os("ROOMCAST_BEFORE").map(PathBuf::from);
+    path.filter(|path| path.is_file()).ok_or_else(|| {
+        io::Error::other(
+            "`roomcast-before` needs ROOMCAST_BEFORE, the path of another build's binary",
+        )
+    })
 }
 
 /// A file of the programs for Node and Bun.

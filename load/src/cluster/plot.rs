@@ -130,6 +130,7 @@ fn colour(kind: Kind) -> &'static str {
         Kind::Node => "#2a7d2a",
         Kind::Bun => "#b5651d",
         Kind::Roomcast => "#1f5fbf",
+        Kind::RoomcastBefore => "#7f7f7f",
         Kind::RoomcastNoMetrics => "#6f9fdf",
         Kind::RoomcastTracesFew => "#8a4fbf",
         Kind::RoomcastTracesAll => "#bf1f5f",

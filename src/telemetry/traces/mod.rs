@@ -4,6 +4,7 @@
 //! span (`sampler`, `span`); spans wait in a bounded queue, and a thread of its own exports them (`exporter`, `otlp`).
 //! `docs/traces.md` has the spans.
 
+mod certificates;
 mod console;
 mod context;
 mod exporter;

@@ -6,6 +6,7 @@ use http::{HeaderName, HeaderValue};
 use url::Url;
 
 use super::{
+    certificates,
     sampler::{Rule, Sampler},
     variables::{DISABLED, EXPORTER, Variables},
 };
@@ -164,13 +165,20 @@ fn otlp(variables: &mut Variables) -> Option<Otlp> {
     {
         variables.problems.push(Problem::hidden(&name, wrong));
     }
-    let certificate = pem(variables, "CERTIFICATE");
-    let own = pem(variables, "CLIENT_CERTIFICATE");
-    let key = pem(variables, "CLIENT_KEY");
-    if own.is_some() != key.is_some() {
-        let name = "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE";
-        let remedy = "a certificate and OTEL_EXPORTER_OTLP_CLIENT_KEY are set together, or neither";
-        variables.problems.push(Problem::hidden(name, remedy));
+    let certificate =
+        file(variables, "CERTIFICATE", |pem| certificates::authorities(pem).map(drop));
+    let own = file(variables, "CLIENT_CERTIFICATE", |_| Ok(()));
+    let key = file(variables, "CLIENT_KEY", |_| Ok(()));
+    let name = "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE";
+    let wrong = match (&own, &key) {
+        (Some(own), Some(key)) => certificates::identity(own, key).err(),
+        (None, None) => None,
+        _ => Some(
+            "a certificate and OTEL_EXPORTER_OTLP_CLIENT_KEY are set together, or neither".into(),
+        ),
+    };
+    if let Some(wrong) = wrong {
+        variables.problems.push(Problem::hidden(name, wrong));
     }
     Some(Otlp {
         protocol,
@@ -221,7 +229,9 @@ fn endpoint(variables: &mut Variables, protocol: Protocol, insecure: bool) -> Op
     if grpc || name.contains("_TRACES_") {
         return Some(whole);
     }
-    Some(format!("{}/v1/traces", whole.trim_end_matches('/')))
+    let mut url = url;
+    url.set_path(&format!("{}/v1/traces", url.path().trim_end_matches('/')));
+    Some(url.into())
 }
 
 /// `name=value`, separated by commas; values may be escaped as in URLs.
@@ -236,17 +246,18 @@ fn check_headers(text: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// What is in the file that a variable names.
-fn pem(variables: &mut Variables, rest: &str) -> Option<Vec<u8>> {
+/// What is in the file that a variable names, where that makes sense.
+fn file(
+    variables: &mut Variables,
+    rest: &str,
+    check: impl FnOnce(&[u8]) -> Result<(), String>,
+) -> Option<Vec<u8>> {
     let (name, value) = variables.of_traces(rest)?;
-    match fs::read(&value) {
-        Ok(pem) if pem.windows(10).any(|text| text == b"-----BEGIN") => Some(pem),
-        Ok(_) => {
-            variables.refuse(&name, &value, "is no file in PEM");
-            None
-        }
-        Err(error) => {
-            variables.refuse(&name, &value, format!("cannot be read: {error}"));
+    let content = fs::read(&value).map_err(|error| format!("cannot be read: {error}"));
+    match content.and_then(|content| check(&content).map(|()| content)) {
+        Ok(content) => Some(content),
+        Err(wrong) => {
+            variables.refuse(&name, &value, wrong);
             None
         }
     }

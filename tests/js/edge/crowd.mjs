@@ -28,7 +28,7 @@ export class Crowd {
   async join(count, options) {
     const joining = Array.from({ length: count }, async () => {
       const socket = io(this.url, { forceNew: true, reconnectionDelay: 100, reconnectionDelayMax: 1000, ...options });
-      const client = { socket, seen: [], connects: 0, away: 0, longestAway: 0 };
+      const client = { socket, seen: [], connects: 0, times: [], longestAway: 0 };
       this.clients.push(client);
       socket.on("connect_error", (error) => this.#note(`connect_error: ${error.message}${why(error)}`));
       socket.on("disconnect", (reason, details) => {
@@ -40,6 +40,7 @@ export class Crowd {
       await new Promise((resolve) => {
         socket.on("connect", async () => {
           client.connects += 1;
+          client.times.push(Date.now());
           try {
             await ask(socket, "join", { rooms: [this.room] });
           } catch {

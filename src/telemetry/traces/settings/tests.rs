@@ -95,6 +95,35 @@ fn what_does_not_work_is_refused_by_name() {
 }
 
 #[test]
+fn certificates_without_sense_are_refused_at_start() {
+    let folder = std::env::temp_dir().join(format!("roomcast-pem-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let write = |name: &str, text: &str| {
+        let file = folder.join(name);
+        std::fs::write(&file, text).unwrap();
+        file.to_str().unwrap().to_owned()
+    };
+    let block = |what: &str| format!("-----BEGIN {what}-----\nAAAA\n-----END {what}-----\n");
+    let certificate = write("ca.pem", &block("CERTIFICATE"));
+    let key = write("key.pem", &block("PRIVATE KEY"));
+    let text = write("text.pem", "no PEM");
+    let [ca, own, its_key] = ["CERTIFICATE", "CLIENT_CERTIFICATE", "CLIENT_KEY"]
+        .map(|rest| format!("OTEL_EXPORTER_OTLP_{rest}"));
+    for (variables, name, remedy) in [
+        (vec![(&*ca, &*certificate)], &ca, "cannot be read"),
+        (vec![(&*ca, &*text)], &ca, "no certificate in PEM"),
+        (vec![(&*own, &*certificate), (&*its_key, &*key)], &own, "makes no sense"),
+        (vec![(&*own, &*certificate), (&*its_key, &*text)], &own, "its key cannot be read"),
+        (vec![(&*own, &*text), (&*its_key, &*key)], &own, "no certificate in PEM"),
+        (vec![(&*own, &*certificate)], &own, "together"),
+    ] {
+        let refused = read(&variables).unwrap_err();
+        assert!(refused.contains(&format!("{name} = ")) && refused.contains(remedy), "{refused}");
+    }
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
 fn the_collector_is_where_the_specification_says() {
     let all = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318/");
     let traces = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://collector:4318/mine");
@@ -103,6 +132,8 @@ fn the_collector_is_where_the_specification_says() {
     assert_eq!(endpoint(&[]), (http, "http://localhost:4318/v1/traces".into()));
     assert_eq!(endpoint(&[all]), (http, "http://collector:4318/v1/traces".into()));
     assert_eq!(endpoint(&[all, traces]), (http, "http://collector:4318/mine".into()));
+    let asking = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318/of?tenant=1");
+    assert_eq!(endpoint(&[asking]).1, "http://collector:4318/of/v1/traces?tenant=1");
     assert_eq!(endpoint(&[grpc]), (Protocol::Grpc, "http://localhost:4317".into()));
     let plain = ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317");
     assert_eq!(endpoint(&[grpc, plain]).1, "https://collector:4317");
