@@ -5,7 +5,7 @@ TOOLS := $(CURDIR)/.tools
 export PATH := $(TOOLS)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo observe dashboard reference test lint fmt fuzz test-rust test-js test-clients test-edge test-faults test-observe test-chart test-image deny advisories bench bench-wire bench-allocators bench-telemetry bench-profile doc clean binaries node-modules peers
+.PHONY: help demo observe dashboard reference test lint fmt fuzz test-rust test-js test-clients test-edge test-faults test-observe test-chart test-image test-kubernetes deny advisories bench bench-wire bench-allocators bench-telemetry bench-profile doc clean binaries node-modules peers
 
 help: ## List the chores
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -78,6 +78,11 @@ node-modules: $(CLIENT)
 test-image: $(CLIENT) ## Run the release from the files that the image is made of, without Docker (as root)
 	cargo build --release --locked --bin roomcast
 	tests/image
+
+test-kubernetes: node-modules ## The chart in a real cluster under load: ROOMCAST_LAB is its folder (not in CI; writes docs/kubernetes/tried.md)
+	@.ci/install rust node redis
+	cargo build --release --locked --bin roomcast
+	node tests/kubernetes/main.mjs $(SUITES)
 
 deny: install-cargo-deny ## Licences, banned crates and sources of all dependencies
 	cargo deny --all-features check licenses bans sources

@@ -1,0 +1,82 @@
+// What clients notice when parts of the cluster go: a node, a pod, Redis, the API server.
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+
+import { until } from "../js/pod.mjs";
+import * as cluster from "./cluster.mjs";
+import { connects, during, rows } from "./during.mjs";
+import { saw } from "./report.mjs";
+
+before(async () => {
+  assert.equal(cluster.missing(), undefined);
+  await cluster.prepare();
+  await cluster.install({ replicas: 3 });
+});
+after(() => cluster.helm("uninstall", cluster.RELEASE, "--wait", "--ignore-not-found"));
+
+const three = () => until("three pods", async () => (await cluster.pods()).length === 3 && (await cluster.ready()).length === 3, 180_000);
+const most = ({ crowd }) => Math.max(...crowd.clients.map(({ connects }) => connects));
+
+test("kubectl drain of a node: its clients leave it once", async () => {
+  const [{ node }] = await cluster.ready();
+  const redis = (await cluster.json("get", "pods", "-l", "app=redis")).items[0].spec.nodeName;
+  const [chosen] = (await cluster.ready()).map((pod) => pod.node).filter((name) => name !== redis);
+  const drained = chosen ?? node;
+  const done = await during("public-node", async () => {
+    await cluster.kubectl("drain", drained, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=180s");
+    await three();
+  });
+  await cluster.kubectl("uncordon", drained);
+  saw("`kubectl drain` of a node", rows(done));
+  assert.ok(most(done) <= 2, JSON.stringify(connects(done.crowd)));
+  assert.deepEqual([done.sums.doubled, done.sums.disordered], [0, 0]);
+});
+
+test("a pod is deleted: its clients leave it once", async () => {
+  const done = await during("public-deleted", async () => {
+    const [{ name }] = await cluster.ready();
+    await cluster.kubectl("delete", "pod", name, "--timeout=180s");
+    await three();
+  });
+  saw("`kubectl delete pod`", rows(done));
+  assert.ok(most(done) <= 2, JSON.stringify(connects(done.crowd)));
+  assert.deepEqual([done.sums.doubled, done.sums.disordered], [0, 0]);
+});
+
+test("a pod is killed without grace: its clients are back", async () => {
+  const done = await during("public-killed", async () => {
+    const [{ name }] = await cluster.ready();
+    await cluster.kubectl("delete", "pod", name, "--grace-period=0", "--force");
+    await three();
+  });
+  saw("`kubectl delete pod --grace-period=0 --force`", rows(done));
+  assert.deepEqual([done.sums.doubled, done.sums.disordered], [0, 0]);
+});
+
+test("Redis is restarted: clients stay, and hear each other again", async () => {
+  const done = await during("public-redis", async () => {
+    await cluster.kubectl("delete", "pod", "-l", "app=redis", "--timeout=60s");
+    await cluster.kubectl("rollout", "status", "deployment/redis", "--timeout=60s");
+    await three();
+  });
+  saw("Redis is restarted", rows(done));
+  assert.equal(most(done), 1, "no client was disconnected");
+  assert.equal(done.sums.doubled, 0);
+});
+
+test("the API server is stopped for a minute: nobody notices", async () => {
+  const done = await during("public-api-server", async () => {
+    const pid = cluster.pidOf("kube-apiserver");
+    process.kill(pid, "SIGSTOP");
+    try {
+      await new Promise((resolve) => setTimeout(resolve, 60_000));
+    } finally {
+      process.kill(pid, "SIGCONT");
+    }
+    await three();
+  });
+  saw("The API server stands still for a minute", rows(done));
+  assert.equal(most(done), 1, "no client was disconnected");
+  assert.deepEqual(done.sums, { ...done.sums, missing: 0, doubled: 0, disordered: 0 });
+});

@@ -1,0 +1,97 @@
+// Scaled on connections, each way that the lab can run: 1 → 5 → 2 pods, and what clients notice of it.
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+
+import { Crowd } from "../js/edge/crowd.mjs";
+import { plot } from "../js/edge/plot.mjs";
+import { until } from "../js/pod.mjs";
+import * as cluster from "./cluster.mjs";
+import { saw } from "./report.mjs";
+import { watchPods } from "./watching.mjs";
+
+/** Connections of a pod that the autoscaler aims at. */
+const TARGET = 10;
+/** Fast enough to look at: production has minutes where this has seconds. */
+const SHORT = { scaleDown: { stabilizationWindowSeconds: 10, policies: [{ type: "Pods", value: 1, periodSeconds: 15 }] } };
+
+/** Ways to scale: those that need something beside the pods have to be added to the lab first. */
+const ADDS = { external: undefined, adapter: "metrics", keda: "keda" };
+const WAYS = (process.env.WAYS ?? "external,adapter").split(",");
+
+before(async () => {
+  assert.equal(cluster.missing(), undefined);
+  await cluster.prepare();
+});
+after(() => cluster.helm("uninstall", cluster.RELEASE, "--wait", "--ignore-not-found"));
+
+const count = async () => (await cluster.ready()).length;
+
+for (const way of WAYS) {
+  test(`${way}: 45 clients make five pods of one, and 15 that stay two`, async (t) => {
+    if (ADDS[way]) await cluster.lab("add", ADDS[way]);
+    const drain = { windowSeconds: 5, timeoutSeconds: 10 };
+    await cluster.install({ drain, autoscaling: { kind: way, minReplicas: 1, maxReplicas: 6, connectionsPerPod: TARGET, behavior: SHORT } });
+    const crowd = new Crowd(await cluster.address(), `public-${way}`);
+    const leaving = new Crowd(crowd.url, `public-${way}`);
+    const watching = watchPods();
+    try {
+      await until("one pod", async () => (await count()) === 1, 120_000);
+      const begun = watching.seconds();
+      await crowd.join(15, { transports: ["polling", "websocket"] });
+      await leaving.join(30, { transports: ["polling", "websocket"] });
+      await until("five pods", async () => (await count()) === 5, 180_000);
+      const up = watching.seconds() - begun;
+      leaving.close();
+      const left = watching.seconds();
+      await until("two pods", async () => (await count()) === 2 && (await cluster.pods()).length === 2, 300_000);
+      const down = watching.seconds() - left;
+      await until("all that stay are back", async () => crowd.isBack() && (await crowd.isAnswered()));
+      await watching.stop();
+      t.diagnostic(plot(`kubernetes/scaling-${way}.svg`, { "connections of each pod": watching.connections, pods: { ready: watching.ready } }));
+      const moved = crowd.clients.map(({ connects }) => connects - 1);
+      saw(`Scaled on connections: ${way}`, {
+        "1 → 5 pods after 45 clients came": `${up.toFixed(0)} s`,
+        "5 → 2 pods after 30 of them left": `${down.toFixed(0)} s`,
+        "moves of the 15 that stayed": moved.reduce((a, b) => a + b, 0),
+      });
+    } finally {
+      crowd.close();
+      leaving.close();
+      await watching.stop();
+    }
+  });
+}
+
+test("scale-in takes the emptiest pod", async () => {
+  await cluster.install({ replicas: 3, autoscaling: { kind: "none" } });
+  const pods = await cluster.ready();
+  assert.equal(pods.length, 3);
+  // The first in the list would go by chance in one run of three: the one in the middle has none.
+  const [, empty] = pods.sort((a, b) => a.name.localeCompare(b.name));
+  const crowds = pods.filter((pod) => pod !== empty).map(({ ip }) => new Crowd(`http://${ip}:3000`, "public-emptiest"));
+  try {
+    for (const crowd of crowds) await crowd.join(20, { transports: ["websocket"] });
+    const costs = await until(
+      "the pods have told what they cost",
+      async () => {
+        const now = await cluster.ready();
+        return now.every(({ name, cost }) => cost === (name === empty.name ? 0 : 20)) && now;
+      },
+      150_000,
+    );
+    await cluster.kubectl("scale", `deployment/${cluster.RELEASE}`, "--replicas=2");
+    await until("two pods", async () => (await cluster.pods()).length === 2, 180_000);
+    const left = (await cluster.pods()).map(({ name }) => name);
+    const moved = crowds.flatMap(({ clients }) => clients).filter(({ connects }) => connects > 1).length;
+    saw("Scale-in takes the emptiest pod", {
+      "deletion costs before": costs.map(({ name, cost }) => `${cost}${name === empty.name ? " (the emptiest)" : ""}`).join(", "),
+      "the pod that went": left.includes(empty.name) ? "another" : "the emptiest",
+      "clients that moved": moved,
+    });
+    assert.ok(!left.includes(empty.name), "the emptiest pod is the one that went");
+    assert.equal(moved, 0);
+  } finally {
+    for (const crowd of crowds) crowd.close();
+  }
+});
