@@ -5,7 +5,7 @@ const PODS = { by: ["pod", "instance"] };
 export const DRAINS = [
   {
     title: "Pods, by phase",
-    means: "serving → announced → closing → flushing → stopped. `announced` or `closing` for minutes: a drain hangs.",
+    means: "serving → waiting (in a rollout) → announced → closing → flushing → stopped. `announced` or `closing` for minutes: a drain hangs.",
     unit: "short",
     stack: true,
     queries: [sum("roomcast_phase", { by: ["phase"] })],
