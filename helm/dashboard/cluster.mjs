@@ -28,6 +28,12 @@ export const DRAINS = [
     unit: "cps",
     queries: [rate("roomcast_connections_closed_total", { by: ["pod", "instance", "reason"], where: 'reason=~"server shutting down|rebalanced"' })],
   },
+  {
+    title: "Waits for a rollout that ended, by why",
+    means: "`complete`: the pods of a template went together. `timeout`: the rollout took longer than `drain.rollout_wait`.",
+    unit: "short",
+    queries: [["sum by (ended) (increase(roomcast_rollout_waits_total{$pods}[15m]))", "{{ended}}"]],
+  },
 ];
 
 export const CLUSTER = [
