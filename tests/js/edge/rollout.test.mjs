@@ -13,8 +13,9 @@ import { Crowd } from "./crowd.mjs";
 const ready = (pod) => until("the pod is ready", async () => (await fetch(`${pod.internal}/readyz`)).ok);
 const readyz = async (pod) => (await (await fetch(`${pod.internal}/readyz`)).text()).trim();
 const phase = async (pod) => (await readyz(pod)).split(",")[0];
-const said = (pod, message) => pod.logs.find((line) => line.message.includes(message));
-const ended = (pod, timeout) => until("the pod has ended", () => !pod.isAlive(), timeout);
+const said = (pod, message) => pod.logs.find((line) => line.message.startsWith(message));
+/** It has ended, and its last line has been read. */
+const ended = (pod) => until("the pod has ended", () => !pod.isAlive() && pod.logs.at(-1).message === "stopped");
 /** Longer than any test: a wait that is over before it was ended by what it waits for. */
 const LONG = "1h";
 
@@ -175,7 +176,7 @@ describe("a pod that is told to end", () => {
         await ended(leaving);
         assert.equal(await leaving.stop(), 0);
         assert.equal(said(leaving, "a rollout is under way"), undefined, what);
-        assert.equal(Boolean(said(leaving, "K8S_POD_TEMPLATE_HASH is not set")), !template);
+        assert.equal(Boolean(said(leaving, "drain.rollout_wait has no effect: K8S_POD_TEMPLATE_HASH is not set")), !template);
       } finally {
         await pods.stop();
       }
