@@ -13,7 +13,7 @@ function why(details) {
 
 export class Crowd {
   clients = [];
-  /** What went wrong, by its name. A client has the times of its connects, and [left, in the room again] of each time that it was away. */
+  /** What went wrong, by its name. A client has the times of its connects, when it joined first, and [left, in the room again] of each time that it was away. */
   errors = new Map();
 
   constructor(url, room) {
@@ -52,6 +52,7 @@ export class Crowd {
             client.gaps.push([client.left, Date.now()]);
           }
           client.left = undefined;
+          client.joined ??= Date.now();
           resolve();
         });
       });
