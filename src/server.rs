@@ -1,6 +1,7 @@
 //! A pod: built from settings and namespaces, bound to its addresses, run until it is told to stop.
 
 mod requests;
+mod rollout;
 
 use std::{
     convert::Infallible,
@@ -21,7 +22,7 @@ use crate::{
     address::Address,
     backplane::{self, Adapter, Backplane, Io, PodRecord, SetupError},
     config::{self, BackplaneKind, Config, Parser, Transport},
-    drain::{self, Drainable, Lifecycle, Outcome},
+    drain::{self, Drainable, Lifecycle, Outcome, Rollout},
     edge::{self, Admission, Edge, Layers, ListenError, Options, Program, Seal, Sessions},
     gateway::{self, HookSetupError, Hooks, Namespace, Roomcast, Tokens, TokensError},
     internal::{self, Readiness, Scale},
@@ -126,6 +127,7 @@ struct Identity {
     /// Where its internal listener is reached.
     address: Address,
     since: String,
+    kind: rollout::Kind,
     sessions: Arc<Sessions>,
     /// Connections that it takes, if that is limited.
     limit: Option<usize>,
@@ -146,6 +148,9 @@ impl backplane::Pod for Identity {
             connections: self.sessions.open(),
             limit: self.limit,
             since: self.since.clone(),
+            // Those of a build before have none.
+            template: Some(self.kind.template.clone()),
+            deployment: self.kind.deployment.clone(),
         }
     }
 
@@ -294,7 +299,8 @@ impl Builder {
             agrees,
             id: pod.to_string(),
             address: Address::default(),
-            since: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+            since: humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
+            kind: rollout::Kind::of_environment(config.drain.rollout_wait),
             sessions: sessions.clone(),
             limit: Some(config.admission.max_connections).filter(|most| *most > 0),
             lifecycle: lifecycle.clone(),
@@ -478,13 +484,21 @@ impl Listening {
 
 /// How long the last spans may take: what a drain has left of its time, and [`GRACE`] at most.
 fn for_spans(drain: &config::Drain, outcome: &Outcome) -> Duration {
-    let left = (drain.delay + drain.timeout).saturating_sub(outcome.took);
+    let left = (outcome.waited + drain.delay + drain.timeout).saturating_sub(outcome.took);
     left.clamp(GRACE / 10, GRACE)
 }
 
 impl Drainable for Pod {
     fn connections(&self) -> usize {
         self.sessions.to_end()
+    }
+
+    async fn rollout(&self) -> Rollout {
+        let own = backplane::Pod::record(&*self.me);
+        match self.backplane.look().await {
+            Some(pods) => rollout::of(&own, &pods),
+            None => Rollout::Unknown,
+        }
     }
 
     async fn close_all(&self, window: Duration) {

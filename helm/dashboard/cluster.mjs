@@ -5,7 +5,7 @@ const PODS = { by: ["pod", "instance"] };
 export const DRAINS = [
   {
     title: "Pods, by phase",
-    means: "serving → announced → closing → flushing → stopped. `announced` or `closing` for minutes: a drain hangs.",
+    means: "serving → waiting (in a rollout) → announced → closing → flushing → stopped. `announced` or `closing` for minutes: a drain hangs.",
     unit: "short",
     stack: true,
     queries: [sum("roomcast_phase", { by: ["phase"] })],
@@ -27,6 +27,12 @@ export const DRAINS = [
     means: "Connections that pods close themselves: `server shutting down` in a drain, `rebalanced` when they are given away.",
     unit: "cps",
     queries: [rate("roomcast_connections_closed_total", { by: ["pod", "instance", "reason"], where: 'reason=~"server shutting down|rebalanced"' })],
+  },
+  {
+    title: "Waits for a rollout that ended, by why",
+    means: "`complete`: the pods of a template went together. `timeout`: the rollout took longer than `drain.rollout_wait`.",
+    unit: "short",
+    queries: [["sum by (ended) (increase(roomcast_rollout_waits_total{$pods}[15m]))", "{{ended}}"]],
   },
 ];
 

@@ -167,6 +167,15 @@ impl Backplane {
         self.cluster().map_or_else(|| Some(Vec::new()), |cluster| cluster.seen())
     }
 
+    /// The same as they are now, or as they were before Redis went away; this pod tells them of itself first. `None` while
+    /// that cannot be known.
+    pub async fn look(&self) -> Option<Vec<PodRecord>> {
+        match self.cluster() {
+            Some(cluster) => cluster.look().await,
+            None => Some(Vec::new()),
+        }
+    }
+
     /// Waits until what this pod publishes reaches the others; not at all for a pod on its own.
     pub async fn reached(&self) {
         if let Some(cluster) = self.cluster() {

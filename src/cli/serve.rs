@@ -93,6 +93,7 @@ async fn run_pod(builder: Builder, listening: impl FnOnce(&Listening)) -> Result
         connections = outcome.connections,
         closed = outcome.connections - outcome.cut.min(outcome.connections),
         cut = outcome.cut,
+        waited = outcome.waited.as_secs_f64(),
         seconds = outcome.took.as_secs_f64(),
         "stopped"
     );

@@ -233,6 +233,10 @@ impl Config {
                 .push(Problem::hidden("backplane.url", "not used by backplane.kind = \"none\""));
         }
         self.internal.warn(&self.backplane, &mut warnings);
+        if self.backplane.kind() == BackplaneKind::None && !self.drain.rollout_wait.is_zero() {
+            let remedy = "has no effect: with backplane.kind = \"none\" no pod knows of others that replace it";
+            warnings.push(Problem::new("drain.rollout_wait", self.drain.rollout_wait, remedy));
+        }
         if self.backplane.kind() != BackplaneKind::None {
             self.backplane.warn(&mut warnings);
             self.drain.warn(&mut warnings);

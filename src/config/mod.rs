@@ -235,6 +235,9 @@ pub struct Limits {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Drain {
+    /// Longest stay with its clients while newer pods replace this pod and those of its kind.
+    #[serde(deserialize_with = "values::duration")]
+    pub rollout_wait: Duration,
     /// Time between saying "not ready" and closing connections.
     #[serde(deserialize_with = "values::duration")]
     pub delay: Duration,

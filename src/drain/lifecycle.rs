@@ -5,11 +5,14 @@ use tokio::sync::watch;
 
 use crate::telemetry::metrics::PHASE;
 
-/// Where a pod is in its life. It moves down this list, and back only from the second to the first.
+/// Where a pod is in its life. It moves down this list, and back only from `Announced` to `Serving`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
     /// Ready; new sessions are welcome.
     Serving,
+    /// Not ready, new sessions get 503, and those that are here are served as before, while newer pods replace this
+    /// one and those of its kind.
+    Waiting,
     /// Not ready, new sessions get 503, and those that are here are served as before.
     Announced,
     /// Connections are being closed.
@@ -21,13 +24,20 @@ pub enum Phase {
 }
 
 impl Phase {
-    const ALL: [Self; 5] =
-        [Self::Serving, Self::Announced, Self::Closing, Self::Flushing, Self::Stopped];
+    const ALL: [Self; 6] = [
+        Self::Serving,
+        Self::Waiting,
+        Self::Announced,
+        Self::Closing,
+        Self::Flushing,
+        Self::Stopped,
+    ];
 
     /// Its name in metrics, logs, `/readyz` and the API.
     pub fn name(self) -> &'static str {
         match self {
             Self::Serving => "serving",
+            Self::Waiting => "waiting",
             Self::Announced => "announced",
             Self::Closing => "closing",
             Self::Flushing => "flushing",
@@ -86,7 +96,15 @@ impl Lifecycle {
         let _ = self.0.subscribe().wait_for(|state| condition(state.phase)).await;
     }
 
-    /// Announces that the pod is about to end. `bound`: for good.
+    /// The pod is to end for good, once it is known that it need not wait for a rollout.
+    pub(super) fn wait(&self) {
+        self.change(|state| {
+            state.bound = true;
+            state.phase = state.phase.max(Phase::Waiting);
+        });
+    }
+
+    /// Announces that the pod is about to end, and ends its wait. `bound`: for good.
     pub fn announce(&self, bound: bool) {
         self.change(|state| {
             state.bound |= bound;
@@ -168,6 +186,19 @@ mod tests {
         assert!(!lifecycle.begin_closing(), "it does not stand any longer");
         lifecycle.announce(false);
         lifecycle.announce(true);
+        assert!(!lifecycle.resume());
+        assert!(lifecycle.begin_closing());
+    }
+
+    #[test]
+    fn a_wait_is_for_good_and_an_announcement_ends_it() {
+        let lifecycle = Lifecycle::default();
+        lifecycle.wait();
+        assert!(!lifecycle.accepts_sessions() && !lifecycle.resume());
+        assert!(!lifecycle.begin_closing(), "it is not announced");
+        lifecycle.announce(false);
+        lifecycle.wait();
+        assert_eq!(lifecycle.phase(), Phase::Announced);
         assert!(!lifecycle.resume());
         assert!(lifecycle.begin_closing());
     }

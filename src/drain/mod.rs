@@ -5,6 +5,7 @@
 //! its namespaces: it would be told "Invalid namespace", and the stock client then stays away.
 
 mod lifecycle;
+mod rollout;
 
 use std::{convert::Infallible, future::Future, time::Duration};
 
@@ -20,6 +21,7 @@ use crate::{
 };
 
 pub use lifecycle::{Lifecycle, Phase};
+pub use rollout::Rollout;
 
 /// How often the log says how far a drain has come.
 const PROGRESS: Duration = Duration::from_secs(1);
@@ -33,6 +35,8 @@ const HASTE: Duration = Duration::from_millis(100);
 pub trait Drainable {
     /// Connections that are open.
     fn connections(&self) -> usize;
+    /// Whether newer pods replace it.
+    fn rollout(&self) -> impl Future<Output = Rollout>;
     /// Tells each connection to close, over this time.
     fn close_all(&self, window: Duration) -> impl Future<Output = ()>;
     /// Waits until all have gone.
@@ -50,13 +54,23 @@ pub struct Outcome {
     pub connections: usize,
     /// Those that were still there at `drain.timeout` and were cut.
     pub cut: usize,
-    /// From the announcement to the end.
+    /// From the signal, or the announcement, to the end.
     pub took: Duration,
+    /// How much of it was the wait for a rollout.
+    pub waited: Duration,
 }
 
-/// Waits until the pod is to end, by `stop` or by an announcement, and ends its work: waits `delay`, closes
-/// every connection over `window`, leaves the cluster, and is done after `timeout` whatever hangs. `hurry` ends all
-/// waiting.
+/// How it began to end.
+struct Begun {
+    at: Instant,
+    /// For a rollout.
+    waited: Duration,
+    in_no_hurry: bool,
+}
+
+/// Waits until the pod is to end, by `stop` or by an announcement, and ends its work: after `stop` waits for a rollout,
+/// `rollout_wait` at most; waits `delay`, closes every connection over `window`, leaves the cluster, and is done after
+/// `timeout` whatever hangs. `hurry` ends all waiting.
 pub async fn run(
     lifecycle: &Lifecycle,
     config: &Drain,
@@ -65,14 +79,19 @@ pub async fn run(
     pod: &impl Drainable,
 ) -> Outcome {
     tokio::pin!(hurry);
-    let (begun, in_no_hurry) = announced(lifecycle, config.delay, stop, &mut hurry, pod).await;
+    let Begun { at: begun, waited, in_no_hurry } =
+        announced(lifecycle, config, stop, &mut hurry, pod).await;
     let span = traces::drain(begun.elapsed());
+    if !waited.is_zero() {
+        span.event_ago("waiting", begun.elapsed());
+        span.event_ago("announced", begun.elapsed().saturating_sub(waited));
+    }
     let ended = end(lifecycle, config, in_no_hurry, hurry, pod, &span);
     let (connections, cut) = span.scope().within(ended).await;
     let count = |count| i64::try_from(count).unwrap_or(i64::MAX);
     span.set("roomcast.drain.connections", count(connections));
     span.set("roomcast.drain.cut", count(cut));
-    Outcome { connections, cut, took: begun.elapsed() }
+    Outcome { connections, cut, took: begun.elapsed(), waited }
 }
 
 /// Closes the connections and leaves the cluster: how many there were, and how many of them were cut.
@@ -134,31 +153,45 @@ fn for_leaving(config: &Drain) -> Duration {
     (config.timeout.saturating_sub(config.window) / 4).min(LEAVING)
 }
 
-/// Serves until an announcement has stood for `delay`, or there is a hurry. Says when it was made, and
-/// whether there is no hurry.
+/// Serves until an announcement has stood for `delay`, or there is a hurry.
 async fn announced(
     lifecycle: &Lifecycle,
-    delay: Duration,
+    config: &Drain,
     stop: impl Future<Output = ()>,
     mut hurry: impl Future<Output = ()> + Unpin,
     pod: &impl Drainable,
-) -> (Instant, bool) {
+) -> Begun {
+    let delay = config.delay;
     tokio::pin!(stop);
     let mut told = false;
     loop {
         tokio::select! {
             () = &mut stop, if !told => {
                 told = true;
-                lifecycle.announce(true);
+                if config.rollout_wait.is_zero() {
+                    lifecycle.announce(true);
+                } else {
+                    lifecycle.wait();
+                }
             }
-            () = lifecycle.reached(Phase::Announced) => {}
+            () = lifecycle.reached(Phase::Waiting) => {}
         }
-        let begun = Instant::now();
+        let at = Instant::now();
         tracing::info!(
             ?delay,
             connections = pod.connections(),
             "stopping: new sessions are refused"
         );
+        let mut waited = Duration::ZERO;
+        if lifecycle.phase() == Phase::Waiting {
+            let in_no_hurry = rollout::wait(lifecycle, config.rollout_wait, &mut hurry, pod).await;
+            waited = at.elapsed();
+            lifecycle.announce(true);
+            if !in_no_hurry {
+                lifecycle.begin_closing();
+                return Begun { at, waited, in_no_hurry };
+            }
+        }
         let (over, progress) = (sleep(delay), tell_progress(lifecycle, pod));
         tokio::pin!(over, progress);
         let in_no_hurry = loop {
@@ -174,7 +207,7 @@ async fn announced(
             }
         };
         if lifecycle.begin_closing() {
-            return (begun, in_no_hurry);
+            return Begun { at, waited, in_no_hurry };
         }
         gauge!(DRAIN_REMAINING.name).set(0.0);
         tracing::info!("serving again: the drain was taken back");
@@ -212,6 +245,9 @@ mod tests {
         stuck: usize,
         /// Redis does not answer.
         hangs: bool,
+        /// A rollout is under way for so long.
+        rollout: Duration,
+        begun: Instant,
     }
 
     impl Pod {
@@ -221,6 +257,8 @@ mod tests {
                 open: AtomicUsize::new(open),
                 stuck,
                 hangs: false,
+                rollout: Duration::ZERO,
+                begun: Instant::now(),
             }
         }
     }
@@ -228,6 +266,13 @@ mod tests {
     impl Drainable for Pod {
         fn connections(&self) -> usize {
             self.open.load(Ordering::SeqCst)
+        }
+
+        async fn rollout(&self) -> Rollout {
+            assert_eq!(self.lifecycle.phase(), Phase::Waiting);
+            assert!(!self.lifecycle.accepts_sessions());
+            let ready = usize::from(self.begun.elapsed() < self.rollout);
+            Rollout::UnderWay { ready }
         }
 
         async fn close_all(&self, _: Duration) {
@@ -256,7 +301,7 @@ mod tests {
 
     fn config(delay: u64, timeout: u64) -> Drain {
         let [delay, timeout] = [delay, timeout].map(Duration::from_secs);
-        Drain { delay, window: Duration::ZERO, timeout }
+        Drain { rollout_wait: Duration::ZERO, delay, window: Duration::ZERO, timeout }
     }
 
     #[tokio::test]
@@ -302,10 +347,31 @@ mod tests {
         }
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_signal_waits_for_the_rollout_before_the_delay_and_a_drain_by_hand_does_not() {
+        let [second, most] = [1, 600].map(Duration::from_secs);
+        let drain = Drain { rollout_wait: most, ..config(10, 3) };
+        for (rollout, waited) in [(0, 0), (60, 60), (6000, 600)] {
+            let pod = Pod { rollout: second * rollout, ..Pod::new(3, 0) };
+            let outcome = run(&pod.lifecycle, &drain, ready(()), pending(), &pod).await;
+            assert_eq!(outcome.waited, second * waited);
+            assert_eq!(outcome.took, second * (waited + 10), "the delay comes after the wait");
+        }
+        let pod = Pod { rollout: second * 60, ..Pod::new(3, 0) };
+        pod.lifecycle.announce(false);
+        let outcome = run(&pod.lifecycle, &drain, pending(), pending(), &pod).await;
+        assert_eq!((outcome.took, outcome.waited), (second * 10, Duration::ZERO));
+        // A hurry skips the delay, too.
+        let pod = Pod { rollout: second * 60, ..Pod::new(3, 0) };
+        let outcome = run(&pod.lifecycle, &drain, ready(()), sleep(second * 5), &pod).await;
+        assert_eq!((outcome.connections, outcome.waited), (3, second * 5));
+        assert!(outcome.took - outcome.waited < 2 * HASTE, "{:?}", outcome.took);
+    }
+
     #[test]
     fn leaving_takes_nothing_of_the_window() {
         let [window, timeout] = [10_000, 10_400].map(Duration::from_millis);
-        let tight = Drain { delay: Duration::ZERO, window, timeout };
+        let tight = Drain { window, timeout, ..config(0, 0) };
         assert_eq!(for_leaving(&tight), Duration::from_millis(100));
         assert_eq!(for_leaving(&config(0, 3600)), LEAVING);
     }

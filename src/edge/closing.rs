@@ -120,7 +120,7 @@ impl Closer {
     ) {
         let begun = Instant::now();
         for turn in 0..count {
-            let due = window.mul_f64((turn as f64 + fastrand::f64()) / count as f64);
+            let due = due(turn, count, window);
             if due > begun.elapsed() {
                 sleep_until(begun + due).await;
             }
@@ -165,6 +165,12 @@ impl Closer {
             }
         }
     }
+}
+
+/// When one of so many is closed: at a random time of its own part of the window. So no second has many more of them than
+/// another.
+fn due(turn: usize, count: usize, window: Duration) -> Duration {
+    window.mul_f64((turn as f64 + fastrand::f64()) / count as f64)
 }
 
 /// Gives connections away, a share at a time.
@@ -216,5 +222,28 @@ impl Shedder {
         let closed = closed.load(Ordering::Relaxed);
         tracing::info!(connections = closed, "giving connections away was stopped");
         closed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The most of these that are within a second.
+    fn most_in_a_second(mut times: Vec<Duration>) -> usize {
+        times.sort_unstable();
+        let until = |from: Duration| times.partition_point(|at| *at < from + Duration::from_secs(1));
+        (0..times.len()).map(|first| until(times[first]) - first).max().unwrap_or_default()
+    }
+
+    #[test]
+    fn of_pods_that_close_at_once_no_second_has_over_a_twentieth_of_all_clients() {
+        const WINDOW: Duration = Duration::from_secs(30);
+        for (pods, each) in [(1, 200), (3, 200), (3, 10_000), (20, 500)] {
+            let of_a_pod = || (0..each).map(|turn| due(turn, each, WINDOW));
+            let all: Vec<_> = (0..pods).flat_map(|_| of_a_pod()).collect();
+            let (most, all) = (most_in_a_second(all), pods * each);
+            assert!(20 * most <= all, "{most} of {all} in a second");
+        }
     }
 }

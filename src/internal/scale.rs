@@ -132,8 +132,8 @@ mod tests {
 
     fn pod(id: &str, state: &str, connections: usize, limit: Option<usize>) -> PodRecord {
         let [id, state] = [id, state].map(str::to_owned);
-        let (address, version, since) = Default::default();
-        PodRecord { id, address, version, state, connections, limit, since }
+        let (address, version, since, template, deployment) = Default::default();
+        PodRecord { id, address, version, state, connections, limit, since, template, deployment }
     }
 
     #[test]
@@ -177,6 +177,10 @@ mod tests {
     fn the_record_of_a_build_before_can_be_read() {
         let old = r#"{"id":"a","address":"x:1","version":"0.1.0","state":"serving","connections":3,"since":"now"}"#;
         let record: PodRecord = serde_json::from_str(old).unwrap();
-        assert_eq!((record.connections, record.limit), (3, None));
+        assert_eq!((record.connections, record.limit, record.template), (3, None, None));
+        // And that of a build after.
+        let new = old.replace("\"since\"", "\"colour\":\"green\",\"since\"");
+        let record: PodRecord = serde_json::from_str(&new).unwrap();
+        assert_eq!(record.since, "now");
     }
 }

@@ -39,7 +39,7 @@ export function watchPods() {
 
 /** The most clients that came back within any second, of all. */
 export function fastest(clients) {
-  const times = clients.flatMap(({ times }) => times.slice(1)).sort((a, b) => a - b);
+  const times = clients.flatMap(({ connected }) => connected.slice(1)).sort((a, b) => a - b);
   let most = 0;
   for (let first = 0, last = 0; last < times.length; last += 1) {
     while (times[last] - times[first] >= 1000) first += 1;

@@ -16,7 +16,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use fred::interfaces::{ClusterInterface, PubsubInterface};
@@ -83,6 +83,8 @@ pub struct Cluster {
     registry: Registry,
     /// The pods when they were last listed, by id.
     known: watch::Sender<HashMap<String, PodRecord>>,
+    /// When the records were last read: when that began.
+    looked: watch::Sender<Option<Instant>>,
     /// Whether they are all that there are.
     sight: Mutex<Sight>,
     /// Those of them that say that they are where this pod is, once the log has it.
@@ -131,6 +133,7 @@ impl Cluster {
             namespaces,
             questions: Questions::default(),
             known: watch::Sender::new(HashMap::new()),
+            looked: watch::Sender::new(None),
             sight: Mutex::new(Sight::new(settings.heartbeat, settings.heartbeat * pods::MISSED)),
             mistaken: Mutex::default(),
             met: AtomicBool::new(false),
@@ -205,7 +208,7 @@ impl Cluster {
     /// from being ready: messages go their way, and what is worse than a pod that is not found is a service that cannot be
     /// started anew while Redis is full.
     async fn meet(&self, pod: &dyn Pod) -> Result<(), fred::error::Error> {
-        let mut full = None;
+        let (begun, mut full) = (Instant::now(), None);
         if let Some(secret) = pod.secret() {
             match self.registry.agree_on(secret).await {
                 Ok(secret) => pod.agreed(&secret),
@@ -232,6 +235,7 @@ impl Cluster {
             others
         });
         self.met.store(true, Ordering::Release);
+        self.looked.send_replace(Some(begun));
         self.note_peers().await;
         full.map_or(Ok(()), Err)
     }
@@ -239,7 +243,7 @@ impl Cluster {
     /// A pod drains before it leaves. Where one is not there that served, it was lost, or Redis came back empty.
     fn look_for_lost(&self, pods: &HashMap<String, PodRecord>) {
         let known = self.known.borrow();
-        let served = known.values().filter(|pod| pod.state == "serving");
+        let served = known.values().filter(|pod| pod.is_serving());
         let lost: Vec<_> = served.map(|pod| &pod.id).filter(|id| !pods.contains_key(*id)).collect();
         let mut sight = self.sight.lock();
         if !lost.is_empty() {
@@ -257,6 +261,21 @@ impl Cluster {
     pub fn seen(&self) -> Option<Vec<PodRecord>> {
         let all = self.redis.health.link() == Link::Up && self.sight.lock().is_whole();
         all.then(|| self.known.borrow().values().cloned().collect())
+    }
+
+    /// The same as they are now, after the others have been told what this pod is like. While Redis is away it is what was
+    /// known before; `None` while that cannot be trusted: Redis does not answer, or has just come back.
+    pub async fn look(&self) -> Option<Vec<PodRecord>> {
+        if self.redis.health.link() == Link::Up && self.has_met() {
+            let (asked, mut looked) = (Instant::now(), self.looked.subscribe());
+            self.renew();
+            let fresh = looked.wait_for(|begun| begun.is_some_and(|begun| begun >= asked));
+            let fresh = timeout(self.settings.timeout, fresh).await.is_ok();
+            if self.redis.health.link() == Link::Up {
+                return fresh.then(|| self.seen()).flatten();
+            }
+        }
+        Some(self.known.borrow().values().cloned().collect())
     }
 
     /// Another pod of the cluster. One that was there a moment ago is known while Redis is away, too.

@@ -77,7 +77,7 @@ impl Cluster {
     pub(super) async fn note_peers(&self) {
         let pods: Vec<PodRecord> = self.known.borrow().values().cloned().collect();
         let others = pods.iter().filter(|pod| pod.id != self.pod);
-        let (draining, serving): (Vec<_>, Vec<_>) = others.partition(|pod| pod.state != "serving");
+        let (draining, serving): (Vec<_>, Vec<_>) = others.partition(|pod| !pod.is_serving());
         let note = |kind: &'static str, state: &'static str, count: usize| {
             gauge!(PEERS.name, "kind" => kind, "state" => state).set(count as f64);
         };

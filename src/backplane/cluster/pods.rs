@@ -31,8 +31,22 @@ pub struct PodRecord {
     /// How many it takes: `admission.max_connections`. Not there without a limit, nor for pods of a build before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
-    /// When it started, as RFC 3339 writes it.
+    /// When it started, as RFC 3339 writes it, by the clock of its machine.
     pub since: String,
+    /// Its `K8S_POD_TEMPLATE_HASH`, the same for all pods that were made from one template; empty if it has none. Not there
+    /// for pods of a build before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
+    /// The Deployment that made it, if its name tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deployment: Option<String>,
+}
+
+impl PodRecord {
+    /// Whether it takes new sessions, and has not been told to end.
+    pub fn is_serving(&self) -> bool {
+        self.state == "serving"
+    }
 }
 
 /// A pod, as it is asked about itself for as long as it is in the cluster.

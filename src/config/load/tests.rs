@@ -241,6 +241,19 @@ fn a_drain_without_time_is_warned_of_where_others_take_over() {
 }
 
 #[test]
+fn a_wait_for_a_rollout_that_nobody_tells_of_is_warned_of() {
+    let keys = |text: &str| {
+        let text = format!("drain.window = \"1s\"\ndrain.delay = \"1s\"\n{text}");
+        let warnings = load(".toml", &text, &[]).unwrap().warnings();
+        warnings.into_iter().map(|warning| warning.key).collect::<Vec<_>>()
+    };
+    assert_eq!(keys("drain.rollout_wait = \"5m\""), ["drain.rollout_wait"]);
+    let redis = "backplane.url = \"redis://127.0.0.1\"\n";
+    assert!(keys(&format!("{redis}drain.rollout_wait = \"5m\"")).is_empty());
+    assert!(keys("drain.rollout_wait = \"0s\"").is_empty());
+}
+
+#[test]
 fn an_origin_that_never_matches_is_a_problem() {
     for key in ["admission.origins", "public.cors.origins"] {
         for origin in ["https://*.com", "https://app.example.com/chat", "app.example.com"] {

@@ -6,9 +6,12 @@ table! {
     BUILD_INFO = Gauge "roomcast_build_info" Later [version, commit]
         "Always 1; its labels say which build runs."
         "A deploy is done when one commit is left.";
-    PHASE = Gauge "roomcast_phase" Pod [phase: "serving" "announced" "closing" "flushing" "stopped"]
-        "1 for the phase of its life that the pod is in (serving, announced, closing, flushing, stopped), 0 for the others."
-        "`announced` for longer than `drain.delay` and `drain.timeout` together: a drain hangs.";
+    PHASE = Gauge "roomcast_phase" Pod [phase: "serving" "waiting" "announced" "closing" "flushing" "stopped"]
+        "1 for the phase of its life that the pod is in (serving, waiting, announced, closing, flushing, stopped), 0 for the others."
+        "`announced` for longer than `drain.delay` and `drain.timeout` together: a drain hangs. `waiting`: the pod stays with its clients while newer pods replace its kind, for `drain.rollout_wait` at most.";
+    ROLLOUT_WAITS = Counter "roomcast_rollout_waits_total" Pod [ended: "complete" "cancelled" "empty" "asked" "timeout" "hurry"]
+        "Waits for a rollout that have ended, by why: no pod of the same template is ready any more; newer pods are not there any more; no clients are left; a drain was asked for; `drain.rollout_wait` was over; a second signal came."
+        "`timeout`: the rollout took longer than `drain.rollout_wait`; some clients may have moved twice.";
     DRAIN_REMAINING = Gauge "roomcast_drain_remaining" Pod []
         "Connections that a drain has not closed yet, from its announcement on; 0 once it is taken back."
         "Should fall evenly; what is left at `drain.timeout` is cut.";

@@ -6,7 +6,7 @@ use std::{
     future::{Future, poll_fn},
     pin::pin,
     sync::LazyLock,
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use opentelemetry::{
@@ -145,6 +145,15 @@ impl Span {
     pub fn event(&self, name: &'static str) {
         if let State::Recorded(context) = &self.0 {
             context.span().add_event(name, Vec::new());
+        }
+    }
+
+    /// Notes a moment of it that was so long ago.
+    pub fn event_ago(&self, name: &'static str, ago: Duration) {
+        if let State::Recorded(context) = &self.0
+            && let Some(at) = SystemTime::now().checked_sub(ago)
+        {
+            context.span().add_event_with_timestamp(name, at, Vec::new());
         }
     }
 

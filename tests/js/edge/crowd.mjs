@@ -13,7 +13,7 @@ function why(details) {
 
 export class Crowd {
   clients = [];
-  /** What went wrong, by its name. */
+  /** What went wrong, by its name. A client has the times of its connects, when it joined first, and [left, in the room again] of each time that it was away. */
   errors = new Map();
 
   constructor(url, room) {
@@ -28,7 +28,7 @@ export class Crowd {
   async join(count, options) {
     const joining = Array.from({ length: count }, async () => {
       const socket = io(this.url, { forceNew: true, reconnectionDelay: 100, reconnectionDelayMax: 1000, ...options });
-      const client = { socket, seen: [], connects: 0, times: [], longestAway: 0 };
+      const client = { socket, seen: [], connects: 0, connected: [], gaps: [], longestAway: 0 };
       this.clients.push(client);
       socket.on("connect_error", (error) => this.#note(`connect_error: ${error.message}${why(error)}`));
       socket.on("disconnect", (reason, details) => {
@@ -40,15 +40,19 @@ export class Crowd {
       await new Promise((resolve) => {
         socket.on("connect", async () => {
           client.connects += 1;
-          client.times.push(Date.now());
+          client.connected.push(Date.now());
           try {
             await ask(socket, "join", { rooms: [this.room] });
           } catch {
             // It was disconnected meanwhile, and joins with its next connect.
             return;
           }
-          if (client.left) client.longestAway = Math.max(client.longestAway, Date.now() - client.left);
+          if (client.left) {
+            client.longestAway = Math.max(client.longestAway, Date.now() - client.left);
+            client.gaps.push([client.left, Date.now()]);
+          }
           client.left = undefined;
+          client.joined ??= Date.now();
           resolve();
         });
       });
