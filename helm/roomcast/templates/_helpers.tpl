@@ -9,6 +9,12 @@ app.kubernetes.io/name: {{ .Values.nameOverride | default "roomcast" | trunc 63 
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
+{{/* Of the pod of `helm test`, which the NetworkPolicy lets in. */}}
+{{- define "roomcast.testLabels" -}}
+app.kubernetes.io/name: {{ .Values.nameOverride | default "roomcast" | trunc 58 | trimSuffix "-" }}-test
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
 {{- define "roomcast.labels" -}}
 {{ include "roomcast.selector" . }}
 app.kubernetes.io/version: {{ .Values.image.tag | default .Chart.AppVersion | trunc 63 | quote }}
