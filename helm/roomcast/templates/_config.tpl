@@ -27,11 +27,16 @@
 {{- $chart := dict "public" $public "drain" $drain -}}
 {{- if .Values.kubernetes.enabled -}}
 {{- $kubernetes := dict "enabled" true "deletion_cost" .Values.kubernetes.deletionCost "events" .Values.kubernetes.events -}}
-{{- if .Values.kubernetes.peers }}{{ $_ := set $kubernetes "peers_service" (printf "%s-headless" (include "roomcast.name" .)) }}{{ end -}}
+{{- if include "roomcast.peers" . }}{{ $_ := set $kubernetes "peers_service" (printf "%s-headless" (include "roomcast.name" .)) }}{{ end -}}
 {{- if eq .Values.autoscaling.kind "external" }}{{ $_ := set $kubernetes "external_metrics" (include "roomcast.externalMetrics" . | fromYaml) }}{{ end -}}
 {{- $_ := set $chart "kubernetes" $kubernetes -}}
 {{- end -}}
 {{- mergeOverwrite $config $chart | toYaml -}}
+{{- end }}
+
+{{/* "true" where pods look for each other in EndpointSlices: without Redis each is alone. */}}
+{{- define "roomcast.peers" -}}
+{{- if and .Values.kubernetes.enabled .Values.kubernetes.peers (ne (include "roomcast.backplane" .) "none") }}true{{ end -}}
 {{- end }}
 
 {{- define "roomcast.externalMetrics" -}}
