@@ -112,9 +112,11 @@ bench-allocators: ## The same for each allocator (builds the release three times
 reference: $(CLIENT) ## Write docs/metrics.md from the tables of metrics
 	cargo run --quiet --bin roomcast -- metrics > artifacts/metrics.md && mv artifacts/metrics.md docs/metrics.md
 
-chart: binaries node-modules ## Write what is made of the chart's values.yaml: its README, its schema and k8s/
-	@.ci/install helm kustomize
-	node helm/chart/make.mjs
+chart: node-modules ## Write what is made of the chart's values.yaml: its README, its schema and k8s/
+	@.ci/install rust helm
+	@mkdir -p artifacts
+	cargo run --quiet --bin roomcast -- config-schema > artifacts/config.schema.json
+	node helm/chart/make.mjs artifacts/config.schema.json
 
 dashboard: ## Write the dashboard for Grafana from its rows of panels in helm/dashboard
 	node helm/dashboard/make.mjs > helm/roomcast/dashboards/roomcast.json
