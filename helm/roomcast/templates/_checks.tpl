@@ -37,9 +37,9 @@
 
 {{- $none := eq (include "roomcast.backplane" .) "none" -}}
 {{- if and $none (ne .Values.autoscaling.kind "none") -}}
-  {{- $wrong = append $wrong (printf "autoscaling.kind is %s: more than one pod needs Redis: set config.backplane.url or secrets.backplaneUrl.name" .Values.autoscaling.kind) -}}
+  {{- $wrong = append $wrong (printf "autoscaling.kind is %s: more than one pod needs Redis: set config.backplane.url or secrets.backplaneUrl.name, or config.backplane.kind if the address is in envFrom" .Values.autoscaling.kind) -}}
 {{- else if and $none (gt (int .Values.replicas) 1) -}}
-  {{- $wrong = append $wrong (printf "replicas is %d: more than one pod needs Redis: set config.backplane.url or secrets.backplaneUrl.name" (int .Values.replicas)) -}}
+  {{- $wrong = append $wrong (printf "replicas is %d: more than one pod needs Redis: set config.backplane.url or secrets.backplaneUrl.name, or config.backplane.kind if the address is in envFrom" (int .Values.replicas)) -}}
 {{- end -}}
 
 {{- with .Values.autoscaling -}}

@@ -15,37 +15,31 @@ app.kubernetes.io/name: {{ .Values.nameOverride | default "roomcast" | trunc 58 
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
-{{- define "roomcast.labels" -}}
-{{ include "roomcast.selector" . }}
-app.kubernetes.io/version: {{ .Values.image.tag | default .Chart.AppVersion | trunc 63 | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
-{{- with .Values.commonLabels }}
-{{ toYaml . }}
+{{/* Of what runs: a tag, or what stands for one. */}}
+{{- define "roomcast.version" -}}
+{{- .Values.image.tag | default .Chart.AppVersion | trunc 63 | trimAll "-_." -}}
 {{- end }}
+
+{{/* Those that objects are found by win over those of the user. */}}
+{{- define "roomcast.labels" -}}
+{{- $own := include "roomcast.selector" . | fromYaml -}}
+{{- $_ := set $own "app.kubernetes.io/version" (include "roomcast.version" .) -}}
+{{- $_ := set $own "app.kubernetes.io/managed-by" .Release.Service -}}
+{{- $_ := set $own "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_") -}}
+{{- merge $own .Values.commonLabels | toYaml -}}
 {{- end }}
 
 {{/* `metadata` of an object: list of the context, its name, and optionally its own labels and annotations. */}}
 {{- define "roomcast.metadata" -}}
 {{- $root := index . 0 -}}
-{{- $labels := index (append . dict) 2 | default dict -}}
-{{- $annotations := merge (dict) (index (concat . (list dict dict)) 3 | default dict) ($root.Values.commonAnnotations | default dict) -}}
+{{- $own := concat . (list dict dict) -}}
 metadata:
   name: {{ index . 1 }}
   namespace: {{ $root.Release.Namespace }}
-  labels:
-    {{- include "roomcast.labels" $root | nindent 4 }}
-    {{- with $labels }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
-  {{- with $annotations }}
+  labels: {{- merge (include "roomcast.labels" $root | fromYaml) (index $own 2 | default dict) | toYaml | nindent 4 }}
+  {{- with merge (dict) (index $own 3 | default dict) $root.Values.commonAnnotations }}
   annotations: {{- toYaml . | nindent 4 }}
   {{- end }}
-{{- end }}
-
-{{/* Of the cluster, so with the namespace in its name. */}}
-{{- define "roomcast.clusterName" -}}
-{{ .Release.Namespace }}-{{ include "roomcast.name" . }}-external-metrics
 {{- end }}
 
 {{/* The rest of `metadata` of an object that is not in the namespace of the release. */}}
@@ -54,6 +48,11 @@ labels: {{- include "roomcast.labels" . | nindent 2 }}
 {{- with .Values.commonAnnotations }}
 annotations: {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- end }}
+
+{{/* Of the cluster, so with the namespace in its name. */}}
+{{- define "roomcast.clusterName" -}}
+{{ .Release.Namespace }}-{{ include "roomcast.name" . }}-external-metrics
 {{- end }}
 
 {{- define "roomcast.image" -}}
