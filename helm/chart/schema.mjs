@@ -25,7 +25,7 @@ export function schemaOf(configSchema = { type: "object" }) {
     let at = schema;
     for (const key of path) at = at?.properties?.[key];
     // What is shared by several values gets a description of its own in each.
-    if (at && path[0] !== "config") describe(schema, path, { description: means || undefined, default: value });
+    if (at) describe(schema, path, { description: means || undefined, default: value });
   }
   for (const [path, advice] of Object.entries(parse(readFileSync(join(CHART, "files/renamed.yaml"), "utf8")))) {
     if (!path.startsWith("config.")) describe(schema, path.split("."), { description: `Not a value of this chart: ${advice}.`, deprecated: true });
