@@ -69,7 +69,7 @@ test-chart: binaries node-modules ## Lint and render the Helm chart for three ve
 	@.ci/install helm helm-unittest kubeconform kustomize kubernetes-schemas
 	helm lint --strict helm/roomcast
 	helm-unittest --strict --file '../../tests/js/chart/unit/*.yaml' helm/roomcast
-	cd tests/js && timeout 300 node --test --test-reporter=spec chart/*.test.mjs
+	cd tests/js && timeout 600 node --test --test-reporter=spec chart/*.test.mjs
 
 binaries: test-rust
 	cargo build --locked --bins --examples

@@ -14,9 +14,11 @@ const checkConfig = (rendered) => {
   writeFileSync(file, rendered.find("ConfigMap").data["roomcast.yaml"]);
   const secret = join(folder, "secret");
   writeFileSync(secret, "k".repeat(40));
+  const url = join(folder, "url");
+  writeFileSync(url, "redis://:password@redis:6379");
   const variables = rendered.pod.containers[0].env
     .filter(({ value }) => value !== undefined)
-    .map(({ name, value }) => [name, name.endsWith("_FILE") ? secret : value]);
+    .map(({ name, value }) => [name, name.endsWith("URL_FILE") ? url : name.endsWith("_FILE") ? secret : value]);
   const env = { ...process.env, ...Object.fromEntries(variables) };
   return execFileSync(join(BIN, "roomcast"), ["check-config", "--config", file], { env }).toString();
 };

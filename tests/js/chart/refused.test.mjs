@@ -45,6 +45,8 @@ test("the advice for a renamed value names values that there are", () => {
 for (const [name, values, said] of [
   ["a typing mistake", { replcas: 2 }, /additional properties 'replcas' not allowed/],
   ["a typing mistake further in", { publicService: { prot: 80 } }, /'\/publicService'.*'prot' not allowed/],
+  ["a typing mistake in a setting", { config: { backplane: { ulr: "redis://redis" } } }, /'\/config\/backplane'.*'ulr' not allowed/],
+  ["a wrong choice in a setting", { config: { namespaces: { "/": { auth: "maybe" } } } }, /'\/config\/namespaces\/~1\/auth'|'\/config\/namespaces\/\/\/auth'/],
   ["a wrong type", { drain: { delaySeconds: "5s" } }, /'\/drain\/delaySeconds': got string, want integer/],
   ["a wrong choice", { publicService: { type: "Loadbalancer" } }, /'\/publicService\/type': value must be one of 'ClusterIP', 'NodePort', 'LoadBalancer'/],
   ["an internal Service for the world", { internalService: { type: "LoadBalancer" } }, /'type' not allowed/],

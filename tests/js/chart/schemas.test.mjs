@@ -14,9 +14,9 @@ import { CHART, folder, KUBERNETES, render, template } from "./render.mjs";
 /** `.ci/install kubernetes-schemas` puts them there. */
 const SCHEMAS = join(ROOT, ".tools/kubernetes-schemas");
 const BUILT_IN = join(SCHEMAS, "kubernetes_validate/kubernetes-json-schema");
-/** What the chart renders of Kubernetes' own. */
+/** What the chart and k8s/ have of Kubernetes' own. */
 const KINDS = [
-  ...["configmap-v1", "pod-v1", "service-v1", "serviceaccount-v1", "deployment-apps-v1", "horizontalpodautoscaler-autoscaling-v2"],
+  ...["configmap-v1", "namespace-v1", "pod-v1", "service-v1", "serviceaccount-v1", "deployment-apps-v1", "horizontalpodautoscaler-autoscaling-v2"],
   ...["poddisruptionbudget-policy-v1", "ingress-networking-v1", "networkpolicy-networking-v1", "apiservice-apiregistration-v1"],
   ...["role", "rolebinding", "clusterrole", "clusterrolebinding"].map((kind) => `${kind}-rbac-v1`),
 ];
@@ -95,6 +95,11 @@ for (const kubernetes of KUBERNETES) {
     assert.match(said, /Valid: [1-9]\d\d, Invalid: 0, Errors: 0, Skipped: 3\n/);
   });
 }
+
+test("what of k8s/ is not made of the chart is right, too", () => {
+  const { status, said } = check([join(ROOT, "k8s/base/namespace.yaml"), join(ROOT, "k8s/overlays/redis/redis.yaml")], KUBERNETES[0]);
+  assert.equal(status, 0, said);
+});
 
 test("the schemas notice a field that is not there, also in objects that others add to Kubernetes", () => {
   const { stdout } = template(join(CHART, "ci/autoscaling-keda-values.yaml"));
