@@ -27,6 +27,8 @@ observe: node-modules ## Run three pods under light load, with Prometheus and tr
 
 test: ## Prove everything: lints, Rust, stock clients, a browser, the chart, licences
 	@.ci/install rust node chromium redis python java go libssl openssl haproxy nginx prometheus
+	@# Before the tests, not beside them: it takes the processors for minutes.
+	@.ci/install helm helm-unittest kubeconform kustomize kubernetes-schemas
 	@$(MAKE) --no-print-directory -j3 --output-sync=target test-observe test-clients test-chart deny
 	@echo "all of it passes"
 
