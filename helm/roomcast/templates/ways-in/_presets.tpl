@@ -20,7 +20,7 @@ nginx.ingress.kubernetes.io/affinity-mode: persistent
 nginx.ingress.kubernetes.io/session-cookie-name: roomcast-pod
 {{- end }}
 {{- else if eq .controller "haproxy" }}
-haproxy.org/timeout-tunnel: 1h
+# Of polls. WebSockets have `timeout-tunnel`, which is in the ConfigMap of the controller only: an hour by itself.
 haproxy.org/timeout-server: 60s
 {{- if .affinity }}
 haproxy.org/cookie-persistence: roomcast-pod
