@@ -72,7 +72,7 @@ export const values = (config) =>
     terminationGracePeriodSeconds: orNull(integer(1)),
     strategy: object({ type: one("RollingUpdate", "Recreate"), rollingUpdate: orNull(object({ maxSurge: share, maxUnavailable: share })) }),
     minReadySeconds: integer(0),
-    progressDeadlineSeconds: integer(1),
+    progressDeadlineSeconds: orNull(integer(1)),
     revisionHistoryLimit: integer(0),
     podDisruptionBudget: object({ enabled: flag, maxUnavailable: share, unhealthyPodEvictionPolicy: one("AlwaysAllow", "IfHealthyBudget") }),
     publicService: object({

@@ -27,8 +27,9 @@
 {{- if and (include "roomcast.several" .) (lt (int $drain.delaySeconds) (int $notices)) -}}
   {{- $wrong = append $wrong (printf "drain.delaySeconds is %d, and must be at least %d, which is how long it takes to notice that a pod is not ready: readinessProbe.periodSeconds %d × failureThreshold %d. New clients would still be sent to a pod that closes its connections" (int $drain.delaySeconds) (int $notices) (int (dig "periodSeconds" 10 .Values.readinessProbe)) (int (dig "failureThreshold" 3 .Values.readinessProbe))) -}}
 {{- end -}}
-{{- if le (int .Values.progressDeadlineSeconds) (int .Values.minReadySeconds) -}}
-  {{- $wrong = append $wrong (printf "progressDeadlineSeconds is %d, and must be more than minReadySeconds, %d: every rollout would count as failed" (int .Values.progressDeadlineSeconds) (int .Values.minReadySeconds)) -}}
+{{- $deadline := int (include "roomcast.progressDeadline" .) -}}
+{{- if le $deadline (int .Values.minReadySeconds) -}}
+  {{- $wrong = append $wrong (printf "progressDeadlineSeconds is %d, and must be more than minReadySeconds, %d: every rollout would count as failed" $deadline (int .Values.minReadySeconds)) -}}
 {{- end -}}
 {{- $rolling := .Values.strategy.rollingUpdate | default dict -}}
 {{- if and (eq .Values.strategy.type "RollingUpdate") (has (toString (dig "maxSurge" "25%" $rolling)) (list "0" "0%")) (has (toString (dig "maxUnavailable" "25%" $rolling)) (list "0" "0%")) -}}

@@ -11,6 +11,11 @@
 {{- end -}}
 {{- end }}
 
+{{- define "roomcast.progressDeadline" -}}
+{{- $wanted := max 600 (add (include "roomcast.grace" .) .Values.minReadySeconds 60) -}}
+{{- kindIs "invalid" .Values.progressDeadlineSeconds | ternary $wanted .Values.progressDeadlineSeconds -}}
+{{- end }}
+
 {{/* From the end of the wait for a rollout until the last client of a pod has left it. */}}
 {{- define "roomcast.drainSeconds" -}}
 {{- add .Values.drain.delaySeconds .Values.drain.timeoutSeconds -}}

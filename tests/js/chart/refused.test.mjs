@@ -65,7 +65,7 @@ for (const [name, values, said] of [
     { replicas: 2, ...REDIS, drain: { delaySeconds: 3 } },
     /drain.delaySeconds is 3, and must be at least 4.*readinessProbe.periodSeconds 2 × failureThreshold 2/,
   ],
-  ["a deadline before pods count", { minReadySeconds: 600 }, /progressDeadlineSeconds is 600, and must be more than minReadySeconds, 600/],
+  ["a deadline before pods count", { minReadySeconds: 60, progressDeadlineSeconds: 60 }, /progressDeadlineSeconds is 60, and must be more than minReadySeconds, 60/],
   ["a rollout that cannot move", { strategy: { rollingUpdate: { maxSurge: "0%" } } }, /maxSurge and maxUnavailable are both 0/],
   ["fewer at most than at least", { ...REDIS, autoscaling: { kind: "keda", maxReplicas: 1 } }, /minReplicas is 2, and must not be more than autoscaling.maxReplicas, 1/],
   [
@@ -102,6 +102,6 @@ for (const [name, values, said] of [
 }
 
 test("all that is wrong is said at once", () => {
-  const said = refusal({ replicaCount: 3, drain: { windowSeconds: 60 }, minReadySeconds: 600 });
+  const said = refusal({ replicaCount: 3, drain: { windowSeconds: 60 }, progressDeadlineSeconds: 5 });
   assert.equal(said.match(/^ {2}- /gm).length, 3, said);
 });
