@@ -7,14 +7,17 @@ import { join } from "node:path";
 import { values } from "./types.mjs";
 import { CHART, documented, parse } from "./values.mjs";
 
-/** Settings that the chart makes of its own values. templates/_checks.tpl says which. */
-const OF_THE_CHART = ["drain", "internal", "kubernetes"];
+/** Settings that the chart makes of its own values: templates/_checks.tpl says which, whatever they are set to. */
+const OF_THE_CHART = [["drain"], ["internal"], ["kubernetes"], ["public", "listen"]];
 
 /** The settings, with the definitions that they refer to moved to where `#/definitions/…` finds them. */
 function settings(schema) {
   const { $schema, $id, title, definitions = {}, ...config } = structuredClone(schema);
-  config.properties ??= {};
-  for (const key of OF_THE_CHART) config.properties[key] = {};
+  for (const path of OF_THE_CHART) {
+    let at = config;
+    for (const key of path) at = (at.properties ??= {})[key] ??= {};
+    for (const word of Object.keys(at)) delete at[word];
+  }
   return { config, definitions };
 }
 
