@@ -7,13 +7,14 @@ import { join } from "node:path";
 import { values } from "./types.mjs";
 import { CHART, documented, parse } from "./values.mjs";
 
-/** Settings that the chart makes of its own values: templates/_checks.tpl says which, whatever they are set to. */
-const OF_THE_CHART = [["drain"], ["internal"], ["kubernetes"], ["public", "listen"]];
+const RENAMED = parse(readFileSync(join(CHART, "files/renamed.yaml"), "utf8"));
+/** Settings that belong into other values: templates/_checks.tpl says into which, whatever they are set to. */
+const ELSEWHERE = Object.keys(RENAMED).filter((path) => path.startsWith("config.")).map((path) => path.split(".").slice(1));
 
 /** The settings, with the definitions that they refer to moved to where `#/definitions/…` finds them. */
 function settings(schema) {
   const { $schema, $id, title, definitions = {}, ...config } = structuredClone(schema);
-  for (const path of OF_THE_CHART) {
+  for (const path of ELSEWHERE) {
     let at = config;
     for (const key of path) at = (at.properties ??= {})[key] ??= {};
     for (const word of Object.keys(at)) delete at[word];
@@ -30,8 +31,8 @@ export function schemaOf(configSchema = { type: "object" }) {
     // What is shared by several values gets a description of its own in each.
     if (at) describe(schema, path, { description: means || undefined, default: value });
   }
-  for (const [path, advice] of Object.entries(parse(readFileSync(join(CHART, "files/renamed.yaml"), "utf8")))) {
-    if (!path.startsWith("config.")) describe(schema, path.split("."), { description: `Not a value of this chart: ${advice}.`, deprecated: true });
+  for (const [path, advice] of Object.entries(RENAMED)) {
+    describe(schema, path.split("."), { description: `Not a value of this chart: ${advice}.`, deprecated: true });
   }
   return { $schema: "http://json-schema.org/draft-07/schema#", title: "Values of the chart roomcast", ...schema, definitions };
 }

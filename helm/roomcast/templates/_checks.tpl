@@ -23,9 +23,8 @@
     {{- $wrong = append $wrong (printf "terminationGracePeriodSeconds is %d, and must be at least %d: drain.rolloutWaitSeconds %d + drain.delaySeconds %d + drain.timeoutSeconds %d + drain.marginSeconds %d + lifecycle.preStop.sleep.seconds %d. Leave it null, or make those smaller" (int .Values.terminationGracePeriodSeconds) $grace (int $drain.rolloutWaitSeconds) (int $drain.delaySeconds) (int $drain.timeoutSeconds) (int $drain.marginSeconds) (int (include "roomcast.preStop" .))) -}}
   {{- end -}}
 {{- end -}}
-{{- $notices := mul (int (dig "periodSeconds" 10 .Values.readinessProbe)) (int (dig "failureThreshold" 3 .Values.readinessProbe)) -}}
-{{- if and (include "roomcast.several" .) (lt (int $drain.delaySeconds) (int $notices)) -}}
-  {{- $wrong = append $wrong (printf "drain.delaySeconds is %d, and must be at least %d, which is how long it takes to notice that a pod is not ready: readinessProbe.periodSeconds %d × failureThreshold %d. New clients would still be sent to a pod that closes its connections" (int $drain.delaySeconds) (int $notices) (int (dig "periodSeconds" 10 .Values.readinessProbe)) (int (dig "failureThreshold" 3 .Values.readinessProbe))) -}}
+{{- if and (include "roomcast.several" .) (lt (int $drain.delaySeconds) 2) -}}
+  {{- $wrong = append $wrong (printf "drain.delaySeconds is %d, and must be at least 2 where there are several pods: nodes take a second or two to forget a pod, and would still send new clients to one that closes its connections" (int $drain.delaySeconds)) -}}
 {{- end -}}
 {{- $deadline := int (include "roomcast.progressDeadline" .) -}}
 {{- if le $deadline (int .Values.minReadySeconds) -}}
@@ -34,6 +33,10 @@
 {{- $rolling := .Values.strategy.rollingUpdate | default dict -}}
 {{- if and (eq .Values.strategy.type "RollingUpdate") (has (toString (dig "maxSurge" "25%" $rolling)) (list "0" "0%")) (has (toString (dig "maxUnavailable" "25%" $rolling)) (list "0" "0%")) -}}
   {{- $wrong = append $wrong "strategy.rollingUpdate: maxSurge and maxUnavailable are both 0, so no pod could ever be replaced" -}}
+{{- end -}}
+
+{{- if regexMatch "://[^/@]*:[^/@]+@|[pP]assword=" (dig "backplane" "url" "" .Values.config | toString) -}}
+  {{- $wrong = append $wrong "config.backplane.url has a password in it, and a ConfigMap is no place for one: set secrets.backplaneUrl.name, or secrets.backplanePassword.name beside an address without it" -}}
 {{- end -}}
 
 {{- $none := eq (include "roomcast.backplane" .) "none" -}}
