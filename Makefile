@@ -5,7 +5,7 @@ TOOLS := $(CURDIR)/.tools
 export PATH := $(TOOLS)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo observe dashboard reference test lint fmt fuzz test-rust test-js test-clients test-edge test-faults test-observe test-chart test-image test-kubernetes deny advisories bench bench-wire bench-allocators bench-telemetry bench-profile doc clean binaries node-modules peers
+.PHONY: help demo observe chart dashboard reference test lint fmt fuzz test-rust test-js test-clients test-edge test-faults test-observe test-chart test-image test-kubernetes deny advisories bench bench-wire bench-allocators bench-telemetry bench-profile doc clean binaries node-modules peers
 
 help: ## List the chores
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,8 @@ observe: node-modules ## Run three pods under light load, with Prometheus and tr
 
 test: ## Prove everything: lints, Rust, stock clients, a browser, the chart, licences
 	@.ci/install rust node chromium redis python java go libssl openssl haproxy nginx prometheus
+	@# Before the tests, not beside them: it takes the processors for minutes.
+	@.ci/install helm helm-unittest kubeconform kustomize kubernetes-schemas
 	@$(MAKE) --no-print-directory -j3 --output-sync=target test-observe test-clients test-chart deny
 	@echo "all of it passes"
 
@@ -65,9 +67,11 @@ test-observe: test-faults ## A real Prometheus: the dashboard's queries, each al
 	@.ci/install prometheus
 	cd tests/js && timeout 240 node --test --test-concurrency=1 --test-reporter=spec observe/*.test.mjs
 
-test-chart: binaries node-modules install-helm ## Lint and render the Helm chart, and check what it configures
+test-chart: binaries node-modules ## Lint and render the Helm chart for three versions of Kubernetes, and check what it configures
+	@.ci/install helm helm-unittest kubeconform kustomize kubernetes-schemas
 	helm lint --strict helm/roomcast
-	cd tests/js && timeout 300 node --test --test-reporter=spec chart/*.test.mjs
+	helm-unittest --strict --file '../../tests/js/chart/unit/*.yaml' helm/roomcast
+	cd tests/js && timeout 600 node --test --test-reporter=spec chart/*.test.mjs
 
 binaries: test-rust
 	cargo build --locked --bins --examples
@@ -114,6 +118,12 @@ bench-allocators: ## The same for each allocator (builds the release three times
 
 reference: $(CLIENT) ## Write docs/metrics.md from the tables of metrics
 	cargo run --quiet --bin roomcast -- metrics > artifacts/metrics.md && mv artifacts/metrics.md docs/metrics.md
+
+chart: node-modules ## Write what is made of the chart's values.yaml: its README, its schema and k8s/
+	@.ci/install rust helm
+	@mkdir -p artifacts
+	cargo run --quiet --bin roomcast -- config-schema > artifacts/config.schema.json
+	node helm/chart/make.mjs artifacts/config.schema.json
 
 dashboard: ## Write the dashboard for Grafana from its rows of panels in helm/dashboard
 	node helm/dashboard/make.mjs > helm/roomcast/dashboards/roomcast.json
