@@ -5,7 +5,7 @@ TOOLS := $(CURDIR)/.tools
 export PATH := $(TOOLS)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo observe dashboard reference test lint fmt fuzz test-rust test-js test-clients test-edge test-faults test-observe test-chart test-image deny advisories bench bench-wire bench-allocators bench-telemetry bench-profile doc clean binaries node-modules peers
+.PHONY: help demo observe dashboard reference test lint fmt fuzz test-rust test-js test-clients test-edge test-faults test-observe test-docs test-chart test-image deny advisories bench bench-wire bench-allocators bench-telemetry bench-profile doc clean binaries node-modules peers
 
 help: ## List the chores
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,8 +26,8 @@ observe: node-modules ## Run three pods under light load, with Prometheus and tr
 	@exec node tests/js/observe/tour.mjs
 
 test: ## Prove everything: lints, Rust, stock clients, a browser, the chart, licences
-	@.ci/install rust node chromium redis python java go libssl openssl haproxy nginx prometheus
-	@$(MAKE) --no-print-directory -j3 --output-sync=target test-observe test-clients test-chart deny
+	@.ci/install rust node chromium redis python java go php ruby libssl openssl haproxy nginx prometheus
+	@$(MAKE) --no-print-directory -j3 --output-sync=target test-observe test-clients test-docs test-chart deny
 	@echo "all of it passes"
 
 lint: $(CLIENT) ## Formatting, clippy and rustdoc, warnings as errors
@@ -64,6 +64,10 @@ test-faults: test-edge ## Redis killed, frozen, failed over, cut off: what is lo
 test-observe: test-faults ## A real Prometheus: the dashboard's queries, each alert and when it clears, `make observe`
 	@.ci/install prometheus
 	cd tests/js && timeout 240 node --test --test-concurrency=1 --test-reporter=spec observe/*.test.mjs
+
+test-docs: binaries node-modules install-helm ## Links of the pages, the programs and commands in them, run as they stand there
+	@.ci/install redis python go php ruby java
+	cd tests/js && timeout 300 node --test --test-reporter=spec docs/*.test.mjs
 
 test-chart: binaries node-modules install-helm ## Lint and render the Helm chart, and check what it configures
 	helm lint --strict helm/roomcast
