@@ -66,7 +66,7 @@ test-observe: test-faults ## A real Prometheus: the dashboard's queries, each al
 	cd tests/js && timeout 240 node --test --test-concurrency=1 --test-reporter=spec observe/*.test.mjs
 
 test-docs: binaries node-modules install-helm ## Links of the pages, the programs and commands in them, run as they stand there
-	@.ci/install redis python go php ruby java
+	@.ci/install redis python go php ruby java chromium
 	cd tests/js && timeout 300 node --test --test-reporter=spec docs/*.test.mjs
 
 test-chart: binaries node-modules install-helm ## Lint and render the Helm chart, and check what it configures
