@@ -89,8 +89,8 @@ for (const page of pages().filter((name) => name !== "CHANGELOG.md")) {
     });
   }
 
-  // The commands themselves, with the files that the page has.
-  const installs = ofHelm.filter(([verb]) => ["install", "upgrade", "template"].includes(verb));
+  // The commands themselves, with the files that the page has. An upgrade without a file is of a release that has values.
+  const installs = ofHelm.filter((command) => ["install", "template"].includes(command[0]) || (command[0] === "upgrade" && command.includes("-f")));
   const named = new Map(files.map(({ info, code }) => [info.split(" ")[1], code]));
   for (const command of installs) {
     const wanted = options(command, "-f", "--values");
