@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -65,6 +65,13 @@ for (const page of pages().filter((name) => name !== "CHANGELOG.md")) {
       assert.deepEqual(unknown, []);
       const settings = ofHelm.flatMap(paths).filter((path) => path.startsWith("config."));
       assert.deepEqual(settings.filter((path) => !isSetting(path.slice("config.".length))), []);
+    });
+  }
+
+  const shown = ofHelm.flatMap((command) => options(command, "--show-only"));
+  if (shown.length > 0) {
+    test(`${page}: the templates that it shows are there`, () => {
+      assert.deepEqual(shown.filter((path) => !existsSync(join(CHART, path))), []);
     });
   }
 
