@@ -86,13 +86,13 @@ async function arrives(name, command, env) {
 
 describe("over HTTP", () => {
   for (const [name, command] of Object.entries(OVER_HTTP)) {
-    const reached = () => ({ ROOMCAST_URL: pod.internal, ROOMCAST_KEY: API_KEY });
+    const reached = () => ({ ROOMCAST_URL: pod.internal, ROOMCAST_API_KEY: API_KEY });
 
     test(`${name}: the client gets it`, () => arrives(name, command, reached()));
 
     test(`${name}: a refusal is an error of the program`, async () => {
       received.length = 0;
-      const { code, said } = await run(name, command, { ...reached(), ROOMCAST_KEY: "another-key-that-opens-nothing" });
+      const { code, said } = await run(name, command, { ...reached(), ROOMCAST_API_KEY: "another-key-that-opens-nothing" });
       assert.notEqual(code, 0, said);
       assert.match(said, /401|unauthorized/i);
       assert.deepEqual(received, []);

@@ -50,9 +50,10 @@ test("the script runs a command beside a pod that is ready, and stops it", async
   const where = await ports();
   const asks = `
     set -e
-    curl --fail --silent "$ROOMCAST_INTERNAL/readyz" > /dev/null
-    curl --fail --silent "$ROOMCAST_URL/socket.io/?EIO=4&transport=polling" > /dev/null
-    test -n "$ROOMCAST_TOKEN"
+    curl --fail --silent "$ROOMCAST_URL/readyz" > /dev/null
+    curl --fail --silent "$SOCKET_URL/socket.io/?EIO=4&transport=polling" > /dev/null
+    roomcast emit --api-key a-key-for-the-tests-only -r public-a news 1 > /dev/null
+    test -n "$TOKEN"
     echo fine`;
   const { status, stdout, stderr } = run("./with-roomcast.sh", ["bash", "-c", asks], where);
   assert.equal(status, 0, stderr);
