@@ -3,44 +3,20 @@
 
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 
 import { parse, parseAllDocuments } from "yaml";
 
-import { BIN, ROOT } from "../pod.mjs";
+import { BIN } from "../pod.mjs";
 import { commands, options } from "./commands.mjs";
+import { CHART, isSetting, isValue } from "./names.mjs";
 import { fenced, pages } from "./page.mjs";
 
-const CHART = join(ROOT, "helm/roomcast");
-const VALUES = parse(readFileSync(join(CHART, "values.yaml"), "utf8"));
-const DEFAULTS = readFileSync(join(ROOT, "src/config/defaults.toml"), "utf8");
 const folder = mkdtempSync(join(tmpdir(), "roomcast-values-"));
 after(() => rmSync(folder, { recursive: true, force: true }));
-
-/** Whether the chart has a value of this path; what is below an empty map, or below `config`, is the reader's own. */
-function isValue(path) {
-  let at = VALUES;
-  for (const key of path.replaceAll(/\[\d+\]/g, "").split(".")) {
-    if (at === null || (typeof at === "object" && Object.keys(at).length === 0)) return true;
-    if (typeof at !== "object" || !(key in at)) return false;
-    at = at[key];
-  }
-  return true;
-}
-
-/** Whether the pod has a setting of this path; names of namespaces are the reader's own. */
-function isSetting(path) {
-  if (path.startsWith("namespaces")) return true;
-  const parts = path.split(".");
-  const [key, section] = [parts.pop(), parts.join(".")];
-  const start = section === "" ? 0 : DEFAULTS.indexOf(`\n[${section}]\n`);
-  if (start < 0) return false;
-  const end = DEFAULTS.indexOf("\n[", start + 1);
-  return new RegExp(`^${key} = `, "m").test(DEFAULTS.slice(start, end < 0 ? undefined : end));
-}
 
 const SET = ["--set", "--set-string", "--set-json", "--set-file"];
 const paths = (command) => options(command, ...SET).flatMap((word) => word.split(/,(?=[\w.[\]]+=)/)).map((pair) => pair.split("=")[0]);
