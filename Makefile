@@ -5,7 +5,7 @@ TOOLS := $(CURDIR)/.tools
 export PATH := $(TOOLS)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo observe dashboard reference test lint fmt fuzz test-rust test-js test-clients test-edge test-faults test-observe test-docs test-chart test-image deny advisories bench bench-wire bench-allocators bench-telemetry bench-profile doc clean binaries node-modules peers
+.PHONY: help demo observe dashboard reference test lint fmt fuzz test-rust test-js test-clients test-edge test-faults test-observe test-chart test-image deny advisories bench bench-wire bench-allocators bench-telemetry bench-profile doc clean binaries node-modules peers
 
 help: ## List the chores
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,11 @@ test-clients: binaries node-modules ## Stock clients of each language against re
 	@.ci/install rust node chromium python java go libssl
 	cd tests/js && timeout 600 node --test --test-reporter=spec stock/*.test.mjs
 
+.PHONY: test-docs
+test-docs: binaries node-modules install-helm ## Links of the pages, the programs and commands in them, run as they stand there
+	@.ci/install redis python go php ruby java chromium nginx
+	cd tests/js && timeout 300 node --test --test-concurrency=2 --test-reporter=spec docs/*.test.mjs
+
 test-edge: test-js ## Three pods behind haproxy and nginx, without affinity: routing, pods that go, drains
 	cd tests/js && timeout 900 node --test --test-reporter=spec edge/*.test.mjs
 
@@ -64,10 +69,6 @@ test-faults: test-edge ## Redis killed, frozen, failed over, cut off: what is lo
 test-observe: test-faults ## A real Prometheus: the dashboard's queries, each alert and when it clears, `make observe`
 	@.ci/install prometheus
 	cd tests/js && timeout 240 node --test --test-concurrency=1 --test-reporter=spec observe/*.test.mjs
-
-test-docs: binaries node-modules install-helm ## Links of the pages, the programs and commands in them, run as they stand there
-	@.ci/install redis python go php ruby java chromium
-	cd tests/js && timeout 300 node --test --test-reporter=spec docs/*.test.mjs
 
 test-chart: binaries node-modules install-helm ## Lint and render the Helm chart, and check what it configures
 	helm lint --strict helm/roomcast
