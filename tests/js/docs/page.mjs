@@ -1,6 +1,6 @@
 // Reads the pages for users: their code blocks, their links, their headings.
 
-import { readFileSync, readdirSync } from "node:fs";
+import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { join, relative } from "node:path";
 
 import { ROOT } from "../pod.mjs";
@@ -10,7 +10,8 @@ export function pages() {
   const docs = readdirSync(join(ROOT, "docs"), { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() && entry.name.endsWith(".md"))
     .map((entry) => relative(ROOT, join(entry.parentPath ?? entry.path, entry.name)));
-  return ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", ...docs.sort()];
+  const others = ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "helm/roomcast/README.md", "k8s/README.md"];
+  return [...others.filter((page) => existsSync(join(ROOT, page))), ...docs.sort()];
 }
 
 export const text = (page) => readFileSync(join(ROOT, page), "utf8");
