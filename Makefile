@@ -56,7 +56,7 @@ test-clients: binaries node-modules ## Stock clients of each language against re
 .PHONY: test-docs
 test-docs: binaries node-modules install-helm ## Links of the pages, the programs and commands in them, run as they stand there
 	@.ci/install redis python go php ruby java chromium nginx
-	cd tests/js && timeout 300 node --test --test-concurrency=2 --test-reporter=spec docs/*.test.mjs
+	cd tests/js && timeout 600 node --test --test-concurrency=2 --test-reporter=spec docs/*.test.mjs
 
 test-edge: test-js ## Three pods behind haproxy and nginx, without affinity: routing, pods that go, drains
 	cd tests/js && timeout 900 node --test --test-reporter=spec edge/*.test.mjs
