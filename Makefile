@@ -26,10 +26,10 @@ observe: node-modules ## Run three pods under light load, with Prometheus and tr
 	@exec node tests/js/observe/tour.mjs
 
 test: ## Prove everything: lints, Rust, stock clients, a browser, the chart, licences
-	@.ci/install rust node chromium redis python java go libssl openssl haproxy nginx prometheus
+	@.ci/install rust node chromium redis python java go php ruby libssl openssl haproxy nginx prometheus
 	@# Before the tests, not beside them: it takes the processors for minutes.
 	@.ci/install helm helm-unittest kubeconform kustomize kubernetes-schemas
-	@$(MAKE) --no-print-directory -j3 --output-sync=target test-observe test-clients test-chart deny
+	@$(MAKE) --no-print-directory -j3 --output-sync=target test-observe test-clients test-docs test-chart deny
 	@echo "all of it passes"
 
 lint: $(CLIENT) ## Formatting, clippy and rustdoc, warnings as errors
@@ -54,6 +54,11 @@ test-js: binaries node-modules ## Stock clients, a browser, Node servers and emi
 test-clients: binaries node-modules ## Stock clients of each language against real pods; STOCK_CLIENTS=Java for some
 	@.ci/install rust node chromium python java go libssl
 	cd tests/js && timeout 600 node --test --test-reporter=spec stock/*.test.mjs
+
+.PHONY: test-docs
+test-docs: binaries node-modules install-helm ## Links of the pages, the programs and commands in them, run as they stand there
+	@.ci/install redis python go php ruby java chromium nginx
+	cd tests/js && timeout 600 node --test --test-concurrency=2 --test-reporter=spec docs/*.test.mjs
 
 test-edge: test-js ## Three pods behind haproxy and nginx, without affinity: routing, pods that go, drains
 	cd tests/js && timeout 900 node --test --test-reporter=spec edge/*.test.mjs

@@ -32,11 +32,11 @@ export function nodeEmitter(client) {
 const PEERS = fileURLToPath(new URL(".", import.meta.url));
 const PACKAGES = join(ROOT, ".tools", "python-emitter");
 
-/** Installs the Python package where `make clean` finds it, unless it is there. */
-function installPythonEmitter() {
+/** Installs the Python package where `make clean` finds it, unless it is there; gives the folder. */
+export function installPythonEmitter() {
   const requirements = readFileSync(join(PEERS, "requirements.txt"), "utf8");
   const stamp = join(PACKAGES, "installed");
-  if (existsSync(stamp) && readFileSync(stamp, "utf8") === requirements) return;
+  if (existsSync(stamp) && readFileSync(stamp, "utf8") === requirements) return PACKAGES;
   rmSync(PACKAGES, { recursive: true, force: true });
   const install = ["install", "--quiet", "--no-deps", "--target", PACKAGES, "-r", join(PEERS, "requirements.txt")];
   const { status, stderr, error } = spawnSync("python3", ["-m", "pip", ...install], { encoding: "utf8" });
@@ -44,6 +44,7 @@ function installPythonEmitter() {
     throw new Error(`Python 3.10 or newer with pip is needed (Debian: apt-get install python3-pip): ${error ?? stderr}`);
   }
   writeFileSync(stamp, requirements);
+  return PACKAGES;
 }
 
 /** The Python package. It knows one way to publish: to rooms or a namespace. */
