@@ -75,9 +75,9 @@ binaries: test-rust
 node-modules: $(CLIENT)
 	npm ci --prefix tests/js --silent --no-audit --no-fund
 
-test-image: $(CLIENT) ## Run the release from the files that the image is made of, without Docker (as root)
+test-image: $(CLIENT) ## Run the release as a container does, from the files that the image is made of (as root)
 	cargo build --release --locked --bin roomcast
-	tests/image
+	tests/image/run
 
 deny: install-cargo-deny ## Licences, banned crates and sources of all dependencies
 	cargo deny --all-features check licenses bans sources
