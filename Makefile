@@ -84,9 +84,9 @@ binaries: test-rust
 node-modules: $(CLIENT)
 	npm ci --prefix tests/js --silent --no-audit --no-fund
 
-test-image: $(CLIENT) ## Run the release from the files that the image is made of, without Docker (as root)
+test-image: $(CLIENT) ## Run the release as a container does, from the files that the image is made of (as root)
 	cargo build --release --locked --bin roomcast
-	tests/image
+	tests/image/run
 
 test-kubernetes: node-modules ## The chart in a real cluster under load: ROOMCAST_LAB is its folder (not in CI; writes docs/kubernetes/tried.md)
 	@.ci/install rust node redis

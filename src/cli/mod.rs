@@ -1,6 +1,7 @@
 //! The command line.
 
 mod emit;
+mod healthcheck;
 mod pod;
 mod serve;
 mod token;
@@ -12,7 +13,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{
     Namespace,
-    config::{Config, ConfigError, DEFAULTS, Sources},
+    config::{self, Config, ConfigError, DEFAULTS, Sources},
     server::Builder,
     telemetry::{
         logs,
@@ -75,6 +76,10 @@ enum Command {
     CheckConfig,
     /// Print the documented defaults.
     PrintConfig,
+    /// Print a JSON Schema of the configuration file, for editors and Helm.
+    ConfigSchema,
+    /// Say whether the pod of this machine lives: exit code 0 if so, 1 if not.
+    Healthcheck(healthcheck::HealthcheckArgs),
     /// Print what each metric means, in Markdown.
     Metrics,
     /// Print a token for development that a pod with the same configuration accepts.
@@ -184,6 +189,11 @@ fn execute(cli: Cli, additions: Additions) -> Result<(), Failure> {
             print!("{DEFAULTS}");
             Ok(())
         }
+        Command::ConfigSchema => {
+            println!("{:#}", config::schema());
+            Ok(())
+        }
+        Command::Healthcheck(args) => healthcheck::healthcheck(|| cli.settings.load(), &args),
         Command::Metrics => {
             print!("{}", reference::page());
             Ok(())

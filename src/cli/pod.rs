@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
     time::Duration,
 };
@@ -66,12 +66,16 @@ pub(super) fn url(text: &str) -> Result<Url, String> {
 
 /// The pod of this machine with the same configuration.
 pub(super) fn here(config: &Config) -> String {
-    let listen = config.internal.listen.first();
-    let mut address = listen.copied().unwrap_or((Ipv4Addr::LOCALHOST, 9000).into());
+    let listen = config.internal.listen.first().copied();
+    format!("http://{}", on_this_machine(listen.unwrap_or((Ipv4Addr::LOCALHOST, 9000).into())))
+}
+
+/// Where this machine reaches what listens on an address.
+pub(super) fn on_this_machine(mut address: SocketAddr) -> SocketAddr {
     match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
         IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
         _ => {}
     }
-    format!("http://{address}")
+    address
 }

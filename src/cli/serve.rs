@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use axum::body::Bytes;
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -18,9 +19,9 @@ use crate::{
 /// Options of `roomcast demo`.
 #[derive(Debug, Args)]
 pub(super) struct DemoArgs {
-    /// The stock client for browsers, as npm installs it; `make demo` does.
-    #[arg(long, value_name = "FILE", default_value = demo::CLIENT_BUNDLE)]
-    client_bundle: PathBuf,
+    /// The stock client for browsers, as npm installs it; by default, the one that is built in.
+    #[arg(long, value_name = "FILE")]
+    client_bundle: Option<PathBuf>,
 }
 
 pub(super) fn serve(config: Config, additions: Additions) -> Result<(), Failure> {
@@ -33,7 +34,14 @@ pub(super) fn demo(
     args: &DemoArgs,
 ) -> Result<(), Failure> {
     demo::configure(&mut config);
-    let pages = demo::pages(&args.client_bundle).map_err(Failure::runtime)?;
+    let client = match (&args.client_bundle, edge::stock_client()) {
+        (None, Some(built_in)) => Bytes::from_static(built_in),
+        (file, _) => {
+            let file = file.as_deref().unwrap_or(demo::CLIENT_BUNDLE.as_ref());
+            demo::read_client(file).map_err(Failure::runtime)?
+        }
+    };
+    let pages = demo::pages(client);
     let build = |config| additions(Server::builder(config)).pages(pages);
     run(config, build, |pod| {
         eprintln!("{}", demo::welcome(&pod.public(), &pod.internal(), pod.config()));

@@ -3,12 +3,13 @@
 use std::{net::IpAddr, time::Duration};
 
 use ipnet::IpNet;
+use schemars::{JsonSchema, json_schema};
 use serde::Deserialize;
 
 use super::{Problem, origins, values};
 
 /// Which new sessions a pod takes.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Admission {
     /// Connections of the pod; 0 for no limit.
@@ -24,19 +25,19 @@ pub struct Admission {
     /// Connections of one client address; 0 for no limit.
     pub max_per_address: u32,
     /// Longest time that a program may take to say whether a new session may begin.
-    #[serde(deserialize_with = "values::duration")]
+    #[serde(with = "values::AsDuration")]
     pub allow_request_timeout: Duration,
     /// Origins that pages may come from; empty for any.
-    #[serde(deserialize_with = "values::one_or_many")]
+    #[serde(with = "values::AsList::<String>")]
     pub origins: Vec<String>,
 }
 
 /// Load balancers between clients and pods.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Proxies {
     /// Those that are believed where clients are.
-    #[serde(deserialize_with = "values::one_or_many")]
+    #[serde(with = "values::AsList::<Network>")]
     pub trusted: Vec<Network>,
     /// The header in which they say so.
     pub header: ProxyHeader,
@@ -46,7 +47,7 @@ pub struct Proxies {
 
 /// How load balancers say where a client is. Only one is believed: most add to one and pass on whatever a client
 /// sends of the other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ProxyHeader {
     /// `X-Forwarded-For`, with `X-Forwarded-Proto`.
@@ -59,6 +60,11 @@ pub enum ProxyHeader {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Network(IpNet);
+
+values::schema_of!(
+    Network,
+    json_schema!({ "type": "string", "pattern": "^[0-9A-Fa-f:.]+(/[0-9]+)?$" })
+);
 
 impl Network {
     /// Whether an address is one of them.

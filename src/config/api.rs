@@ -2,6 +2,7 @@
 
 use std::{fmt, time::Duration};
 
+use schemars::JsonSchema;
 use serde::{
     Deserialize, Deserializer,
     de::{self, MapAccess, Visitor, value::MapAccessDeserializer},
@@ -13,35 +14,40 @@ use super::{Problem, Secret, values};
 const KEY_LENGTH: usize = 16;
 
 /// The HTTP API.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Api {
     /// Accepted keys; those of `keys_file` are added when loaded.
-    #[serde(deserialize_with = "values::one_or_many")]
+    #[serde(with = "values::AsList::<ApiKey>")]
     pub keys: Vec<ApiKey>,
     /// A file with one key a line; empty for none.
     pub keys_file: String,
     /// Time for which an `Idempotency-Key` stands for its answer.
-    #[serde(deserialize_with = "values::duration")]
+    #[serde(with = "values::AsDuration")]
     pub idempotency_ttl: Duration,
 }
 
 /// A key of the API, and what its bearer may do. Written as text, it may do everything.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
+// Keywords of objects say nothing of text.
+#[schemars(deny_unknown_fields, extend("type" = ["string", "object"]))]
 pub struct ApiKey {
     /// The key itself.
     pub key: Secret,
     /// Keys with the same name are one caller's, as when a new one takes over: they share their idempotency keys. Empty for a
     /// caller of its own.
+    #[schemars(default)]
     pub name: String,
     /// What it may do; empty for everything.
+    #[schemars(default, with = "values::AsList::<ApiScope>")]
     pub scopes: Vec<ApiScope>,
     /// The namespaces in which it may; empty for all.
+    #[schemars(default, with = "values::AsList::<String>")]
     pub namespaces: Vec<String>,
 }
 
 /// What a key may be for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ApiScope {
     /// To emit events, alone and in batches.
@@ -100,9 +106,9 @@ impl<'de> Deserialize<'de> for ApiKey {
             key: Secret,
             #[serde(default)]
             name: String,
-            #[serde(default, deserialize_with = "values::one_or_many")]
+            #[serde(default, with = "values::AsList::<ApiScope>")]
             scopes: Vec<ApiScope>,
-            #[serde(default, deserialize_with = "values::one_or_many")]
+            #[serde(default, with = "values::AsList::<String>")]
             namespaces: Vec<String>,
         }
 

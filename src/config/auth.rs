@@ -2,6 +2,7 @@
 
 use std::{fs, time::Duration};
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
 
@@ -15,7 +16,7 @@ const MOST_LEEWAY: Duration = Duration::from_secs(10 * 60);
 const LEAST_TOKEN: usize = 256;
 
 /// Who a client is.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Auth {
     /// Name of the cookie with the token, for clients that send it nowhere else; empty for none.
@@ -25,53 +26,53 @@ pub struct Auth {
 }
 
 /// JSON Web Tokens: the keys that they are signed with, and what they must say.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Jwt {
     /// Secrets of the HS algorithms; those of `secret_file` are added when loaded. The first one signs.
-    #[serde(deserialize_with = "values::one_or_many")]
+    #[serde(with = "values::AsList::<Secret>")]
     pub secret: Vec<Secret>,
     /// Files with a secret each.
-    #[serde(deserialize_with = "values::one_or_many")]
+    #[serde(with = "values::AsList::<String>")]
     pub secret_file: Vec<String>,
     /// Files with public keys, in PEM.
-    #[serde(deserialize_with = "values::one_or_many")]
+    #[serde(with = "values::AsList::<String>")]
     pub public_key_file: Vec<String>,
     /// Where the key set of the issuer is; empty for none.
     pub jwks_url: String,
     /// Authorities of its certificate, in PEM; empty for those of the system.
     pub jwks_ca_file: String,
     /// How often the set is fetched.
-    #[serde(deserialize_with = "values::duration")]
+    #[serde(with = "values::AsDuration")]
     pub jwks_refresh: Duration,
     /// Shortest time between two fetches, whatever clients send.
-    #[serde(deserialize_with = "values::duration")]
+    #[serde(with = "values::AsDuration")]
     pub jwks_min_interval: Duration,
     /// Longest time that one fetch may take.
-    #[serde(deserialize_with = "values::duration")]
+    #[serde(with = "values::AsDuration")]
     pub jwks_timeout: Duration,
     /// Accepted algorithms; empty for all that the keys are for.
-    #[serde(deserialize_with = "values::one_or_many")]
+    #[serde(with = "values::AsList::<JwtAlgorithm>")]
     pub algorithms: Vec<JwtAlgorithm>,
     /// Accepted issuers (`iss`); empty for any.
-    #[serde(deserialize_with = "values::one_or_many")]
+    #[serde(with = "values::AsList::<String>")]
     pub issuer: Vec<String>,
     /// What this service is called in tokens (`aud`); empty: the audience is not looked at.
-    #[serde(deserialize_with = "values::one_or_many")]
+    #[serde(with = "values::AsList::<String>")]
     pub audience: Vec<String>,
     /// How far clocks may differ.
-    #[serde(deserialize_with = "values::duration")]
+    #[serde(with = "values::AsDuration")]
     pub leeway: Duration,
     /// Whether a token must say when it expires (`exp`).
     pub require_exp: bool,
     /// Bytes of a token.
-    #[serde(deserialize_with = "values::size")]
+    #[serde(with = "values::AsSize")]
     pub max_token: usize,
 }
 
 /// How tokens are signed: the names of RFC 7518, section 3.1, and RFC 8037.
 #[allow(missing_docs)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 pub enum JwtAlgorithm {
     HS256,
     HS384,

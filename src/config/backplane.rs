@@ -2,13 +2,14 @@
 
 use std::{net::IpAddr, time::Duration};
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
 
 use super::{Problem, Secret, values};
 
 /// What carries emits between pods.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Backplane {
     /// Which backplane; [`Self::kind`] says what `auto` comes to.
@@ -33,23 +34,23 @@ pub struct Backplane {
     /// For which rooms `sharded` has a channel.
     pub subscription_mode: SubscriptionMode,
     /// Longest wait for the answers of other pods.
-    #[serde(deserialize_with = "values::duration")]
+    #[serde(with = "values::AsDuration")]
     pub request_timeout: Duration,
     /// Longest wait for Redis.
-    #[serde(deserialize_with = "values::duration")]
+    #[serde(with = "values::AsDuration")]
     pub timeout: Duration,
     /// Time between two looks at the health of the connections.
-    #[serde(deserialize_with = "values::duration")]
+    #[serde(with = "values::AsDuration")]
     pub heartbeat: Duration,
     /// What becomes of emits for other pods while Redis is away.
     pub when_away: WhenAway,
     /// Whether a pod that is cut off calls itself ready.
     pub ready_when_away: bool,
     /// Bytes that wait to be published.
-    #[serde(deserialize_with = "values::size")]
+    #[serde(with = "values::AsSize")]
     pub publish_queue: usize,
     /// Bytes that have arrived and wait to be emitted.
-    #[serde(deserialize_with = "values::size")]
+    #[serde(with = "values::AsSize")]
     pub receive_queue: usize,
 }
 
@@ -152,7 +153,7 @@ impl BackplaneTls {
 }
 
 /// Certificates for `rediss://`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BackplaneTls {
     /// Authorities that Redis' certificate may come from, in PEM; empty for those of the system.
@@ -164,7 +165,7 @@ pub struct BackplaneTls {
 }
 
 /// Which backplane.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum BackplaneKind {
     /// `Pubsub` if there is an address of Redis, else `None`.
@@ -190,7 +191,7 @@ impl BackplaneKind {
 }
 
 /// For which rooms there is a channel, as `createShardedAdapter` names it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum SubscriptionMode {
     /// For none: all goes through the channel of the namespace.
@@ -202,7 +203,7 @@ pub enum SubscriptionMode {
 }
 
 /// What becomes of emits for other pods while Redis is away.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum WhenAway {
     /// They are refused, or counted as lost where nobody can be told.

@@ -3,30 +3,31 @@
 use std::time::Duration;
 
 use http::{HeaderName, Method};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{Problem, origins, values};
 
 /// Cross-origin requests.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Cors {
     /// Allowed origins, one each or all below a domain; `*` for any. None: CORS is not answered at all.
-    #[serde(deserialize_with = "values::one_or_many")]
+    #[serde(with = "values::AsList::<String>")]
     pub origins: Vec<String>,
     /// Whether cookies and `Authorization` are allowed.
     pub credentials: bool,
     /// Allowed methods.
-    #[serde(deserialize_with = "values::one_or_many")]
+    #[serde(with = "values::AsList::<String>")]
     pub methods: Vec<String>,
     /// Headers that pages may set; none: those that they ask for.
-    #[serde(deserialize_with = "values::one_or_many")]
+    #[serde(with = "values::AsList::<String>")]
     pub headers: Vec<String>,
     /// Headers of answers that pages may read.
-    #[serde(deserialize_with = "values::one_or_many")]
+    #[serde(with = "values::AsList::<String>")]
     pub exposed_headers: Vec<String>,
     /// How long browsers may keep the answer to a preflight, in whole seconds; zero: they are not told.
-    #[serde(deserialize_with = "values::duration")]
+    #[serde(with = "values::AsDuration")]
     pub max_age: Duration,
 }
 
@@ -80,12 +81,12 @@ impl Cors {
 }
 
 /// Compressed answers to polls.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HttpCompression {
     /// Whether there are any.
     pub enabled: bool,
     /// Bytes from which on an answer is compressed.
-    #[serde(deserialize_with = "values::size")]
+    #[serde(with = "values::AsSize")]
     pub threshold: usize,
 }

@@ -3,6 +3,7 @@
 use std::{fmt, hash::Hash, net::IpAddr, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use schemars::{JsonSchema, json_schema};
 use serde::{Deserialize, Deserializer};
 use url::{Host, Url};
 
@@ -16,57 +17,57 @@ const KEY_PREFIX: &str = "whsec_";
 const MOST: usize = 1_000_000;
 
 /// How hooks are called. Each hook has limits and a circuit breaker of its own.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Hooks {
     /// Keys that requests are signed with; those of `secrets_file` are added when loaded.
-    #[serde(deserialize_with = "values::one_or_many")]
+    #[serde(with = "values::AsList::<Secret>")]
     pub secrets: Vec<Secret>,
     /// A file with one key a line; empty for none.
     pub secrets_file: String,
     /// What happens when a hook that decides is down.
     pub on_failure: OnFailure,
     /// Longest wait for a connection to a hook.
-    #[serde(deserialize_with = "values::duration")]
+    #[serde(with = "values::AsDuration")]
     pub connect_timeout: Duration,
     /// Longest time of one attempt, its connection and answer included.
-    #[serde(deserialize_with = "values::duration")]
+    #[serde(with = "values::AsDuration")]
     pub timeout: Duration,
     /// Longest time of all attempts, and the pauses between them.
-    #[serde(deserialize_with = "values::duration")]
+    #[serde(with = "values::AsDuration")]
     pub total_timeout: Duration,
     /// Attempts after the first, where they are safe.
     pub retries: u32,
     /// Pause before the first of them; it doubles each time.
-    #[serde(deserialize_with = "values::duration")]
+    #[serde(with = "values::AsDuration")]
     pub backoff: Duration,
     /// Calls of one hook that are under way at once.
     pub in_flight: usize,
     /// Longest wait for one of them to end.
-    #[serde(deserialize_with = "values::duration")]
+    #[serde(with = "values::AsDuration")]
     pub in_flight_wait: Duration,
     /// Bytes of an answer.
-    #[serde(deserialize_with = "values::size")]
+    #[serde(with = "values::AsSize")]
     pub max_answer: usize,
     /// How long a connection that is not used is kept.
-    #[serde(deserialize_with = "values::duration")]
+    #[serde(with = "values::AsDuration")]
     pub idle_timeout: Duration,
     /// Failures in a row that open the circuit breaker.
     pub breaker_failures: u32,
     /// How long it stays open.
-    #[serde(deserialize_with = "values::duration")]
+    #[serde(with = "values::AsDuration")]
     pub breaker_open: Duration,
     /// Notifications that wait for one hook.
     pub disconnect_queue: usize,
     /// How long one is tried for.
-    #[serde(deserialize_with = "values::duration")]
+    #[serde(with = "values::AsDuration")]
     pub disconnect_timeout: Duration,
     /// Authorities that the certificate of a hook may come from, in PEM; empty for those of the system.
     pub ca_file: String,
 }
 
 /// What happens when a hook that decides is down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OnFailure {
     /// What the client asked for is refused.
@@ -213,6 +214,11 @@ impl fmt::Debug for HookUrl {
         write!(f, "\"{self}\"")
     }
 }
+
+values::schema_of!(
+    HookUrl,
+    json_schema!({ "type": "string", "pattern": "^\\s*[hH][tT][tT][pP][sS]?:" })
+);
 
 impl<'de> Deserialize<'de> for HookUrl {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -2,16 +2,17 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{Backplane, BackplaneKind, Problem, values};
 
 /// The listener for probes, metrics and the API.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Internal {
     /// Addresses to listen on.
-    #[serde(deserialize_with = "values::addresses")]
+    #[serde(with = "values::AsAddresses")]
     pub listen: Vec<SocketAddr>,
     /// Where other pods reach it: host and port, or an IP address alone, with the port of the listener. Empty for what
     /// the pod finds out.

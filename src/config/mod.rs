@@ -16,6 +16,7 @@ mod namespace;
 mod origins;
 mod problem;
 mod public_key;
+mod schema;
 mod sessions;
 mod stream;
 mod telemetry;
@@ -23,6 +24,7 @@ mod values;
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use admission::{Admission, Network, Proxies, ProxyHeader};
@@ -45,6 +47,7 @@ pub(crate) use origins::OriginPattern;
 pub(crate) use problem::nearest;
 pub use problem::{ConfigError, Problem};
 pub(crate) use public_key::{KeyKind, PublicKey, RSA_BITS};
+pub use schema::schema;
 pub use sessions::{AffinityCookie, SameSite, Sessions};
 pub use stream::{Publish, PublishStream};
 pub use telemetry::Telemetry;
@@ -52,7 +55,7 @@ pub(crate) use values::canonical_origin;
 pub use values::{MemoryLimit, Secret};
 
 /// All settings of a pod.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Whether secrets that can be guessed, and load balancers that are anybody, are only warned of.
@@ -88,25 +91,26 @@ pub struct Config {
     /// Metrics and traces.
     pub telemetry: Telemetry,
     /// The namespaces by path. With none, here or in code, there is `/`, open and without rules.
+    #[schemars(extend("propertyNames" = { "pattern": "^/[^,?]*$" }))]
     pub namespaces: BTreeMap<String, Namespace>,
 }
 
 /// The listener for clients.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Public {
     /// Addresses to listen on.
-    #[serde(deserialize_with = "values::addresses")]
+    #[serde(with = "values::AsAddresses")]
     pub listen: Vec<SocketAddr>,
     /// Path of Socket.IO.
     pub path: String,
     /// Length of the kernel's accept queue.
     pub backlog: u32,
     /// Longest wait for the head of a request or the next piece of its body.
-    #[serde(deserialize_with = "values::duration")]
+    #[serde(with = "values::AsDuration")]
     pub request_timeout: Duration,
     /// Silence after which TCP keep-alive probes start.
-    #[serde(deserialize_with = "values::duration")]
+    #[serde(with = "values::AsDuration")]
     pub tcp_keepalive: Duration,
     /// Whether the stock client is served beside the endpoint.
     pub serve_client: bool,
@@ -115,7 +119,7 @@ pub struct Public {
     /// Which answers to polls are compressed.
     pub http_compression: HttpCompression,
     /// Headers of the request that opens a connection that handlers and hooks get to see.
-    #[serde(deserialize_with = "values::one_or_many")]
+    #[serde(with = "values::AsList::<String>")]
     pub kept_headers: Vec<String>,
     /// Load balancers between clients and pods.
     pub proxies: Proxies,
@@ -129,25 +133,25 @@ impl Public {
 }
 
 /// Engine.IO, as Node names its options.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Engine {
     /// Transports that clients may use.
-    #[serde(deserialize_with = "values::one_or_many")]
+    #[serde(with = "values::AsList::<Transport>")]
     pub transports: Vec<Transport>,
     /// Whether clients that poll are offered a WebSocket.
     pub allow_upgrades: bool,
     /// Time between two pings.
-    #[serde(deserialize_with = "values::duration")]
+    #[serde(with = "values::AsDuration")]
     pub ping_interval: Duration,
     /// Time a client has to answer one.
-    #[serde(deserialize_with = "values::duration")]
+    #[serde(with = "values::AsDuration")]
     pub ping_timeout: Duration,
     /// Time a client has to finish an upgrade to WebSocket.
-    #[serde(deserialize_with = "values::duration")]
+    #[serde(with = "values::AsDuration")]
     pub upgrade_timeout: Duration,
     /// Time a client has to join a namespace.
-    #[serde(deserialize_with = "values::duration")]
+    #[serde(with = "values::AsDuration")]
     pub connect_timeout: Duration,
     /// Whether a child of a dynamic namespace ends when nobody is in it.
     pub cleanup_empty_child_namespaces: bool,
@@ -160,18 +164,18 @@ pub struct Engine {
 }
 
 /// Compressed messages of WebSockets.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PerMessageDeflate {
     /// Whether clients that offer it may have them.
     pub enabled: bool,
     /// Bytes from which on a message to a client is compressed.
-    #[serde(deserialize_with = "values::size")]
+    #[serde(with = "values::AsSize")]
     pub threshold: usize,
 }
 
 /// How a client is connected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Transport {
     /// HTTP long-polling.
@@ -181,7 +185,7 @@ pub enum Transport {
 }
 
 /// How packets are encoded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Parser {
     /// The default parser of Socket.IO: JSON text, binary beside it.
@@ -191,11 +195,11 @@ pub enum Parser {
 }
 
 /// What a client can send at most.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
     /// Bytes of one message.
-    #[serde(deserialize_with = "values::size")]
+    #[serde(with = "values::AsSize")]
     pub max_payload: usize,
     /// Binary attachments of one message.
     pub max_attachments: usize,
@@ -206,10 +210,10 @@ pub struct Limits {
     /// Packets that wait for one client.
     pub send_queue: usize,
     /// Bytes that wait for one client.
-    #[serde(deserialize_with = "values::size")]
+    #[serde(with = "values::AsSize")]
     pub send_queue_bytes: usize,
     /// Longest time in which a client takes nothing of what is sent to it.
-    #[serde(deserialize_with = "values::duration")]
+    #[serde(with = "values::AsDuration")]
     pub write_timeout: Duration,
     /// Children of dynamic namespaces that there may be at once.
     pub child_namespaces: usize,
@@ -232,25 +236,25 @@ pub struct Limits {
 }
 
 /// How the pod ends.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Drain {
     /// Longest stay with its clients while newer pods replace this pod and those of its kind.
     #[serde(deserialize_with = "values::duration")]
     pub rollout_wait: Duration,
     /// Time between saying "not ready" and closing connections.
-    #[serde(deserialize_with = "values::duration")]
+    #[serde(with = "values::AsDuration")]
     pub delay: Duration,
     /// Time over which connections are closed.
-    #[serde(deserialize_with = "values::duration")]
+    #[serde(with = "values::AsDuration")]
     pub window: Duration,
     /// Longest wait for connections to close.
-    #[serde(deserialize_with = "values::duration")]
+    #[serde(with = "values::AsDuration")]
     pub timeout: Duration,
 }
 
 /// What the pod uses of its machine.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Runtime {
     /// Threads that serve connections; 0 for as many as there are processors.
@@ -258,7 +262,7 @@ pub struct Runtime {
 }
 
 /// Logs.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Log {
     /// Filter, in the syntax of `tracing_subscriber::EnvFilter`.
@@ -268,7 +272,7 @@ pub struct Log {
 }
 
 /// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// Text on a terminal, JSON elsewhere.

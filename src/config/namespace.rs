@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{Config, HookUrl, Limits, Problem, futile, values};
@@ -14,20 +15,24 @@ pub(crate) const OWN_EVENTS: [&str; 6] =
 const MOST_WILDCARDS: usize = 4;
 
 /// One namespace.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Namespace {
     /// Who may connect.
     #[serde(default)]
+    #[schemars(extend("default" = "required"))]
     pub auth: AuthPolicy,
     /// How long a client has to authenticate after it has connected; none: it must when it connects.
-    #[serde(default, deserialize_with = "values::optional_duration")]
+    #[serde(default, deserialize_with = "values::AsOptionalDuration::deserialize")]
+    #[schemars(with = "values::AsOptionalDuration")]
     pub auth_timeout: Option<Duration>,
     /// Rooms that each socket is put in; `{claim}` stands for what its token says.
-    #[serde(default, deserialize_with = "values::one_or_many")]
+    #[serde(default, deserialize_with = "values::AsList::<String>::deserialize")]
+    #[schemars(with = "values::AsList::<String>")]
     pub default_rooms: Vec<String>,
     /// How often authenticated sockets get the event `heartbeat`; none: never.
-    #[serde(default, deserialize_with = "values::optional_duration")]
+    #[serde(default, deserialize_with = "values::AsOptionalDuration::deserialize")]
+    #[schemars(with = "values::AsOptionalDuration")]
     pub heartbeat: Option<Duration>,
     /// What `join` may do.
     #[serde(default)]
@@ -44,7 +49,7 @@ pub struct Namespace {
 }
 
 /// Who may connect to a namespace.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum AuthPolicy {
     /// Clients with a valid token.
@@ -68,7 +73,7 @@ impl AuthPolicy {
 }
 
 /// Rooms that match a pattern, and what they allow.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RoomRule {
     /// Name of the room; `*` stands for any characters, `{claim}` for what the token says.
@@ -82,7 +87,8 @@ pub struct RoomRule {
     #[serde(default)]
     pub require: BTreeMap<String, String>,
     /// Events (or patterns of them) that members may emit to the room.
-    #[serde(default, deserialize_with = "values::one_or_many")]
+    #[serde(default, deserialize_with = "values::AsList::<String>::deserialize")]
+    #[schemars(with = "values::AsList::<String>")]
     pub relay: Vec<String>,
     /// Whether members may ask who is in it, and are told who comes and goes.
     #[serde(default)]
@@ -90,7 +96,7 @@ pub struct RoomRule {
 }
 
 /// Who may join a room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum JoinPolicy {
     /// Sockets are put in it when they have authenticated; they may leave it and join it again.
@@ -106,7 +112,7 @@ pub enum JoinPolicy {
 }
 
 /// Events that match a pattern, and what becomes of them.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EventRule {
     /// Name of the event; `*` stands for any characters.
@@ -126,7 +132,7 @@ pub struct EventRule {
 }
 
 /// What becomes of an event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum EventAction {
     /// It goes to every other socket of the namespace.
@@ -136,7 +142,7 @@ pub enum EventAction {
 }
 
 /// Limits of one namespace; those that are left out are as in `[limits]`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NamespaceLimits {
     /// Events that one socket may send in a second.
@@ -146,7 +152,8 @@ pub struct NamespaceLimits {
     #[serde(default)]
     pub events_burst: Option<u32>,
     /// Bytes of one event.
-    #[serde(default, deserialize_with = "values::optional_size")]
+    #[serde(default, deserialize_with = "values::AsOptionalSize::deserialize")]
+    #[schemars(with = "values::AsOptionalSize")]
     pub max_payload: Option<usize>,
     /// Bytes of the name of a room or event.
     #[serde(default)]
@@ -166,7 +173,7 @@ pub struct NamespaceLimits {
 }
 
 /// What happens to a socket that goes over the limits of its events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OverLimit {
     /// The event is refused, with an error ack.
@@ -176,7 +183,7 @@ pub enum OverLimit {
 }
 
 /// Services that decide who may come in, or are told who has gone.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NamespaceHooks {
     /// Says who a client is, in the place of tokens.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{Problem, Secret, values};
@@ -10,7 +11,7 @@ use super::{Problem, Secret, values};
 const SECRET_LENGTH: usize = 32;
 
 /// How requests find the pod that has their session.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Sessions {
     /// Seals session ids; that of `secret_file` is put here when loaded. Empty for one that the pods agree on.
@@ -18,14 +19,14 @@ pub struct Sessions {
     /// A file with the secret; empty for none.
     pub secret_file: String,
     /// Longest wait for another pod to take a request.
-    #[serde(deserialize_with = "values::duration")]
+    #[serde(with = "values::AsDuration")]
     pub forward_timeout: Duration,
     /// Names the pod, for load balancers.
     pub affinity_cookie: AffinityCookie,
 }
 
 /// A cookie that names the pod.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AffinityCookie {
     /// Its name; empty for no cookie.
@@ -37,7 +38,7 @@ pub struct AffinityCookie {
 }
 
 /// To which sites browsers send a cookie.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SameSite {
     /// Its own, and those that lead to it.

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{BackplaneKind, Config, Problem, values};
 
 /// How backends publish, beside the HTTP API.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Publish {
     /// The stream in Redis.
@@ -15,7 +16,7 @@ pub struct Publish {
 }
 
 /// The stream in Redis, and how pods read it.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PublishStream {
     /// Whether the pod reads it.
@@ -25,7 +26,7 @@ pub struct PublishStream {
     /// Entries that a pod takes at once.
     pub batch: u64,
     /// Time after which another pod takes an entry over.
-    #[serde(deserialize_with = "values::duration")]
+    #[serde(with = "values::AsDuration")]
     pub claim_after: Duration,
     /// How often an entry is tried.
     pub max_deliveries: u64,

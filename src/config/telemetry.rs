@@ -2,18 +2,19 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{Problem, values};
 
 /// Metrics and traces.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Telemetry {
     /// Whether metrics are collected.
     pub metrics: bool,
     /// An emit that takes longer is logged.
-    #[serde(deserialize_with = "values::duration")]
+    #[serde(with = "values::AsDuration")]
     pub slow_emit: Duration,
     /// Upper bounds of the buckets of histograms, by their names, in the place of ours.
     pub buckets: BTreeMap<String, Vec<f64>>,

@@ -1,13 +1,53 @@
-//! How people write durations, sizes, addresses and secrets.
+//! How people write durations, sizes, addresses and secrets: what is read, and the schema of it.
+//!
+//! `As…` stands in `#[serde(with = "…")]` of a field, which serde and schemars both look at.
 
-use std::{fmt, net::SocketAddr, time::Duration};
+use std::{borrow::Cow, fmt, marker::PhantomData, net::SocketAddr, time::Duration};
 
 use bytesize::ByteSize;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{
     Deserialize, Deserializer,
     de::{self, DeserializeOwned, SeqAccess, Visitor, value::SeqAccessDeserializer},
 };
 use url::Url;
+
+/// A duration, as `humantime` reads it; for the dialects of regular expressions of JavaScript, Go and Rust alike.
+const DURATION: &str = r"^(0|(\s*[0-9][0-9\s]*(\.[0-9\s]*[0-9][0-9\s]*)?(nanos|nsec|ns|usec|us|µs|millis|msec|ms|seconds|second|secs|sec|s|minutes|minute|mins|min|m|hours|hour|hrs|hr|h|days|day|d|weeks|week|wks|wk|w|months|month|M|years|year|yrs|yr|y))+\s*)$";
+/// A size, as `bytesize` reads it.
+const SIZE: &str = r"\+?[0-9]+|([0-9]+\.?[0-9]*|\.[0-9]+)\s*([bB]|[kKmMgGtTpPeE][iI]?[bB]?)";
+/// An IP address and a port.
+const ADDRESS: &str = r"^([0-9.]+|\[[0-9A-Fa-f:.%]+\]):[0-9]+$";
+
+/// Says what the schema of a type is that serde has no attributes for.
+macro_rules! schema_of {
+    ($type:ty, $schema:expr) => {
+        impl schemars::JsonSchema for $type {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($type).into()
+            }
+
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                $schema
+            }
+        }
+    };
+}
+pub(super) use schema_of;
+
+schema_of!(Secret, json_schema!({ "type": "string" }));
+schema_of!(AsDuration, json_schema!({ "type": "string", "pattern": DURATION }));
+schema_of!(AsOptionalDuration, json_schema!({ "type": "string", "pattern": DURATION }));
+schema_of!(AsSize, size_schema());
+schema_of!(AsOptionalSize, size_schema());
+schema_of!(
+    MemoryLimit,
+    json_schema!({ "type": "string", "pattern": format!("^(auto|none|{SIZE})$") })
+);
+
+fn size_schema() -> Schema {
+    json_schema!({ "type": ["integer", "string"], "minimum": 0, "pattern": format!("^({SIZE})$") })
+}
 
 /// A value that is never printed.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -44,29 +84,50 @@ impl<'de> Deserialize<'de> for Secret {
 }
 
 /// `"25s"`, `"1m 30s"`.
-pub(super) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    parsed(deserializer, "a duration with its unit, such as \"25s\" or \"250ms\"", |text| {
-        humantime::parse_duration(text).ok()
-    })
+pub(super) struct AsDuration;
+
+impl AsDuration {
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        parsed(deserializer, "a duration with its unit, such as \"25s\" or \"250ms\"", |text| {
+            humantime::parse_duration(text).ok()
+        })
+    }
 }
 
 /// A duration, for settings that have no default.
-pub(super) fn optional_duration<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<Duration>, D::Error> {
-    duration(deserializer).map(Some)
+pub(super) struct AsOptionalDuration;
+
+impl AsOptionalDuration {
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        AsDuration::deserialize(deserializer).map(Some)
+    }
+}
+
+/// A size: `"1MB"`, or a number of bytes.
+pub(super) struct AsSize;
+
+impl AsSize {
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+        size(deserializer)
+    }
 }
 
 /// A size, for settings that have no default.
-pub(super) fn optional_size<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<usize>, D::Error> {
-    size(deserializer).map(Some)
+pub(super) struct AsOptionalSize;
+
+impl AsOptionalSize {
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<usize>, D::Error> {
+        size(deserializer).map(Some)
+    }
 }
 
 /// `"1MB"`, `"1MiB"`; a number alone is bytes, quoted or not: Node's maxHttpBufferSize is one, and so is what YAML,
 /// `--set` and the environment make of digits.
-pub(super) fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
     struct Size;
 
     impl Visitor<'_> for Size {
@@ -119,47 +180,82 @@ impl<'de> Deserialize<'de> for MemoryLimit {
 }
 
 /// One `"ip:port"` or a list of them.
-pub(super) fn addresses<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Vec<SocketAddr>, D::Error> {
-    struct Address(SocketAddr);
+pub(super) struct AsAddresses;
 
-    impl<'de> Deserialize<'de> for Address {
-        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-            let expected = "an IP address and a port, such as \"0.0.0.0:3000\" or \"[::]:3000\"";
-            parsed(deserializer, expected, |text| text.parse().ok()).map(Self)
-        }
+struct Address(SocketAddr);
+
+schema_of!(Address, json_schema!({ "type": "string", "pattern": ADDRESS }));
+
+impl<'de> Deserialize<'de> for Address {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let expected = "an IP address and a port, such as \"0.0.0.0:3000\" or \"[::]:3000\"";
+        parsed(deserializer, expected, |text| text.parse().ok()).map(Self)
+    }
+}
+
+impl AsAddresses {
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<SocketAddr>, D::Error> {
+        let addresses: Vec<Address> = AsList::deserialize(deserializer)?;
+        Ok(addresses.into_iter().map(|Address(address)| address).collect())
+    }
+}
+
+impl JsonSchema for AsAddresses {
+    fn schema_name() -> Cow<'static, str> {
+        "Addresses".into()
     }
 
-    let addresses: Vec<Address> = one_or_many(deserializer)?;
-    Ok(addresses.into_iter().map(|Address(address)| address).collect())
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        AsList::<Address>::json_schema(generator)
+    }
 }
 
 /// One value, or a list of them.
-pub(super) fn one_or_many<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: DeserializeOwned,
-{
-    struct OneOrMany<T>(std::marker::PhantomData<T>);
+pub(super) struct AsList<T>(PhantomData<T>);
 
-    impl<'de, T: DeserializeOwned> Visitor<'de> for OneOrMany<T> {
-        type Value = Vec<T>;
+impl<T: DeserializeOwned> AsList<T> {
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+        deserializer.deserialize_any(Self(PhantomData))
+    }
+}
 
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("one value or a list, as text in quotes")
-        }
+impl<'de, T: DeserializeOwned> Visitor<'de> for AsList<T> {
+    type Value = Vec<T>;
 
-        fn visit_str<E: de::Error>(self, value: &str) -> Result<Self::Value, E> {
-            T::deserialize(de::IntoDeserializer::into_deserializer(value)).map(|one| vec![one])
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
-            Vec::deserialize(SeqAccessDeserializer::new(seq))
-        }
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("one value or a list, as text in quotes")
     }
 
-    deserializer.deserialize_any(OneOrMany(std::marker::PhantomData))
+    fn visit_str<E: de::Error>(self, value: &str) -> Result<Self::Value, E> {
+        T::deserialize(de::IntoDeserializer::into_deserializer(value)).map(|one| vec![one])
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
+        Vec::deserialize(SeqAccessDeserializer::new(seq))
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for AsList<T> {
+    fn schema_name() -> Cow<'static, str> {
+        format!("List of {}", T::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let one = generator.subschema_for::<T>();
+        if one.get("oneOf").is_some() || one.get("enum").is_some() {
+            return json_schema!({ "anyOf": [one, { "type": "array", "items": one }] });
+        }
+        // Said once, not as two schemas of which one has to fit: what is wrong is then said of the value. One that is
+        // alone is text.
+        let pattern = one.get("pattern").cloned();
+        let mut list = json_schema!({ "type": ["string", "array"], "items": one });
+        if let Some(pattern) = pattern {
+            list.insert("pattern".into(), pattern);
+        }
+        list
+    }
 }
 
 /// Reads text and turns it into a value, or says what was expected.

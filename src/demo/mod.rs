@@ -5,12 +5,12 @@
 
 use std::{io, net::SocketAddr, path::Path};
 
-use axum::{Router, response::Html, routing::get};
+use axum::{Router, body::Bytes, response::Html, routing::get};
 use http::{HeaderValue, header};
 
 use crate::config::{ApiKey, AuthPolicy, Config, JoinPolicy, Namespace, RoomRule};
 
-/// Where `make demo` puts the stock client.
+/// Where `make demo` puts the stock client, for a program into which none is built.
 pub(crate) const CLIENT_BUNDLE: &str =
     "src/demo/node_modules/socket.io-client/dist/socket.io.min.js";
 
@@ -47,15 +47,19 @@ pub(crate) fn configure(config: &mut Config) {
     });
 }
 
+/// The stock client of a file.
+pub(crate) fn read_client(file: &Path) -> Result<Bytes, NoClient> {
+    let read = std::fs::read(file);
+    read.map(Bytes::from).map_err(|source| NoClient { file: file.display().to_string(), source })
+}
+
 /// The page and the client it loads.
-pub(crate) fn pages(client: &Path) -> Result<Router, NoClient> {
-    let script = std::fs::read_to_string(client)
-        .map_err(|source| NoClient { file: client.display().to_string(), source })?;
+pub(crate) fn pages(client: Bytes) -> Router {
     let javascript =
         [(header::CONTENT_TYPE, HeaderValue::from_static("text/javascript; charset=utf-8"))];
-    Ok(Router::new()
+    Router::new()
         .route("/", get(|| async { Html(PAGE) }))
-        .route("/socket.io.js", get(move || async move { (javascript, script) })))
+        .route("/socket.io.js", get(move || async move { (javascript, client) }))
 }
 
 /// What to try, for someone who just started the demo.

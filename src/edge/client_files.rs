@@ -37,6 +37,11 @@ struct File {
     deflate: &'static [u8],
 }
 
+/// The stock client for a page, minified, if it is built in.
+pub(crate) fn stock_client() -> Option<&'static [u8]> {
+    FILES.iter().find(|file| file.name == "socket.io.min.js").map(|file| file.plain)
+}
+
 /// The routes of the files, below the path of Socket.IO.
 pub(super) fn routes(path: &str) -> Router {
     NAMES.into_iter().fold(Router::new(), |router, name| {

@@ -95,6 +95,7 @@ mod watching;
 mod wire;
 
 pub use admission::Admission;
+pub(crate) use client_files::stock_client;
 pub use closing::Shedder;
 pub use connection::{Connection, InNamespace};
 pub use files::{Files, raise_limit};

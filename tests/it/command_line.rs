@@ -37,6 +37,17 @@ fn the_printed_defaults_are_a_valid_configuration() {
 }
 
 #[test]
+fn the_printed_schema_is_one_of_draft_7_without_references() {
+    let output = run(&["config-schema"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let schema: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!(schema["$schema"], "http://json-schema.org/draft-07/schema#");
+    assert_eq!(schema["additionalProperties"], false);
+    assert_eq!(schema["properties"]["drain"]["properties"]["timeout"]["default"], "20s");
+    assert!(!stdout(&output).contains("\"$ref\""));
+}
+
+#[test]
 fn check_config_says_all_that_is_wrong_with_exit_code_64() {
     let file = config_file(
         "[public]\nlisen = \"x\"\npath = \"//\"\ntcp_keepalive = \"500ms\"\n[drain]\ntimeout = \"1s\"\nwindow = \"2s\"\n\

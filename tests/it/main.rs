@@ -11,6 +11,7 @@ mod dynamic;
 mod embedded;
 mod features;
 mod handlers;
+mod healthcheck;
 mod hostile;
 mod raw;
 mod roomcast;
