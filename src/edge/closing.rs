@@ -232,7 +232,8 @@ mod tests {
     /// The most of these that are within a second.
     fn most_in_a_second(mut times: Vec<Duration>) -> usize {
         times.sort_unstable();
-        let until = |from: Duration| times.partition_point(|at| *at < from + Duration::from_secs(1));
+        let until =
+            |from: Duration| times.partition_point(|at| *at < from + Duration::from_secs(1));
         (0..times.len()).map(|first| until(times[first]) - first).max().unwrap_or_default()
     }
 

@@ -61,6 +61,12 @@ async function stays(pod) {
   assert.equal(await phase(pod), "waiting");
 }
 
+/** Why a pod has closed connections, for a message. */
+async function closed(pod) {
+  const page = await (await fetch(`${pod.internal}/metrics`)).text();
+  return page.split("\n").filter((line) => line.startsWith("roomcast_connections_closed_total{") && !line.endsWith(" 0")).join(" ");
+}
+
 /** Why the wait of a pod was over. */
 const because = (pod) => said(pod, "the wait for the rollout is over")?.because;
 
@@ -112,7 +118,8 @@ describe("three pods behind haproxy", () => {
         } else {
           for (const waiting of old.slice(0, 2)) assert.equal(await phase(waiting), "waiting");
           const moved = crowd.clients.filter(({ connects }) => connects > 1).length;
-          assert.equal(moved, 0, `nobody has moved so far: ${JSON.stringify([...crowd.errors])}`);
+          const why = async () => `nobody has moved so far: ${JSON.stringify([...crowd.errors])}, ${await Promise.all([...old, ...young].map(closed))}`;
+          assert.equal(moved, 0, moved > 0 ? await why() : "");
           told = Date.now();
           pod.signal("SIGTERM");
         }
