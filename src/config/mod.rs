@@ -240,7 +240,7 @@ pub struct Limits {
 #[serde(deny_unknown_fields)]
 pub struct Drain {
     /// Longest stay with its clients while newer pods replace this pod and those of its kind.
-    #[serde(deserialize_with = "values::duration")]
+    #[serde(with = "values::AsDuration")]
     pub rollout_wait: Duration,
     /// Time between saying "not ready" and closing connections.
     #[serde(with = "values::AsDuration")]
