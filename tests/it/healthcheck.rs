@@ -35,7 +35,7 @@ fn a_pod_lives_while_it_drains_and_is_not_ready_then() {
         wait_for("a pod that is not ready", || Some(ready()).filter(|(code, _)| *code != Some(0)));
     assert_eq!(code, Some(1), "{said}");
     let url = format!("http://{address}/readyz");
-    assert_eq!(said, format!("roomcast: {url} answered 503 Service Unavailable: draining\n"));
+    assert_eq!(said, format!("roomcast: {url} answered 503 Service Unavailable: announced\n"));
     assert_eq!(live(), (Some(0), "ok\n".into()));
     pod.signal("-TERM");
     pod.wait();
