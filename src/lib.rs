@@ -32,6 +32,7 @@ mod edge;
 pub mod fuzz;
 mod gateway;
 mod internal;
+mod kube;
 mod publish;
 mod server;
 mod telemetry;
@@ -51,6 +52,7 @@ pub use gateway::{
     MintError, Name, Namespace, Outgoing, Refusal, Reply, Roomcast, RoomcastError, Socket,
     TokenError, Tokens, TokensError, Volatile, codes,
 };
+pub use self::kube::SetupError as KubernetesError;
 pub use regex::Regex;
 pub use server::{BuildError, Builder, Listening, Server};
 pub use socketioxide::{AckError, SocketError};

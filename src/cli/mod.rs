@@ -1,5 +1,6 @@
 //! The command line.
 
+mod doctor;
 mod emit;
 mod pod;
 mod serve;
@@ -84,6 +85,8 @@ enum Command {
     Emit(Box<emit::EmitArgs>),
     /// Watch the pods of a cluster in the terminal.
     Top(top::TopArgs),
+    /// Say what is wrong around a pod: Redis, other pods, Kubernetes, names, limits, ingress. Exit code 1 if anything is.
+    Doctor(doctor::DoctorArgs),
 }
 
 impl Settings {
@@ -159,6 +162,13 @@ pub fn run_builder(additions: impl FnOnce(Builder) -> Builder + 'static) -> Exit
             return if error.use_stderr() { USAGE.into() } else { ExitCode::SUCCESS };
         }
     };
+    if let Some(Command::Doctor(args)) = &cli.command {
+        return match doctor::doctor(&cli.settings, args) {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => FAILURE.into(),
+            Err(failure) => failed(&failure),
+        };
+    }
     match execute(cli, Box::new(additions)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

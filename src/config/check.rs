@@ -31,6 +31,7 @@ pub(super) fn complete(config: &mut Config) -> Vec<Problem> {
     check_namespaces(config, &mut problems);
     check_log(config, &mut problems);
     config.telemetry.check(&mut problems);
+    config.kubernetes.check(&mut problems);
     // After all files have been read.
     if !config.allow_insecure {
         problems.extend(insecure(config));
@@ -233,6 +234,7 @@ impl Config {
                 .push(Problem::hidden("backplane.url", "not used by backplane.kind = \"none\""));
         }
         self.internal.warn(&self.backplane, &mut warnings);
+        self.kubernetes.warn(self, &mut warnings);
         if self.backplane.kind() != BackplaneKind::None {
             self.backplane.warn(&mut warnings);
             self.drain.warn(&mut warnings);
