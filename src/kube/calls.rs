@@ -37,6 +37,7 @@ pub enum Call {
 
 impl Call {
     /// All of them.
+    #[cfg(test)]
     pub const ALL: [Self; 7] = [
         Self::Review,
         Self::GetPod,
@@ -87,11 +88,6 @@ impl CallError {
             Self::Late => "timeout",
             Self::Unreachable(_) => "unreachable",
         }
-    }
-
-    /// Whether RBAC, or the token, is why.
-    pub fn is_refusal(&self) -> bool {
-        matches!(self, Self::Refused(_))
     }
 }
 

@@ -23,7 +23,7 @@ use tokio::{sync::watch, task::JoinSet};
 
 pub use self::{
     api::Api,
-    calls::{Call, CallError},
+    calls::Call,
     environment::{Environment, Own},
     peers::{Addresses, list as list_peers},
 };
