@@ -4,7 +4,6 @@ use std::{
     error::Error,
     future::Future,
     io,
-    iter::successors,
     time::{Duration, Instant},
 };
 
@@ -116,9 +115,11 @@ impl From<&kube::Error> for CallError {
 
 /// Whether it comes of a wait that was over.
 fn is_late(error: &(dyn Error + 'static)) -> bool {
-    let late = |error: &io::Error| error.kind() == io::ErrorKind::TimedOut;
-    successors(Some(error), |error| error.source())
-        .any(|error| error.is::<Elapsed>() || error.downcast_ref::<io::Error>().is_some_and(late))
+    let timed_out = |error: &io::Error| error.kind() == io::ErrorKind::TimedOut;
+    let late = |error: &(dyn Error + 'static)| {
+        error.is::<Elapsed>() || error.downcast_ref().is_some_and(timed_out)
+    };
+    late(error) || error.source().is_some_and(is_late)
 }
 
 /// An error with what it came from, of which the outermost often says nothing.
