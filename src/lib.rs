@@ -32,10 +32,12 @@ mod edge;
 pub mod fuzz;
 mod gateway;
 mod internal;
+mod kube;
 mod publish;
 mod server;
 mod telemetry;
 
+pub use self::kube::SetupError as KubernetesError;
 #[doc(hidden)]
 pub use backplane::measured;
 pub use backplane::{

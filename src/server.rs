@@ -26,6 +26,7 @@ use crate::{
     edge::{self, Admission, Edge, Layers, ListenError, Options, Program, Seal, Sessions},
     gateway::{self, HookSetupError, Hooks, Namespace, Roomcast, Tokens, TokensError},
     internal::{self, Readiness, Scale},
+    kube::{self, Kubernetes},
     publish::{self, Consumer, Operations, Underway},
     telemetry::{
         metrics::{self, Metrics, NoHistogram, Since},
@@ -60,6 +61,9 @@ pub enum BuildError {
     /// The connections to the other pods cannot be set up.
     #[error(transparent)]
     Backplane(#[from] SetupError),
+    /// There is no cluster around it, or it cannot be asked.
+    #[error(transparent)]
+    Kubernetes(#[from] kube::SetupError),
     /// The system gives none, so that no secret can be made.
     #[error("the system has no random numbers")]
     NoRandomNumbers,
@@ -117,6 +121,8 @@ struct Pod {
     me: Arc<Identity>,
     /// What the program publishes with.
     roomcast: Roomcast,
+    /// What it asks of Kubernetes, if anything.
+    kubernetes: Option<Arc<Kubernetes>>,
     /// The listeners, while the pod runs.
     serving: Mutex<JoinSet<()>>,
 }
@@ -293,6 +299,10 @@ impl Builder {
             backplane.clone(),
             pod,
         );
+        let kubernetes = Kubernetes::new(&config)?.map(Arc::new);
+        if let Some(peers) = kubernetes.as_ref().and_then(|kubernetes| kubernetes.peers()) {
+            edge.look_for_pods_at(peers);
+        }
         let agrees = secret.is_empty() && config.backplane.kind() != BackplaneKind::None;
         let me = Arc::new(Identity {
             seal,
@@ -338,6 +348,7 @@ impl Builder {
                 underway,
                 keeping_time,
                 me,
+                kubernetes,
                 serving: Mutex::default(),
             },
             config,
@@ -351,6 +362,7 @@ fn begin_metrics(config: &Config) {
         (config.backplane.kind() != BackplaneKind::None, Since::Backplane),
         (config.publish.stream.enabled, Since::Stream),
         (!config.auth.jwt.jwks_url.is_empty(), Since::Jwks),
+        (config.kubernetes.enabled, Since::Kubernetes),
     ];
     parts.into_iter().filter(|(there, _)| *there).for_each(|(_, since)| metrics::begin(since));
 }
@@ -470,6 +482,15 @@ impl Listening {
             chores.spawn(async move { reader.run().await });
             chores.spawn(async move { watcher.watch().await });
         }
+        if let Some(kubernetes) = &pod.kubernetes {
+            let sessions = pod.sessions.clone();
+            let told = kube::Told {
+                lifecycle: pod.lifecycle.clone(),
+                link: pod.backplane.follow_link(),
+                connections: move || sessions.open(),
+            };
+            kubernetes.start(&mut chores, told);
+        }
         // Both listen to the end: the one to say 503, the other to tell how the drain goes.
         let serving = pod.serving.get_mut();
         serving.spawn(edge::serve(public, options, public_router, pod.lifecycle.clone()));
@@ -477,13 +498,19 @@ impl Listening {
 
         let _running = pod.roomcast.run();
         let outcome = drain::run(&pod.lifecycle, &config.drain, stop, hurry, &pod).await;
-        traces::shutdown(for_spans(&config.drain, &outcome)).await;
+        let moment = for_last_words(&config.drain, &outcome);
+        let told = async {
+            if let Some(kubernetes) = &pod.kubernetes {
+                kubernetes.drained(&outcome, moment).await;
+            }
+        };
+        tokio::join!(traces::shutdown(moment), told);
         outcome
     }
 }
 
-/// How long the last spans may take: what a drain has left of its time, and [`GRACE`] at most.
-fn for_spans(drain: &config::Drain, outcome: &Outcome) -> Duration {
+/// How long the last spans and the last Event may take: what a drain has left of its time, and [`GRACE`] at most.
+fn for_last_words(drain: &config::Drain, outcome: &Outcome) -> Duration {
     let left = (outcome.waited + drain.delay + drain.timeout).saturating_sub(outcome.took);
     left.clamp(GRACE / 10, GRACE)
 }

@@ -9,6 +9,7 @@ mod cluster;
 mod delivery;
 mod elsewhere;
 mod emit;
+mod examine;
 pub(crate) mod fuzz;
 mod local;
 pub mod measured;
@@ -54,6 +55,7 @@ pub use cluster::{
 };
 pub(crate) use delivery::{count_dropped, count_one};
 pub use emit::{Emit, Joined, Publishing, Source, Target};
+pub(crate) use examine::examine;
 pub use local::Adapter;
 pub use members::Occupant;
 pub use payload::{EncodeError, SendError, encode_ack};
@@ -154,6 +156,11 @@ impl Backplane {
     /// How this pod is connected to the others; `None` for a pod on its own.
     pub fn link(&self) -> Option<Link> {
         self.cluster().map(|cluster| cluster.health().link())
+    }
+
+    /// Follows it.
+    pub fn follow_link(&self) -> Option<tokio::sync::watch::Receiver<Link>> {
+        self.cluster().map(|cluster| cluster.health().follow())
     }
 
     /// Whether the other pods find this one and its sessions; always for a pod on its own.

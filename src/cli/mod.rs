@@ -1,5 +1,6 @@
 //! The command line.
 
+mod doctor;
 mod emit;
 mod healthcheck;
 mod pod;
@@ -89,6 +90,8 @@ enum Command {
     Emit(Box<emit::EmitArgs>),
     /// Watch the pods of a cluster in the terminal.
     Top(top::TopArgs),
+    /// Say what is wrong around a pod: Redis, other pods, Kubernetes, names, limits, ingress. Exit code 1 if anything is.
+    Doctor(doctor::DoctorArgs),
 }
 
 impl Settings {
@@ -119,6 +122,9 @@ enum Failure {
     Usage(String),
     #[error("{0}")]
     Runtime(#[from] Box<dyn std::error::Error + Send + Sync>),
+    /// What was looked at is not well, and all of it has been printed.
+    #[error("something is wrong: see the lines that begin with \"error\"")]
+    Unwell,
 }
 
 impl Failure {
@@ -129,7 +135,7 @@ impl Failure {
     fn exit_code(&self) -> ExitCode {
         match self {
             Self::Config(_) | Self::Usage(_) => USAGE.into(),
-            Self::Runtime(_) => FAILURE.into(),
+            Self::Runtime(_) | Self::Unwell => FAILURE.into(),
         }
     }
 }
@@ -201,6 +207,7 @@ fn execute(cli: Cli, additions: Additions) -> Result<(), Failure> {
         Command::Token(args) => token::token(&cli.settings.load()?, &args),
         Command::Emit(args) => emit::emit(&cli.settings.load()?, &args),
         Command::Top(args) => top::top(&cli.settings.load()?, args),
+        Command::Doctor(args) => doctor::doctor(&cli.settings, &args),
     }
 }
 

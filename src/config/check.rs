@@ -31,6 +31,7 @@ pub(super) fn complete(config: &mut Config) -> Vec<Problem> {
     check_namespaces(config, &mut problems);
     check_log(config, &mut problems);
     config.telemetry.check(&mut problems);
+    config.kubernetes.check(&mut problems);
     // After all files have been read.
     if !config.allow_insecure {
         problems.extend(insecure(config));
@@ -237,6 +238,7 @@ impl Config {
             let remedy = "has no effect: with backplane.kind = \"none\" no pod knows of others that replace it";
             warnings.push(Problem::new("drain.rollout_wait", self.drain.rollout_wait, remedy));
         }
+        self.kubernetes.warn(self, &mut warnings);
         if self.backplane.kind() != BackplaneKind::None {
             self.backplane.warn(&mut warnings);
             self.drain.warn(&mut warnings);

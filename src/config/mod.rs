@@ -11,6 +11,7 @@ mod cors;
 mod futile;
 mod hooks;
 mod internal;
+mod kubernetes;
 mod load;
 mod namespace;
 mod origins;
@@ -37,6 +38,7 @@ pub(crate) use hooks::signing_key;
 pub use hooks::{HookUrl, Hooks, OnFailure};
 pub(crate) use internal::Advertised;
 pub use internal::Internal;
+pub use kubernetes::Kubernetes;
 pub use load::{DEFAULTS, Sources};
 pub(crate) use namespace::OWN_EVENTS;
 pub use namespace::{
@@ -84,6 +86,8 @@ pub struct Config {
     pub backplane: Backplane,
     /// How the pod ends.
     pub drain: Drain,
+    /// What the pod asks of Kubernetes.
+    pub kubernetes: Kubernetes,
     /// What the pod uses of its machine.
     pub runtime: Runtime,
     /// Logs.

@@ -231,7 +231,7 @@ fn set<T: Copy>(limit: &mut T, own: &Option<T>) {
 
 impl Namespace {
     /// Each hook that it names, with its key.
-    pub(super) fn hook_urls(&self) -> Vec<(String, &HookUrl)> {
+    pub(crate) fn hook_urls(&self) -> Vec<(String, &HookUrl)> {
         let NamespaceHooks { authenticate, connect, disconnect } = &self.hooks;
         let own = [
             ("hooks.authenticate", authenticate),

@@ -26,6 +26,13 @@ pub fn raise_limit() -> std::io::Result<u64> {
     rlimit::increase_nofile_limit(u64::MAX)
 }
 
+/// How many of so many files are for clients.
+pub fn files_for_clients(limit: u64) -> u64 {
+    // A limit that is smaller than that is shared.
+    let reserve = (limit / 8).clamp(LEAST_RESERVE, MOST_RESERVE).min(limit / 2);
+    limit - reserve
+}
+
 /// How many files there are for whom. One for all listeners of a pod.
 #[derive(Debug)]
 pub struct Files {
@@ -49,9 +56,7 @@ impl Files {
     }
 
     fn with_limit(limit: u64) -> Self {
-        // A limit that is smaller than that is shared.
-        let reserve = (limit / 8).clamp(LEAST_RESERVE, MOST_RESERVE).min(limit / 2);
-        Self { for_clients: limit - reserve, told: Mutex::default() }
+        Self { for_clients: files_for_clients(limit), told: Mutex::default() }
     }
 
     /// Whether those for clients are taken, this one being the latest. The system gives the lowest number that is free, so

@@ -2,7 +2,12 @@
 //! goes back as it is. A poll is one hop, its body passed on piece by piece; a WebSocket is joined to one of
 //! that pod (`relay`) for as long as it lives.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use axum::{body::Body, extract::Request, response::Response};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
@@ -11,10 +16,11 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo},
 };
 use metrics::{counter, gauge};
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{net::TcpStream, sync::watch, time::timeout};
 
 use super::{
     handshake::Refusal,
+    neighbours::Neighbours,
     notice::Notice,
     peer::Peer,
     relay::Relay,
@@ -48,6 +54,8 @@ const IDLE: Duration = Duration::from_secs(10);
 /// The way to the other pods.
 pub(super) struct Forwarder {
     backplane: Backplane,
+    /// Pods that it does not name; none where nobody else knows of pods.
+    neighbours: OnceLock<Neighbours>,
     seal: Arc<Seal>,
     sessions: Arc<Sessions>,
     client: Client<HttpConnector, Body>,
@@ -55,6 +63,24 @@ pub(super) struct Forwarder {
     patience: Duration,
     /// Longest time that a poll is held.
     poll: Duration,
+}
+
+/// Where another pod is.
+enum Found {
+    /// Its record in Redis says so.
+    Named(String),
+    /// It said itself that it is there.
+    Neighbour(SocketAddr),
+}
+
+impl Found {
+    /// Host and port.
+    fn address(&self) -> String {
+        match self {
+            Self::Named(address) => address.clone(),
+            Self::Neighbour(address) => address.to_string(),
+        }
+    }
 }
 
 /// Another pod does not serve a request.
@@ -101,7 +127,15 @@ impl Forwarder {
         let idle = IDLE.min(config.public.request_timeout / 2);
         let client = Client::builder(TokioExecutor::new()).pool_idle_timeout(idle).build(connector);
         let poll = config.engine.ping_interval + config.engine.ping_timeout;
-        Self { backplane, seal, sessions, client, patience, poll }
+        let neighbours = OnceLock::new();
+        Self { backplane, neighbours, seal, sessions, client, patience, poll }
+    }
+
+    /// From now on, pods are looked for at these addresses too, which may change.
+    pub fn look_at(&self, addresses: watch::Receiver<BTreeSet<SocketAddr>>) {
+        let (seal, client) = (self.seal.clone(), self.client.clone());
+        // Once: a pod is built once.
+        let _ = self.neighbours.set(Neighbours::new(addresses, seal, client, self.patience));
     }
 
     /// Has the pod of a session answer a request. If it cannot, the session is as good as unknown: the
@@ -146,7 +180,8 @@ impl Forwarder {
         client: SocketAddr,
         request: Request,
     ) -> Result<Response, ForwardError> {
-        let address = self.address(place).await?;
+        let found = self.find(place).await?;
+        let address = found.address();
         let (mut parts, body) = request.into_parts();
         let uri = std::mem::take(&mut parts.uri);
         parts.uri = forwarded_uri(&address, PATH, &uri)?;
@@ -157,7 +192,7 @@ impl Forwarder {
         let answer = if parts.method == Method::GET {
             let answer = self.client.request(http::Request::from_parts(parts, body));
             let release = || self.notice(RELEASE, &address, place, client, &uri);
-            self.hold(answer, place, release).await
+            self.hold(answer, place, &found, release).await
         } else {
             let (body, progress) = watched(body);
             let answer = self.client.request(http::Request::from_parts(parts, body));
@@ -178,11 +213,12 @@ impl Forwarder {
         &self,
         answer: impl Future<Output = T>,
         place: Place,
+        found: &Found,
         release: impl Fn() -> Result<Notice, http::Error>,
     ) -> Result<T, ForwardError> {
         let passing = self.sessions.passage().begin(gauge!(HELD_POLLS.name));
         let answer = timeout(self.poll, answer);
-        let lost = self.backplane.lost(place.pod.as_str());
+        let lost = self.lost(place, found);
         tokio::pin!(answer, lost);
         loop {
             tokio::select! {
@@ -200,7 +236,7 @@ impl Forwarder {
         peer: &Peer,
         request: Request,
     ) -> Result<Response, ForwardError> {
-        let address = self.address(place).await?;
+        let address = self.find(place).await?.address();
         let mut forwarded = http::Request::get(forwarded_uri(&address, PATH, request.uri())?);
         if let Some(headers) = forwarded.headers_mut() {
             *headers = request.headers().clone();
@@ -259,9 +295,20 @@ impl Forwarder {
     }
 
     /// Where a pod takes requests of others.
-    async fn address(&self, place: Place) -> Result<String, ForwardError> {
-        let pod = self.backplane.pod(place.pod.as_str()).await;
-        pod.map(|pod| pod.address).ok_or(ForwardError::Gone)
+    async fn find(&self, place: Place) -> Result<Found, ForwardError> {
+        if let Some(pod) = self.backplane.pod(place.pod.as_str()).await {
+            return Ok(Found::Named(pod.address));
+        }
+        let neighbours = self.neighbours.get().ok_or(ForwardError::Gone)?;
+        neighbours.find(place.pod).await.map(Found::Neighbour).ok_or(ForwardError::Gone)
+    }
+
+    /// Waits until a pod that was found has gone.
+    async fn lost(&self, place: Place, found: &Found) {
+        match (found, self.neighbours.get()) {
+            (Found::Neighbour(address), Some(neighbours)) => neighbours.lost(*address).await,
+            _ => self.backplane.lost(place.pod.as_str()).await,
+        }
     }
 
     fn introduce(

@@ -63,7 +63,7 @@ pub async fn give_back() {
 
 /// Has new sessions refused while the pod has more memory than a limit, until it is dropped.
 pub async fn watch(sessions: Arc<Sessions>, limit: MemoryLimit) {
-    let Some(limit) = bytes(limit) else { return };
+    let Some(limit) = memory_limit(limit) else { return };
     tracing::debug!(limit, "memory is watched");
     let mut ticks = tokio::time::interval(LOOK);
     loop {
@@ -82,7 +82,7 @@ pub async fn watch(sessions: Arc<Sessions>, limit: MemoryLimit) {
 }
 
 /// The limit in bytes, if there is one.
-fn bytes(limit: MemoryLimit) -> Option<u64> {
+pub fn memory_limit(limit: MemoryLimit) -> Option<u64> {
     match limit {
         MemoryLimit::None => None,
         MemoryLimit::Bytes(bytes) => Some(bytes),

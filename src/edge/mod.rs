@@ -8,7 +8,7 @@
 //! - `admission`: which new sessions the pod takes; `origin`: where clients are; `pages`: whose pages
 //! - `seal`: session ids as clients see them; `open`: the packet that tells them
 //! - `forward`: requests of a session that another pod has; `relay`: WebSockets of it; `passing`: both, while they last;
-//!   `notice`: what else is said to that pod; `sending`: bodies on their way there
+//!   `notice`: what else is said to that pod; `sending`: bodies on their way there; `neighbours`: pods that Redis does not name
 //! - `cors`: what pages of other origins are told; `client_files`: the stock client, for pages to load;
 //!   `compression`: answers to polls, made small; `encoding`: which one a client takes
 //! - `program`: what a program says of requests, and hears of those that are refused
@@ -62,6 +62,7 @@ mod mark;
 mod memory;
 mod msgpack;
 mod names;
+mod neighbours;
 mod notice;
 mod open;
 mod order;
@@ -98,10 +99,10 @@ pub use admission::Admission;
 pub(crate) use client_files::stock_client;
 pub use closing::Shedder;
 pub use connection::{Connection, InNamespace};
-pub use files::{Files, raise_limit};
+pub use files::{Files, files_for_clients, raise_limit};
 pub use listener::{Bound, ListenError, Options, bind, serve};
 pub(crate) use mark::MARK;
-pub use memory::{give_back, watch as watch_memory};
+pub use memory::{give_back, memory_limit, watch as watch_memory};
 pub(crate) use names::unmark;
 pub use program::{ConnectionError, Program, RequestHead};
 pub use reason::CloseReason;

@@ -1,6 +1,9 @@
 //! Requests under the path of Socket.IO: polling, and the way to a WebSocket.
 
-use std::{error::Error, iter::successors, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet, error::Error, iter::successors, net::SocketAddr, sync::Arc,
+    time::Duration,
+};
 
 use axum::{
     Extension, Json, Router,
@@ -8,13 +11,13 @@ use axum::{
     extract::{Request, State},
     middleware,
     response::Response,
-    routing::{any, post},
+    routing::{any, get, post},
 };
 use http::{HeaderValue, Method, StatusCode, Uri, header, request::Parts};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use socketioxide::service::SocketIoService;
 use socketioxide_core::Sid;
-use tokio::{runtime::Handle, time::Instant};
+use tokio::{runtime::Handle, sync::watch, time::Instant};
 use tower_http::timeout::{RequestBodyTimeoutLayer, TimeoutError};
 
 use super::{
@@ -31,7 +34,7 @@ use super::{
     forward::{self, Forwarder},
     handshake::{Handshake, Refusal, local_uri, session, wants_text, websocket_key},
     kept::Keeper,
-    loose_base64,
+    loose_base64, neighbours,
     open::{self, Open},
     origin::origin,
     outgoing::Change,
@@ -115,6 +118,11 @@ impl Edge {
             max_payload: config.limits.max_payload,
             compressor: Compressor::new(&config.public.http_compression),
         })
+    }
+
+    /// From now on, pods that Redis does not name are looked for at these addresses.
+    pub fn look_for_pods_at(&self, addresses: watch::Receiver<BTreeSet<SocketAddr>>) {
+        self.forwarder.look_at(addresses);
     }
 
     /// Tells all connections to close, evenly over a time.
@@ -645,8 +653,12 @@ pub fn pods(edge: Arc<Edge>) -> Router {
             edge.handle_notice(request, hear).await
         })
     };
+    let identity = |State(edge): State<Arc<Edge>>, uri: Uri| async move {
+        neighbours::identity(&edge.seal, uri.query()).ok_or(StatusCode::BAD_REQUEST)
+    };
     Router::new()
         .route(forward::PATH, forwarded)
+        .route(neighbours::PATH, get(identity))
         .route(forward::RELEASE, heard(Connection::release_poll))
         .route(forward::UNREAD, heard(Connection::cut_unread))
         .with_state(edge)

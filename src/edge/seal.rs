@@ -45,6 +45,8 @@ struct Key {
     secret: String,
     ids: LessSafeKey,
     pods: hmac::Key,
+    /// Apart from those: who asks a pod for a proof must not get a pass by it.
+    proofs: hmac::Key,
 }
 
 impl Seal {
@@ -109,6 +111,26 @@ impl Seal {
         place.pod == self.pod
     }
 
+    /// The id of this pod.
+    pub(super) fn pod(&self) -> Sid {
+        self.pod
+    }
+
+    /// Shows to who asks with a nonce that this pod has this id, and is of the cluster.
+    pub(super) fn proof(&self, nonce: &str) -> String {
+        let said = said(self.pod, nonce);
+        let proof = self.keys.read().first().map(|key| hmac::sign(&key.proofs, said.as_bytes()));
+        BASE64_URL_SAFE_NO_PAD.encode(proof.as_ref().map_or(&[][..], AsRef::as_ref))
+    }
+
+    /// Whether a pod of this cluster with this id answered so to a nonce.
+    pub(super) fn proves(&self, pod: Sid, nonce: &str, proof: &str) -> bool {
+        let Ok(proof) = BASE64_URL_SAFE_NO_PAD.decode(proof) else { return false };
+        let said = said(pod, nonce);
+        let keys = self.keys.read();
+        keys.iter().any(|key| hmac::verify(&key.proofs, said.as_bytes(), &proof).is_ok())
+    }
+
     /// What this pod shows another one, to be taken for one of the cluster.
     pub(super) fn pass_for(&self, pod: Sid) -> String {
         let pass =
@@ -136,9 +158,15 @@ impl Key {
         Ok(Self {
             ids: LessSafeKey::new(UnboundKey::new(&AES_256_GCM_SIV, &derive(b"session id")?)?),
             pods: hmac::Key::new(hmac::HMAC_SHA256, &derive(b"pod to pod")?),
+            proofs: hmac::Key::new(hmac::HMAC_SHA256, &derive(b"pod identity")?),
             secret,
         })
     }
+}
+
+/// What a proof is of. An id has always the same length.
+fn said(pod: Sid, nonce: &str) -> String {
+    format!("{pod}{nonce}")
 }
 
 /// GCM-SIV with one nonce for all hides everything but that two texts are the same, and no two sessions are.
@@ -215,5 +243,18 @@ mod tests {
         let stranger = Seal::new(here, "another secret for the tests, long enough").unwrap();
         assert!(!b.admits(&stranger.pass_for(there)));
         assert!(!b.admits("") && !b.admits("%"));
+    }
+
+    #[test]
+    fn a_pod_proves_who_it_is_to_those_of_its_cluster() {
+        let (here, there) = (Sid::new(), Sid::new());
+        let [a, b] = [here, there].map(|pod| Seal::new(pod, SECRET).unwrap());
+        let proof = b.proof("nonce");
+        assert!(a.proves(there, "nonce", &proof));
+        assert!(!a.proves(there, "another", &proof) && !a.proves(here, "nonce", &proof));
+        assert!(!a.proves(there, "nonce", "") && !a.proves(there, "nonce", "%"));
+        let stranger = Seal::new(there, "another secret for the tests, long enough").unwrap();
+        assert!(!a.proves(there, "nonce", &stranger.proof("nonce")));
+        assert!(!b.admits(&b.proof("")), "a proof is no pass");
     }
 }

@@ -65,6 +65,13 @@ impl Pod {
         Self::start_by(command, "127.0.0.1:0", config, "debug")
     }
 
+    /// The same, with its internal listener on this address.
+    pub fn start_at(internal: &str, config: &str, variables: &[(&str, &str)]) -> Self {
+        let mut command = roomcast();
+        command.envs(variables.iter().copied());
+        Self::start_both(command, "127.0.0.1:0", internal, config, "debug")
+    }
+
     /// With so many open files at most.
     pub fn start_within_files(config: &str, files: u32) -> Self {
         let mut command = Command::new("sh");
@@ -73,10 +80,20 @@ impl Pod {
         Self::start_by(command, "127.0.0.1:0", config, "info")
     }
 
-    fn start_by(mut command: Command, listen: &str, config: &str, level: &str) -> Self {
+    fn start_by(command: Command, listen: &str, config: &str, level: &str) -> Self {
+        Self::start_both(command, listen, "127.0.0.1:0", config, level)
+    }
+
+    fn start_both(
+        mut command: Command,
+        listen: &str,
+        internal: &str,
+        config: &str,
+        level: &str,
+    ) -> Self {
         let file = config_file(config);
         let mut child = command
-            .args(["--listen", listen, "--internal-listen", "127.0.0.1:0"])
+            .args(["--listen", listen, "--internal-listen", internal])
             .args(["--set", "log.format=json", "--set", &format!("log.level={level}")])
             .arg("--config")
             .arg(file.path())

@@ -48,7 +48,7 @@ pub(super) use arrivals::describe;
 pub(super) use asks::local_answers;
 pub use asks::{Answered, ClientAnswers};
 use peers::Peers;
-use pods::Registry;
+pub(super) use pods::Registry;
 pub use pods::{Pod, PodRecord};
 use questioned::Questioned;
 pub use questions::Pods;
@@ -126,7 +126,7 @@ impl Cluster {
             namespaces.follow(redis.changes.clone());
         }
         Ok(Some(Self {
-            registry: Registry::new(redis.clone(), &settings),
+            registry: Registry::new(redis.commands().clone(), &settings),
             redis,
             settings: settings.clone(),
             wire,

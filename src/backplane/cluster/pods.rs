@@ -1,16 +1,17 @@
 //! The pods of the cluster, as they know each other: each keeps a record of itself in Redis, which
 //! ends by itself when the pod does not renew it.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, time::Duration};
 
 use fred::{
+    clients::Client,
     error::Error,
     interfaces::{KeysInterface, SetsInterface},
     types::{Expiration, SetOptions},
 };
 use serde::{Deserialize, Serialize};
 
-use crate::backplane::redis::{Redis, Timed};
+use crate::backplane::redis::Timed;
 
 /// Heartbeats that a pod may miss before it is taken for dead.
 pub(super) const MISSED: u32 = 5;
@@ -72,7 +73,7 @@ pub(super) fn has_no_room(error: &Error) -> bool {
 
 /// Where the records are. One hash tag, so that a cluster keeps them together.
 pub struct Registry {
-    redis: Arc<Redis>,
+    client: Client,
     index: String,
     record: String,
     secret: String,
@@ -82,10 +83,10 @@ pub struct Registry {
 }
 
 impl Registry {
-    pub fn new(redis: Arc<Redis>, settings: &crate::config::Backplane) -> Self {
+    pub fn new(client: Client, settings: &crate::config::Backplane) -> Self {
         let prefix = &settings.key_prefix;
         Self {
-            redis,
+            client,
             index: format!("{{{prefix}}}:pods"),
             record: format!("{{{prefix}}}:pod:"),
             secret: format!("{{{prefix}}}:session-secret"),
@@ -96,7 +97,7 @@ impl Registry {
 
     /// Writes this pod's record.
     pub async fn renew(&self, pod: &PodRecord) -> Result<(), Error> {
-        let client = self.redis.commands();
+        let client = &self.client;
         let text = serde_json::to_string(pod).unwrap_or_default();
         let lifetime = Expiration::PX(i64::try_from(self.lifetime.as_millis()).unwrap_or(i64::MAX));
         let () =
@@ -106,20 +107,20 @@ impl Registry {
 
     /// Takes it out.
     pub async fn remove(&self, id: &str) -> Result<(), Error> {
-        let client = self.redis.commands();
+        let client = &self.client;
         let () = client.del(self.key(id)).timed("del").await?;
         client.srem(self.index.as_str(), id).timed("srem").await
     }
 
     /// One pod, if it renewed its record.
     pub async fn get(&self, id: &str) -> Result<Option<PodRecord>, Error> {
-        let record: Option<String> = self.redis.commands().get(self.key(id)).timed("get").await?;
+        let record: Option<String> = self.client.get(self.key(id)).timed("get").await?;
         Ok(record.and_then(|record| serde_json::from_str(&record).ok()))
     }
 
     /// The secret of the cluster: this one, if there is none yet.
     pub async fn agree_on(&self, secret: String) -> Result<String, Error> {
-        let client = self.redis.commands();
+        let client = &self.client;
         let absent = Some(SetOptions::NX);
         let written: Result<Option<String>, Error> =
             client.set(self.secret.as_str(), secret, None, absent, false).timed("set").await;
@@ -136,7 +137,7 @@ impl Registry {
 
     /// All pods that renewed their records, by id.
     pub async fn list(&self) -> Result<Vec<PodRecord>, Error> {
-        let client = self.redis.commands();
+        let client = &self.client;
         let mut ids: Vec<String> = client.smembers(self.index.as_str()).timed("smembers").await?;
         if ids.is_empty() {
             return Ok(Vec::new());

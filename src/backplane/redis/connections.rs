@@ -174,6 +174,22 @@ fn client(
         .map_err(SetupError::Url)
 }
 
+/// A client that connects once, or says why it cannot: for who looks whether all is well.
+pub fn once(settings: &config::Backplane) -> Result<Client, SetupError> {
+    let mut config = redis_config(settings)?;
+    config.fail_fast = true;
+    Builder::from_config(config)
+        .with_performance_config(|performance| {
+            performance.default_command_timeout = settings.timeout;
+        })
+        .with_connection_config(|connection| {
+            connection.connection_timeout = settings.timeout;
+            connection.internal_command_timeout = settings.timeout;
+        })
+        .build()
+        .map_err(SetupError::Url)
+}
+
 /// Connects a client, and starts it again when its task has ended. Gap: fred ends it for good after some
 /// errors of a single command.
 async fn stay_connected(concern: &'static str, client: Client, closing: Arc<AtomicBool>) {

@@ -37,7 +37,7 @@ use crate::{
 };
 
 use connections::Connections;
-pub use connections::SetupError;
+pub use connections::{SetupError, once};
 pub use fred::error::Error as RedisError;
 pub use health::{Health, Link};
 pub use inbox::Arrival;

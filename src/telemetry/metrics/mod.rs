@@ -4,6 +4,7 @@ mod backplane;
 mod buckets;
 mod clients;
 mod emits;
+mod kubernetes;
 mod pod;
 pub(crate) mod reference;
 mod services;
@@ -20,16 +21,17 @@ use parking_lot::Mutex;
 
 use crate::config::Telemetry;
 
-pub use self::{backplane::*, clients::*, emits::*, pod::*, services::*, table::*};
+pub use self::{backplane::*, clients::*, emits::*, kubernetes::*, pod::*, services::*, table::*};
 
 /// All metrics, with the titles of their tables.
-fn tables() -> [(&'static str, &'static [&'static Metric]); 5] {
+fn tables() -> [(&'static str, &'static [&'static Metric]); 6] {
     [
         ("The pod", pod::ROWS),
         ("Clients", clients::ROWS),
         ("Emits", emits::ROWS),
         ("Redis and other pods", backplane::ROWS),
         ("HTTP API, publish stream, hooks", services::ROWS),
+        ("Kubernetes", kubernetes::ROWS),
     ]
 }
 

@@ -44,6 +44,7 @@ fn row(metric: &Metric) -> String {
     let since = match metric.since {
         Since::Backplane => " Not there without a backplane.",
         Since::Stream => " Not there without the publish stream.",
+        Since::Kubernetes => " Not there without `kubernetes.enabled`.",
         Since::Pod | Since::Jwks | Since::Later => "",
     };
     let Metric { name, help, means, .. } = metric;

@@ -39,6 +39,8 @@ pub enum Since {
     Stream,
     /// When it starts with a key set that is fetched.
     Jwks,
+    /// When it starts with `kubernetes.enabled`.
+    Kubernetes,
     /// Once there is something to say: 0 would be wrong.
     Later,
 }

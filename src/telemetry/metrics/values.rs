@@ -62,3 +62,14 @@ pub(super) const API_PATHS: &[&str] = &[
     "/api/v1/drain",
     "/api/v1/rebalance",
 ];
+
+/// What is asked of the API server of Kubernetes (`kube::Call`).
+pub(super) const KUBERNETES_REQUESTS_MADE: &[&str] = &[
+    "create accessreviews",
+    "get pods",
+    "patch pods",
+    "list endpointslices",
+    "watch endpointslices",
+    "create events",
+    "patch events",
+];

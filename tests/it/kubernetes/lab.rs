@@ -1,0 +1,236 @@
+//! A real control plane, of the lab beside the repository; each test has a namespace and a service account of its own.
+
+use std::{
+    env, fs,
+    io::Write,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::{
+        OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use serde_json::{Value, json};
+
+use crate::support::wait_for;
+
+/// The folder that has the script `lab`, and where it is unless this says otherwise.
+const FOLDER: &str = "ROOMCAST_LAB";
+const BESIDE: &str = "../shared/lab";
+/// Where the API server listens.
+const HOST: &str = "127.0.0.1";
+const PORT: &str = "20443";
+
+/// All that the chart grants a pod, by verb and resource.
+pub const GRANTED: [(&str, &str, &str); 6] = [
+    ("get", "pods", ""),
+    ("patch", "pods", ""),
+    ("list", "endpointslices", "discovery.k8s.io"),
+    ("watch", "endpointslices", "discovery.k8s.io"),
+    ("create", "events", "events.k8s.io"),
+    ("patch", "events", "events.k8s.io"),
+];
+
+/// The programs of the lab, once its control plane is up.
+struct Programs {
+    kubectl: PathBuf,
+    kubeconfig: PathBuf,
+    authorities: PathBuf,
+}
+
+fn programs() -> Option<&'static Programs> {
+    static PROGRAMS: OnceLock<Option<Programs>> = OnceLock::new();
+    PROGRAMS.get_or_init(start).as_ref()
+}
+
+fn start() -> Option<Programs> {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join(BESIDE);
+    let folder = env::var_os(FOLDER).map_or(beside, PathBuf::from);
+    let script = folder.join("lab");
+    let home = env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
+    let cache = env::var_os("LAB_CACHE").map_or(home.join(".cache/roomcast-lab"), PathBuf::from);
+    let built = ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl", "etcd"];
+    let missing = built.iter().find(|name| !cache.join("bin").join(name).is_file());
+    let why = if !script.is_file() {
+        Some(format!("{} is not there; {FOLDER} names the folder", script.display()))
+    } else {
+        missing.map(|name| format!("{name} is not built: `lab build control-plane`"))
+    };
+    if let Some(why) = why {
+        // Past what the test harness keeps to itself.
+        let line = format!("\nSKIPPED: tests against a real API server do not run: {why}\n\n");
+        let _ = std::io::stderr().write_all(line.as_bytes());
+        return None;
+    }
+    let up = Command::new(&script).args(["up", "--control-plane"]).stdout(Stdio::null()).status();
+    assert!(up.unwrap().success(), "lab up --control-plane");
+    let run = cache.join("run");
+    Some(Programs {
+        kubectl: cache.join("bin/kubectl"),
+        kubeconfig: run.join("admin.kubeconfig"),
+        authorities: run.join("pki/ca.crt"),
+    })
+}
+
+/// A namespace with a pod, `chat-0`, that nothing runs; its service account may what it is granted.
+pub struct Lab {
+    programs: &'static Programs,
+    pub namespace: String,
+    account: tempfile::TempDir,
+    uid: String,
+}
+
+impl Lab {
+    /// One where all is granted; none where there is no lab.
+    pub fn new() -> Option<Self> {
+        Self::with(&GRANTED)
+    }
+
+    /// One where this is.
+    pub fn with(granted: &[(&str, &str, &str)]) -> Option<Self> {
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let programs = programs()?;
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let namespace = format!("it-{}-{number}", std::process::id());
+        let mut lab = Self {
+            programs,
+            namespace: namespace.clone(),
+            account: tempfile::tempdir().unwrap(),
+            uid: String::new(),
+        };
+        lab.kubectl(&["create", "namespace", &namespace], None);
+        lab.apply(
+            &json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "chat"}}),
+        );
+        lab.grant(granted);
+        lab.apply(&json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "RoleBinding",
+            "metadata": {"name": "chat"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "chat"},
+            "subjects": [{"kind": "ServiceAccount", "name": "chat", "namespace": namespace}],
+        }));
+        lab.apply(&json!({
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": "chat-0", "labels": {"app": "chat"}},
+            "spec": {
+                "serviceAccountName": "chat",
+                "terminationGracePeriodSeconds": 60,
+                "containers": [{"name": "chat", "image": "nothing.test/none:1"}],
+            },
+        }));
+        lab.uid = lab.kubectl(&["get", "pod", "chat-0", "-o", "jsonpath={.metadata.uid}"], None);
+        let token = lab.kubectl(&["create", "token", "chat"], None);
+        let authorities = fs::read(&programs.authorities).unwrap();
+        for (file, bytes) in [
+            ("token", token.as_bytes()),
+            ("ca.crt", &authorities),
+            ("namespace", namespace.as_bytes()),
+        ] {
+            fs::write(lab.account.path().join(file), bytes).unwrap();
+        }
+        Some(lab)
+    }
+
+    /// Grants this, and nothing else.
+    pub fn grant(&self, granted: &[(&str, &str, &str)]) {
+        let rules: Vec<_> = granted
+            .iter()
+            .map(|(verb, resource, group)| {
+                json!({"apiGroups": [group], "resources": [resource], "verbs": [verb]})
+            })
+            .collect();
+        self.apply(&json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "Role",
+            "metadata": {"name": "chat"},
+            "rules": rules,
+        }));
+    }
+
+    pub fn apply(&self, object: &Value) {
+        self.kubectl(&["apply", "-f", "-"], Some(object));
+    }
+
+    /// Runs it in the namespace, and gives what it printed.
+    pub fn kubectl(&self, args: &[&str], input: Option<&Value>) -> String {
+        let mut child = Command::new(&self.programs.kubectl)
+            .env("KUBECONFIG", &self.programs.kubeconfig)
+            .args(["--namespace", &self.namespace])
+            .args(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        if let Some(input) = input {
+            stdin.write_all(input.to_string().as_bytes()).unwrap();
+        }
+        drop(stdin);
+        let output = child.wait_with_output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "kubectl {args:?}: {error}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// What Kubernetes would set in the container, the files of the service account beside.
+    pub fn variables(&self) -> Vec<(&str, &str)> {
+        vec![
+            ("KUBERNETES_SERVICE_HOST", HOST),
+            ("KUBERNETES_SERVICE_PORT", PORT),
+            ("K8S_NAMESPACE_NAME", &self.namespace),
+            ("K8S_NODE_NAME", "none"),
+            ("K8S_POD_NAME", "chat-0"),
+            ("K8S_POD_UID", &self.uid),
+            ("POD_IP", "127.0.0.1"),
+            ("ROOMCAST__KUBERNETES__ENABLED", "true"),
+            ("ROOMCAST__KUBERNETES__SERVICE_ACCOUNT", self.account.path().to_str().unwrap()),
+        ]
+    }
+
+    /// The annotation of its pod.
+    pub fn deletion_cost(&self) -> String {
+        let path = r"jsonpath={.metadata.annotations.controller\.kubernetes\.io/pod-deletion-cost}";
+        self.kubectl(&["get", "pod", "chat-0", "-o", path], None)
+    }
+
+    /// Waits for an Event with this reason, so many times.
+    pub fn event(&self, reason: &str, times: u64) -> Value {
+        wait_for(&format!("{times} × {reason}"), || {
+            let events = self.kubectl(&["get", "events.events.k8s.io", "-o", "json"], None);
+            let events: Value = serde_json::from_str(&events).unwrap();
+            let mut events = events["items"].as_array().unwrap().iter();
+            let found = events.find(|event| event["reason"] == reason)?;
+            let count = found["series"]["count"].as_u64().unwrap_or(1);
+            (count >= times).then(|| found.clone())
+        })
+    }
+
+    /// Says that there are pods at these addresses.
+    pub fn slice(&self, name: &str, address: &str, port: u16) {
+        self.apply(&json!({
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": {"name": name, "labels": {"kubernetes.io/service-name": "chat-headless"}},
+            "addressType": "IPv4",
+            "endpoints": [{
+                "addresses": [address],
+                "conditions": {"ready": false, "serving": false, "terminating": true},
+            }],
+            "ports": [{"name": "internal", "port": port, "protocol": "TCP"}],
+        }));
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        let _ = Command::new(&self.programs.kubectl)
+            .env("KUBECONFIG", &self.programs.kubeconfig)
+            .args(["delete", "namespace", "--wait=false", &self.namespace])
+            .stdout(Stdio::null())
+            .status();
+    }
+}
