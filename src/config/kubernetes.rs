@@ -1,11 +1,12 @@
 //! `[kubernetes]`: what the pod asks of the API server.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{BackplaneKind, Config, Problem};
 
 /// What the pod asks of the API server. Off: it asks nothing.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Kubernetes {
     /// Whether it asks anything at all.
