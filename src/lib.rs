@@ -52,7 +52,7 @@ pub use gateway::{
     MintError, Name, Namespace, Outgoing, Refusal, Reply, Roomcast, RoomcastError, Socket,
     TokenError, Tokens, TokensError, Volatile, codes,
 };
-pub use self::kube::SetupError as KubernetesError;
+pub use self::kube::{ExternalMetricsError, SetupError as KubernetesError};
 pub use regex::Regex;
 pub use server::{BuildError, Builder, Listening, Server};
 pub use socketioxide::{AckError, SocketError};

@@ -144,6 +144,8 @@ async fn connection(
     let service = service_fn(|request: Request<Incoming>| {
         let (requests, chain, lifecycle) = (requests.clone(), chain.clone(), &lifecycle);
         async move {
+            // No question has a body.
+            let (request, _) = request.into_parts();
             let mut answer = requests.answer(&request, &chain).await;
             if !known || !lifecycle.accepts_sessions() {
                 end(&mut answer);

@@ -4,7 +4,7 @@
 use std::time::SystemTime;
 
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, Method, Request, StatusCode, Uri};
+use http::{HeaderMap, Method, StatusCode, Uri, request::Parts};
 use metrics::counter;
 use rustls::pki_types::{CertificateDer, UnixTime};
 
@@ -39,14 +39,14 @@ impl Requests {
         known.is_some_and(|front_proxy| front_proxy.is_api_server(chain, UnixTime::now()).is_ok())
     }
 
-    /// The answer. The body of a request is not read.
-    pub async fn answer<B>(&self, request: &Request<B>, chain: &[CertificateDer<'_>]) -> Response {
-        let uri = request.uri();
+    /// The answer to what came with these certificates.
+    pub async fn answer(&self, request: &Parts, chain: &[CertificateDer<'_>]) -> Response {
+        let uri = &request.uri;
         let asked = Asked::of(uri);
         let answer = match asked {
             Asked::Live => return "ok\n".into_response(),
             Asked::Ready => return self.ready(),
-            _ => self.judged(request.method(), uri, request.headers(), chain, &asked).await,
+            _ => self.judged(&request.method, uri, &request.headers, chain, &asked).await,
         };
         let result = match &answer {
             Ok(_) => "ok",
