@@ -148,11 +148,12 @@ impl Own {
             return Ok(kept);
         }
         let made = Made::new(service, before.as_ref(), now)?;
+        let params = PostParams::default();
         let written = match found {
             Some(mut secret) => {
                 // Its version goes with it: what another pod wrote meanwhile is not overwritten.
                 secret.data = Some(data_of(&made));
-                let write = secrets.replace(name, &PostParams::default(), &secret);
+                let write = secrets.replace(name, &params, &secret);
                 self.api.call(Call::UpdateSecret, unless_overtaken(write)).await?
             }
             None => {
@@ -162,8 +163,7 @@ impl Own {
                     data: Some(data_of(&made)),
                     ..Secret::default()
                 };
-                let write = secrets.create(&PostParams::default(), &secret);
-                let write = unless_overtaken(async { write.await });
+                let write = unless_overtaken(secrets.create(&params, &secret));
                 self.api.call(Call::CreateSecret, write).await?
             }
         };
