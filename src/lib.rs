@@ -37,6 +37,7 @@ mod publish;
 mod server;
 mod telemetry;
 
+pub use self::kube::{ExternalMetricsError, SetupError as KubernetesError};
 #[doc(hidden)]
 pub use backplane::measured;
 pub use backplane::{
@@ -52,7 +53,6 @@ pub use gateway::{
     MintError, Name, Namespace, Outgoing, Refusal, Reply, Roomcast, RoomcastError, Socket,
     TokenError, Tokens, TokensError, Volatile, codes,
 };
-pub use self::kube::{ExternalMetricsError, SetupError as KubernetesError};
 pub use regex::Regex;
 pub use server::{BuildError, Builder, Listening, Server};
 pub use socketioxide::{AckError, SocketError};

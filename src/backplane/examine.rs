@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use fred::{
     clients::Client,
     error::Error,
-    interfaces::{ClientLike, EventInterface, KeysInterface, PubsubInterface, ServerInterface},
+    interfaces::{ClientLike, EventInterface, KeysInterface, PubsubInterface},
     types::{Expiration, InfoKind},
 };
 use tokio::time::timeout;

@@ -54,8 +54,8 @@ pub use cluster::{
     Answered, ClientAnswers, ClusterError, Pod, PodRecord, Pods, ServerAnswer, ServerSide,
 };
 pub(crate) use delivery::{count_dropped, count_one};
-pub(crate) use examine::{Examined, examine};
 pub use emit::{Emit, Joined, Publishing, Source, Target};
+pub(crate) use examine::examine;
 pub use local::Adapter;
 pub use members::Occupant;
 pub use payload::{EncodeError, SendError, encode_ack};

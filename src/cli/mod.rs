@@ -117,6 +117,9 @@ enum Failure {
     Usage(String),
     #[error("{0}")]
     Runtime(#[from] Box<dyn std::error::Error + Send + Sync>),
+    /// What was looked at is not well, and all of it has been printed.
+    #[error("something is wrong: see the lines that begin with \"error\"")]
+    Unwell,
 }
 
 impl Failure {
@@ -127,7 +130,7 @@ impl Failure {
     fn exit_code(&self) -> ExitCode {
         match self {
             Self::Config(_) | Self::Usage(_) => USAGE.into(),
-            Self::Runtime(_) => FAILURE.into(),
+            Self::Runtime(_) | Self::Unwell => FAILURE.into(),
         }
     }
 }
@@ -162,13 +165,6 @@ pub fn run_builder(additions: impl FnOnce(Builder) -> Builder + 'static) -> Exit
             return if error.use_stderr() { USAGE.into() } else { ExitCode::SUCCESS };
         }
     };
-    if let Some(Command::Doctor(args)) = &cli.command {
-        return match doctor::doctor(&cli.settings, args) {
-            Ok(true) => ExitCode::SUCCESS,
-            Ok(false) => FAILURE.into(),
-            Err(failure) => failed(&failure),
-        };
-    }
     match execute(cli, Box::new(additions)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -201,6 +197,7 @@ fn execute(cli: Cli, additions: Additions) -> Result<(), Failure> {
         Command::Token(args) => token::token(&cli.settings.load()?, &args),
         Command::Emit(args) => emit::emit(&cli.settings.load()?, &args),
         Command::Top(args) => top::top(&cli.settings.load()?, args),
+        Command::Doctor(args) => doctor::doctor(&cli.settings, &args),
     }
 }
 

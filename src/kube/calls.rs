@@ -51,6 +51,7 @@ pub enum Call {
 
 impl Call {
     /// All of them.
+    #[cfg(test)]
     pub const ALL: [Self; 14] = [
         Self::Review,
         Self::GetPod,
@@ -115,11 +116,6 @@ impl CallError {
             Self::Late => "timeout",
             Self::Unreachable(_) => "unreachable",
         }
-    }
-
-    /// Whether RBAC, or the token, is why.
-    pub fn is_refusal(&self) -> bool {
-        matches!(self, Self::Refused(_))
     }
 }
 

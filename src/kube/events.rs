@@ -15,8 +15,7 @@ use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use metrics::counter;
-use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
 use super::{Api, Own, calls::Call};
 use crate::{
@@ -40,7 +39,7 @@ pub struct Events {
     recorder: Recorder,
     pod: ObjectReference,
     limit: DefaultDirectRateLimiter,
-    /// When each reason was last written.
+    /// When each reason was last written. Held while one is: the last one waits for the one before.
     written: Mutex<HashMap<&'static str, Instant>>,
 }
 
@@ -158,11 +157,12 @@ impl Events {
             action: action.into(),
             secondary: None,
         };
-        let again = self.written.lock().get(reason).is_some_and(|last| last.elapsed() < SERIES);
+        let mut written = self.written.lock().await;
+        let again = written.get(reason).is_some_and(|last| last.elapsed() < SERIES);
         let call = if again { Call::PatchEvent } else { Call::CreateEvent };
         // One that fails is not tried again: what it says is in the log, too.
         if self.api.call(call, self.recorder.publish(&event, &self.pod)).await.is_ok() {
-            self.written.lock().insert(reason, Instant::now());
+            written.insert(reason, Instant::now());
         }
     }
 }

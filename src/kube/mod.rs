@@ -25,7 +25,7 @@ use tokio::{sync::watch, task::JoinSet};
 
 pub use self::{
     api::Api,
-    calls::{Call, CallError},
+    calls::Call,
     environment::{Environment, Own},
     external_metrics::{ExternalMetrics, ExternalMetricsError, Figures},
     peers::{Addresses, list as list_peers},

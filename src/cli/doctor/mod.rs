@@ -48,10 +48,10 @@ fn public_url(text: &str) -> Result<Url, String> {
     pod::url(text).map_err(|_| "expected https://HOST, as clients use it".into())
 }
 
-/// Looks at everything, and says whether all is well.
+/// Looks at everything.
 #[tokio::main(flavor = "current_thread")]
-pub(super) async fn doctor(settings: &Settings, args: &DoctorArgs) -> Result<bool, Failure> {
-    let mut report = Report { lines: args.format == Format::Text, ..Report::default() };
+pub(super) async fn doctor(settings: &Settings, args: &DoctorArgs) -> Result<(), Failure> {
+    let mut report = Report::new(args.format == Format::Text);
     match settings.load() {
         Ok(config) => look(&config, args, &mut report).await?,
         Err(error) => {
@@ -67,7 +67,7 @@ pub(super) async fn doctor(settings: &Settings, args: &DoctorArgs) -> Result<boo
     if args.format == Format::Json {
         println!("{}", report.json().map_err(Failure::runtime)?);
     }
-    Ok(report.is_well())
+    if report.is_well() { Ok(()) } else { Err(Failure::Unwell) }
 }
 
 async fn look(config: &Config, args: &DoctorArgs, report: &mut Report) -> Result<(), Failure> {

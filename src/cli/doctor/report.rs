@@ -45,10 +45,15 @@ pub(super) struct Finding {
 pub(super) struct Report {
     findings: Vec<Finding>,
     /// Whether each line is printed when it is found.
-    pub lines: bool,
+    lines: bool,
 }
 
 impl Report {
+    /// One that prints each line when it is found, or none.
+    pub fn new(lines: bool) -> Self {
+        Self { findings: Vec::new(), lines }
+    }
+
     pub fn ok(&mut self, about: &'static str, found: impl Into<String>) {
         self.add(Level::Ok, about, found.into(), None);
     }

@@ -61,7 +61,7 @@ async fn events_tell_of_the_backplane_and_of_a_drain() {
     let Some(lab) = Lab::new() else { return };
     let mut redis = Redis::start();
     let settings = format!(
-        "{OPEN}\n[backplane]\nkind = \"pubsub\"\nurl = \"{}\"\nheartbeat = \"100ms\"\ntimeout = \"500ms\"\n",
+        "drain.delay = \"1s\"\n{OPEN}\n[backplane]\nkind = \"pubsub\"\nurl = \"{}\"\nheartbeat = \"100ms\"\ntimeout = \"500ms\"\n",
         redis.url()
     );
     let mut pod = Pod::start_with(&settings, &lab.variables());
