@@ -16,7 +16,10 @@ use super::{
     asked::{Asked, GROUP, VERSION},
     front_proxy::Caller,
 };
-use crate::kube::{Api, Call, CallError};
+use crate::kube::{
+    Api, Call,
+    calls::CallError,
+};
 
 /// How long an answer is believed, as the servers of Kubernetes do by default: so long a right that was taken away goes on.
 const FRESH: Duration = Duration::from_secs(10);

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     config::ExternalMetrics,
-    kube::{Api, Call, CallError},
+    kube::{Api, Call, calls::CallError},
 };
 
 /// How often Secret and APIService are looked at, a quarter more or less: pods should not do it at the same moment.
