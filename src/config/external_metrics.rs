@@ -46,7 +46,11 @@ impl ExternalMetrics {
             return;
         }
         let mut wrong = |key: &str, value: &str, remedy: &str| {
-            problems.push(Problem::new(format!("kubernetes.external_metrics.{key}"), value, remedy));
+            problems.push(Problem::new(
+                format!("kubernetes.external_metrics.{key}"),
+                value,
+                remedy,
+            ));
         };
         if !enabled {
             let listen: Vec<_> = self.listen.iter().map(SocketAddr::to_string).collect();
@@ -60,8 +64,12 @@ impl ExternalMetrics {
                 "TLS needs a certificate: name a Secret in which the pods keep one of their own, or set cert_file and key_file",
             ),
             ("", "", _) => {}
-            (_, "", _) => wrong("key_file", "", "cert_file is set; name the file with its key, too"),
-            ("", _, _) => wrong("cert_file", "", "key_file is set; name the file with its certificate, too"),
+            (_, "", _) => {
+                wrong("key_file", "", "cert_file is set; name the file with its key, too")
+            }
+            ("", _, _) => {
+                wrong("cert_file", "", "key_file is set; name the file with its certificate, too")
+            }
             (_, _, "") => {}
             (_, _, secret) => wrong("secret", secret, "cert_file is set; keep one of them"),
         }
@@ -147,7 +155,10 @@ mod tests {
             let problems = problems(change);
             let named = format!("kubernetes.external_metrics.{key}");
             assert_eq!(problems.len(), 1, "{problems:?}");
-            assert!(problems[0].starts_with(&named) && problems[0].contains(remedy), "{problems:?}");
+            assert!(
+                problems[0].starts_with(&named) && problems[0].contains(remedy),
+                "{problems:?}"
+            );
         }
         let mut problems = Vec::new();
         settings().check(false, &mut problems);

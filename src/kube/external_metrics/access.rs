@@ -16,10 +16,7 @@ use super::{
     asked::{Asked, GROUP, VERSION},
     front_proxy::Caller,
 };
-use crate::kube::{
-    Api, Call,
-    calls::CallError,
-};
+use crate::kube::{Api, Call, calls::CallError};
 
 /// How long an answer is believed, as the servers of Kubernetes do by default: so long a right that was taken away goes on.
 const FRESH: Duration = Duration::from_secs(10);
@@ -41,7 +38,12 @@ impl Access {
     ///
     /// # Errors
     /// If the API server does not say: then nobody may.
-    pub async fn may(&self, caller: &Caller, asked: &Asked<'_>, path: &str) -> Result<bool, CallError> {
+    pub async fn may(
+        &self,
+        caller: &Caller,
+        asked: &Asked<'_>,
+        path: &str,
+    ) -> Result<bool, CallError> {
         let spec = review(caller, asked, path);
         let key = digest(&spec);
         if let Some(allowed) = self.answers.lock().get(&key, Instant::now()) {
@@ -79,10 +81,8 @@ fn review(caller: &Caller, asked: &Asked<'_>, path: &str) -> SubjectAccessReview
             ..ResourceAttributes::default()
         });
     } else {
-        spec.non_resource_attributes = Some(NonResourceAttributes {
-            path: Some(path.into()),
-            verb: Some("get".into()),
-        });
+        spec.non_resource_attributes =
+            Some(NonResourceAttributes { path: Some(path.into()), verb: Some("get".into()) });
     }
     spec
 }
@@ -172,7 +172,10 @@ mod tests {
         assert!(spec.non_resource_attributes.is_none());
         let spec = review(&caller("a", &[]), &Asked::Version, "/apis/x");
         let attributes = spec.non_resource_attributes.unwrap_or_default();
-        assert_eq!((attributes.path.as_deref(), attributes.verb.as_deref()), (Some("/apis/x"), Some("get")));
+        assert_eq!(
+            (attributes.path.as_deref(), attributes.verb.as_deref()),
+            (Some("/apis/x"), Some("get"))
+        );
         assert!(spec.resource_attributes.is_none());
     }
 }

@@ -128,7 +128,11 @@ impl FrontProxy {
     ///
     /// # Errors
     /// If it is not.
-    pub fn is_api_server(&self, chain: &[CertificateDer<'_>], now: UnixTime) -> Result<(), Stranger> {
+    pub fn is_api_server(
+        &self,
+        chain: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), Stranger> {
         let (own, intermediates) = chain.split_first().ok_or(Stranger::NoCertificate)?;
         let verified = self.verifier.verify_client_cert(own, intermediates, now);
         verified.map_err(|error| Stranger::Certificate(error.to_string()))?;

@@ -11,7 +11,9 @@ use metrics::gauge;
 use rustls::{
     DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme,
     client::danger::HandshakeSignatureValid,
-    crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature},
+    crypto::{
+        CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
+    },
     pki_types::{CertificateDer, UnixTime},
     server::{
         NoServerSessionStorage, ResolvesServerCert,
@@ -26,7 +28,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::{requests::Requests, certificate::Shown};
+use super::{certificate::Shown, requests::Requests};
 use crate::{
     drain::{Lifecycle, Phase},
     telemetry::metrics::EXTERNAL_METRICS_CONNECTIONS,

@@ -94,9 +94,8 @@ impl Made {
         let is_for = |other: &GeneralName<'_>| *other == GeneralName::DNSName(name);
         let fits = names.is_some_and(|names| names.value.general_names.iter().any(is_for));
         let end = certificate.validity().not_after.timestamp();
-        let lasts = u64::try_from(end).is_ok_and(|end| {
-            SystemTime::UNIX_EPOCH + Duration::from_secs(end) > now + RENEW
-        });
+        let lasts = u64::try_from(end)
+            .is_ok_and(|end| SystemTime::UNIX_EPOCH + Duration::from_secs(end) > now + RENEW);
         if fits && lasts && !self.authorities.is_empty() { Found::Good } else { Found::Due }
     }
 }

@@ -29,7 +29,6 @@ use rustls::crypto::aws_lc_rs;
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_rustls::TlsAcceptor;
 
-pub use self::{answers::Figures, certificate::CertificateError};
 use self::{
     access::Access,
     certificate::{Files, Shown},
@@ -37,6 +36,7 @@ use self::{
     requests::Requests,
     trust::Trust,
 };
+pub use self::{answers::Figures, certificate::CertificateError};
 use crate::{config, drain::Lifecycle, kube::Api};
 
 /// It cannot be served.

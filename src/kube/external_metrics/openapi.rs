@@ -13,7 +13,8 @@ const ITEM: &str = "io.k8s.metrics.pkg.apis.external_metrics.v1beta1.ExternalMet
 
 /// `/openapi/v2`.
 pub fn v2() -> Value {
-    let parameter = |name: &str| json!({"name": name, "in": "path", "required": true, "type": "string"});
+    let parameter =
+        |name: &str| json!({"name": name, "in": "path", "required": true, "type": "string"});
     let path = |metric| {
         let mut operation = operation(metric);
         operation["parameters"] = json!([parameter("namespace")]);
@@ -161,7 +162,12 @@ mod tests {
             }
         }
         let root = v3_root();
-        let url = root["paths"]["apis/external.metrics.k8s.io/v1beta1"]["serverRelativeURL"].clone();
-        assert!(url.as_str().unwrap().starts_with("/openapi/v3/apis/external.metrics.k8s.io/v1beta1?hash="));
+        let url =
+            root["paths"]["apis/external.metrics.k8s.io/v1beta1"]["serverRelativeURL"].clone();
+        assert!(
+            url.as_str()
+                .unwrap()
+                .starts_with("/openapi/v3/apis/external.metrics.k8s.io/v1beta1?hash=")
+        );
     }
 }

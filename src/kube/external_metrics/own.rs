@@ -114,9 +114,13 @@ impl Own {
             self.next = None;
         } else if self.current.is_none() || self.next.as_ref() == Some(&kept) {
             let unusable = |error| OwnError::Unusable(self.settings.secret.clone(), error);
-            let shown = certified(&kept.certificate, &kept.key, &self.provider).map_err(unusable)?;
+            let shown =
+                certified(&kept.certificate, &kept.key, &self.provider).map_err(unusable)?;
             self.shown.replace(shown);
-            tracing::info!(secret = self.settings.secret, "external metrics: certificate of the pods");
+            tracing::info!(
+                secret = self.settings.secret,
+                "external metrics: certificate of the pods"
+            );
             self.current = Some(kept);
             self.next = None;
         } else if bundled.is_ok() {

@@ -107,11 +107,7 @@ impl Requests {
         Ok(answers::object(object))
     }
 
-    fn caller(
-        &self,
-        headers: &HeaderMap,
-        chain: &[CertificateDer<'_>],
-    ) -> Result<Caller, Failure> {
+    fn caller(&self, headers: &HeaderMap, chain: &[CertificateDer<'_>]) -> Result<Caller, Failure> {
         let Some(front_proxy) = self.trust.known() else {
             let message = "this pod does not know yet how the API server is recognized";
             return Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, message));

@@ -71,7 +71,9 @@ impl Trust {
             Ok(front_proxy) => {
                 let new = self.0.known.write().replace(Arc::new(front_proxy)).is_none();
                 if new {
-                    tracing::info!("external metrics: it is known how the API server is recognized");
+                    tracing::info!(
+                        "external metrics: it is known how the API server is recognized"
+                    );
                 }
                 self.0.told.lock().clear();
             }

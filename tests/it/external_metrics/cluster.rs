@@ -31,7 +31,9 @@ impl Cluster {
         let folder = std::env::var("ROOMCAST_LAB").unwrap_or_else(|_| default.into());
         let program = Path::new(&folder).join("lab");
         let skip = |why: &str| {
-            eprintln!("\n*** SKIPPED: external metrics against a real API server: {why} (ROOMCAST_LAB)\n");
+            eprintln!(
+                "\n*** SKIPPED: external metrics against a real API server: {why} (ROOMCAST_LAB)\n"
+            );
             None
         };
         if !program.is_file() {
@@ -103,7 +105,8 @@ impl Cluster {
 
     /// A certificate of the lab's authority, and its key.
     pub fn certificate(&self, name: &str) -> String {
-        let read = |ending| fs::read_to_string(self.run.join("pki").join(format!("{name}.{ending}")));
+        let read =
+            |ending| fs::read_to_string(self.run.join("pki").join(format!("{name}.{ending}")));
         read("crt").unwrap() + &read("key").unwrap()
     }
 

@@ -41,7 +41,8 @@ impl Answering {
             account.path().display(),
             SocketAddr::new(address(), 0),
         );
-        let server = [("KUBERNETES_SERVICE_HOST", "127.0.0.1"), ("KUBERNETES_SERVICE_PORT", "20443")];
+        let server =
+            [("KUBERNETES_SERVICE_HOST", "127.0.0.1"), ("KUBERNETES_SERVICE_PORT", "20443")];
         let pod = Pod::start_with(&member(redis, &settings), &server);
         let address = listens(&pod);
         Self { pod, address, _account: account }
@@ -87,7 +88,8 @@ async fn a_plain_autoscaler_scales_on_the_sum_of_two_pods() {
     let utilization = cluster.raw(&metric(namespace, "roomcast_utilization")).unwrap();
     assert_eq!(value(&utilization), Ok("2500m"));
     let available = || {
-        let conditions = field(&cluster, namespace, &["apiservice", API_SERVICE], "/status/conditions");
+        let conditions =
+            field(&cluster, namespace, &["apiservice", API_SERVICE], "/status/conditions");
         let condition = conditions.as_array().and_then(|all| all.first()).cloned();
         let condition = condition.unwrap_or_default();
         (condition["status"] == "True").then_some(()).ok_or_else(|| condition.to_string())
@@ -98,7 +100,8 @@ async fn a_plain_autoscaler_scales_on_the_sum_of_two_pods() {
     let resources = cluster.raw(GROUP).unwrap();
     assert_eq!(resources["resources"].as_array().unwrap().len(), 2, "{resources}");
     cluster.eventually("kubectl finds the metrics", || {
-        let found = cluster.run(&["api-resources", "--api-group=external.metrics.k8s.io", "-o", "name"]);
+        let found =
+            cluster.run(&["api-resources", "--api-group=external.metrics.k8s.io", "-o", "name"]);
         found.contains("roomcast_utilization.external.metrics.k8s.io").then_some(()).ok_or(found)
     });
     cluster.eventually("the description", || {
@@ -170,7 +173,13 @@ async fn headers_are_believed_with_the_certificate_of_the_api_server_only() {
     assert_eq!(field(&cluster, namespace, &["apiservice", API_SERVICE], "/spec/caBundle"), bundle);
     let client = |identity: Option<&str>| {
         let authority = cluster.run(&[
-            "-n", namespace, "get", "secret", SERVICE, "-o", "go-template={{index .data \"ca.crt\" | base64decode}}",
+            "-n",
+            namespace,
+            "get",
+            "secret",
+            SERVICE,
+            "-o",
+            "go-template={{index .data \"ca.crt\" | base64decode}}",
         ]);
         let authority = Certificate::from_pem(authority.as_bytes()).unwrap();
         let builder = Client::builder()
@@ -213,8 +222,7 @@ async fn each_right_that_is_taken_away_is_noticed() {
     let missing = async |removed: &str| {
         // From the start: what the pod asks for at once is refused.
         let pod = Answering::start(&cluster, namespace, &redis);
-        let metric =
-            format!("roomcast_kubernetes_permission_missing{{permission=\"{removed}\"}}");
+        let metric = format!("roomcast_kubernetes_permission_missing{{permission=\"{removed}\"}}");
         pod.pod.metric_reaches(&metric, 1.0).await;
         let all = pod.pod.metric("roomcast_kubernetes_permission_missing").await;
         assert!((all - 1.0).abs() < 0.1, "{removed}: {all} are missing");

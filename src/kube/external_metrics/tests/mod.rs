@@ -33,6 +33,9 @@ use crate::kube::{Api, Environment};
 /// Longest wait for anything.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// How long certificates last that are good now: they began two hours ago.
+const LONG: Duration = Duration::from_secs(3 * 3600);
+
 /// An authority that issues certificates.
 pub struct Authority {
     pub pem: String,
@@ -51,10 +54,10 @@ impl Authority {
 
     /// Certificate and key, in PEM, for a client of these common names.
     pub fn issue(&self, names: &[&str]) -> (String, String) {
-        self.issue_for(names, ExtendedKeyUsagePurpose::ClientAuth, Duration::from_secs(3600))
+        self.issue_for(names, ExtendedKeyUsagePurpose::ClientAuth, LONG)
     }
 
-    /// The same for another use, and for so long.
+    /// The same for another use, and for so long since two hours ago.
     pub fn issue_for(
         &self,
         names: &[&str],
@@ -68,7 +71,7 @@ impl Authority {
         }
         params.extended_key_usages = vec![usage];
         params.not_before = time::OffsetDateTime::now_utc() - Duration::from_secs(7200);
-        params.not_after = params.not_before + Duration::from_secs(7200) + lasts;
+        params.not_after = params.not_before + lasts;
         let key = KeyPair::generate().unwrap();
         let pem = params.signed_by(&key, &self.issuer).unwrap().pem();
         (pem, key.serialize_pem())
@@ -126,9 +129,11 @@ pub struct Server {
     _account: TempDir,
 }
 
-pub const CONFIG_MAP: &str = "api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication";
+pub const CONFIG_MAP: &str =
+    "api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication";
 pub const SECRET: &str = "api/v1/namespaces/prod/secrets/chat-metrics";
-pub const API_SERVICE: &str = "apis/apiregistration.k8s.io/v1/apiservices/v1beta1.external.metrics.k8s.io";
+pub const API_SERVICE: &str =
+    "apis/apiregistration.k8s.io/v1/apiservices/v1beta1.external.metrics.k8s.io";
 
 impl Server {
     pub async fn start() -> Self {
@@ -170,9 +175,10 @@ fn environment(folder: &Path, server: &str) -> Environment {
 type Shared = State<Arc<Mutex<Objects>>>;
 
 fn status(code: StatusCode) -> Response {
+    let reason = if code == StatusCode::NOT_FOUND { "NotFound" } else { "Other" };
     let status = json!({
         "kind": "Status", "apiVersion": "v1", "status": "Failure",
-        "message": "m", "reason": "r", "code": code.as_u16(),
+        "message": "m", "reason": reason, "code": code.as_u16(),
     });
     (code, Json(status)).into_response()
 }

@@ -116,7 +116,10 @@ async fn a_new_one_is_shown_once_its_authority_has_been_there_for_a_look() {
     let kept = server.get(SECRET).unwrap();
     assert_ne!(kept["data"]["tls.crt"], secret(&old)["data"]["tls.crt"]);
     // The type and the labels are somebody's choice.
-    assert_eq!((&kept["type"], &kept["metadata"]["labels"]["kept"]), (&json!("Opaque"), &json!("yes")));
+    assert_eq!(
+        (&kept["type"], &kept["metadata"]["labels"]["kept"]),
+        (&json!("Opaque"), &json!("yes"))
+    );
     let bundle = server.get(API_SERVICE).unwrap()["spec"]["caBundle"].clone();
     let bundle = BASE64_STANDARD.decode(bundle.as_str().unwrap()).unwrap();
     let bundle = String::from_utf8(bundle).unwrap();

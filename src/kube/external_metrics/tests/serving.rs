@@ -72,7 +72,17 @@ impl Pod {
         tasks.spawn(async move { while serving.join_next().await.is_some() {} });
         let front_proxies = Authority::new();
         let _folder = folder;
-        Self { server, front_proxies, address, authority, lifecycle, connections, files, tasks, _folder }
+        Self {
+            server,
+            front_proxies,
+            address,
+            authority,
+            lifecycle,
+            connections,
+            files,
+            tasks,
+            _folder,
+        }
     }
 
     /// A client that believes the authority, and shows a certificate.
@@ -137,7 +147,10 @@ async fn the_autoscaler_reads_the_sum_through_the_api_server() {
     let api_server = pod.api_server();
     let (code, list) = pod.metric(&api_server).await;
     assert_eq!(code, 200, "{list}");
-    assert_eq!((&list["kind"], &list["items"][0]["value"]), (&json!("ExternalMetricValueList"), &json!("1234")));
+    assert_eq!(
+        (&list["kind"], &list["items"][0]["value"]),
+        (&json!("ExternalMetricValueList"), &json!("1234"))
+    );
     assert_eq!(list["apiVersion"], "external.metrics.k8s.io/v1beta1");
     assert_eq!(list["items"][0]["metricName"], "roomcast_connections");
     assert!(list["items"][0]["metricLabels"].as_object().unwrap().is_empty());
@@ -173,7 +186,8 @@ async fn only_the_api_server_is_believed() {
     for (certificate, text) in refused {
         let client = pod.client(certificate);
         let headers = [("x-remote-user", HPA), ("x-remote-group", "system:masters")];
-        for path in [METRIC, "/apis", "/apis/external.metrics.k8s.io/v1beta1", "/openapi/v2", "/x"] {
+        for path in [METRIC, "/apis", "/apis/external.metrics.k8s.io/v1beta1", "/openapi/v2", "/x"]
+        {
             let (code, body) = pod.get(&client, path, &headers).await;
             is_status(&body, code, "Unauthorized", text);
             assert_eq!(code, 401);
@@ -215,7 +229,12 @@ async fn what_is_not_there_or_not_understood_is_said_clearly() {
         (METRIC.replace("/prod/", "/other/"), 404, "NotFound", "namespace \"prod\""),
         (METRIC.replace("connections", "rooms"), 404, "NotFound", "roomcast_utilization"),
         ("/apis/apps/v1".into(), 404, "NotFound", "/apis/external.metrics.k8s.io"),
-        (format!("{METRIC}?labelSelector=app%3Dchat"), 400, "BadRequest", "leave metric.selector out"),
+        (
+            format!("{METRIC}?labelSelector=app%3Dchat"),
+            400,
+            "BadRequest",
+            "leave metric.selector out",
+        ),
         (format!("{METRIC}?watch=true"), 405, "MethodNotAllowed", "watched"),
     ] {
         let (status, body) = pod.get(&api_server, &path, &by_hpa).await;
@@ -289,7 +308,10 @@ async fn the_pod_serves_until_it_stops_and_sends_the_api_server_elsewhere_before
     assert!(!ask().await.unwrap().headers().contains_key("connection"));
     pod.lifecycle.advance(Phase::Closing);
     let answer = ask().await.unwrap();
-    assert_eq!((answer.status().as_u16(), &answer.headers()["connection"]), (200, &"close".parse().unwrap()));
+    assert_eq!(
+        (answer.status().as_u16(), &answer.headers()["connection"]),
+        (200, &"close".parse().unwrap())
+    );
     pod.lifecycle.advance(Phase::Stopped);
     reaches("the end", async || ask().await.is_err()).await;
     pod.tasks.abort_all();
