@@ -92,9 +92,10 @@ impl Own {
                     pause = LOOK.mul_f64(0.75 + 0.5 * fastrand::f64());
                 }
                 Err(error) => {
-                    // What the API server refuses is told of where it is called.
+                    // What the API server refuses is told of where it is called, and two that write are no fault.
+                    let known = matches!(error, OwnError::Call(_) | OwnError::Overtaken);
                     let error = error.to_string();
-                    if error != told {
+                    if error != told && !known {
                         tracing::warn!(error, "external metrics: the own certificate");
                         told = error;
                     }

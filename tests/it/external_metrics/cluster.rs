@@ -196,11 +196,11 @@ impl<'a> Installed<'a> {
 
 impl Drop for Installed<'_> {
     fn drop(&mut self) {
-        let (namespace, reader) = (&*self.namespace, &*format!("{}-reader", self.namespace));
+        let namespace = &*self.namespace;
         for what in [
             &["apiservice", API_SERVICE][..],
-            &["clusterrole", namespace, reader],
-            &["clusterrolebinding", namespace, reader],
+            &["clusterrole", namespace],
+            &["clusterrolebinding", namespace],
             &["-n", "kube-system", "rolebinding", namespace],
             &["namespace", namespace],
         ] {
