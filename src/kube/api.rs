@@ -72,7 +72,8 @@ fn config(environment: &Environment) -> Result<Config, SetupError> {
     let mut config = Config::new(environment.server.clone());
     config.default_namespace = environment.namespace.clone();
     config.root_cert = Some(authorities);
-    config.connect_timeout = Some(PATIENCE);
+    // Of a single request, its own wait ends before; of a watch this one does.
+    config.connect_timeout = Some(PATIENCE * 2);
     config.auth_info = AuthInfo {
         token_file: Some(environment.token.display().to_string()),
         ..AuthInfo::default()

@@ -1,13 +1,15 @@
 //! Requests to the API server: each is bounded in time, counted by what came of it, and warned of once.
 
 use std::{
+    error::Error,
     future::Future,
+    io,
     time::{Duration, Instant},
 };
 
 use metrics::counter;
 use parking_lot::Mutex;
-use tokio::time::timeout;
+use tokio::time::{error::Elapsed, timeout};
 
 use crate::telemetry::metrics::KUBERNETES_REQUESTS;
 
@@ -133,13 +135,23 @@ impl From<&kube::Error> for CallError {
             kube::Error::SerdeError(_) | kube::Error::FromUtf8(_) => {
                 Self::Failed(error.to_string())
             }
+            _ if is_late(error) => Self::Late,
             _ => Self::Unreachable(causes(error)),
         }
     }
 }
 
+/// Whether it comes of a wait that was over.
+fn is_late(error: &(dyn Error + 'static)) -> bool {
+    let timed_out = |error: &io::Error| error.kind() == io::ErrorKind::TimedOut;
+    let late = |error: &(dyn Error + 'static)| {
+        error.is::<Elapsed>() || error.downcast_ref().is_some_and(timed_out)
+    };
+    late(error) || error.source().is_some_and(is_late)
+}
+
 /// An error with what it came from, of which the outermost often says nothing.
-fn causes(error: &dyn std::error::Error) -> String {
+fn causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {
@@ -163,7 +175,8 @@ pub struct Calls {
 #[derive(Debug)]
 struct Failing {
     call: Call,
-    result: &'static str,
+    /// Whether it is refused, which has another remedy than all else.
+    refused: bool,
     told: Instant,
 }
 
@@ -199,8 +212,9 @@ impl Calls {
             }
             return;
         };
+        let refused = matches!(error, CallError::Refused(_));
         let quiet = known.is_some_and(|known| {
-            failing[known].result == result && failing[known].told.elapsed() < QUIET
+            failing[known].refused == refused && failing[known].told.elapsed() < QUIET
         });
         if quiet {
             tracing::debug!(request = call.name(), %error, "Kubernetes: still fails");
@@ -209,7 +223,7 @@ impl Calls {
         if let Some(known) = known {
             failing.swap_remove(known);
         }
-        failing.push(Failing { call, result, told: Instant::now() });
+        failing.push(Failing { call, refused, told: Instant::now() });
         tracing::warn!(
             request = call.name(),
             %error,

@@ -17,7 +17,7 @@ use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use metrics::counter;
 use tokio::sync::{Mutex, watch};
 
-use super::{Api, Own, calls::Call};
+use super::{Api, Own, calls::Call, permissions::Permissions};
 use crate::{
     backplane::Link,
     config::Drain,
@@ -36,6 +36,7 @@ const STARTING: Duration = Duration::from_secs(10);
 /// Writes Events of a pod.
 pub struct Events {
     api: Api,
+    permissions: Arc<Permissions>,
     recorder: Recorder,
     pod: ObjectReference,
     limit: DefaultDirectRateLimiter,
@@ -45,7 +46,7 @@ pub struct Events {
 
 impl Events {
     /// Of this one.
-    pub fn new(api: Api, own: &Own) -> Option<Arc<Self>> {
+    pub fn new(api: Api, permissions: Arc<Permissions>, own: &Own) -> Option<Arc<Self>> {
         let reporter = Reporter { controller: "roomcast".into(), instance: Some(own.name.clone()) };
         let pod = ObjectReference {
             api_version: Some("v1".into()),
@@ -57,7 +58,7 @@ impl Events {
         };
         let limit = RateLimiter::direct(Quota::with_period(PERIOD)?.allow_burst(BURST));
         let recorder = Recorder::new(api.client(), reporter);
-        Some(Arc::new(Self { recorder, api, pod, limit, written: Mutex::default() }))
+        Some(Arc::new(Self { recorder, api, permissions, pod, limit, written: Mutex::default() }))
     }
 
     /// Follows the life of the pod until it is dropped. What changes while one is being written is told as it is then.
@@ -146,6 +147,12 @@ impl Events {
     }
 
     async fn write(&self, kind: EventType, reason: &'static str, action: &str, note: String) {
+        let mut written = self.written.lock().await;
+        let again = written.get(reason).is_some_and(|last| last.elapsed() < SERIES);
+        let call = if again { Call::PatchEvent } else { Call::CreateEvent };
+        if !self.permissions.may(call) {
+            return;
+        }
         if self.limit.check().is_err() {
             counter!(KUBERNETES_EVENTS_HELD_BACK.name).increment(1);
             return;
@@ -157,9 +164,6 @@ impl Events {
             action: action.into(),
             secondary: None,
         };
-        let mut written = self.written.lock().await;
-        let again = written.get(reason).is_some_and(|last| last.elapsed() < SERIES);
-        let call = if again { Call::PatchEvent } else { Call::CreateEvent };
         // One that fails is not tried again: what it says is in the log, too.
         if self.api.call(call, self.recorder.publish(&event, &self.pod)).await.is_ok() {
             written.insert(reason, Instant::now());

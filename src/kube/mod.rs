@@ -117,10 +117,11 @@ impl Kubernetes {
             return Ok(None);
         }
         let api = Api::new(Environment::read(&settings)?)?;
+        let permissions = Arc::new(Permissions::new(permissions::needed(&settings, &api)));
         let own = api.environment().own.as_ref().filter(|_| settings.events);
         Ok(Some(Self {
-            events: own.and_then(|own| Events::new(api.clone(), own)),
-            permissions: Arc::new(Permissions::new(permissions::needed(&settings, &api))),
+            events: own.and_then(|own| Events::new(api.clone(), permissions.clone(), own)),
+            permissions,
             api,
             settings,
             drain: config.drain.clone(),
@@ -165,8 +166,9 @@ impl Kubernetes {
         if !self.settings.peers_service.is_empty() {
             let this = self.clone();
             tasks.spawn(async move {
-                let service = &this.settings.peers_service;
-                never(peers::watch(&this.api, service, this.port, &this.peers).await);
+                let Self { api, permissions, settings, port, peers, .. } = &*this;
+                let service = &settings.peers_service;
+                never(peers::watch(api, permissions, service, *port, peers).await);
             });
         }
         if let Some(events) = self.events.clone() {

@@ -27,6 +27,7 @@ use tokio::sync::watch;
 use super::{
     Api,
     calls::{Call, CallError},
+    permissions::Permissions,
 };
 use crate::telemetry::metrics::KUBERNETES_PEERS;
 
@@ -45,10 +46,12 @@ const GONE: u16 = 410;
 /// Watches them until it is dropped. `port` is that of pods whose slices name none.
 pub async fn watch(
     api: &Api,
+    permissions: &Permissions,
     service: &str,
     port: u16,
     addresses: &watch::Sender<Addresses>,
 ) -> Infallible {
+    permissions.allowed(Call::ListSlices).await;
     let slices = kube::Api::<EndpointSlice>::namespaced(api.client(), &api.environment().namespace);
     let config = watcher::Config::default().labels(&format!("{SERVICE}={service}"));
     // It waits longer after each failure, and less again once it works.

@@ -175,6 +175,15 @@ impl Permissions {
         let _ = self.missing.subscribe().wait_for(Option::is_some).await;
     }
 
+    /// Waits until it is known that a request is not refused, or not known that it is.
+    pub async fn allowed(&self, call: Call) {
+        let fine = |missing: &Option<HashSet<&'static str>>| {
+            missing.as_ref().is_some_and(|missing| !missing.contains(call.name()))
+        };
+        // The sender lives in `self`.
+        let _ = self.missing.subscribe().wait_for(fine).await;
+    }
+
     /// Whether a request is worth making: it is not known to be refused.
     pub fn may(&self, call: Call) -> bool {
         !self.missing.borrow().as_ref().is_some_and(|missing| missing.contains(call.name()))

@@ -37,11 +37,7 @@ pub(super) async fn look(config: &Config, report: &mut Report) -> Option<BTreeSe
     let api = match Environment::read(settings).and_then(Api::new) {
         Ok(api) => api,
         Err(error) => {
-            report.error(
-                "kubernetes",
-                error.to_string(),
-                "nothing is asked of the API server until then",
-            );
+            report.error("kubernetes", error.to_string(), "the pod does not start with it");
             return None;
         }
     };
