@@ -37,7 +37,7 @@ mod publish;
 mod server;
 mod telemetry;
 
-pub use self::kube::SetupError as KubernetesError;
+pub use self::kube::{ExternalMetricsError, SetupError as KubernetesError};
 #[doc(hidden)]
 pub use backplane::measured;
 pub use backplane::{

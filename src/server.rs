@@ -26,7 +26,7 @@ use crate::{
     edge::{self, Admission, Edge, Layers, ListenError, Options, Program, Seal, Sessions},
     gateway::{self, HookSetupError, Hooks, Namespace, Roomcast, Tokens, TokensError},
     internal::{self, Readiness, Scale},
-    kube::{self, Kubernetes},
+    kube::{self, ExternalMetrics, Figures, Kubernetes},
     publish::{self, Consumer, Operations, Underway},
     telemetry::{
         metrics::{self, Metrics, NoHistogram, Since},
@@ -64,6 +64,9 @@ pub enum BuildError {
     /// There is no cluster around it, or it cannot be asked.
     #[error(transparent)]
     Kubernetes(#[from] kube::SetupError),
+    /// Autoscalers cannot be answered.
+    #[error(transparent)]
+    ExternalMetrics(#[from] kube::ExternalMetricsError),
     /// The system gives none, so that no secret can be made.
     #[error("the system has no random numbers")]
     NoRandomNumbers,
@@ -98,6 +101,7 @@ pub struct Listening {
     server: Server,
     public: edge::Bound,
     internal: edge::Bound,
+    external_metrics: edge::Bound,
 }
 
 /// Something that goes on as long as the pod.
@@ -123,6 +127,8 @@ struct Pod {
     roomcast: Roomcast,
     /// What it asks of Kubernetes, if anything.
     kubernetes: Option<Arc<Kubernetes>>,
+    /// What it answers autoscalers, until it runs.
+    external_metrics: Option<ExternalMetrics>,
     /// The listeners, while the pod runs.
     serving: Mutex<JoinSet<()>>,
 }
@@ -207,6 +213,11 @@ impl Server {
         Ok(Listening {
             public: edge::bind("public.listen", &public.listen, public.backlog)?,
             internal: edge::bind("internal.listen", &self.config.internal.listen, public.backlog)?,
+            external_metrics: edge::bind(
+                "kubernetes.external_metrics.listen",
+                &self.config.kubernetes.external_metrics.listen,
+                public.backlog,
+            )?,
             server: self,
         })
     }
@@ -318,6 +329,15 @@ impl Builder {
         let record = me.clone();
         let own = me.clone();
         let scale = Scale::new(backplane.clone(), move || backplane::Pod::record(&*own));
+        let sum = scale.clone();
+        let sum = move || {
+            let (connections, limit) = sum.of_cluster()?;
+            Some(Figures { connections, limit })
+        };
+        let external_metrics = match &kubernetes {
+            Some(kubernetes) => kubernetes.external_metrics(sum)?,
+            None => None,
+        };
         let operations = Operations { lifecycle: lifecycle.clone(), shedder: edge.shedder() };
         let underway = Underway::default();
         let record = move || backplane::Pod::record(&*record);
@@ -349,6 +369,7 @@ impl Builder {
                 keeping_time,
                 me,
                 kubernetes,
+                external_metrics,
                 serving: Mutex::default(),
             },
             config,
@@ -363,6 +384,7 @@ fn begin_metrics(config: &Config) {
         (config.publish.stream.enabled, Since::Stream),
         (!config.auth.jwt.jwks_url.is_empty(), Since::Jwks),
         (config.kubernetes.enabled, Since::Kubernetes),
+        (config.kubernetes.external_metrics.is_on(), Since::ExternalMetrics),
     ];
     parts.into_iter().filter(|(there, _)| *there).for_each(|(_, since)| metrics::begin(since));
 }
@@ -442,13 +464,18 @@ impl Listening {
         self.internal.addresses()
     }
 
+    /// Addresses of the listener for external metrics; none where it is off.
+    pub fn external_metrics(&self) -> Vec<SocketAddr> {
+        self.external_metrics.addresses()
+    }
+
     /// Serves until `stop`, then drains. `hurry` cuts the drain short.
     pub async fn run(
         self,
         stop: impl Future<Output = ()>,
         hurry: impl Future<Output = ()>,
     ) -> Outcome {
-        let Self { server, public, internal } = self;
+        let Self { server, public, internal, external_metrics } = self;
         let Server { config, public: public_router, internal: internal_router, mut pod, .. } =
             server;
         let options = Options {
@@ -495,6 +522,9 @@ impl Listening {
         let serving = pod.serving.get_mut();
         serving.spawn(edge::serve(public, options, public_router, pod.lifecycle.clone()));
         serving.spawn(edge::serve(internal, probes, internal_router, pod.lifecycle.clone()));
+        if let Some(metrics) = pod.external_metrics.take() {
+            metrics.start(external_metrics.listening(), &pod.lifecycle, serving, &mut chores);
+        }
 
         let _running = pod.roomcast.run();
         let outcome = drain::run(&pod.lifecycle, &config.drain, stop, hurry, &pod).await;

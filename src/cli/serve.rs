@@ -84,6 +84,9 @@ async fn run_pod(builder: Builder, listening: impl FnOnce(&Listening)) -> Result
     for address in pod.internal() {
         tracing::info!(%address, "internal listener: probes, metrics, API");
     }
+    for address in pod.external_metrics() {
+        tracing::info!(%address, "external metrics listener: the API server, for autoscalers");
+    }
     listening(&pod);
 
     // Waited for outside of the macros: those do not look at their arguments when their level is off.

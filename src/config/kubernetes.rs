@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{BackplaneKind, Config, Problem};
+use super::{BackplaneKind, Config, ExternalMetrics, Problem};
 
 /// What the pod asks of the API server. Off: it asks nothing.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -19,6 +19,8 @@ pub struct Kubernetes {
     pub events: bool,
     /// The headless Service whose EndpointSlices say where the other pods are; empty for none.
     pub peers_service: String,
+    /// Whether, and how, it answers the API that autoscalers read numbers from.
+    pub external_metrics: ExternalMetrics,
 }
 
 /// Characters of the name of a Service (RFC 1035, as Kubernetes takes it).
@@ -26,6 +28,7 @@ const LONGEST_NAME: usize = 63;
 
 impl Kubernetes {
     pub(super) fn check(&self, problems: &mut Vec<Problem>) {
+        self.external_metrics.check(self.enabled, problems);
         let service = &self.peers_service;
         if !service.is_empty() && !is_service(service) {
             let remedy = "expected the name of a Service in the pod's own namespace, such as \"roomcast-headless\": small \

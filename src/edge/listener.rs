@@ -88,6 +88,11 @@ impl Bound {
         self.0.iter().filter_map(|listener| listener.local_addr().ok()).collect()
     }
 
+    /// The sockets, for who serves them in another way.
+    pub fn listening(self) -> Vec<Arc<TcpListener>> {
+        self.0
+    }
+
     /// What is looked at while they listen.
     pub fn listeners(&self) -> Listeners {
         Listeners::new(&self.0)

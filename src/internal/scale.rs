@@ -35,6 +35,12 @@ impl Scale {
     ) -> Self {
         Self(Arc::new(Inner { backplane, record: Box::new(record) }))
     }
+
+    /// Connections of all pods, and their limit; none where this one does not know all.
+    pub fn of_cluster(&self) -> Option<(usize, Option<usize>)> {
+        let all = sum(self.0.backplane.seen()?, (self.0.record)());
+        Some((all.connections, all.limit))
+    }
 }
 
 /// How full a pod is, or all.

@@ -35,12 +35,26 @@ pub enum Call {
     CreateEvent,
     /// One that happened again.
     PatchEvent,
+    /// How the API server is recognized when it passes requests on.
+    GetConfigMap,
+    /// Whether somebody else may read external metrics.
+    Access,
+    /// The certificate that the pods made.
+    GetSecret,
+    /// The first one is kept.
+    CreateSecret,
+    /// A later one is.
+    UpdateSecret,
+    /// Whether the API of external metrics leads here.
+    GetApiService,
+    /// It is told whose certificates to believe.
+    PatchApiService,
 }
 
 impl Call {
     /// All of them.
     #[cfg(test)]
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 14] = [
         Self::Review,
         Self::GetPod,
         Self::PatchPod,
@@ -48,6 +62,13 @@ impl Call {
         Self::WatchSlices,
         Self::CreateEvent,
         Self::PatchEvent,
+        Self::GetConfigMap,
+        Self::Access,
+        Self::GetSecret,
+        Self::CreateSecret,
+        Self::UpdateSecret,
+        Self::GetApiService,
+        Self::PatchApiService,
     ];
 
     /// Its name in metrics and logs: verb and resource.
@@ -60,6 +81,13 @@ impl Call {
             Self::WatchSlices => "watch endpointslices",
             Self::CreateEvent => "create events",
             Self::PatchEvent => "patch events",
+            Self::GetConfigMap => "get configmaps",
+            Self::Access => "create subjectaccessreviews",
+            Self::GetSecret => "get secrets",
+            Self::CreateSecret => "create secrets",
+            Self::UpdateSecret => "update secrets",
+            Self::GetApiService => "get apiservices",
+            Self::PatchApiService => "patch apiservices",
         }
     }
 }

@@ -8,12 +8,14 @@
 //! - `deletion_cost`: which pod a scale-in takes first
 //! - `events`: what `kubectl describe pod` shows of its life
 //! - `peers`: where the other pods are
+//! - `external_metrics`: what autoscalers are answered
 
 mod api;
 mod calls;
 mod deletion_cost;
 mod environment;
 mod events;
+mod external_metrics;
 mod peers;
 pub mod permissions;
 
@@ -25,6 +27,7 @@ pub use self::{
     api::Api,
     calls::Call,
     environment::{Environment, Own},
+    external_metrics::{ExternalMetrics, ExternalMetricsError, Figures},
     peers::{Addresses, list as list_peers},
 };
 use self::{events::Events, permissions::Permissions};
@@ -125,6 +128,18 @@ impl Kubernetes {
             port: internal_port(config),
             peers: watch::Sender::default(),
         }))
+    }
+
+    /// What autoscalers are to be answered; none if that is off. `sum` says what all pods have together.
+    ///
+    /// # Errors
+    /// If its certificate cannot be used.
+    pub fn external_metrics(
+        &self,
+        sum: impl Fn() -> Option<Figures> + Send + Sync + 'static,
+    ) -> Result<Option<ExternalMetrics>, ExternalMetricsError> {
+        let settings = &self.settings.external_metrics;
+        settings.is_on().then(|| ExternalMetrics::new(settings, self.api.clone(), sum)).transpose()
     }
 
     /// Where other pods may be; none if nobody is to look.

@@ -96,6 +96,51 @@ pub fn needed(settings: &config::Kubernetes, api: &Api) -> Vec<Permission> {
             needed.push(permission(call, "events.k8s.io", "events", verb, "kubernetes.events"));
         }
     }
+    if settings.external_metrics.is_on() {
+        needed.extend(for_external_metrics(&settings.external_metrics, &environment.namespace));
+    }
+    needed
+}
+
+/// What it takes to answer autoscalers.
+fn for_external_metrics(settings: &config::ExternalMetrics, own: &str) -> Vec<Permission> {
+    let setting = "kubernetes.external_metrics.listen";
+    let permission = |call, group, resource, verb, name: &str, namespace: Option<&str>, setting| {
+        let name = Some(name.to_owned()).filter(|name| !name.is_empty());
+        let namespace = namespace.map(str::to_owned);
+        Permission { call, group, resource, verb, name, namespace, setting }
+    };
+    let map = "extension-apiserver-authentication";
+    let system = Some("kube-system");
+    let mut needed = vec![
+        permission(Call::GetConfigMap, "", "configmaps", "get", map, system, setting),
+        permission(
+            Call::Access,
+            "authorization.k8s.io",
+            "subjectaccessreviews",
+            "create",
+            "",
+            None,
+            setting,
+        ),
+    ];
+    if !settings.secret.is_empty() {
+        let setting = "kubernetes.external_metrics.secret";
+        for (call, verb, name) in [
+            (Call::GetSecret, "get", &*settings.secret),
+            // Who may create cannot be told by name.
+            (Call::CreateSecret, "create", ""),
+            (Call::UpdateSecret, "update", &settings.secret),
+        ] {
+            needed.push(permission(call, "", "secrets", verb, name, Some(own), setting));
+        }
+        let (group, name) = ("apiregistration.k8s.io", &*settings.api_service);
+        let setting = "kubernetes.external_metrics.api_service";
+        let calls = [(Call::GetApiService, "get"), (Call::PatchApiService, "patch")];
+        for (call, verb) in calls.into_iter().filter(|_| !name.is_empty()) {
+            needed.push(permission(call, group, "apiservices", verb, name, None, setting));
+        }
+    }
     needed
 }
 

@@ -10,6 +10,7 @@ mod deflate;
 mod doctor;
 mod dynamic;
 mod embedded;
+mod external_metrics;
 mod features;
 mod handlers;
 mod healthcheck;

@@ -45,6 +45,7 @@ fn row(metric: &Metric) -> String {
         Since::Backplane => " Not there without a backplane.",
         Since::Stream => " Not there without the publish stream.",
         Since::Kubernetes => " Not there without `kubernetes.enabled`.",
+        Since::ExternalMetrics => " Not there without `kubernetes.external_metrics.listen`.",
         Since::Pod | Since::Jwks | Since::Later => "",
     };
     let Metric { name, help, means, .. } = metric;

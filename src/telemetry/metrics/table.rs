@@ -41,6 +41,8 @@ pub enum Since {
     Jwks,
     /// When it starts with `kubernetes.enabled`.
     Kubernetes,
+    /// When it starts with `kubernetes.external_metrics.listen`.
+    ExternalMetrics,
     /// Once there is something to say: 0 would be wrong.
     Later,
 }

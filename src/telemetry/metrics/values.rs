@@ -72,4 +72,11 @@ pub(super) const KUBERNETES_REQUESTS_MADE: &[&str] = &[
     "watch endpointslices",
     "create events",
     "patch events",
+    "get configmaps",
+    "create subjectaccessreviews",
+    "get secrets",
+    "create secrets",
+    "update secrets",
+    "get apiservices",
+    "patch apiservices",
 ];
