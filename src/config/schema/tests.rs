@@ -332,8 +332,8 @@ proptest! {
     /// Whatever the loader reads, the schema takes.
     #[test]
     fn no_duration_or_size_is_refused_that_the_loader_reads(
-        duration in "([0-9. ]{0,4}(n|u|µ|m|s|sec|secs|min|mins|h|hr|hours?|d|days|w|wks|M|months?|y|yrs|ms|us|ns|millis|nanos)?[ \t]?){1,3}",
-        size in "[+]?[0-9.]{0,5} {0,2}[kKmMgGtTpPeEbB]?[iI]?[bB]?",
+        duration in "( ?[0-9][0-9 ]{0,2}(\\.[0-9]{1,2} ?)? ?(n(ano)?s|nanos|nsec|us|µs|usec|ms|msec|millis|s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?|w|wks?|weeks?|M|months?|y|yrs?|years?)){1,2}[ \t]?",
+        size in "[+]?[0-9]{0,3}[.]?[0-9]{1,2} {0,2}([kKmMgGtTpPeE][iI]?)?[bB]?",
     ) {
         if values::AsDuration::deserialize(read(&duration)).is_ok() {
             prop_assert!(DELAY.is_valid(&json!(duration)), "{duration:?}");
