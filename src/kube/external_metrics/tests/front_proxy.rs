@@ -1,6 +1,6 @@
 //! Who is taken for the API server, and what is believed of what it says.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use rcgen::ExtendedKeyUsagePurpose;
