@@ -139,7 +139,8 @@ mod tests {
 
     #[test]
     fn each_mistake_names_its_key_and_the_remedy() {
-        let table: [(fn(&mut ExternalMetrics), &str, &str); 7] = [
+        type Change = fn(&mut ExternalMetrics);
+        let table: [(Change, &str, &str); 7] = [
             (|s| s.secret.clear(), "secret", "needs a certificate"),
             (|s| s.cert_file = "a".into(), "key_file", "cert_file is set"),
             (|s| s.key_file = "a".into(), "cert_file", "key_file is set"),

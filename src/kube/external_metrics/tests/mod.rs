@@ -90,6 +90,9 @@ pub fn recognized_by(authorities: &str, names: &[&str]) -> Value {
     })
 }
 
+/// What somebody else does to the objects.
+type Meanwhile = Box<dyn FnOnce(&mut Objects) + Send>;
+
 /// Objects of the API server, by path.
 #[derive(Default)]
 pub struct Objects {
@@ -102,7 +105,7 @@ pub struct Objects {
     /// What is answered to everything, if it is not what is asked for.
     pub broken: Option<StatusCode>,
     /// Called once before the next write.
-    pub meanwhile: Option<Box<dyn FnOnce(&mut Objects) + Send>>,
+    pub meanwhile: Option<Meanwhile>,
     pub writes: usize,
 }
 
