@@ -49,7 +49,7 @@ test-rust: lint ## Unit tests, and the binary from outside
 	cargo test --workspace --locked
 
 test-js: binaries node-modules ## Stock clients, a browser, Node servers and emitters against real pods
-	cd tests/js && timeout 900 node --test --test-concurrency=2 --test-reporter=spec *.test.mjs
+	cd tests/js && timeout 1200 node --test --test-concurrency=2 --test-reporter=spec *.test.mjs
 
 test-clients: binaries node-modules ## Stock clients of each language against real pods; STOCK_CLIENTS=Java for some
 	@.ci/install rust node chromium python java go libssl
@@ -70,7 +70,7 @@ test-faults: test-edge ## Redis killed, frozen, failed over, cut off: what is lo
 # After the others: how late tasks run is one of its alerts.
 test-observe: test-faults ## A real Prometheus: the dashboard's queries, each alert and when it clears, `make observe`
 	@.ci/install prometheus
-	cd tests/js && timeout 240 node --test --test-concurrency=1 --test-reporter=spec observe/*.test.mjs
+	cd tests/js && timeout 400 node --test --test-concurrency=1 --test-reporter=spec observe/*.test.mjs
 
 test-chart: binaries node-modules ## Lint and render the Helm chart for three versions of Kubernetes, and check what it configures
 	@.ci/install helm helm-unittest kubeconform kustomize kubernetes-schemas
