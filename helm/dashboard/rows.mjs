@@ -3,6 +3,7 @@
 import { EMITS, LOST } from "./emits.mjs";
 import { CLUSTER, DRAINS } from "./cluster.mjs";
 import { CLIENTS } from "./clients.mjs";
+import { KUBERNETES } from "./kubernetes.mjs";
 import { POD, SERVICES } from "./pod.mjs";
 
 const GLANCE = [
@@ -77,4 +78,5 @@ export const ROWS = [
   { title: "Redis and the other servers", panels: CLUSTER },
   { title: "Pods: runtime, memory, limits, traces", panels: POD },
   { title: "Publish stream, hooks, HTTP API, keys of tokens", panels: SERVICES },
+  { title: "Kubernetes: what pods ask of it, and autoscaling on external metrics", panels: KUBERNETES },
 ];
