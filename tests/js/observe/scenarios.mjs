@@ -76,7 +76,7 @@ export const SCENARIOS = {
             await until("it is closed", async () => {
               await pod.publish({ event: "news", args: ["x".repeat(20_000)] });
               return (await pod.metric("roomcast_connections_closed_total", 'reason="queue full"')) > 0;
-            });
+            }, 120_000);
           },
           async end() {},
         },
