@@ -8,12 +8,12 @@ import { connect } from "node:net";
 import { after, before, describe, test } from "node:test";
 import { deflateRawSync } from "node:zlib";
 
-import { chromium } from "playwright-core";
 import { Server } from "socket.io";
 import { io } from "socket.io-client";
 import io2 from "socket.io-client-2";
 import { WebSocket } from "ws";
 
+import { launch } from "./chromium.mjs";
 import { startPair } from "./edge/pair.mjs";
 import { openRaw } from "./edge/raw.mjs";
 import { OPEN, next, startPod, until } from "./pod.mjs";
@@ -289,10 +289,7 @@ test("with a browser, over an upgrade", async () => {
   const origin = `http://localhost:${pages.address().port}`;
   const ours = await startPod(`${OPEN}${ON}[public.cors]\norigins = ["${origin}"]\n`);
   stops.push(() => ours.stop("SIGKILL"));
-  const browser = await chromium.launch({
-    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-    args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"],
-  });
+  const browser = await launch();
   stops.push(() => browser.close());
   const page = await browser.newPage();
   await page.goto(origin);

@@ -5,21 +5,16 @@ import { mkdirSync } from "node:fs";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 
-import { chromium } from "playwright-core";
-
+import { launch } from "./chromium.mjs";
 import { startPod, until } from "./pod.mjs";
 
 const ARTIFACTS = fileURLToPath(new URL("../../artifacts", import.meta.url));
-const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 
 let pod;
 let browser;
 before(async () => {
   pod = await startPod("", { args: ["demo"] });
-  browser = await chromium.launch({
-    executablePath: CHROMIUM,
-    args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"],
-  });
+  browser = await launch();
 });
 after(async () => {
   await browser?.close();

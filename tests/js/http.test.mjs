@@ -5,10 +5,10 @@ import { createServer, request } from "node:http";
 import { afterEach, describe, test } from "node:test";
 import { brotliDecompressSync, gunzipSync, inflateSync } from "node:zlib";
 
-import { chromium } from "playwright-core";
 import { Server } from "socket.io";
 import { io } from "socket.io-client";
 
+import { launch } from "./chromium.mjs";
 import { startPair } from "./edge/pair.mjs";
 import { OPEN, next, startPod } from "./pod.mjs";
 
@@ -286,10 +286,7 @@ test("a page of another origin loads the client from the pod, sets a header, and
   stops.push(() => (pages.closeAllConnections(), pages.close()));
   const { port } = pages.address();
   const ours = await pod(`[public.cors]\norigins = ["http://*.localhost:${port}"]\ncredentials = true\n`);
-  const browser = await chromium.launch({
-    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-    args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"],
-  });
+  const browser = await launch();
   stops.push(() => browser.close());
   const page = await browser.newPage();
   const encodings = [];

@@ -59,6 +59,16 @@ export async function next(emitter, event, timeout = 30_000) {
   ]);
 }
 
+/** The sum of a metric over all labels that contain `labels`, as the internal listener of a pod serves it. */
+export async function metric(internal, name, labels = "", options = {}) {
+  const page = await (await fetch(`${internal}/metrics`, options)).text();
+  return page
+    .split("\n")
+    .filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `))
+    .filter((line) => line.includes(labels))
+    .reduce((sum, line) => sum + Number(line.split(" ").pop()), 0);
+}
+
 /**
  * Starts a pod with a configuration; `port` and `internalPort` ask for those that an earlier pod had, `internalHost` for
  * another address, `env` adds to the environment.
@@ -122,15 +132,8 @@ export async function startPod(
     },
     /** Publishes over the HTTP API. */
     publish: (body, key) => pod.api("POST", "emit", body, key),
-    /** The sum of a metric over all labels that contain `labels`. */
-    async metric(name, labels = "") {
-      const page = await (await fetch(`http://${internal}/metrics`)).text();
-      return page
-        .split("\n")
-        .filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `))
-        .filter((line) => line.includes(labels))
-        .reduce((sum, line) => sum + Number(line.split(" ").pop()), 0);
-    },
+    /** As [`metric`]. */
+    metric: (name, labels) => metric(`http://${internal}`, name, labels),
   };
   return pod;
 }

@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 
-import { ROOT, until } from "../js/pod.mjs";
+import { ROOT, metric, until } from "../js/pod.mjs";
 
 const run = promisify(execFile);
 const BUFFER = { maxBuffer: 64 << 20 };
@@ -100,16 +100,10 @@ export async function pods() {
       ends: metadata.deletionTimestamp !== undefined,
       ready: status.conditions?.some(({ type, status }) => type === "Ready" && status === "True"),
       restarts: status.containerStatuses?.[0]?.restartCount ?? 0,
-      metric: (name, labels) => metric(`http://${status.podIP}:9000`, name, labels),
+      metric: (name, labels) => metric(`http://${status.podIP}:9000`, name, labels, { signal: AbortSignal.timeout(2000) }),
     }));
 }
 export const ready = async () => (await pods()).filter((pod) => pod.ready && !pod.ends);
-
-async function metric(url, name, labels = "") {
-  const page = await (await fetch(`${url}/metrics`, { signal: AbortSignal.timeout(2000) })).text();
-  const lines = page.split("\n").filter((line) => (line.startsWith(`${name}{`) || line.startsWith(`${name} `)) && line.includes(labels));
-  return lines.reduce((sum, line) => sum + Number(line.split(" ").pop()), 0);
-}
 
 /** The address of a node. */
 export async function node() {

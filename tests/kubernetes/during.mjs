@@ -3,7 +3,7 @@
 import { Crowd } from "../js/edge/crowd.mjs";
 import { until } from "../js/pod.mjs";
 import { address, backend } from "./cluster.mjs";
-import { fastest, watchPods } from "./watching.mjs";
+import { watchPods } from "./watching.mjs";
 
 /** Joins a crowd, half of it polling, changes the cluster while messages go out, and reckons. */
 export async function during(room, change, { count = 120, back = 60_000, to } = {}) {
@@ -38,7 +38,7 @@ export const rows = ({ sums, sent, took, again, crowd }) => ({
   "clients, half polling": crowd.clients.length,
   "it took": `${took.toFixed(0)} s`,
   "connects of each client, as many times": JSON.stringify(connects(crowd)),
-  "most that came back within a second": `${fastest(crowd.clients)} (${((100 * fastest(crowd.clients)) / crowd.clients.length).toFixed(1)} %)`,
+  "most that came back within a second": `${crowd.fastest()} (${((100 * crowd.fastest()) / crowd.clients.length).toFixed(1)} %)`,
   "longest time away": `${Math.max(...crowd.clients.map(({ longestAway }) => longestAway))} ms`,
   "messages; deliveries due": `${sent}; ${sums.due}`,
   "missed while away": sums.missing,

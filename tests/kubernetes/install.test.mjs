@@ -9,7 +9,6 @@ import { until } from "../js/pod.mjs";
 import * as cluster from "./cluster.mjs";
 import { connects, during, rows } from "./during.mjs";
 import { saw } from "./report.mjs";
-import { fastest } from "./watching.mjs";
 
 const PODS = { replicas: 3 };
 
@@ -45,7 +44,7 @@ test("helm upgrade: each client leaves its old pod once, and lands on a new one"
   saw("Upgrade: `helm upgrade` with three pods under load", rows(done));
   assert.equal(done.crowd.clients.filter(({ connects }) => connects > 2).length, 0, `connects: ${JSON.stringify(connects(done.crowd))}`);
   assert.deepEqual([done.sums.doubled, done.sums.disordered], [0, 0]);
-  assert.ok(fastest(done.crowd.clients) <= done.crowd.clients.length * 0.05, `${fastest(done.crowd.clients)} came back within a second`);
+  assert.ok(done.crowd.fastest() <= done.crowd.clients.length * 0.05, `${done.crowd.fastest()} came back within a second`);
   assert.ok((await cluster.ready()).every(({ name }) => !before.has(name)), "all pods are new");
 });
 

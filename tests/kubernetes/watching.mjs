@@ -1,4 +1,4 @@
-// What happens to a crowd and to the pods while a cluster changes: connections of each pod, and who comes back when.
+// What happens to the pods while a cluster changes: connections of each, and how many are ready.
 
 import { pods } from "./cluster.mjs";
 
@@ -35,15 +35,4 @@ export function watchPods() {
       await looking;
     },
   };
-}
-
-/** The most clients that came back within any second, of all. */
-export function fastest(clients) {
-  const times = clients.flatMap(({ connected }) => connected.slice(1)).sort((a, b) => a - b);
-  let most = 0;
-  for (let first = 0, last = 0; last < times.length; last += 1) {
-    while (times[last] - times[first] >= 1000) first += 1;
-    most = Math.max(most, last - first + 1);
-  }
-  return most;
 }

@@ -19,14 +19,14 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
 }
 
 /// Authorities to believe.
-pub fn authorities(pem: &[u8]) -> Result<RootCertStore, String> {
+pub fn authorities(pem: &[u8]) -> Result<(), String> {
     let mut store = RootCertStore::empty();
     for certificate in certificates(pem)? {
         store
             .add(certificate)
             .map_err(|error| format!("has a certificate that cannot be read: {error}"))?;
     }
-    Ok(store)
+    Ok(())
 }
 
 /// A certificate of ours, and its key.

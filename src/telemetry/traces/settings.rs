@@ -165,8 +165,7 @@ fn otlp(variables: &mut Variables) -> Option<Otlp> {
     {
         variables.problems.push(Problem::hidden(&name, wrong));
     }
-    let certificate =
-        file(variables, "CERTIFICATE", |pem| certificates::authorities(pem).map(drop));
+    let certificate = file(variables, "CERTIFICATE", certificates::authorities);
     let own = file(variables, "CLIENT_CERTIFICATE", |_| Ok(()));
     let key = file(variables, "CLIENT_KEY", |_| Ok(()));
     let name = "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE";

@@ -9,14 +9,13 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { pathToFileURL } from "node:url";
 
-import { chromium } from "playwright-core";
 import { parse } from "yaml";
 
+import { launch } from "../chromium.mjs";
 import { API_KEY, startPod, until } from "../pod.mjs";
 import { block, text } from "./page.mjs";
 
 const PAGE = "docs/kubernetes/quickstart.md";
-const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const folder = mkdtempSync(join(tmpdir(), "roomcast-quickstart-"));
 
 let pod, browser;
@@ -28,10 +27,7 @@ before(async () => {
   const html = block(PAGE, "page.html");
   assert.ok(html.includes("http://127.0.0.1:3000"));
   writeFileSync(join(folder, "page.html"), html.replaceAll("http://127.0.0.1:3000", pod.url));
-  browser = await chromium.launch({
-    executablePath: CHROMIUM,
-    args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"],
-  });
+  browser = await launch();
 });
 after(async () => {
   await browser?.close();

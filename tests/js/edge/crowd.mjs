@@ -60,6 +60,22 @@ export class Crowd {
     await Promise.all(joining);
   }
 
+  /** When clients came back, in order. */
+  moves() {
+    return this.clients.flatMap(({ connected }) => connected.slice(1)).sort((a, b) => a - b);
+  }
+
+  /** The most of them that came back within any second. */
+  fastest() {
+    const moves = this.moves();
+    let most = 0;
+    for (let first = 0, last = 0; last < moves.length; last += 1) {
+      while (moves[last] - moves[first] >= 1000) first += 1;
+      most = Math.max(most, last - first + 1);
+    }
+    return most;
+  }
+
   /** Whether all are connected, and in the room again. */
   isBack() {
     return this.clients.every(({ socket, left }) => socket.connected && !left);

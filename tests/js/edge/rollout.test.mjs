@@ -152,8 +152,7 @@ describe("three pods behind haproxy", () => {
           else away += 1;
         }
       }
-      const moves = crowd.clients.flatMap(({ connected }) => connected.slice(1)).sort((a, b) => a - b);
-      const fastest = Math.max(...moves.map((at) => moves.filter((other) => other >= at && other < at + 1000).length));
+      const [moves, fastest] = [crowd.moves(), crowd.fastest()];
       const share = ((100 * fastest) / crowd.clients.length).toFixed(1);
       t.diagnostic(
         `${moves.length} of ${crowd.clients.length} clients moved, once each, over ${((moves.at(-1) - moves[0]) / 1000).toFixed(1)} s from ${((moves[0] - told) / 1000).toFixed(1)} s on; ` +

@@ -4,11 +4,9 @@ import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { fileURLToPath } from "node:url";
 
-import { chromium } from "playwright-core";
-
+import { launch } from "../chromium.mjs";
 import { Driver } from "./driver.mjs";
 
-const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const FILES = {
   "/client.js": fileURLToPath(import.meta.resolve("socket.io-client/dist/socket.io.js")),
   "/core.js": fileURLToPath(new URL("core.js", import.meta.url)),
@@ -23,10 +21,7 @@ export async function startBrowser() {
     response.end(file ? readFileSync(file) : PAGE);
   });
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const browser = await chromium.launch({
-    executablePath: CHROMIUM,
-    args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"],
-  });
+  const browser = await launch();
   const page = await browser.newPage();
   const driver = new Driver(
     (message) => page.evaluate((command) => void window.carryOut(command), message).catch((error) => driver.fail(error)),
