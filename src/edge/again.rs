@@ -16,9 +16,11 @@ use std::time::Duration;
 
 use crate::telemetry::Reached;
 
-/// How long a client that has been let in is not given what waited for that. Until socketioxide has left the function that
-/// lets it in, which it has almost, the next CONNECT would be passed over.
+/// How long a client that has been let in, or refused, is not given what waited for that. Until socketioxide has left the
+/// function that does it, which it has almost, the next CONNECT would be passed over.
 pub(super) const SETTLE: Duration = Duration::from_millis(5);
+/// How long the socket of a client that is refused is waited for before that: a program may keep it.
+pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 /// Namespaces of one connection that are kept in mind at most: those that it asks for at the same time.
 const MOST: usize = 8;
 /// Bytes of a namespace that is kept in mind.
@@ -149,6 +151,8 @@ struct Visit {
     namespace: Box<str>,
     /// Something waits for it.
     awaited: bool,
+    /// It is refused, or about to be: to ask again is something new.
+    refused: bool,
 }
 
 impl Entering {
@@ -159,11 +163,24 @@ impl Entering {
             return true;
         }
         if self.0.len() < MOST && namespace.len() <= LONGEST {
-            self.0.push(Visit { namespace: namespace.into(), awaited: false });
+            self.0.push(Visit { namespace: namespace.into(), awaited: false, refused: false });
         } else {
             Reached::NamespacesAtOnce.count();
         }
         false
+    }
+
+    /// It is refused this one. The visit lasts until it is ended.
+    pub fn refuse(&mut self, namespace: &str) {
+        let visit = self.0.iter_mut().find(|visit| *visit.namespace == *namespace);
+        if let Some(visit) = visit {
+            (visit.awaited, visit.refused) = (true, true);
+        }
+    }
+
+    /// Whether it is refused this one, which is not over yet.
+    pub fn is_refused(&self, namespace: &str) -> bool {
+        self.0.iter().any(|visit| visit.refused && *visit.namespace == *namespace)
     }
 
     /// Whether it is being let in this one: then something waits for that.

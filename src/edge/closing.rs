@@ -12,14 +12,15 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use socketioxide_core::Sid;
 use tokio::{
-    sync::Notify,
     task::JoinHandle,
     time::{Instant, sleep, sleep_until},
 };
 
 use super::{
-    connection::Connection, order::Order, reason::CloseReason, service::Service, sessions::Sessions,
+    connection::Connection, order::Order, passing::Passes, reason::CloseReason, service::Service,
+    sessions::Sessions,
 };
 
 /// How often connections that are still there are asked to close once more.
@@ -41,10 +42,20 @@ pub(super) struct Closer {
 enum Open {
     Here(Weak<Connection>),
     /// What passes through, of another pod's session.
-    Passing(Weak<Notify>),
+    Passing(Passes),
 }
 
 impl Open {
+    /// The session that it is of, by which all pods have them in the same order. So a WebSocket that passes through one of
+    /// them is closed by both at about the same point of their time, when they close theirs at once, as at the end of a
+    /// rollout; of two points of their own it would be the sooner one, and more clients would come back at the beginning.
+    fn session(&self) -> Option<Sid> {
+        match self {
+            Self::Here(connection) => connection.upgrade().and_then(|open| open.sid()),
+            Self::Passing(passes) => Some(passes.session),
+        }
+    }
+
     fn is_busy(&self) -> bool {
         match self {
             Self::Here(connection) => connection.upgrade().is_some_and(|open| open.is_busy()),
@@ -56,7 +67,7 @@ impl Open {
     fn is_gone(&self) -> bool {
         match self {
             Self::Here(connection) => connection.strong_count() == 0,
-            Self::Passing(passing) => passing.strong_count() == 0,
+            Self::Passing(passes) => passes.end.strong_count() == 0,
         }
     }
 }
@@ -71,7 +82,9 @@ impl Closer {
         self.sessions.closing();
         let here = self.sessions.all().into_iter().map(Open::Here);
         let passing = self.sessions.passage().in_time().into_iter().map(Open::Passing);
-        let order = Order::new(passing.chain(here), Open::is_busy);
+        let mut all: Vec<_> = here.chain(passing).collect();
+        all.sort_by_cached_key(Open::session);
+        let order = Order::new(all.into_iter(), Open::is_busy);
         let count = order.len();
         let closed = AtomicUsize::new(0);
         self.close(order, count, window, CloseReason::ServerShuttingDown, &closed).await;
@@ -142,8 +155,8 @@ impl Closer {
     /// Closes one at the transport, so that the stock client comes back by itself.
     fn end(&self, open: Open, reason: CloseReason) {
         match open {
-            Open::Passing(end) => {
-                if let Some(end) = end.upgrade() {
+            Open::Passing(passes) => {
+                if let Some(end) = passes.end.upgrade() {
                     end.notify_one();
                 }
             }
@@ -245,6 +258,30 @@ mod tests {
             let all: Vec<_> = (0..pods).flat_map(|_| of_a_pod()).collect();
             let (most, all) = (most_in_a_second(all), pods * each);
             assert!(20 * most <= all, "{most} of {all} in a second");
+        }
+    }
+
+    #[test]
+    fn nor_where_most_pass_through_another_of_them() {
+        const WINDOW: Duration = Duration::from_secs(30);
+        for sessions in [2_000, 20_000] {
+            let mut pods = vec![Vec::new(); 3];
+            for session in 0..sessions {
+                // Which pod has it, and which one the load balancer chose.
+                let [home, chosen] = [(); 2].map(|()| fastrand::usize(..3));
+                pods[home].push(session);
+                if chosen != home {
+                    pods[chosen].push(session);
+                }
+            }
+            let mut closed = vec![WINDOW; sessions];
+            for pod in &pods {
+                for (turn, session) in pod.iter().enumerate() {
+                    closed[*session] = closed[*session].min(due(turn, pod.len(), WINDOW));
+                }
+            }
+            let most = most_in_a_second(closed);
+            assert!(20 * most <= sessions, "{most} of {sessions} in a second");
         }
     }
 }

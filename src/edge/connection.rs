@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     num::NonZeroU32,
     sync::{
-        Arc, OnceLock,
+        Arc, OnceLock, Weak,
         atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering},
     },
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -22,7 +22,7 @@ use tokio::{sync::Notify, time::Instant};
 
 use super::{
     admission::Place,
-    again::{Asks, Door, Entering, SETTLE},
+    again::{Asks, Door, Entering, PATIENCE, SETTLE},
     attachments::Attachments,
     durations::durations,
     kept::Kept,
@@ -490,13 +490,34 @@ impl Connection {
         self.polling.as_ref().is_some_and(|polling| polling.attachments.lock().stuck_since(request))
     }
 
-    /// It has been let in a namespace, or refused: what waits for that goes on in a moment.
+    /// It has been let in a namespace: what waits for that goes on in a moment.
     pub fn entered(self: &Arc<Self>, namespace: &str) {
-        if !self.entering.lock().end(namespace, false) {
-            return;
+        if self.entering.lock().end(namespace, false) {
+            self.goes_on(namespace, std::future::ready(()));
         }
+    }
+
+    /// It is refused: whatever it sends next for that namespace waits until the library has let go of `socket`, as a stock
+    /// client may ask again at once.
+    pub fn stays_out(self: &Arc<Self>, namespace: &str, socket: Weak<impl Send + Sync + 'static>) {
+        self.entering.lock().refuse(namespace);
+        self.goes_on(namespace, async move {
+            let end = Instant::now() + PATIENCE;
+            while socket.strong_count() > 0 && Instant::now() < end {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        });
+    }
+
+    /// What waits for a namespace goes on a moment after this.
+    fn goes_on(
+        self: &Arc<Self>,
+        namespace: &str,
+        after: impl Future<Output = ()> + Send + 'static,
+    ) {
         let (connection, namespace) = (self.clone(), namespace.to_owned());
         tokio::spawn(async move {
+            after.await;
             tokio::time::sleep(SETTLE).await;
             connection.waits_no_longer(&namespace);
         });
@@ -604,7 +625,13 @@ impl Door for Connection {
             return Asks::Passes;
         }
         // Noted before it is looked at: who is let in in between is not waited for in vain.
-        let before = self.entering.lock().begin(namespace);
+        let before = {
+            let mut entering = self.entering.lock();
+            if entering.is_refused(namespace) {
+                return Asks::Waits;
+            }
+            entering.begin(namespace)
+        };
         let socket = self.sid.get().filter(|_| !left && self.is_in_namespace());
         match socket.and_then(|sid| self.sessions.is_connected(namespace, *sid)) {
             // One that it has been told of at this moment; or one that it has left, of which nobody else has heard yet.

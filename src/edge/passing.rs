@@ -11,6 +11,7 @@ use std::{
 
 use metrics::Gauge;
 use parking_lot::RwLock;
+use socketioxide_core::Sid;
 use tokio::sync::Notify;
 
 /// All that pass through now.
@@ -19,21 +20,29 @@ pub(super) struct Passage(RwLock<Now>);
 
 #[derive(Debug, Default)]
 struct Now {
-    all: HashMap<u64, Weak<Notify>>,
+    all: HashMap<u64, Passes>,
     next: u64,
     /// The number of the first that came when the pod was closing.
     late: Option<u64>,
 }
 
+/// Something that passes, of this session.
+#[derive(Debug, Clone)]
+pub(super) struct Passes {
+    pub session: Sid,
+    /// Ends it.
+    pub end: Weak<Notify>,
+}
+
 impl Passage {
-    /// Something begins to pass, until the answer is dropped; `gauge` counts those of its kind.
-    pub fn begin(self: &Arc<Self>, gauge: Gauge) -> Passing {
+    /// Something of a session begins to pass, until the answer is dropped; `gauge` counts those of its kind.
+    pub fn begin(self: &Arc<Self>, session: Sid, gauge: Gauge) -> Passing {
         gauge.increment(1);
         let end = Arc::new(Notify::new());
         let mut now = self.0.write();
         let number = now.next;
         now.next += 1;
-        now.all.insert(number, Arc::downgrade(&end));
+        now.all.insert(number, Passes { session, end: Arc::downgrade(&end) });
         Passing { passage: self.clone(), number, end, gauge }
     }
 
@@ -49,22 +58,22 @@ impl Passage {
     }
 
     /// These: each ends when it is notified.
-    pub fn in_time(&self) -> Vec<Weak<Notify>> {
+    pub fn in_time(&self) -> Vec<Passes> {
         self.0.read().in_time().cloned().collect()
     }
 
     /// Ends all, the late ones too.
     pub fn end_all(&self) {
-        for end in self.0.read().all.values().filter_map(Weak::upgrade) {
+        for end in self.0.read().all.values().filter_map(|passes| passes.end.upgrade()) {
             end.notify_one();
         }
     }
 }
 
 impl Now {
-    fn in_time(&self) -> impl Iterator<Item = &Weak<Notify>> {
+    fn in_time(&self) -> impl Iterator<Item = &Passes> {
         let late = self.late.unwrap_or(u64::MAX);
-        self.all.iter().filter(move |(number, _)| **number < late).map(|(_, end)| end)
+        self.all.iter().filter(move |(number, _)| **number < late).map(|(_, passes)| passes)
     }
 }
 

@@ -233,10 +233,10 @@ fn said(socket: &IoSocket<Adapter>, refusal: &Refusal) -> Json {
     }
 }
 
-/// A client is not let in: what it sent behind waits for that no longer.
-pub(super) fn stays_out(sessions: &Sessions, socket: &IoSocket<Adapter>) {
+/// A client is not let in: what it sent behind goes on once it has been told so.
+pub(super) fn stays_out(sessions: &Sessions, socket: &Arc<IoSocket<Adapter>>) {
     if let Some(connection) = connection_of(sessions, socket) {
-        connection.entered(socket.ns());
+        connection.stays_out(socket.ns(), Arc::downgrade(socket));
     }
 }
 

@@ -63,6 +63,22 @@ for (const way of WAYS) {
   });
 }
 
+test("an autoscaler that is turned on keeps the pods that run until it acts", async () => {
+  await cluster.install({ replicas: 3, autoscaling: { kind: "none" } });
+  const watching = watchPods();
+  try {
+    const autoscaling = { kind: "external", minReplicas: 3, maxReplicas: 6, connectionsPerPod: TARGET };
+    await cluster.install({ replicas: 3, autoscaling });
+    const hpa = async () => (await cluster.json("get", "hpa", cluster.RELEASE)).status?.currentReplicas;
+    await until("the autoscaler has looked", async () => (await hpa()) === 3, 60_000);
+  } finally {
+    await watching.stop();
+  }
+  const least = Math.min(...watching.ready.map(([, ready]) => ready));
+  saw("Turning on an autoscaler", { "the fewest of three pods that were ready": least });
+  assert.ok(least >= 3, `${least} pods`);
+});
+
 test("scale-in takes the emptiest pod", async () => {
   await cluster.install({ replicas: 3, autoscaling: { kind: "none" } });
   const pods = await cluster.ready();

@@ -116,3 +116,15 @@ fn what_is_awaited_ends_when_it_is_told_to() {
     assert!(entering.awaits("/a") && entering.end("/a", false) && entering.awaits("/a"));
     assert!(entering.end("/a", true) && entering.is_empty());
 }
+
+#[test]
+fn who_is_refused_asks_again_once_that_is_over() {
+    let mut entering = Entering::default();
+    entering.begin("/a");
+    entering.refuse("/b");
+    assert!(!entering.is_refused("/a") && !entering.is_refused("/b"));
+    entering.refuse("/a");
+    assert!(entering.is_refused("/a") && entering.awaits("/a"));
+    entering.end("/a", true);
+    assert!(!entering.is_refused("/a") && entering.is_empty());
+}

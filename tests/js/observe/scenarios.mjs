@@ -195,6 +195,9 @@ export const SCENARIOS = {
       const { status, stderr } = spawnSync("prlimit", ["--pid", String(pod.pid), `--nofile=${files}:`], { encoding: "utf8" });
       if (status !== 0) throw new Error(stderr);
     };
+    // So many that files which are open for a moment, and those that answering Prometheus takes, do not count.
+    const sockets = Array.from({ length: 60 }, () => io(pod.url, WEBSOCKET));
+    await until("all are connected", () => sockets.every(({ connected }) => connected));
     let steady = async () => {};
     return {
       pods: [pod],
@@ -202,8 +205,11 @@ export const SCENARIOS = {
         {
           name: "few open files",
           alerts: ["RoomcastFilesNearLimit"],
-          begin: async () => limit(readdirSync(`/proc/${pod.pid}/fd`).length + 1),
-          end: async () => limit(1024),
+          begin: async () => limit(Math.floor(readdirSync(`/proc/${pod.pid}/fd`).length / 0.88)),
+          end: async () => {
+            limit(1024);
+            for (const socket of sockets) socket.disconnect();
+          },
         },
         {
           name: "a pod that gets no processor",
@@ -214,6 +220,7 @@ export const SCENARIOS = {
       ],
       async stop() {
         await steady();
+        for (const socket of sockets) socket.disconnect();
         await pod.stop("SIGKILL");
       },
     };
