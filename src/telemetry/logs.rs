@@ -5,7 +5,7 @@
 use std::io::{self, IsTerminal};
 
 use tracing_subscriber::{
-    EnvFilter,
+    EnvFilter, Layer,
     filter::ParseError,
     fmt::{self, format::JsonFields},
     layer::SubscriberExt,
@@ -27,28 +27,33 @@ pub fn init(config: &Log) -> Result<(), ParseError> {
         LogFormat::Json => true,
     };
     let lines = fmt::layer().with_writer(io::stderr);
-    let registry = tracing_subscriber::registry().with(filter);
-    // A second call (an embedding program has its own logs) changes nothing.
+    let registry = tracing_subscriber::registry();
+    // The level is that of the lines: which spans are in traces is decided there. A second call (an embedding program has its own logs) changes nothing.
     let _ = if json {
         let format = InTrace::Json(fmt::format().json().flatten_event(true));
         let lines = lines.fmt_fields(JsonFields::new()).event_format(format);
-        registry.with(lines).with(traces::layer()).try_init()
+        registry.with(lines.with_filter(filter)).with(traces::layer()).try_init()
     } else {
         let format = InTrace::Text(fmt::format().with_target(false));
-        registry.with(lines.event_format(format)).with(traces::layer()).try_init()
+        let lines = lines.event_format(format);
+        registry.with(lines.with_filter(filter)).with(traces::layer()).try_init()
     };
     Ok(())
 }
 
-/// The filter of a level, without what a library says of each byte on the wire: there are tokens among
-/// them. A filter that names the library gets it all the same.
+/// What libraries say too much: of each byte on the wire, with tokens among them, and of each request to Kubernetes that
+/// fails, which [`crate::kube`] says once.
+const TALKATIVE: [(&str, &str); 2] = [("tungstenite", "info"), ("kube_client", "off")];
+
+/// The filter of a level, without that. A filter that names the library gets it all the same.
 fn filter(level: &str) -> Result<EnvFilter, ParseError> {
-    const WIRE: &str = "tungstenite";
-    let filter = EnvFilter::builder().parse(level)?;
-    if level.contains(WIRE) {
-        return Ok(filter);
+    let mut filter = EnvFilter::builder().parse(level)?;
+    for (library, most) in TALKATIVE {
+        if !level.contains(library) {
+            filter = filter.add_directive(format!("{library}={most}").parse()?);
+        }
     }
-    Ok(filter.add_directive(format!("{WIRE}=info").parse()?))
+    Ok(filter)
 }
 
 #[cfg(test)]

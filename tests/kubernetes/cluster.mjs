@@ -72,12 +72,15 @@ export function merge(base, over) {
 }
 
 /** Installs the chart, or changes what is installed, and waits until all of it is ready. */
-export async function install(values, { wait = true } = {}) {
+export async function install(values, ...flags) {
   const folder = mkdtempSync(join(tmpdir(), "roomcast-values-"));
   const file = join(folder, "values.json");
   writeFileSync(file, JSON.stringify(merge(VALUES, values)));
-  await helm("upgrade", "--install", RELEASE, CHART, "-f", file, "--timeout", "5m", ...(wait ? ["--wait"] : []));
+  await helm("upgrade", "--install", RELEASE, CHART, "-f", file, "--timeout", "5m", "--wait", ...flags);
 }
+
+/** Takes the release away, and all of its pods. */
+export const uninstall = () => helm("uninstall", RELEASE, "--wait", "--ignore-not-found", "--timeout", "5m");
 
 /** Redis for trying out, and the keys of the API. */
 export async function prepare() {
@@ -103,6 +106,12 @@ export async function pods() {
       metric: (name, labels) => metric(`http://${status.podIP}:9000`, name, labels, { signal: AbortSignal.timeout(2000) }),
     }));
 }
+/** Waits until so many pods are there, all of them ready, and none that is ending. */
+export const settled = (count) =>
+  until(`${count} pods, all ready`, async () => {
+    const all = await pods().catch(() => []);
+    return all.length === count && all.every(({ ready, ends }) => ready && !ends);
+  }, 300_000);
 export const ready = async () => (await pods()).filter((pod) => pod.ready && !pod.ends);
 
 /** The address of a node. */

@@ -3,7 +3,6 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
-import { until } from "../js/pod.mjs";
 import * as cluster from "./cluster.mjs";
 import { connects, during, rows } from "./during.mjs";
 import { saw } from "./report.mjs";
@@ -13,9 +12,9 @@ before(async () => {
   await cluster.prepare();
   await cluster.install({ replicas: 3 });
 });
-after(() => cluster.helm("uninstall", cluster.RELEASE, "--wait", "--ignore-not-found"));
+after(cluster.uninstall);
 
-const three = () => until("three pods", async () => (await cluster.pods()).length === 3 && (await cluster.ready()).length === 3, 180_000);
+const three = () => cluster.settled(3);
 const most = ({ crowd }) => Math.max(...crowd.clients.map(({ connects }) => connects));
 
 test("kubectl drain of a node: its clients leave it once", async () => {

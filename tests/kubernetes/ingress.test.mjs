@@ -44,7 +44,7 @@ before(async () => {
   to = `http://${await cluster.node()}:${PORT}`;
 });
 after(async () => {
-  await cluster.helm("uninstall", cluster.RELEASE, "--wait", "--ignore-not-found");
+  await cluster.uninstall();
   await cluster.kubectl("delete", "gateway", "chat", "--ignore-not-found");
 });
 
@@ -65,7 +65,10 @@ for (const [way, values] of Object.entries(WAYS)) {
     } finally {
       idle.close();
     }
-    const done = await during(`public-${way.toLowerCase()}`, () => cluster.install(cluster.merge({ replicas: 3, podAnnotations: { "example.com/turn": "2" } }, values)), { to, count: 60 });
+    const done = await during(`public-${way.toLowerCase()}`, async () => {
+      await cluster.install(cluster.merge({ replicas: 3, podAnnotations: { "example.com/turn": "2" } }, values));
+      await cluster.settled(3);
+    }, { to, count: 60 });
     saw(`Behind Traefik: ${way}`, { [`30 idle clients for ${IDLE} s, a route added`]: "none disconnected", ...rows(done) });
     assert.ok(done.crowd.clients.every(({ connects }) => connects <= 2));
     assert.deepEqual([done.sums.doubled, done.sums.disordered], [0, 0]);

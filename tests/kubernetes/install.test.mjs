@@ -5,7 +5,6 @@ import { after, before, test } from "node:test";
 
 import { Crowd } from "../js/edge/crowd.mjs";
 import { plot } from "../js/edge/plot.mjs";
-import { until } from "../js/pod.mjs";
 import * as cluster from "./cluster.mjs";
 import { connects, during, rows } from "./during.mjs";
 import { saw } from "./report.mjs";
@@ -18,7 +17,7 @@ before(async () => {
   assert.equal(cluster.missing(), undefined);
   await cluster.prepare();
 });
-after(() => cluster.helm("uninstall", cluster.RELEASE, "--wait", "--ignore-not-found"));
+after(cluster.uninstall);
 
 test("helm install in an empty cluster: ready, and stock clients of three pods hear each other", async () => {
   const begun = Date.now();
@@ -41,10 +40,14 @@ test("helm install in an empty cluster: ready, and stock clients of three pods h
 
 test("helm upgrade to a new image: each client leaves its old pod once, and lands on a new one", async (t) => {
   const before = new Set((await cluster.pods()).map(({ name }) => name));
-  const done = await during("public-upgrade", () => cluster.install({ ...PODS, image: { tag: "next" } }), { count: MANY });
-  t.diagnostic(plot("kubernetes/upgrade.svg", { "connections of each pod": done.watching.connections }));
-  saw("Upgrade: `helm upgrade` to a new image, three pods under load", rows(done));
-  assert.equal(done.crowd.clients.filter(({ connects }) => connects > 2).length, 0, `connects: ${JSON.stringify(connects(done.crowd))}`);
+  const done = await during("public-upgrade", async () => {
+    await cluster.install({ ...PODS, image: { tag: "next" } });
+    await cluster.settled(3);
+  }, { count: MANY });
+  const picture = plot("kubernetes/upgrade.svg", { "connections of each pod": done.watching.connections });
+  t.diagnostic(picture);
+  saw("Upgrade: `helm upgrade` to a new image, three pods under load", rows(done), picture);
+  assert.deepEqual(connects(done.crowd), { 2: MANY });
   assert.deepEqual([done.sums.doubled, done.sums.disordered], [0, 0]);
   assert.ok(done.crowd.fastest() <= done.crowd.clients.length * 0.05, `${done.crowd.fastest()} came back within a second`);
   assert.ok((await cluster.ready()).every(({ name }) => !before.has(name)), "all pods are new");
@@ -54,7 +57,7 @@ test("kubectl rollout undo: the same, backwards", async () => {
   const done = await during("public-undo", async () => {
     await cluster.kubectl("rollout", "undo", `deployment/${cluster.RELEASE}`);
     await cluster.kubectl("rollout", "status", `deployment/${cluster.RELEASE}`, "--timeout=180s");
-    await until("the old pods are gone", async () => (await cluster.pods()).length === 3, 180_000);
+    await cluster.settled(3);
   });
   saw("Rollback: `kubectl rollout undo`", rows(done));
   assert.equal(done.crowd.clients.filter(({ connects }) => connects > 2).length, 0, `connects: ${JSON.stringify(connects(done.crowd))}`);

@@ -1,7 +1,7 @@
 // What the live tests saw, as a page: docs/kubernetes/tried.md, with its plots beside it.
 
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
 
 import { ROOT } from "../js/pod.mjs";
 
@@ -11,8 +11,8 @@ const FILE = join(FOLDER, "report.json");
 /** Forgets what earlier runs saw. */
 export const begin = () => rmSync(FILE, { force: true });
 
-/** Keeps what a test saw: a row for each of `{what: seen}`. */
-export function saw(chapter, rows) {
+/** Keeps what a test saw: a row for each of `{what: seen}`, and the file of a plot. */
+export function saw(chapter, rows, plot) {
   mkdirSync(FOLDER, { recursive: true });
   let all = {};
   try {
@@ -20,7 +20,7 @@ export function saw(chapter, rows) {
   } catch {
     // The first one.
   }
-  all[chapter] = { at: new Date().toISOString().slice(0, 16).replace("T", " "), rows };
+  all[chapter] = { at: new Date().toISOString().slice(0, 16).replace("T", " "), rows, plot };
   writeFileSync(FILE, JSON.stringify(all, undefined, 2));
 }
 
@@ -37,9 +37,16 @@ export function write(versions) {
     "|---|---|",
     ...Object.entries(versions).map(([what, version]) => `| ${what} | ${version} |`),
   ];
-  for (const [chapter, { at, rows }] of Object.entries(all)) {
+  const pictures = join(ROOT, "docs/kubernetes/tried");
+  rmSync(pictures, { recursive: true, force: true });
+  mkdirSync(pictures);
+  for (const [chapter, { at, rows, plot }] of Object.entries(all)) {
     lines.push("", `## ${chapter}`, "", `${at} UTC.`, "", "| what | seen |", "|---|---|");
     for (const [what, seen] of Object.entries(rows)) lines.push(`| ${what} | ${seen} |`);
+    if (plot) {
+      copyFileSync(plot, join(pictures, basename(plot)));
+      lines.push("", `![connections of each pod](tried/${basename(plot)})`);
+    }
   }
   writeFileSync(join(ROOT, "docs/kubernetes/tried.md"), `${lines.join("\n")}\n`);
 }

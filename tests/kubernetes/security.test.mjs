@@ -16,7 +16,7 @@ before(async () => {
   await cluster.lab("image", "rclab.test/tools:1", busybox, curl, "--user", "65532:65532");
 });
 after(async () => {
-  await cluster.helm("uninstall", cluster.RELEASE, "--wait", "--ignore-not-found");
+  await cluster.uninstall();
   await cluster.kubectl("delete", "pod", "stranger", "backend", "--ignore-not-found", "--now");
 });
 
@@ -42,6 +42,9 @@ test("with NetworkPolicies: clients and who is named get in, nobody else; the po
     enabled: true,
     internal: [{ podSelector: { matchLabels: { publishes: "chat" } } }],
     redis: { to: [{ podSelector: { matchLabels: { app: "redis" } } }] },
+    // The lab's own: others have `k8s-app: kube-dns`, and 443 or 6443.
+    dns: { to: [{ namespaceSelector: {}, podSelector: { matchLabels: { app: "coredns" } } }] },
+    apiServer: { ports: [20443] },
   };
   await cluster.install({ replicas: 2, networkPolicy });
   await cluster.apply(asker("stranger", { app: "stranger" }), asker("backend", { app: "backend", publishes: "chat" }));

@@ -1,7 +1,8 @@
-//! Spans of `tracing` that a program makes in its handlers, as parts of the traces that are recorded.
+//! Spans of `tracing` that a program makes in its handlers, as parts of the traces that are recorded: those of level `INFO` and
+//! above, whatever the level of the log is.
 
 use opentelemetry::{Context, trace::TraceContextExt};
-use tracing::{Metadata, Subscriber, level_filters::LevelFilter, subscriber::Interest};
+use tracing::{Level, Metadata, Subscriber, level_filters::LevelFilter, subscriber::Interest};
 use tracing_subscriber::{
     Layer,
     layer::{Context as Of, Filter},
@@ -24,12 +25,17 @@ where
     Some(layer.with_location(false).with_threads(false).with_filter(WithinTrace))
 }
 
+/// The most talkative spans that are recorded. Libraries look whether anybody listens before each line that they do not
+/// write: were it more, tungstenite would ask ten times for each message.
+const LEVEL: Level = Level::INFO;
+
 /// Spans within something that is recorded, and nothing else.
 struct WithinTrace;
 
 fn may_be(metadata: &Metadata<'_>) -> bool {
     let of = |library: &&str| metadata.target().split("::").next() == Some(*library);
     metadata.is_span()
+        && *metadata.level() <= LEVEL
         && !LIBRARIES
             .iter()
             .any(|library| of(library) || metadata.target().starts_with(&format!("{library}_")))
@@ -48,6 +54,6 @@ impl<S> Filter<S> for WithinTrace {
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        Some(LevelFilter::TRACE)
+        Some(LevelFilter::from_level(LEVEL))
     }
 }
