@@ -6,6 +6,7 @@ mod api;
 mod bounds;
 mod client;
 mod command_line;
+mod control_plane;
 mod deflate;
 mod doctor;
 mod dynamic;

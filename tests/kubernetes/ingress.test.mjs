@@ -16,7 +16,7 @@ const IDLE = 90;
 const PORT = 20590;
 
 const WAYS = {
-  Ingress: { ingresses: { public: { controller: "traefik", className: "traefik", hosts: [""] } } },
+  Ingress: { ingresses: { public: { controller: "traefik", className: "traefik", hosts: [] } } },
   HTTPRoute: { httpRoutes: { public: { parentRefs: [{ name: "chat" }] } } },
 };
 const GATEWAY = {

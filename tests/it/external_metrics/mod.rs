@@ -1,6 +1,6 @@
 //! A real API server passes requests on to pods, and its autoscaler reads what they answer.
 
-mod cluster;
+mod installed;
 
 use std::net::SocketAddr;
 
@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::Mutex;
 
-use self::cluster::{API_SERVICE, Cluster, Installed, address, listens};
+use self::installed::{API_SERVICE, Installed, address, listens};
 use crate::{
+    control_plane::{self, ControlPlane},
     scale::{member, open},
     support::{Pod, Redis},
 };
@@ -32,7 +33,7 @@ struct Answering {
 }
 
 impl Answering {
-    fn start(cluster: &Cluster, namespace: &str, redis: &Redis) -> Self {
+    fn start(cluster: &ControlPlane, namespace: &str, redis: &Redis) -> Self {
         let account = cluster.account(namespace, "chat");
         let settings = format!(
             "timeout = \"500ms\"\n[kubernetes]\nenabled = true\ndeletion_cost = false\nevents = false\n\
@@ -50,7 +51,7 @@ impl Answering {
 }
 
 /// What an object of the cluster says at a place.
-fn field(cluster: &Cluster, namespace: &str, what: &[&str], pointer: &str) -> Value {
+fn field(cluster: &ControlPlane, namespace: &str, what: &[&str], pointer: &str) -> Value {
     let get = ["-n", namespace, "get", "-o", "json"];
     let object: Value = serde_json::from_str(&cluster.run(&[&get, what].concat())).unwrap();
     object.pointer(pointer).cloned().unwrap_or_default()
@@ -62,7 +63,7 @@ fn value(list: &Value) -> Result<&str, String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plain_autoscaler_scales_on_the_sum_of_two_pods() {
-    let Some(cluster) = Cluster::find() else { return };
+    let Some(cluster) = ControlPlane::find() else { return };
     let _one = ONE.lock().await;
     let mut redis = Redis::start();
     let installed = Installed::new(&cluster, "hpa");
@@ -119,7 +120,7 @@ async fn a_plain_autoscaler_scales_on_the_sum_of_two_pods() {
     assert!(labelled.contains("BadRequest") && labelled.contains("metric.selector"), "{labelled}");
     let stranger = format!("system:serviceaccount:{namespace}:default");
     let denied = cluster.kubectl(&["get", "--raw", &connections, "--as", &stranger]);
-    assert!(cluster::text(&denied.stderr).contains("Forbidden"), "{denied:?}");
+    assert!(control_plane::text(&denied.stderr).contains("Forbidden"), "{denied:?}");
     let hpa = "system:serviceaccount:kube-system:horizontal-pod-autoscaler";
     let allowed = cluster.run(&["get", "--raw", &connections, "--as", hpa]);
     assert!(allowed.contains("ExternalMetricValueList"), "{allowed}");
@@ -159,7 +160,7 @@ async fn a_plain_autoscaler_scales_on_the_sum_of_two_pods() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn headers_are_believed_with_the_certificate_of_the_api_server_only() {
-    let Some(cluster) = Cluster::find() else { return };
+    let Some(cluster) = ControlPlane::find() else { return };
     let _one = ONE.lock().await;
     let redis = Redis::start();
     let installed = Installed::new(&cluster, "front");
@@ -214,7 +215,7 @@ async fn headers_are_believed_with_the_certificate_of_the_api_server_only() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_right_that_is_taken_away_is_noticed() {
-    let Some(cluster) = Cluster::find() else { return };
+    let Some(cluster) = ControlPlane::find() else { return };
     let _one = ONE.lock().await;
     let redis = Redis::start();
     let installed = Installed::new(&cluster, "rights");

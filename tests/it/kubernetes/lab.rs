@@ -1,23 +1,15 @@
 //! A real control plane, of the lab beside the repository; each test has a namespace and a service account of its own.
 
 use std::{
-    env, fs,
     io::Write,
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
-    sync::{
-        OnceLock,
-        atomic::{AtomicUsize, Ordering},
-    },
+    process::Stdio,
+    sync::atomic::{AtomicUsize, Ordering},
 };
 
 use serde_json::{Value, json};
 
-use crate::support::wait_for;
+use crate::{control_plane::ControlPlane, support::wait_for};
 
-/// The folder that has the script `lab`, and where it is unless this says otherwise.
-const FOLDER: &str = "ROOMCAST_LAB";
-const BESIDE: &str = "../shared/lab";
 /// Where the API server listens.
 const HOST: &str = "127.0.0.1";
 const PORT: &str = "20443";
@@ -32,52 +24,11 @@ pub const GRANTED: [(&str, &str, &str); 6] = [
     ("patch", "events", "events.k8s.io"),
 ];
 
-/// The programs of the lab, once its control plane is up.
-struct Programs {
-    kubectl: PathBuf,
-    kubeconfig: PathBuf,
-    authorities: PathBuf,
-}
-
-fn programs() -> Option<&'static Programs> {
-    static PROGRAMS: OnceLock<Option<Programs>> = OnceLock::new();
-    PROGRAMS.get_or_init(start).as_ref()
-}
-
-fn start() -> Option<Programs> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join(BESIDE);
-    let folder = env::var_os(FOLDER).map_or(beside, PathBuf::from);
-    let script = folder.join("lab");
-    let home = env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
-    let cache = env::var_os("LAB_CACHE").map_or(home.join(".cache/roomcast-lab"), PathBuf::from);
-    let built = ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl", "etcd"];
-    let missing = built.iter().find(|name| !cache.join("bin").join(name).is_file());
-    let why = if !script.is_file() {
-        Some(format!("{} is not there; {FOLDER} names the folder", script.display()))
-    } else {
-        missing.map(|name| format!("{name} is not built: `lab build control-plane`"))
-    };
-    if let Some(why) = why {
-        // Past what the test harness keeps to itself.
-        let line = format!("\nSKIPPED: tests against a real API server do not run: {why}\n\n");
-        let _ = std::io::stderr().write_all(line.as_bytes());
-        return None;
-    }
-    let up = Command::new(&script).args(["up", "--control-plane"]).stdout(Stdio::null()).status();
-    assert!(up.unwrap().success(), "lab up --control-plane");
-    let run = cache.join("run");
-    Some(Programs {
-        kubectl: cache.join("bin/kubectl"),
-        kubeconfig: run.join("admin.kubeconfig"),
-        authorities: run.join("pki/ca.crt"),
-    })
-}
-
 /// A namespace with a pod, `chat-0`, that nothing runs; its service account may what it is granted.
 pub struct Lab {
-    programs: &'static Programs,
+    plane: &'static ControlPlane,
     pub namespace: String,
-    account: tempfile::TempDir,
+    account: Option<tempfile::TempDir>,
     uid: String,
 }
 
@@ -90,15 +41,11 @@ impl Lab {
     /// One where this is.
     pub fn with(granted: &[(&str, &str, &str)]) -> Option<Self> {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
-        let programs = programs()?;
+        let plane = ControlPlane::find()?;
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let namespace = format!("it-{}-{number}", std::process::id());
-        let mut lab = Self {
-            programs,
-            namespace: namespace.clone(),
-            account: tempfile::tempdir().unwrap(),
-            uid: String::new(),
-        };
+        let mut lab =
+            Self { plane, namespace: namespace.clone(), account: None, uid: String::new() };
         lab.kubectl(&["create", "namespace", &namespace], None);
         lab.apply(
             &json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "chat"}}),
@@ -122,15 +69,7 @@ impl Lab {
             },
         }));
         lab.uid = lab.kubectl(&["get", "pod", "chat-0", "-o", "jsonpath={.metadata.uid}"], None);
-        let token = lab.kubectl(&["create", "token", "chat"], None);
-        let authorities = fs::read(&programs.authorities).unwrap();
-        for (file, bytes) in [
-            ("token", token.as_bytes()),
-            ("ca.crt", &authorities),
-            ("namespace", namespace.as_bytes()),
-        ] {
-            fs::write(lab.account.path().join(file), bytes).unwrap();
-        }
+        lab.account = Some(plane.account(&lab.namespace, "chat"));
         Some(lab)
     }
 
@@ -156,9 +95,9 @@ impl Lab {
 
     /// Runs it in the namespace, and gives what it printed.
     pub fn kubectl(&self, args: &[&str], input: Option<&Value>) -> String {
-        let mut child = Command::new(&self.programs.kubectl)
-            .env("KUBECONFIG", &self.programs.kubeconfig)
-            .args(["--namespace", &self.namespace])
+        let mut child = self
+            .plane
+            .command(&["--namespace", &self.namespace])
             .args(args)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -187,7 +126,10 @@ impl Lab {
             ("K8S_POD_UID", &self.uid),
             ("POD_IP", "127.0.0.1"),
             ("ROOMCAST__KUBERNETES__ENABLED", "true"),
-            ("ROOMCAST__KUBERNETES__SERVICE_ACCOUNT", self.account.path().to_str().unwrap()),
+            (
+                "ROOMCAST__KUBERNETES__SERVICE_ACCOUNT",
+                self.account.as_ref().unwrap().path().to_str().unwrap(),
+            ),
         ]
     }
 
@@ -227,9 +169,9 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
-        let _ = Command::new(&self.programs.kubectl)
-            .env("KUBECONFIG", &self.programs.kubeconfig)
-            .args(["delete", "namespace", "--wait=false", &self.namespace])
+        let _ = self
+            .plane
+            .command(&["delete", "namespace", "--wait=false", &self.namespace])
             .stdout(Stdio::null())
             .status();
     }
