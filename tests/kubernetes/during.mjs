@@ -39,6 +39,7 @@ export const rows = ({ sums, sent, took, again, crowd }) => ({
   "it took": `${took.toFixed(0)} s`,
   "connects of each client, as many times": JSON.stringify(connects(crowd)),
   "most that came back within a second": `${crowd.fastest()} (${((100 * crowd.fastest()) / crowd.clients.length).toFixed(1)} %)`,
+  "what clients saw": [...crowd.errors].map(([error, times]) => `${times} × ${error}`).join("; ") || "nothing",
   "longest time away": `${Math.max(...crowd.clients.map(({ longestAway }) => longestAway))} ms`,
   "messages; deliveries due": `${sent}; ${sums.due}`,
   "missed while away": sums.missing,

@@ -51,6 +51,8 @@ after(async () => {
 for (const [way, values] of Object.entries(WAYS)) {
   test(`${way}: polling, WebSocket and upgrade; idle ones live on; other routes and a rollout disturb nobody twice`, async () => {
     await cluster.install(cluster.merge({ replicas: 3 }, values));
+    // Of the way before: old pods refuse new clients, in the seconds until proxies have forgotten them.
+    await cluster.settled(3);
     await until("the route is there", async () => (await fetch(`${to}/socket.io/?EIO=4&transport=polling`)).ok, 60_000);
     const idle = new Crowd(to, "public-idle");
     try {
