@@ -6,7 +6,7 @@ import { address, backend } from "./cluster.mjs";
 import { watchPods } from "./watching.mjs";
 
 /** Joins a crowd, half of it polling, changes the cluster while messages go out, and reckons. */
-export async function during(room, change, { count = 120, back = 60_000, to } = {}) {
+export async function during(room, change, { count = 120, rate = 5, back = 60_000, to } = {}) {
   const { publish, again } = await backend();
   const crowd = new Crowd(to ?? (await address()), room);
   const watching = watchPods();
@@ -16,7 +16,7 @@ export async function during(room, change, { count = 120, back = 60_000, to } = 
     let changed = false;
     const publishing = (async () => {
       let sent = 0;
-      while (!changed) sent += await crowd.publish(() => [{ publish }], { seconds: 1, rate: 5, first: sent });
+      while (!changed) sent += await crowd.publish(() => [{ publish }], { seconds: 1, rate, first: sent });
       return sent;
     })();
     const begun = watching.seconds();
