@@ -1,4 +1,4 @@
-//! When sockets must have authenticated, or must again: one timer for all of a namespace, not one for each.
+//! The deadlines of the sockets of a namespace: when they must have authenticated, or again. One timer serves all of them.
 
 use std::{
     collections::BTreeMap,
@@ -13,49 +13,71 @@ use std::{
 use parking_lot::Mutex;
 use tokio::{sync::Notify, time::sleep_until};
 
-use super::member::Member;
+/// A time, and a number that tells apart deadlines at the same time.
+type Deadline = (Instant, u64);
 
-/// A time, and a number that tells apart those that have the same.
-pub(super) type Deadline = (Instant, u64);
+/// Something that has one deadline at most.
+pub(super) trait HasDeadline: Send + Sync + 'static {
+    /// Where its deadline is noted.
+    fn deadline(&self) -> &DeadlineSlot;
+    /// Its deadline has passed.
+    fn expire(self: Arc<Self>);
+}
 
-/// The deadlines of a namespace. One for each socket at most, gone with it.
+/// The deadline of a socket. A box, because many sockets have none.
+#[derive(Default)]
+pub(super) struct DeadlineSlot(Mutex<Option<Box<Deadline>>>);
+
+impl DeadlineSlot {
+    fn get(&self) -> Option<Deadline> {
+        self.0.lock().as_deref().copied()
+    }
+
+    fn replace(&self, deadline: Option<Deadline>) -> Option<Deadline> {
+        let mut slot = self.0.lock();
+        std::mem::replace(&mut *slot, deadline.map(Box::new)).map(|before| *before)
+    }
+}
+
+/// The deadlines of a namespace. A socket removes its own when it goes.
 #[derive(Default)]
 pub(super) struct Deadlines {
-    queue: Mutex<BTreeMap<Deadline, Weak<Member>>>,
+    queue: Mutex<BTreeMap<Deadline, Weak<dyn HasDeadline>>>,
     next: AtomicU64,
-    /// The first one may be another now.
+    /// The earliest deadline may have changed.
     changed: Notify,
 }
 
 impl Deadlines {
-    /// From now on, this is the deadline of a socket; none, if it has none.
-    pub fn set(&self, member: &Arc<Member>, at: Option<Instant>) {
+    /// Replaces the deadline of a socket.
+    pub fn set<T: HasDeadline>(&self, socket: &Arc<T>, at: Option<Instant>) {
         let deadline = at.map(|at| (at, self.next.fetch_add(1, Ordering::Relaxed)));
-        let before = member.exchange_deadline(deadline);
+        let before = socket.deadline().replace(deadline);
         if before.is_none() && deadline.is_none() {
             return;
         }
+        let weak: Weak<T> = Arc::downgrade(socket);
         let mut queue = self.queue.lock();
         if let Some(before) = before {
             queue.remove(&before);
         }
         if let Some(deadline) = deadline {
-            queue.insert(deadline, Arc::downgrade(member));
+            queue.insert(deadline, weak);
             if queue.first_key_value().is_some_and(|(first, _)| *first == deadline) {
                 self.changed.notify_one();
             }
         }
     }
 
-    /// Forgets that of a socket that is gone.
-    pub fn forget(&self, member: &Member) {
-        if let Some(deadline) = member.exchange_deadline(None) {
+    /// Removes the deadline of a socket that goes.
+    pub fn remove(&self, socket: &impl HasDeadline) {
+        if let Some(deadline) = socket.deadline().replace(None) {
             self.queue.lock().remove(&deadline);
         }
     }
 
-    /// Calls `over` for each socket whose deadline has come, for as long as this runs.
-    pub async fn watch(&self, over: impl Fn(&Arc<Member>)) -> Infallible {
+    /// Expires each socket whose deadline passes, for as long as this runs.
+    pub async fn run(&self) -> Infallible {
         loop {
             let first = self.queue.lock().first_key_value().map(|((at, _), _)| *at);
             let wait = async {
@@ -68,22 +90,22 @@ impl Deadlines {
                 () = wait => {}
                 () = self.changed.notified() => continue,
             }
-            for member in self.due(Instant::now()) {
-                over(&member);
+            for socket in self.take_due(Instant::now()) {
+                socket.expire();
             }
         }
     }
 
-    /// Takes those that have come.
-    fn due(&self, now: Instant) -> Vec<Arc<Member>> {
+    /// Takes the sockets whose deadlines have passed.
+    fn take_due(&self, now: Instant) -> Vec<Arc<dyn HasDeadline>> {
         let mut queue = self.queue.lock();
         let later = queue.split_off(&(now, u64::MAX));
         let due = std::mem::replace(&mut *queue, later);
         drop(queue);
-        // Only those that have not got another meanwhile: two may be set at once.
-        let still = |(deadline, member): (Deadline, Weak<Member>)| {
-            member.upgrade().filter(|member| member.deadline() == Some(deadline))
+        // Two tasks may set the deadline of a socket at once. Only the one that the socket has counts.
+        let current = |(deadline, socket): (Deadline, Weak<dyn HasDeadline>)| {
+            socket.upgrade().filter(|socket| socket.deadline().get() == Some(deadline))
         };
-        due.into_iter().filter_map(still).collect()
+        due.into_iter().filter_map(current).collect()
     }
 }

@@ -12,17 +12,19 @@ use socketioxide::{handler::MessageHandler, socket::Socket as IoSocket};
 use socketioxide_core::Value;
 
 use super::{
-    Event, Refusal, Reply, Socket,
-    authentication::{self, AUTHENTICATE},
-    codes,
-    connect::may_act,
-    early::hear_out,
-    guarded::{guarded, guarded_later},
-    limits,
-    member::Member,
-    payload::{Malformed, inspect},
-    reply::When,
-    socket::unsent,
+    active_socket::ActiveSocket,
+    auth_policy::may_act,
+    authenticate_event::{AUTHENTICATE, authenticate},
+    catch_panic::{catch_panic, catch_panic_async},
+    event::Event,
+    event_limits::{check_rate, check_size},
+    event_parser::{EventError, parse_event},
+    identify::verify,
+    refusal::{Refusal, codes},
+    reply::{Reply, ReplyState},
+    socket::Socket,
+    socket_state::on_send_error,
+    wait_connected::wait_connected,
 };
 use crate::{
     backplane::{Adapter, Bounds, SendError, Source, count_one, encode_ack},
@@ -35,58 +37,58 @@ use crate::{
 };
 
 /// Handles the events of one socket.
-pub(super) struct Dispatcher(pub Arc<Member>);
+pub(super) struct Dispatcher(pub Arc<ActiveSocket>);
 
 impl MessageHandler<Adapter, Self> for Dispatcher {
     fn call(&self, socket: Arc<IoSocket<Adapter>>, payload: Value, ack: Option<i64>) {
-        let Self(member) = self;
-        if member.is_dismissed() {
+        let Self(active) = self;
+        if active.dismissal.is_dismissed() {
             return;
         }
-        hear_out(&socket, member);
-        let span = traces::event(&member.namespace.path);
-        let _here = span.enter();
+        wait_connected(&socket, &active.progress);
+        let context = &active.runtime.context;
+        let span = traces::event(&context.label);
+        let _entered = span.enter();
         let payload = unmark(payload);
-        let io = || Socket { socket: socket.clone(), member: member.clone() };
-        // The pace comes before all that costs something.
-        let result = match limits::check_pace(member) {
-            Ok(()) => match inspect(&payload, Bounds::from(&member.limits)) {
+        // The rate limit comes before everything that costs more.
+        let result = match check_rate(active.event_rate.as_deref(), &context.limits) {
+            Ok(()) => match parse_event(&payload, Bounds::from(&context.limits)) {
                 Ok(head) => {
-                    let event = Event { socket: io(), payload: &payload, head };
-                    guarded("event", || handle(&event)).flatten()
+                    let socket = Socket { io: socket.clone(), state: active.state.clone() };
+                    let event = Event { socket, payload: &payload, head };
+                    catch_panic("event", || handle(active, &event)).flatten()
                 }
-                Err(malformed) => Err(refuse_malformed(&socket, member, &malformed)),
+                Err(error) => Err(refuse_malformed(&socket, active, &error)),
             },
-            Err(refusal) => Err(over_limit(&io(), refusal)),
+            Err(refusal) => Err(over_limit(active, refusal)),
         };
-        finish(&socket, member, ack, result, span);
+        finish(active, ack, result, span);
     }
 }
 
-/// The one order in which an event is looked at: limits, packet middleware, authentication, handler, ack.
-fn handle(event: &Event<'_>) -> Result<Reply, Refusal> {
-    let member = &event.socket.member;
-    let namespace = &member.namespace;
-    if let Err(refusal) = limits::check(event) {
-        return Err(over_limit(&event.socket, refusal));
+/// Handles an event. The order is always: limits, packet middleware, authentication, handler, ack.
+fn handle(active: &Arc<ActiveSocket>, event: &Event<'_>) -> Result<Reply, Refusal> {
+    let runtime = &active.runtime;
+    let namespace = &runtime.namespace;
+    if let Err(refusal) = check_size(event, &runtime.context.limits) {
+        return Err(over_limit(active, refusal));
     }
     for inspect in &namespace.packets {
         inspect(event)?;
     }
     if event.name() == AUTHENTICATE && namespace.policy != AuthPolicy::None {
-        return authentication::authenticate(event);
+        return authenticate(active, event);
     }
-    if !may_act(member) {
+    if !may_act(active) {
         return Err(Refusal::authentication_required());
     }
-    member.announce(&event.socket);
+    active.announce(&event.socket);
     let mut routes = namespace.handlers.iter().enumerate();
     let found = routes.find(|(number, route)| {
-        route.pattern.matches(event.name()) && !(route.once && member.has_had(*number))
+        route.pattern.matches(event.name()) && !(route.once && active.used_once.contains(*number))
     });
-    let route = found.map(|(_, route)| route);
-    if route.is_some_and(|route| route.auth) {
-        authentication::verify(&event.socket)?;
+    if found.is_some_and(|(_, route)| route.auth) {
+        verify(runtime, &active.state)?;
     }
     for listen in &namespace.listeners {
         listen(event);
@@ -94,85 +96,79 @@ fn handle(event: &Event<'_>) -> Result<Reply, Refusal> {
     let no_handler = || Refusal::new(codes::NO_HANDLER, "no handler takes this event");
     let (number, route) = found.ok_or_else(no_handler)?;
     if route.once {
-        member.has(number);
+        active.used_once.insert(number);
     }
     (route.handle)(event)
 }
 
-/// A socket is over a limit of its events: it may have to go.
-fn over_limit(socket: &Socket, refusal: Refusal) -> Refusal {
-    if socket.member.limits.over == OverLimit::Disconnect {
-        socket.member.tell("error", &refusal.body());
-        socket.member.dismiss();
+/// A socket has exceeded a limit of its events. The setting `limits.over` says whether it is disconnected for that.
+fn over_limit(active: &ActiveSocket, refusal: Refusal) -> Refusal {
+    if active.runtime.context.limits.over == OverLimit::Disconnect {
+        active.emit("error", &refusal.body());
+        active.dismissal.dismiss();
     }
     refusal
 }
 
-/// No rule allows an event.
-pub(super) fn event_denied() -> Refusal {
-    Refusal::new(codes::EVENT_DENIED, "no rule allows this event")
-}
-
-/// A stock client never sends such a packet: as on Node, it ends there. What it may send, and not all clients could be
-/// given, is refused alone.
+/// Refuses an event that other clients could not read. A stock client never sends a malformed packet: as on Node, such a client
+/// is disconnected. It may send arguments that not every client could be given: only the event is refused then.
 fn refuse_malformed(
     socket: &Arc<IoSocket<Adapter>>,
-    member: &Member,
-    malformed: &Malformed,
+    active: &ActiveSocket,
+    error: &EventError,
 ) -> Refusal {
-    if let Malformed::Unportable(_) = malformed {
-        return Refusal::new(codes::BAD_ARGUMENTS, malformed.to_string());
+    if let EventError::Unportable(_) = error {
+        return Refusal::new(codes::BAD_ARGUMENTS, error.to_string());
     }
-    tracing::debug!(socket = %socket.id, error = %malformed, "malformed event: disconnecting");
+    tracing::debug!(socket = %socket.id, %error, "malformed event: disconnecting");
     // What it sent right behind is not handled, as on Node.
-    member.dismiss();
+    active.dismissal.dismiss();
     let _ = socket.clone().disconnect();
-    Refusal::new(codes::BAD_EVENT, malformed.to_string())
+    Refusal::new(codes::BAD_EVENT, error.to_string())
 }
 
+/// Answers an event with the result of its handler, when that is there.
 fn finish(
-    socket: &Arc<IoSocket<Adapter>>,
-    member: &Arc<Member>,
+    active: &Arc<ActiveSocket>,
     ack: Option<i64>,
     result: Result<Reply, Refusal>,
     span: Span,
 ) {
     match result {
-        Ok(Reply(When::Now(values))) => answer(member, ack, Ok(values), &span),
+        Ok(Reply(ReplyState::Ready(values))) => answer(active, ack, Ok(values), &span),
         Ok(reply) => {
-            let Some(begun) = member.begin_pending() else {
-                let most = member.limits.acks_pending;
+            let Some(pending) = active.begin_reply() else {
+                let most = active.runtime.context.limits.acks_pending;
                 let message = format!("{most} events wait for their answers");
                 let refusal = Refusal::new(codes::TOO_MANY_PENDING, message);
-                let io = Socket { socket: socket.clone(), member: member.clone() };
-                return answer(member, ack, Err(over_limit(&io, refusal)), &span);
+                return answer(active, ack, Err(over_limit(active, refusal)), &span);
             };
-            let member = member.clone();
-            let pending = ack.is_some().then(|| member.connection.await_ack());
-            let of_hook = matches!(reply.0, When::Hook(_));
+            let active = active.clone();
+            let pending_ack = ack.is_some().then(|| active.state.connection.await_ack());
+            let of_hook = matches!(reply.0, ReplyState::Hook(_));
             tokio::spawn(span.scope().within(async move {
-                let result = guarded_later("event", reply.values()).await.flatten();
+                let result = catch_panic_async("event", reply.values()).await.flatten();
                 if of_hook && ack.is_some() && matches!(result, Ok(Some(_))) {
                     count_one(Source::Hook);
                 }
-                answer(&member, ack, result, &span);
-                drop((pending, begun));
+                answer(&active, ack, result, &span);
+                drop((pending_ack, pending));
             }));
         }
-        Err(refusal) => answer(member, ack, Err(refusal), &span),
+        Err(refusal) => answer(active, ack, Err(refusal), &span),
     }
 }
 
 fn answer(
-    member: &Arc<Member>,
+    active: &Arc<ActiveSocket>,
     ack: Option<i64>,
     result: Result<Option<Value>, Refusal>,
     span: &Span,
 ) {
     let refused = match result {
-        Ok(values) => match values.map_or(Ok(()), |values| acknowledge(member, ack, values)) {
+        Ok(values) => match values.map_or(Ok(()), |values| acknowledge(active, ack, values)) {
             Ok(()) => {
-                member.handled.increment(1);
+                active.runtime.handled.increment(1);
                 None
             }
             Err(refusal) => Some(refusal),
@@ -182,24 +178,26 @@ fn answer(
     if let Some(refusal) = refused {
         let (code, acked) = (refusal.label(), refusal.is_acked());
         span.failed(code);
-        let path = member.namespace.path.clone();
+        let path = active.runtime.context.label.clone();
         tracing::debug!(namespace = path, code, acked, "event refused");
         counter!(EVENTS.name, "nsp" => path, "result" => code).increment(1);
         // An ack would be the end of it for a client with `retries`, which sends again what is not acked.
         if acked && let Ok(body) = encode_ack(&refusal.body()) {
-            let _ = acknowledge(member, ack, body);
+            let _ = acknowledge(active, ack, body);
         }
     }
-    // After the answer: the stock client reads none once it is out.
-    member.go_if_dismissed();
+    // After the answer: a stock client reads no ack once its socket is disconnected.
+    active.disconnect_if_dismissed();
 }
 
 /// Sends an ack, if there is one to send. What not every client could be given is refused.
-fn acknowledge(member: &Arc<Member>, ack: Option<i64>, values: Value) -> Result<(), Refusal> {
-    // One that has gone hears nothing.
-    let (Some(ack), Some(socket)) = (ack, member.socket()) else { return Ok(()) };
-    let sent = member.backplane.acknowledge(socket.namespace(), member.id, ack, values);
-    let Err(error) = sent.inspect_err(|error| unsent(member, error)) else { return Ok(()) };
+fn acknowledge(active: &Arc<ActiveSocket>, ack: Option<i64>, values: Value) -> Result<(), Refusal> {
+    // A client that has gone gets no ack.
+    let (Some(ack), Some(socket)) = (ack, active.socket()) else { return Ok(()) };
+    let state = &active.state;
+    let backplane = &state.namespace.backplane;
+    let sent = backplane.acknowledge(socket.namespace(), state.id, ack, values);
+    let Err(error) = sent.inspect_err(|error| on_send_error(state, error)) else { return Ok(()) };
     match error {
         SendError::Encode(error) => Err(Refusal::new(codes::BAD_ARGUMENTS, error.to_string())),
         SendError::Socket(error) => {

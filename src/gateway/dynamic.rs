@@ -23,9 +23,11 @@ use socketioxide_core::{Sid, Value};
 use tokio::{runtime::Handle, task::AbortHandle};
 
 use super::{
-    Namespace, Refusal, Shared, codes,
-    connect::{Entered, admit, keep_time, refused, runtime, stays_out},
-    member::Runtime,
+    connect::{ConnectResult, connect},
+    connect_refused::{refuse_connect, release_packets},
+    namespace::Namespace,
+    refusal::{Refusal, codes},
+    runtime::{NamespaceRuntime, Shared},
 };
 use crate::{
     backplane::{Adapter, Io},
@@ -51,7 +53,7 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// The children of all dynamic namespaces. Clones are the same.
 #[derive(Clone)]
-pub struct Children(Arc<Inner>);
+pub struct ChildNamespaces(Arc<Inner>);
 
 struct Inner {
     io: Io,
@@ -70,12 +72,12 @@ struct State {
 
 struct Child {
     /// Clients that are being let in.
-    visitors: usize,
+    connecting: usize,
     /// Nothing while it is not known whether it may be.
-    runtime: Option<Arc<Runtime>>,
+    runtime: Option<Arc<NamespaceRuntime>>,
     /// Whether other servers are heard in it.
     heard: bool,
-    clock: Option<AbortHandle>,
+    timers: Option<AbortHandle>,
     /// When a client last came or went.
     moved: Instant,
     /// Whether it is looked at until somebody is in it, or it has ended.
@@ -83,24 +85,33 @@ struct Child {
 }
 
 /// Lets clients make children of these namespaces. `cleanup`: they end when nobody is in them.
-pub fn attach_dynamic(io: &Io, parents: Vec<Namespace>, shared: Shared, cleanup: bool) -> Children {
+pub fn attach_dynamic(
+    io: &Io,
+    parents: Vec<Namespace>,
+    shared: Shared,
+    cleanup: bool,
+) -> ChildNamespaces {
     let parents: Vec<_> = parents.into_iter().map(Arc::new).collect();
     let length = shared.limits.name_length;
     let named = parents.clone();
     shared.backplane.may_be(move |name| {
         is_plain(name, length)
-            && named.iter().flat_map(|parent| &parent.children).any(|which| which.may_be(name))
+            && named
+                .iter()
+                .flat_map(|parent| &parent.child_names)
+                .any(|names| names.could_match(name))
     });
     let named = parents.clone();
     traces::patterns(move |name| {
-        let is_of =
-            |parent: &&Arc<Namespace>| parent.children.iter().any(|which| which.may_be(name));
+        let is_of = |parent: &&Arc<Namespace>| {
+            parent.child_names.iter().any(|names| names.could_match(name))
+        };
         named.iter().find(is_of).map(|parent| parent.path.clone())
     });
     let inner = Inner { io: io.clone(), shared, parents, cleanup, state: Mutex::default() };
-    let children = Children(Arc::new(inner));
+    let children = ChildNamespaces(Arc::new(inner));
     // The pattern is one that the router takes.
-    let _ = io.dyn_ns("/{*name}", Nursery(children.clone()));
+    let _ = io.dyn_ns("/{*name}", ChildConnector(children.clone()));
     children
 }
 
@@ -113,22 +124,22 @@ fn is_plain(name: &str, length: usize) -> bool {
 
 impl Child {
     fn new() -> Self {
-        let (runtime, clock, moved) = (None, None, Instant::now());
-        Self { visitors: 0, runtime, heard: false, clock, moved, watched: false }
+        let (runtime, timers, moved) = (None, None, Instant::now());
+        Self { connecting: 0, runtime, heard: false, timers, moved, watched: false }
     }
 }
 
-impl Children {
+impl ChildNamespaces {
     /// Names of those of a parent that there are on this pod.
     pub fn of(&self, parent: &str) -> Vec<String> {
         let state = self.0.state.lock();
         let runtimes = state.all.values().filter_map(|child| child.runtime.as_ref());
         let ours = runtimes.filter(|runtime| runtime.namespace.path == parent);
-        ours.map(|runtime| runtime.path.clone()).collect()
+        ours.map(|runtime| runtime.context.path.clone()).collect()
     }
 
     /// A client asks for one, until the answer is dropped; nothing if there are too many.
-    fn visit(&self, path: &str, socket: Sid) -> Option<Visit> {
+    fn begin_connect(&self, path: &str, socket: Sid) -> Option<PendingConnect> {
         let Inner { shared, .. } = &*self.0;
         let limits = &shared.limits;
         let joined = shared.sessions.find(socket).map_or(0, |connection| connection.namespaces());
@@ -141,13 +152,13 @@ impl Children {
         }
         *state.asking.entry(socket).or_default() += 1;
         let child = state.all.entry(path.to_owned()).or_insert_with(Child::new);
-        child.visitors += 1;
+        child.connecting += 1;
         child.moved = Instant::now();
-        Some(Visit { children: self.clone(), path: path.to_owned(), socket })
+        Some(PendingConnect { children: self.clone(), path: path.to_owned(), socket })
     }
 
     /// A socket has left one.
-    pub(super) fn left(&self, path: &str) {
+    fn left(&self, path: &str) {
         if let Some(child) = self.0.state.lock().all.get_mut(path) {
             child.moved = Instant::now();
             self.watch(child, path);
@@ -173,7 +184,7 @@ impl Children {
                     child.watched = false;
                     return;
                 }
-                if child.visitors == 0 && child.moved.elapsed() >= LINGER {
+                if child.connecting == 0 && child.moved.elapsed() >= LINGER {
                     children.tidy(&mut state, &path);
                 }
             }
@@ -183,14 +194,14 @@ impl Children {
     /// Ends a child that nobody needs. Under the lock: nobody asks for it meanwhile.
     fn tidy(&self, state: &mut State, path: &str) {
         let Inner { io, shared, cleanup, .. } = &*self.0;
-        let stays = |child: &Child| child.visitors > 0 || child.runtime.is_some() && !cleanup;
+        let stays = |child: &Child| child.connecting > 0 || child.runtime.is_some() && !cleanup;
         if state.all.get(path).is_some_and(stays)
             || !shared.backplane.remove(path, || io.delete_ns(path))
         {
             return;
         }
-        if let Some(Child { runtime: Some(runtime), clock, .. }) = state.all.remove(path) {
-            clock.inspect(AbortHandle::abort);
+        if let Some(Child { runtime: Some(runtime), timers, .. }) = state.all.remove(path) {
+            timers.inspect(AbortHandle::abort);
             count(&runtime.namespace).decrement(1);
         }
     }
@@ -201,41 +212,43 @@ impl Children {
         path: &str,
         auth: &Option<Value>,
         socket: &Arc<IoSocket<Adapter>>,
-    ) -> Option<Arc<Runtime>> {
+    ) -> Option<Arc<NamespaceRuntime>> {
         let known = |state: &State| state.all.get(path)?.runtime.clone();
         if let Some(runtime) = known(&self.0.state.lock()) {
             return Some(runtime);
         }
         for parent in &self.0.parents {
-            let Some(which) = &parent.children else { continue };
-            if !which.takes(path, auth, socket).await {
+            let Some(names) = &parent.child_names else { continue };
+            if !names.matches(path, auth, socket).await {
                 continue;
             }
             // Whoever else asks for it now is here by then.
             tokio::time::sleep(SETTLE).await;
             let mut state = self.0.state.lock();
-            // There is this visit. It may have been made for another client meanwhile.
+            // This client keeps it there. It may have been made for another client meanwhile.
             let child = state.all.get_mut(path)?;
             if let Some(runtime) = &child.runtime {
                 return Some(runtime.clone());
             }
             let runtime = self.make(path, parent);
-            let time = keep_time(runtime.clone());
-            child.clock = Some(tokio::spawn(async move { match time.await {} }).abort_handle());
+            let timers = runtime.clone().run_timers();
+            child.timers = Some(tokio::spawn(async move { match timers.await {} }).abort_handle());
             child.runtime = Some(runtime.clone());
             return Some(runtime);
         }
         None
     }
 
-    fn make(&self, path: &str, parent: &Arc<Namespace>) -> Arc<Runtime> {
+    fn make(&self, path: &str, parent: &Arc<Namespace>) -> Arc<NamespaceRuntime> {
         let shared = self.0.shared.clone();
         if let Some(handler) = parent.server_side.clone() {
             let _ = shared.backplane.on_server_side(path, Box::new(handler));
         }
-        parent.hear_rooms(&shared.backplane, path);
+        parent.watch_rooms(&shared.backplane, path);
         count(parent).increment(1);
-        runtime(path.to_owned(), parent.clone(), shared, Some(self.clone()))
+        let children = self.clone();
+        let on_leave = Box::new(move |path: &str| children.left(path));
+        NamespaceRuntime::new(path.to_owned(), parent.clone(), shared, Some(on_leave))
     }
 
     /// Waits until other servers are heard in a child.
@@ -264,7 +277,7 @@ impl Children {
         let _ = tokio::time::timeout(PATIENCE, gone).await;
     }
 
-    async fn let_in(&self, socket: Arc<IoSocket<Adapter>>, auth: &Option<Value>) -> Entered {
+    async fn let_in(&self, socket: Arc<IoSocket<Adapter>>, auth: &Option<Value>) -> ConnectResult {
         let path = socket.ns().to_owned();
         let backplane = &self.0.shared.backplane;
         let invalid = || {
@@ -278,16 +291,16 @@ impl Children {
             self.tidy(&mut self.0.state.lock(), &path);
             return invalid();
         }
-        let Some(_visit) = self.visit(&path, socket.id) else {
+        let Some(_pending) = self.begin_connect(&path, socket.id) else {
             self.tidy(&mut self.0.state.lock(), &path);
             let parents = &self.0.parents;
             let may_be = |parent: &&Arc<Namespace>| {
-                parent.children.as_ref().is_some_and(|which| which.may_be(&path))
+                parent.child_names.as_ref().is_some_and(|names| names.could_match(&path))
             };
             let Some(parent) = parents.iter().find(may_be) else { return invalid() };
             let message = "there are as many namespaces of this kind as there may be";
             let refusal = Refusal::new(codes::NAMESPACE_LIMIT, message);
-            return Err(refused(&self.0.shared.sessions, parent, &socket, &refusal));
+            return Err(refuse_connect(&self.0.shared.sessions, parent, &socket, &refusal));
         };
         let Some(runtime) = self.child(&path, auth, &socket).await else { return invalid() };
         socket.join(HERE);
@@ -299,7 +312,7 @@ impl Children {
             return Err(Box::new(INVALID));
         }
         self.heard(&path).await;
-        admit(&runtime, socket, auth).await
+        connect(&runtime, socket, auth).await
     }
 }
 
@@ -308,13 +321,13 @@ fn count(parent: &Namespace) -> metrics::Gauge {
 }
 
 /// A client is being let in.
-struct Visit {
-    children: Children,
+struct PendingConnect {
+    children: ChildNamespaces,
     path: String,
     socket: Sid,
 }
 
-impl Drop for Visit {
+impl Drop for PendingConnect {
     fn drop(&mut self) {
         let mut state = self.children.0.state.lock();
         if let Some(asking) = state.asking.get_mut(&self.socket) {
@@ -324,7 +337,7 @@ impl Drop for Visit {
             }
         }
         if let Some(child) = state.all.get_mut(&self.path) {
-            child.visitors -= 1;
+            child.connecting -= 1;
             if child.runtime.is_some() {
                 // If it was not let in, nobody may be there.
                 self.children.watch(child, &self.path);
@@ -337,20 +350,20 @@ impl Drop for Visit {
 
 /// Lets clients in to the children of dynamic namespaces, and makes them.
 #[derive(Clone)]
-struct Nursery(Children);
+struct ChildConnector(ChildNamespaces);
 
-impl ConnectHandler<Adapter, Self> for Nursery {
+impl ConnectHandler<Adapter, Self> for ChildConnector {
     fn call_middleware<'a>(
         &'a self,
         socket: Arc<IoSocket<Adapter>>,
         auth: &'a Option<Value>,
-    ) -> Pin<Box<dyn Future<Output = Entered> + Send + 'a>> {
+    ) -> Pin<Box<dyn Future<Output = ConnectResult> + Send + 'a>> {
         Box::pin(async move {
-            let entered = self.0.let_in(socket.clone(), auth).await;
-            if entered.is_err() {
-                stays_out(&self.0.0.shared.sessions, &socket);
+            let result = self.0.let_in(socket.clone(), auth).await;
+            if result.is_err() {
+                release_packets(&self.0.0.shared.sessions, &socket);
             }
-            entered
+            result
         })
     }
 

@@ -4,15 +4,31 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use socketioxide::{extract::Data, handler::FromMessageParts};
 use socketioxide_core::{Value, parser::is_de_tuple};
+use wildmatch::WildMatchPattern;
 
-use super::{Refusal, Socket, codes, decide::is_own, payload::Head};
-use crate::backplane::{Emit, Source, Target, all_of};
+use super::{
+    event_parser::EventHead,
+    refusal::{Refusal, codes},
+    socket::Socket,
+};
+use crate::{
+    backplane::{Emit, Source, Target, all_of},
+    config::OWN_EVENTS,
+};
+
+/// A pattern of the names of events: `*` stands for any characters.
+pub(super) type EventPattern = WildMatchPattern<'*', '\0'>;
+
+/// Whether Roomcast itself sends events of this name. Clients must not forge them.
+pub(super) fn is_own_event(name: &str) -> bool {
+    OWN_EVENTS.contains(&name)
+}
 
 /// An event that a client sent.
 pub struct Event<'a> {
     pub(super) socket: Socket,
     pub(super) payload: &'a Value,
-    pub(super) head: Head<'a>,
+    pub(super) head: EventHead<'a>,
 }
 
 impl Event<'_> {
@@ -39,7 +55,7 @@ impl Event<'_> {
     pub fn arguments<T: DeserializeOwned>(&self) -> Result<T, Refusal> {
         // Reading takes attachments out of the value, and a relay may still need them.
         let mut payload = self.payload.clone();
-        Data::<T>::from_message_parts(&self.socket.socket, &mut payload, &None)
+        Data::<T>::from_message_parts(&self.socket.io, &mut payload, &None)
             .map(|Data(arguments)| arguments)
             .or_else(|error| {
                 // As on Node, the first of none is nothing: `()`, or `None`.
@@ -84,7 +100,7 @@ impl Event<'_> {
     /// An event that Roomcast sends itself, such as `authenticated` or `presence:join`, goes nowhere: the others would
     /// believe it.
     pub fn relay(&self, room: Option<&str>) {
-        if is_own(self.name()) {
+        if is_own_event(self.name()) {
             tracing::debug!(event = self.name(), "an event of Roomcast's own is not relayed");
             return;
         }
@@ -94,12 +110,12 @@ impl Event<'_> {
                 rooms: room.map(str::to_owned).into_iter().collect(),
                 except: Vec::new(),
             },
-            from: Some(self.socket.socket.id),
+            from: Some(self.socket.io.id),
             volatile: false,
             source: Source::Client,
             traceparent: None,
         };
         // The namespace exists: this socket is in it.
-        let _ = self.socket.member.backplane.emit(self.socket.namespace(), emit);
+        let _ = self.socket.state.namespace.backplane.emit(self.socket.namespace(), emit);
     }
 }

@@ -19,7 +19,7 @@ use std::future::Future;
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Claims, Event, Refusal, Reply, Socket, codes};
+use super::{auth::Claims, event::Event, refusal::Refusal, reply::Reply, socket::Socket};
 
 /// Handles the events of a pattern. Called in the order in which a client sent them, before the
 /// next packet of that client is read: it must not block. An `async` one is begun in that order, and the
@@ -32,11 +32,11 @@ pub trait Handler<M>: Send + Sync + 'static {
     fn handle(&self, event: &Event<'_>) -> Result<Reply, Refusal>;
 }
 
-/// The same for all closures.
-pub(super) type Handle = Box<dyn Fn(&Event<'_>) -> Result<Reply, Refusal> + Send + Sync>;
+/// A handler of any kind.
+pub(super) type HandlerFn = Box<dyn Fn(&Event<'_>) -> Result<Reply, Refusal> + Send + Sync>;
 
-/// Forgets of which kind a handler is.
-pub(super) fn boxed<M>(handler: impl Handler<M>) -> Handle {
+/// Boxes a handler.
+pub(super) fn boxed<M>(handler: impl Handler<M>) -> HandlerFn {
     Box::new(move |event| handler.handle(event))
 }
 
@@ -165,11 +165,3 @@ handlers!(A);
 handlers!(A, B);
 handlers!(A, B, C);
 handlers!(A, B, C, D);
-
-impl Refusal {
-    /// Only those who showed who they are may do this.
-    pub(super) fn authentication_required() -> Self {
-        let message = "authentication required: send a token in `auth.token`";
-        Self::new(codes::AUTHENTICATION_REQUIRED, message)
-    }
-}

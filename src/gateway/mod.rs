@@ -8,62 +8,75 @@
 //! - `decide`, `rooms`, `presence`, `template`: what an identity may do in which rooms
 //! - `member`, `socket`, `cluster`, `server_side`, `hearing`: what is known of a socket, and what can be done with it
 
-mod admission;
+mod access;
+mod active_socket;
+mod attach;
 mod auth;
-mod authentication;
+mod auth_policy;
+mod authenticate_event;
+mod broadcast;
+mod broadcast_operator;
+mod callbacks;
+mod catch_panic;
 mod cluster;
-mod configured;
 mod connect;
+mod connect_progress;
+mod connect_refused;
 mod deadlines;
-mod decide;
+mod disconnect;
+mod dismissal;
 mod dispatch;
 mod dynamic;
-mod early;
 mod event;
+mod event_limits;
+mod event_parser;
+mod expiry;
+mod from_config;
 pub(crate) mod fuzz;
-mod guarded;
 mod handler;
-mod hearing;
-mod hooked;
+mod handshake;
+mod hook_calls;
 mod hooks;
-mod leaving;
-mod limits;
-mod member;
+mod identify;
+mod initial_rooms;
+mod name_pattern;
 mod namespace;
-mod outgoing;
-mod payload;
+mod occupant;
+mod outgoing_event;
 mod presence;
+mod presence_request;
+mod rate_limit;
 mod refusal;
-mod rejected;
+mod rejected_rooms;
 mod reply;
+mod room_limit;
+mod room_rules;
 mod roomcast;
-mod rooms;
-mod server_side;
+mod roomcast_error;
+mod runtime;
+mod server_side_handler;
 mod socket;
+mod socket_state;
 mod template;
-mod which;
+mod wait_connected;
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
-pub use admission::Handshake;
+pub use attach::{attach, open};
 pub use auth::{Claims, MintError, TokenError, Tokens, TokensError};
+pub use broadcast::Broadcast;
+pub use broadcast_operator::{BroadcastOperator, Destination};
 pub use cluster::Cluster;
-pub use configured::configured;
-pub use connect::{Shared, attach, open};
-pub use dynamic::{Children, attach_dynamic};
+pub use dynamic::attach_dynamic;
 pub use event::Event;
+pub use from_config::from_config;
 pub use handler::{Ack, Args, Bearer, FromEvent, Handler, IntoReply, Name};
-pub use hooks::{Grant, HookSetupError, Hooks};
+pub use handshake::{Grant, Handshake};
+pub use hooks::{HookSetupError, Hooks};
 pub use namespace::Namespace;
-pub use outgoing::Outgoing;
+pub use outgoing_event::Outgoing;
 pub use refusal::{Refusal, codes};
 pub use reply::Reply;
-pub use roomcast::{BroadcastOperator, Destination, Roomcast, RoomcastError};
-pub use server_side::{AsServerAnswer, IntoServerAnswer};
-pub use socket::{Broadcast, Socket, Volatile};
-
-/// Milliseconds since 1970.
-fn now_millis() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_millis()).unwrap_or_default()
-}
+pub use roomcast::Roomcast;
+pub use roomcast_error::RoomcastError;
+pub use runtime::Shared;
+pub use server_side_handler::{AsServerAnswer, IntoServerAnswer};
+pub use socket::{Socket, Volatile};

@@ -4,25 +4,23 @@ use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
 
 use regex::Regex;
 use serde_json::Value;
-use wildmatch::WildMatchPattern;
 
 use super::{
-    Event, Outgoing, Refusal, Socket,
-    admission::{Decide, Handshake, deciding},
-    handler::{Handle, Handler, boxed},
-    hooks::Grant,
-    rooms::Rules,
-    server_side::Answers,
+    event::{Event, EventPattern},
+    handler::{Handler, HandlerFn, boxed},
+    handshake::{Grant, Handshake, HandshakeFn, boxed_handshake},
+    name_pattern::NamePattern,
+    outgoing_event::Outgoing,
+    refusal::Refusal,
+    room_rules::RoomRules,
+    server_side_handler::ServerSideHandler,
+    socket::Socket,
     template::Template,
-    which::Which,
 };
 use crate::{
     backplane::RoomEvent,
     config::{AuthPolicy, Limits},
 };
-
-/// A pattern of names: `*` stands for any characters, everything else for itself.
-pub(super) type Pattern = WildMatchPattern<'*', '\0'>;
 
 /// A namespace: who may connect, the rooms they are put in, and a handler for each event.
 ///
@@ -47,57 +45,57 @@ pub struct Namespace {
     pub(super) policy: AuthPolicy,
     pub(super) auth_timeout: Option<Duration>,
     pub(super) heartbeat: Option<Duration>,
-    /// Its own, in the place of those of the pod.
+    /// Its own limits, instead of those of the pod.
     pub(super) limits: Option<Limits>,
     pub(super) default_rooms: Vec<String>,
-    /// Rooms that claims put a socket in.
-    pub(super) own_rooms: Vec<Template>,
-    /// Says who a client is, in the place of tokens.
-    pub(super) authenticator: Option<Decide>,
-    /// Say whether it may come in.
-    pub(super) handshakes: Vec<Decide>,
-    /// Which names its children have, if it is dynamic.
-    pub(super) children: Option<Which>,
+    /// Patterns of rooms that a socket is put in by its claims.
+    pub(super) auto_join_rooms: Vec<Template>,
+    /// Says who a client is, instead of tokens.
+    pub(super) authenticator: Option<HandshakeFn>,
+    /// Say whether a client may connect.
+    pub(super) handshakes: Vec<HandshakeFn>,
+    /// The names of its children, if it is dynamic.
+    pub(super) child_names: Option<NamePattern>,
     /// Whether what clients send in `auth` is kept.
     pub(super) keeps_auth: bool,
-    pub(super) on_connect: Option<Hear>,
-    pub(super) on_reconnect: Option<HearWord>,
-    pub(super) on_upgrade: Option<Hear>,
-    pub(super) on_disconnect: Option<HearWord>,
-    /// See each event, and may refuse it.
-    pub(super) packets: Vec<Inspect>,
-    /// Hear each event that was not refused.
-    pub(super) listeners: Vec<Listen>,
-    /// Hears of its rooms.
-    pub(super) on_room: Option<Arc<HearRoom>>,
-    /// Hear each event that its sockets are sent.
-    pub(super) outgoing_listeners: Vec<ListenOutgoing>,
-    /// The first that matches handles an event.
+    pub(super) on_connect: Option<SocketFn>,
+    pub(super) on_reconnect: Option<SocketReasonFn>,
+    pub(super) on_upgrade: Option<SocketFn>,
+    pub(super) on_disconnect: Option<SocketReasonFn>,
+    /// Packet middleware. Each may refuse an event.
+    pub(super) packets: Vec<PacketFn>,
+    /// Called for each event that was not refused.
+    pub(super) listeners: Vec<EventFn>,
+    /// Called when its rooms change.
+    pub(super) on_room: Option<Arc<RoomFn>>,
+    /// Called for each event that its sockets are sent.
+    pub(super) outgoing_listeners: Vec<OutgoingFn>,
+    /// The first one that matches handles an event.
     pub(super) handlers: Vec<Route>,
-    /// Whether tokens are kept, for handlers that check them again.
-    pub(super) checks_tokens_again: bool,
-    /// What may be done in which rooms, where the configuration says so.
-    pub(super) rules: Option<Rules>,
+    /// Whether the tokens of sockets are kept, because handlers check them again.
+    pub(super) keeps_tokens: bool,
+    /// The rules for rooms of the configuration.
+    pub(super) rules: Option<RoomRules>,
     /// Handles the events of other servers.
-    pub(super) server_side: Option<Answers>,
+    pub(super) server_side: Option<ServerSideHandler>,
 }
 
 /// A handler, and the events that it is for.
 pub(super) struct Route {
-    pub pattern: Pattern,
+    pub pattern: EventPattern,
     /// Whether the token is checked before each call.
     pub auth: bool,
     /// Whether it is for the first event of each socket only.
     pub once: bool,
-    pub handle: Handle,
+    pub handle: HandlerFn,
 }
 
-pub(super) type Hear = Box<dyn Fn(&Socket) + Send + Sync>;
-pub(super) type HearWord = Box<dyn Fn(&Socket, &str) + Send + Sync>;
-pub(super) type HearRoom = dyn Fn(RoomEvent<'_>) + Send + Sync;
-pub(super) type Inspect = Box<dyn Fn(&Event<'_>) -> Result<(), Refusal> + Send + Sync>;
-pub(super) type Listen = Box<dyn Fn(&Event<'_>) + Send + Sync>;
-pub(super) type ListenOutgoing = Box<dyn Fn(&Outgoing<'_>) + Send + Sync>;
+pub(super) type SocketFn = Box<dyn Fn(&Socket) + Send + Sync>;
+pub(super) type SocketReasonFn = Box<dyn Fn(&Socket, &str) + Send + Sync>;
+pub(super) type RoomFn = dyn Fn(RoomEvent<'_>) + Send + Sync;
+pub(super) type PacketFn = Box<dyn Fn(&Event<'_>) -> Result<(), Refusal> + Send + Sync>;
+pub(super) type EventFn = Box<dyn Fn(&Event<'_>) + Send + Sync>;
+pub(super) type OutgoingFn = Box<dyn Fn(&Outgoing<'_>) + Send + Sync>;
 
 impl Namespace {
     /// A namespace that lets clients with a valid token in, and allows them nothing yet.
@@ -109,10 +107,10 @@ impl Namespace {
             heartbeat: None,
             limits: None,
             default_rooms: Vec::new(),
-            own_rooms: Vec::new(),
+            auto_join_rooms: Vec::new(),
             authenticator: None,
             handshakes: Vec::new(),
-            children: None,
+            child_names: None,
             keeps_auth: false,
             on_connect: None,
             on_reconnect: None,
@@ -123,7 +121,7 @@ impl Namespace {
             on_room: None,
             outgoing_listeners: Vec::new(),
             handlers: Vec::new(),
-            checks_tokens_again: false,
+            keeps_tokens: false,
             rules: None,
             server_side: None,
         }
@@ -143,8 +141,8 @@ impl Namespace {
     /// # let _ = rooms;
     /// ```
     pub fn pattern(pattern: &str) -> Self {
-        let children = Some(Which::pattern(pattern));
-        Self { children, ..Self::new(pattern) }
+        let child_names = Some(NamePattern::pattern(pattern));
+        Self { child_names, ..Self::new(pattern) }
     }
 
     /// The same for names that a regular expression matches: `io.of(/re/)` on Node. As there, it may match a part of the name:
@@ -158,8 +156,8 @@ impl Namespace {
     /// # Ok::<_, regex::Error>(())
     /// ```
     pub fn regex(regex: &Regex) -> Self {
-        let children = Some(Which::Matches(regex.clone()));
-        Self { children, ..Self::new(regex.as_str()) }
+        let child_names = Some(NamePattern::Regex(regex.clone()));
+        Self { child_names, ..Self::new(regex.as_str()) }
     }
 
     /// The same for names that a function takes: `io.of((name, auth, next) => …)` on Node. It gets the name and the `auth` of
@@ -178,8 +176,8 @@ impl Namespace {
         F: Fn(String, Value) -> D + Send + Sync + 'static,
         D: Future<Output = bool> + Send + 'static,
     {
-        let children = Some(Which::asking(may_be));
-        Self { children, ..Self::new(label) }
+        let child_names = Some(NamePattern::function(may_be));
+        Self { child_names, ..Self::new(label) }
     }
 
     /// Keeps what clients send in `auth` with CONNECT as long as their sockets, for [`Socket::auth`]: up to 16 KiB of each; who
@@ -207,7 +205,7 @@ impl Namespace {
         F: Fn(Handshake) -> D + Send + Sync + 'static,
         D: Future<Output = Result<Grant, Refusal>> + Send + 'static,
     {
-        self.authenticator = Some(deciding(decide));
+        self.authenticator = Some(boxed_handshake(decide));
         self
     }
 
@@ -220,7 +218,7 @@ impl Namespace {
         F: Fn(Handshake) -> D + Send + Sync + 'static,
         D: Future<Output = Result<Grant, Refusal>> + Send + 'static,
     {
-        self.handshakes.push(deciding(decide));
+        self.handshakes.push(boxed_handshake(decide));
         self
     }
 
@@ -297,7 +295,7 @@ impl Namespace {
     /// Names a room by what tokens say, such as `user:{sub}`: sockets are put in it when they have authenticated; in
     /// several, if the claim is a list.
     pub fn own_room(mut self, pattern: &str) -> Self {
-        self.own_rooms.push(Template::new(pattern));
+        self.auto_join_rooms.push(Template::new(pattern));
         self
     }
 
@@ -315,7 +313,7 @@ impl Namespace {
 
     /// Handles the events whose names match a pattern. The first pattern that matches wins.
     pub fn on<M>(self, pattern: &str, handler: impl Handler<M>) -> Self {
-        self.route(pattern, false, false, boxed(handler))
+        self.add_route(pattern, false, false, boxed(handler))
     }
 
     /// Handles the first of these events of each socket, and no more: `socket.once` on Node. What comes again is for the next
@@ -329,34 +327,34 @@ impl Namespace {
     /// # let _ = polls;
     /// ```
     pub fn once<M>(self, pattern: &str, handler: impl Handler<M>) -> Self {
-        self.route(pattern, false, true, boxed(handler))
+        self.add_route(pattern, false, true, boxed(handler))
     }
 
     /// The same for clients with a valid token, which is checked before each call: with the keys of then, so that a token
     /// whose key has been taken away is refused.
     pub fn auth<M>(self, pattern: &str, handler: impl Handler<M>) -> Self {
-        self.route(pattern, true, false, boxed(handler))
+        self.add_route(pattern, true, false, boxed(handler))
     }
 
-    fn route(mut self, pattern: &str, auth: bool, once: bool, handle: Handle) -> Self {
-        self.checks_tokens_again |= auth;
-        self.handlers.push(Route { pattern: Pattern::new(pattern), auth, once, handle });
+    fn add_route(mut self, pattern: &str, auth: bool, once: bool, handle: HandlerFn) -> Self {
+        self.keeps_tokens |= auth;
+        self.handlers.push(Route { pattern: EventPattern::new(pattern), auth, once, handle });
         self
     }
 
-    /// Whether functions decide who may come in.
-    pub(super) fn asks(&self) -> bool {
+    /// Whether functions of the program, or hooks, decide who may connect.
+    pub(super) fn decides_on_handshakes(&self) -> bool {
         self.authenticator.is_some() || !self.handshakes.is_empty()
     }
 
-    /// What stands in the name of a child for the parts of its pattern.
+    /// What stands in the name of a child for the parts of the pattern.
     pub(super) fn parameters(&self, child: &str) -> BTreeMap<String, String> {
-        self.children.as_ref().map(|which| which.parameters(child)).unwrap_or_default()
+        self.child_names.as_ref().map(|names| names.parameters(child)).unwrap_or_default()
     }
 
     /// Whether it is made of children.
     pub(crate) fn is_dynamic(&self) -> bool {
-        self.children.is_some()
+        self.child_names.is_some()
     }
 
     /// Whether it hears of connections that are upgraded.

@@ -1,4 +1,4 @@
-//! Who is in a room: asked by its members, and told to them.
+//! Presence: who is in a room, and the events `presence:join` and `presence:leave` to its members.
 
 use std::{
     collections::HashMap,
@@ -9,97 +9,61 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use super::{
-    Cluster, Event, Refusal, Reply, Socket, codes,
-    decide::{Act, Answer},
-    rooms::Rules,
+    cluster::Cluster,
+    refusal::{Refusal, codes},
+    socket::Socket,
 };
-use crate::RemoteSocket;
+use crate::backplane::RemoteSocket;
 
-/// A member of the room is new.
-const CAME: &str = "presence:join";
-/// One is no longer in it.
-const WENT: &str = "presence:leave";
+/// A socket has joined a room.
+const JOINED: &str = "presence:join";
+/// A socket has left a room.
+const LEFT: &str = "presence:leave";
 
-/// The event `presence`: `{room}` → `{room, members: [{id, sub}], silent}`, for members.
-pub(super) fn ask(rules: &Rules, event: &Event<'_>) -> Result<Reply, Refusal> {
-    #[derive(Deserialize)]
-    struct Request {
-        room: String,
-    }
-
-    let Request { room } = event
-        .arguments()
-        .map_err(|_| Refusal::new(codes::BAD_REQUEST, "expected {\"room\": \"name\"}"))?;
-    let socket = event.socket();
-    match rules.may(socket, Act::Presence, &room) {
-        Answer::Yes => {}
-        Answer::Ask(_) => return Err(denied(codes::ROOM_DENIED)),
-        Answer::No(code) => return Err(denied(code)),
-    }
-    if !socket.is_in(&room) {
-        let message = "only members may ask who is in this room; join it first";
-        return Err(Refusal::new(codes::NOT_IN_ROOM, message));
-    }
-    if !socket.member.may_question() {
-        let most = socket.member.limits.presence_per_second;
-        let message = format!("more than {most} questions a second who is in a room");
-        return Err(Refusal::new(codes::RATE_LIMITED, message));
-    }
-    let (rules, cluster) = (rules.clone(), socket.cluster());
-    Ok(Reply::later(async move {
-        let members = rules.questions().members(&cluster, &room).await?;
-        Reply::json(&*members)
-    }))
-}
-
-fn denied(code: &'static str) -> Refusal {
-    Refusal::new(code, "no rule shows this client who is in this room")
-}
-
-/// Questions of this pod's sockets that are under way. Those about one room share an answer: however many ask, the
-/// cluster is asked once at a time, and each gets what was found out after it had asked.
+/// The presence requests of this pod's sockets that wait for the cluster. Requests for one room share an answer: however many
+/// there are, the cluster is asked once at a time, and no request gets an answer that is older than itself.
 #[derive(Default)]
-pub(super) struct Questions(Mutex<HashMap<String, Arc<Question>>>);
+pub(super) struct PresenceQueries(Mutex<HashMap<String, Arc<RoomQuery>>>);
 
-/// Who is in one room.
-struct Question {
-    /// How many have asked.
+/// The requests for one room.
+struct RoomQuery {
+    /// How many requests there have been.
     asked: AtomicU64,
-    /// One asks the cluster, the others wait for it.
+    /// One request asks the cluster, the others wait for it.
     turn: Semaphore,
-    /// The last answer, and how many had asked when its question went out.
+    /// The last answer, and how many requests there had been when the cluster was asked for it.
     last: Mutex<Option<(u64, Arc<Value>)>>,
 }
 
-impl Questions {
-    async fn members(&self, cluster: &Cluster, room: &str) -> Result<Arc<Value>, Refusal> {
-        let asked = Asked::new(self, room);
+impl PresenceQueries {
+    /// Who is in a room, on all servers.
+    pub async fn members(&self, cluster: &Cluster, room: &str) -> Result<Arc<Value>, Refusal> {
+        let asked = PendingRequest::new(self, room);
         asked.answer(|| members(cluster, room)).await
     }
 }
 
-/// One that asks. What is known of the room goes with the last of them.
-struct Asked<'a> {
-    questions: &'a Questions,
+/// One request. The last one for a room removes it from the map.
+struct PendingRequest<'a> {
+    queries: &'a PresenceQueries,
     room: &'a str,
-    question: Arc<Question>,
+    query: Arc<RoomQuery>,
     number: u64,
 }
 
-impl<'a> Asked<'a> {
-    fn new(questions: &'a Questions, room: &'a str) -> Self {
+impl<'a> PendingRequest<'a> {
+    fn new(queries: &'a PresenceQueries, room: &'a str) -> Self {
         let new = || {
             let (asked, last) = (AtomicU64::new(0), Mutex::default());
-            Arc::new(Question { asked, turn: Semaphore::new(1), last })
+            Arc::new(RoomQuery { asked, turn: Semaphore::new(1), last })
         };
-        let question = questions.0.lock().entry(room.to_owned()).or_insert_with(new).clone();
-        let number = question.asked.fetch_add(1, Ordering::AcqRel) + 1;
-        Self { questions, room, question, number }
+        let query = queries.0.lock().entry(room.to_owned()).or_insert_with(new).clone();
+        let number = query.asked.fetch_add(1, Ordering::AcqRel) + 1;
+        Self { queries, room, query, number }
     }
 
     async fn answer<F>(&self, ask: impl FnOnce() -> F) -> Result<Arc<Value>, Refusal>
@@ -107,25 +71,25 @@ impl<'a> Asked<'a> {
         F: Future<Output = Result<Value, Refusal>>,
     {
         // It is never closed.
-        let _turn = self.question.turn.acquire().await;
-        let last = self.question.last.lock().clone();
+        let _turn = self.query.turn.acquire().await;
+        let last = self.query.last.lock().clone();
         if let Some((asked, answer)) = last
             && asked >= self.number
         {
             return Ok(answer);
         }
-        let asked = self.question.asked.load(Ordering::Acquire);
+        let asked = self.query.asked.load(Ordering::Acquire);
         let answer = Arc::new(ask().await?);
-        *self.question.last.lock() = Some((asked, answer.clone()));
+        *self.query.last.lock() = Some((asked, answer.clone()));
         Ok(answer)
     }
 }
 
-impl Drop for Asked<'_> {
+impl Drop for PendingRequest<'_> {
     fn drop(&mut self) {
-        let mut all = self.questions.0.lock();
+        let mut all = self.queries.0.lock();
         // That of the map, and its own.
-        if Arc::strong_count(&self.question) == 2 {
+        if Arc::strong_count(&self.query) == 2 {
             all.remove(self.room);
         }
     }
@@ -142,22 +106,22 @@ async fn members(cluster: &Cluster, room: &str) -> Result<Value, Refusal> {
     Ok(json!({"room": room, "members": members, "silent": answered.pods.silent}))
 }
 
-/// Tells the members of a room that a socket has come: all of them, or those that may know. It is not in it yet, or does
-/// not hear of itself.
-pub(super) fn came(socket: &Socket, room: &str, everybody: bool) {
-    tell(CAME, socket, room, everybody);
+/// Announces to the members of a room that a socket joins it: to all of them, or to those that may see presence. The socket is
+/// not in the room yet, or gets no events of its own.
+pub(super) fn announce_join(socket: &Socket, room: &str, public: bool) {
+    announce(JOINED, socket, room, public);
 }
 
-/// Tells those that are left in a room that a socket has gone.
-pub(super) fn went(socket: &Socket, room: &str, everybody: bool) {
-    tell(WENT, socket, room, everybody);
+/// Announces to the members that are left that a socket has left a room.
+pub(super) fn announce_leave(socket: &Socket, room: &str, public: bool) {
+    announce(LEFT, socket, room, public);
 }
 
-fn tell(event: &str, socket: &Socket, room: &str, everybody: bool) {
+fn announce(event: &str, socket: &Socket, room: &str, public: bool) {
     let sub = socket.with_claims(|claims| claims?.get("sub").cloned());
     let member = json!({"room": room, "id": socket.id(), "sub": sub});
     let mut broadcast = socket.to(room);
-    if !everybody {
+    if !public {
         broadcast = broadcast.of_presence();
     }
     if let Err(error) = broadcast.emit(event, &member) {
@@ -175,12 +139,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn those_who_ask_about_a_room_share_an_answer_that_is_not_older_than_their_question() {
-        let (questions, calls) = (Questions::default(), AtomicU64::new(0));
+        let (queries, calls) = (PresenceQueries::default(), AtomicU64::new(0));
         let ask = |after: u64| {
-            let (questions, calls) = (&questions, &calls);
+            let (queries, calls) = (&queries, &calls);
             async move {
                 tokio::time::sleep(Duration::from_millis(after)).await;
-                let asked = Asked::new(questions, "a");
+                let asked = PendingRequest::new(queries, "a");
                 let begin = async || {
                     let call = calls.fetch_add(1, Ordering::Relaxed);
                     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -191,6 +155,6 @@ mod tests {
         };
         let answers = futures_util::future::join_all([0, 10, 20, 90, 150, 160].map(ask)).await;
         assert_eq!(answers, [0, 1, 1, 1, 2, 2].map(|call| json!(call)));
-        assert!(questions.0.lock().is_empty());
+        assert!(queries.0.lock().is_empty());
     }
 }

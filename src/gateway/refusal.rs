@@ -101,7 +101,19 @@ impl Refusal {
         self
     }
 
-    /// Its code as the label of a metric: those that come from elsewhere are too many.
+    /// Only clients that have authenticated may do this.
+    pub(super) fn authentication_required() -> Self {
+        let message = "authentication required: send a token in `auth.token`";
+        Self::new(codes::AUTHENTICATION_REQUIRED, message)
+    }
+
+    /// No rule allows an event.
+    pub(super) fn event_denied() -> Self {
+        Self::new(codes::EVENT_DENIED, "no rule allows this event")
+    }
+
+    /// Its code as the label of a metric. A code that a hook made up is counted as `hook_denied`: there could be too many of
+    /// them for a label.
     pub(super) fn label(&self) -> &'static str {
         match self.code {
             Cow::Borrowed(code) => code,
@@ -109,8 +121,8 @@ impl Refusal {
         }
     }
 
-    /// Whether the client is told. Not of what would be no refusal a little later, so that a client may send the event again.
-    /// What a hook said is its own answer, whatever its code is.
+    /// Whether the client gets this refusal as an ack. It gets none for a refusal that passes, so that it sends the event again.
+    /// A refusal in a hook's own words is always acked.
     pub(super) fn is_acked(&self) -> bool {
         const UNANSWERED: [&str; 4] = [
             codes::RATE_LIMITED,

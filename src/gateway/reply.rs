@@ -5,22 +5,22 @@ use std::{future::Future, pin::Pin};
 use serde::Serialize;
 use socketioxide_core::Value;
 
-use super::{Refusal, codes};
+use super::refusal::{Refusal, codes};
 use crate::backplane::encode_ack;
 
 /// What a handler answers: the values of the ack, if the client asked for one.
-pub struct Reply(pub(super) When);
+pub struct Reply(pub(super) ReplyState);
 
-/// When the answer is known.
-pub(super) enum When {
-    /// The values, or nothing: then there is no ack.
-    Now(Option<Value>),
-    Later(Later),
-    /// Once a hook has said it.
-    Hook(Later),
+/// Whether the answer is known.
+pub(super) enum ReplyState {
+    /// The values of the ack. `None` is no ack.
+    Ready(Option<Value>),
+    Later(ReplyFuture),
+    /// A hook is asked for it.
+    Hook(ReplyFuture),
 }
 
-type Later = Pin<Box<dyn Future<Output = Result<Reply, Refusal>> + Send>>;
+type ReplyFuture = Pin<Box<dyn Future<Output = Result<Reply, Refusal>> + Send>>;
 
 impl Reply {
     /// An ack with a value. Several are a tuple, any number is [`Spread`](crate::Spread), and `()` is an ack without any;
@@ -43,29 +43,29 @@ impl Reply {
         let values = encode_ack(&value).map_err(|error| {
             Refusal::new(codes::BAD_REQUEST, format!("the reply is no JSON: {error}"))
         })?;
-        Ok(Self(When::Now(Some(values))))
+        Ok(Self(ReplyState::Ready(Some(values))))
     }
 
     /// `{"accepted":true}`: it was done, and there is nothing more to say.
     pub fn accepted() -> Self {
-        Self(When::Now(Some(Value::Str(r#"[{"accepted":true}]"#.into(), None))))
+        Self(ReplyState::Ready(Some(Value::Str(r#"[{"accepted":true}]"#.into(), None))))
     }
 
     /// No ack, as a handler on Node that does not call its callback. A handler that returns `()` answers so.
     pub fn none() -> Self {
-        Self(When::Now(None))
+        Self(ReplyState::Ready(None))
     }
 
     /// An ack that takes time to find. The next events of the client are handled meanwhile.
     pub fn later(reply: impl Future<Output = Result<Self, Refusal>> + Send + 'static) -> Self {
-        Self(When::Later(Box::pin(reply)))
+        Self(ReplyState::Later(Box::pin(reply)))
     }
 
     /// The ack that a hook finds.
     pub(super) fn of_hook(
         reply: impl Future<Output = Result<Self, Refusal>> + Send + 'static,
     ) -> Self {
-        Self(When::Hook(Box::pin(reply)))
+        Self(ReplyState::Hook(Box::pin(reply)))
     }
 
     /// Waits for the values.
@@ -73,8 +73,8 @@ impl Reply {
         let mut reply = self;
         loop {
             match reply.0 {
-                When::Now(values) => return Ok(values),
-                When::Later(later) | When::Hook(later) => reply = later.await?,
+                ReplyState::Ready(values) => return Ok(values),
+                ReplyState::Later(later) | ReplyState::Hook(later) => reply = later.await?,
             }
         }
     }

@@ -1,44 +1,37 @@
-//! A client in one namespace, as handlers see it, and the sockets that it can speak to.
+//! A client in one namespace, as handlers see it.
 
-use std::{
-    any::Any, collections::BTreeMap, future::Future, str::FromStr, sync::Arc, time::Duration,
-};
+use std::{collections::BTreeMap, future::Future, str::FromStr, sync::Arc, time::Duration};
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value as Json;
 use socketioxide::{AckError, socket::Socket as IoSocket};
-use socketioxide_core::{Sid, Value, adapter::errors::SocketError};
+use socketioxide_core::{Value, adapter::errors::SocketError};
 
 use super::{
-    Cluster, Refusal, auth::Claims, member::Member, reply::Reply, roomcast::RoomcastError,
+    auth::Claims,
+    refusal::Refusal,
+    reply::Reply,
+    socket_state::{SocketState, on_send_error},
 };
-use crate::backplane::{
-    Adapter, Answered, Backplane, ClientAnswers, Emit, EncodeError, Joined, Occupant, SendError,
-    Source, Target, count_dropped,
-};
+use crate::backplane::{Adapter, Joined, SendError};
 
 /// A client in one namespace. Clones are the same; to keep one keeps nothing of a client that has gone but its memory.
 #[derive(Clone)]
 pub struct Socket {
-    pub(super) socket: Arc<IoSocket<Adapter>>,
-    pub(super) member: Arc<Member>,
+    /// The socket of socketioxide.
+    pub(super) io: Arc<IoSocket<Adapter>>,
+    pub(super) state: Arc<SocketState>,
 }
 
 impl Socket {
-    /// That which the backplane knows as this; nothing once it has gone.
-    pub(super) fn known_as(occupant: Arc<dyn Occupant>) -> Option<Self> {
-        let occupant: Arc<dyn Any + Send + Sync> = occupant;
-        occupant.downcast::<Member>().ok()?.socket()
-    }
-
     /// Its id, which is also the name of its own room.
     pub fn id(&self) -> String {
-        self.socket.id.to_string()
+        self.io.id.to_string()
     }
 
     /// The namespace it is in.
     pub fn namespace(&self) -> &str {
-        self.socket.ns()
+        self.io.ns()
     }
 
     /// What stands in the name of its namespace for a part of the pattern: `"7"` for `id` of
@@ -58,7 +51,7 @@ impl Socket {
 
     /// All of these by name.
     pub fn parameters(&self) -> BTreeMap<String, String> {
-        self.member.namespace.parameters(self.namespace())
+        self.state.namespace.parameters.clone()
     }
 
     /// What its token said, or what it was granted as a guest; `None` without either.
@@ -68,24 +61,24 @@ impl Socket {
 
     /// Looks at what its token said, which may be much, without a copy of it.
     pub(super) fn with_claims<T>(&self, look: impl FnOnce(Option<&Claims>) -> T) -> T {
-        look(self.member.identity().as_deref().map(|identity| &identity.claims))
+        look(self.state.identity().as_deref().map(|identity| &identity.claims))
     }
 
     /// Whether it is in its namespace: its CONNECT has been answered, and it has not gone.
     pub fn is_connected(&self) -> bool {
-        self.socket.connected()
+        self.io.connected()
     }
 
     /// Whether it showed who it is: by a token, or to the namespace's authenticator.
     pub fn is_authenticated(&self) -> bool {
-        self.member.is_authenticated()
+        self.state.is_authenticated()
     }
 
     /// How it came, as Node's `socket.handshake`: address, secure, time, url, query, the headers of `public.kept_headers`; and
     /// `auth`, if the namespace keeps it.
     pub fn handshake(&self) -> Json {
-        let mut handshake = self.member.connection.handshake(Some(&self.socket.req_parts().uri));
-        if self.member.namespace.keeps_auth {
+        let mut handshake = self.state.connection.handshake(Some(&self.io.req_parts().uri));
+        if self.state.namespace.keeps_auth {
             handshake["auth"] = self.auth();
         }
         handshake
@@ -94,22 +87,22 @@ impl Socket {
     /// What its client sent in `auth` with CONNECT, `{}` if nothing, if
     /// [`Namespace::keep_auth`](crate::Namespace::keep_auth) was called; else `null`.
     pub fn auth(&self) -> Json {
-        self.member.auth()
+        self.state.auth()
     }
 
     /// The transport that its connection uses now, as Node's `socket.conn.transport.name`: `polling` or `websocket`.
     pub fn transport(&self) -> &'static str {
-        self.member.connection.transport()
+        self.state.connection.transport()
     }
 
     /// What handlers have noted of it, as Node's `socket.data`; `null` if nothing.
     pub fn data(&self) -> Json {
-        self.member.noted()
+        self.state.data()
     }
 
     /// Notes something, which `fetchSockets` on all servers shows. It takes the place of what was noted before.
     pub fn set_data(&self, data: Json) {
-        self.member.note(data);
+        self.state.set_data(data);
     }
 
     /// Sends it an event. Several arguments are a tuple, any number is [`Spread`](crate::Spread), and `()` is none.
@@ -141,11 +134,11 @@ impl Socket {
         arguments: &T,
         volatile: bool,
     ) -> Result<(), SendError> {
-        let backplane = &self.member.backplane;
+        let backplane = &self.state.namespace.backplane;
         let sent = self.encode(event, arguments).and_then(|payload| {
-            Ok(backplane.send(self.namespace(), self.socket.id, payload, volatile)?)
+            Ok(backplane.send(self.namespace(), self.io.id, payload, volatile)?)
         });
-        sent.inspect_err(|error| unsent(&self.member, error))
+        sent.inspect_err(|error| on_send_error(&self.state, error))
     }
 
     /// Writes an event for it, if it is there.
@@ -153,7 +146,7 @@ impl Socket {
         if !self.is_connected() {
             return Err(SocketError::Closed.into());
         }
-        Ok(self.member.backplane.encode(self.namespace(), event, data)?)
+        Ok(self.state.namespace.backplane.encode(self.namespace(), event, data)?)
     }
 
     /// Sends it an event, and gives its answer: the first value of the ack as any type, several as a tuple, or any number as
@@ -185,12 +178,12 @@ impl Socket {
         T: Serialize + ?Sized,
         A: DeserializeOwned + Send + 'static,
     {
-        let backplane = &self.member.backplane;
+        let backplane = &self.state.namespace.backplane;
         let asked = self.encode(event, arguments).and_then(|payload| {
-            Ok(backplane.ask(self.namespace(), self.socket.id, payload, timeout)?)
+            Ok(backplane.ask(self.namespace(), self.io.id, payload, timeout)?)
         });
-        let answer = asked.inspect_err(|error| unsent(&self.member, error))?;
-        let pending = self.member.connection.await_ack();
+        let answer = asked.inspect_err(|error| on_send_error(&self.state, error))?;
+        let pending = self.state.connection.await_ack();
         Ok(async move {
             let answer = answer.await;
             drop(pending);
@@ -198,27 +191,9 @@ impl Socket {
         })
     }
 
-    /// The other sockets of a room.
-    pub fn to(&self, room: impl ToString) -> Broadcast {
-        self.broadcast().to(room)
-    }
-
-    /// All other sockets of its namespace.
-    pub fn broadcast(&self) -> Broadcast {
-        Broadcast {
-            backplane: self.member.backplane.clone(),
-            namespace: self.namespace().to_owned(),
-            rooms: Vec::new(),
-            except: Vec::new(),
-            from: self.socket.id,
-            volatile: false,
-            presence: false,
-        }
-    }
-
     /// The rooms it is in, without that of its own id.
     pub fn rooms(&self) -> Vec<String> {
-        self.member.backplane.rooms_of(self.namespace(), self.socket.id)
+        self.state.namespace.backplane.rooms_of(self.namespace(), self.io.id)
     }
 
     /// Puts it in rooms. The sockets of this pod are heard in them at once, those of others as soon as
@@ -243,140 +218,32 @@ impl Socket {
     }
 
     pub(super) fn begin_to_join(&self, rooms: Vec<String>) -> Joined {
-        self.member.backplane.join(self.namespace(), self.socket.id, rooms)
-    }
-
-    /// Its namespace, on all servers of the cluster.
-    pub fn cluster(&self) -> Cluster {
-        Cluster::new(self.member.backplane.clone(), self.namespace())
+        self.state.namespace.backplane.join(self.namespace(), self.io.id, rooms)
     }
 
     /// Takes it out of rooms.
     pub fn leave(&self, rooms: Vec<String>) {
-        self.member.backplane.leave(self.namespace(), self.socket.id, rooms);
+        self.state.namespace.backplane.leave(self.namespace(), self.io.id, rooms);
     }
 
     /// Whether it is in a room.
     pub fn is_in(&self, room: &str) -> bool {
-        self.member.backplane.is_member(self.namespace(), self.socket.id, room)
+        self.state.namespace.backplane.is_member(self.namespace(), self.io.id, room)
     }
 
     /// Whether a room is that of the own id of a socket that is connected.
     pub fn is_id(&self, room: &str) -> bool {
-        self.member.backplane.is_socket(room)
+        self.state.namespace.backplane.is_socket(room)
     }
 
     /// Puts it out of the namespace (`io server disconnect`): a stock client does not come back by itself. With
     /// `close`, its connection ends too, and with it the client's sockets in other namespaces.
     pub fn disconnect(&self, close: bool) {
         // One that cannot be told has gone.
-        let _ = self.socket.clone().disconnect();
+        let _ = self.io.clone().disconnect();
         if close {
-            self.member.connection.close();
+            self.state.connection.close();
         }
-    }
-}
-
-/// A packet could not be put in the queue of a client: it is counted, and a client whose queue is full
-/// goes.
-pub(super) fn unsent(member: &Member, error: &SendError) {
-    if let SendError::Socket(error) = error {
-        count_dropped(error);
-        if matches!(error, SocketError::InternalChannelFull) {
-            member.connection.overflowed();
-        }
-    }
-}
-
-/// The sockets of rooms, or of the namespace, but for the one that speaks to them. It outlives the handler.
-#[derive(Clone)]
-pub struct Broadcast {
-    backplane: Backplane,
-    namespace: String,
-    rooms: Vec<String>,
-    except: Vec<String>,
-    from: Sid,
-    volatile: bool,
-    /// Only for those who may know who is in the rooms.
-    presence: bool,
-}
-
-impl Broadcast {
-    /// And those of another room. The name of one that is called by a number is its text.
-    pub fn to(mut self, room: impl ToString) -> Self {
-        self.rooms.push(room.to_string());
-        self
-    }
-
-    /// But not those of this room.
-    pub fn except(mut self, room: impl ToString) -> Self {
-        self.except.push(room.to_string());
-        self
-    }
-
-    /// Only those that are connected to this pod: `socket.local`.
-    pub fn local(mut self) -> Self {
-        self.backplane = self.backplane.of_this_pod();
-        self
-    }
-
-    /// May be dropped for a client that is not ready for it.
-    pub fn volatile(mut self) -> Self {
-        self.volatile = true;
-        self
-    }
-
-    /// Only for those who may know who is in the rooms.
-    pub(super) fn of_presence(mut self) -> Self {
-        self.presence = true;
-        self
-    }
-
-    /// Sends them an event; the arguments are as for [`Socket::emit`].
-    ///
-    /// # Errors
-    /// If the arguments cannot be written, or not be given to every client.
-    pub fn emit<T: Serialize + ?Sized>(
-        self,
-        event: &str,
-        arguments: &T,
-    ) -> Result<(), EncodeError> {
-        let (backplane, namespace, emit) = self.prepare(event, arguments)?;
-        Ok(backplane.emit(&namespace, emit)?)
-    }
-
-    /// Sends them an event, and collects what their clients answer within `timeout`, on all servers:
-    /// `socket.to(…).timeout(…).emitWithAck(…)`.
-    ///
-    /// # Errors
-    /// As for [`Self::emit`], and [`RoomcastError::VolatileAck`]. Without Redis, the clients of this pod are asked.
-    pub async fn emit_with_ack<T: Serialize + ?Sized>(
-        self,
-        event: &str,
-        arguments: &T,
-        timeout: Duration,
-    ) -> Result<Answered<ClientAnswers>, RoomcastError> {
-        if self.volatile {
-            return Err(RoomcastError::VolatileAck);
-        }
-        let (backplane, namespace, emit) = self.prepare(event, arguments)?;
-        Ok(backplane.emit_with_ack(&namespace, emit, timeout).await?)
-    }
-
-    fn prepare<T: Serialize + ?Sized>(
-        self,
-        event: &str,
-        arguments: &T,
-    ) -> Result<(Backplane, String, Emit), EncodeError> {
-        let emit = Emit {
-            payload: self.backplane.encode(&self.namespace, event, arguments)?,
-            target: Target { rooms: self.rooms, except: self.except },
-            from: Some(self.from),
-            volatile: self.volatile,
-            source: if self.presence { Source::Presence } else { Source::Handler },
-            traceparent: None,
-        };
-        Ok((self.backplane, self.namespace, emit))
     }
 }
 

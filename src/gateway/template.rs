@@ -1,6 +1,6 @@
 //! Names of rooms with what a token says in them: `user:{sub}`, `team:{teams}`, `{realm.team}:*`.
 
-use super::Claims;
+use super::auth::Claims;
 
 /// Most names that one pattern stands for: far more than a socket's rooms, and lists that are multiplied end.
 const MOST: usize = 10_000;
@@ -39,19 +39,19 @@ impl Segment {
 
     /// What the claims say that may stand here.
     fn values(&self, claims: Option<&Claims>) -> Vec<String> {
-        let mut all = claims.map(|claims| values(claims, &self.claim)).unwrap_or_default();
+        let mut all = claims.map(|claims| claim_values(claims, &self.claim)).unwrap_or_default();
         all.retain(|value| self.fits(value));
         all
     }
 }
 
-/// Whose claims a name is looked at with.
+/// ClaimSet claims a name is looked at with.
 #[derive(Clone, Copy)]
-enum Whose<'a> {
-    /// These.
+enum ClaimSet<'a> {
+    /// The claims of one client.
     Of(Option<&'a Claims>),
-    /// Those of anybody there could be.
-    Anybodys,
+    /// Those that any client could have.
+    Any,
 }
 
 impl Template {
@@ -88,23 +88,23 @@ impl Template {
         Self(parts)
     }
 
-    /// How many characters of a name it says itself, whoever asks.
-    pub fn said(&self) -> usize {
-        let said = |part: &Part| match part {
+    /// How many characters of the pattern are literal.
+    pub fn literal_chars(&self) -> usize {
+        let literal = |part: &Part| match part {
             Part::Text(text) => text.chars().count(),
             _ => 0,
         };
-        self.0.iter().map(said).sum()
+        self.0.iter().map(literal).sum()
     }
 
     /// Whether a name is one that it stands for, with these claims.
     pub fn matches(&self, name: &str, claims: Option<&Claims>) -> bool {
-        matches(&self.0, name, Whose::Of(claims))
+        matches(&self.0, name, ClaimSet::Of(claims))
     }
 
     /// Whether a name is one that it stands for, with some claims.
     pub fn could_match(&self, name: &str) -> bool {
-        matches(&self.0, name, Whose::Anybodys)
+        matches(&self.0, name, ClaimSet::Any)
     }
 
     /// The names that it stands for, with these claims: none if one is missing.
@@ -151,23 +151,23 @@ fn ends(parts: &[Part], at: usize) -> Vec<char> {
     ends
 }
 
-fn matches(parts: &[Part], name: &str, whose: Whose<'_>) -> bool {
+fn matches(parts: &[Part], name: &str, claims_of: ClaimSet<'_>) -> bool {
     let Some((part, others)) = parts.split_first() else { return name.is_empty() };
     match part {
         Part::Text(text) => {
-            name.strip_prefix(&**text).is_some_and(|rest| matches(others, rest, whose))
+            name.strip_prefix(&**text).is_some_and(|rest| matches(others, rest, claims_of))
         }
-        Part::Claim(segment) => match whose {
-            Whose::Of(claims) => segment.values(claims).iter().any(|value| {
-                name.strip_prefix(&**value).is_some_and(|rest| matches(others, rest, whose))
+        Part::Claim(segment) => match claims_of {
+            ClaimSet::Of(claims) => segment.values(claims).iter().any(|value| {
+                name.strip_prefix(&**value).is_some_and(|rest| matches(others, rest, claims_of))
             }),
-            Whose::Anybodys => splits(name)
+            ClaimSet::Any => splits(name)
                 .skip(1)
                 .take_while(|(value, _)| segment.fits(value))
-                .any(|(_, rest)| matches(others, rest, whose)),
+                .any(|(_, rest)| matches(others, rest, claims_of)),
         },
         Part::Any if others.is_empty() => true,
-        Part::Any => splits(name).any(|(_, rest)| matches(others, rest, whose)),
+        Part::Any => splits(name).any(|(_, rest)| matches(others, rest, claims_of)),
     }
 }
 
@@ -177,8 +177,8 @@ fn splits(name: &str) -> impl Iterator<Item = (&str, &str)> {
 }
 
 /// What a claim says, as text; each of a list. Nothing that is empty.
-pub(super) fn values(claims: &Claims, path: &str) -> Vec<String> {
-    // A claim whose name has a dot in it counts first.
+pub(super) fn claim_values(claims: &Claims, path: &str) -> Vec<String> {
+    // A claim claims_of name has a dot in it counts first.
     let value = claims.get(path).or_else(|| {
         let (first, rest) = path.split_once('.')?;
         let mut value = claims.get(first)?;

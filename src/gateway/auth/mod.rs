@@ -1,13 +1,12 @@
 //! Who a client is: JSON Web Tokens, the keys they are signed with, and what they must say.
 //!
 //! `keys` are the keys of the settings and how those of a key set are read, `jwks` fetches the set,
-//! `source` says which token of a client counts, `claims` what one must say, `error` why one is refused.
+//! `claims` says what a token must say, `error` why one is refused.
 
 mod claims;
 mod error;
 mod jwks;
 mod keys;
-mod source;
 
 use std::{
     convert::Infallible,
@@ -26,7 +25,6 @@ use claims::Rules;
 pub use error::{MintError, TokenError, TokensError};
 use jwks::Remote;
 use keys::Key;
-pub use source::find;
 
 use crate::{config::Jwt, telemetry::metrics::TOKEN_CHECKS};
 

@@ -32,17 +32,17 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-pub use self::{
-    answer::Grant,
-    error::{Down, HookError, HookSetupError},
-    request::{Caller, Kind, SocketInfo},
-};
 use self::{
     attempt::Failed, breaker::Breaker, client::Clients, notify::Notifications, request::Request,
     signature::Keys, turns::Turns,
 };
+pub use self::{
+    error::{Down, HookError, HookSetupError},
+    request::{Caller, Kind, SocketInfo},
+};
 use crate::{
     config::{self, HookUrl},
+    gateway::handshake::Grant,
     telemetry::{
         metrics::{HOOK_CALLS, HOOK_DURATION, HOOK_IN_FLIGHT, HOOK_RETRIES, begin_for},
         traces,

@@ -4,7 +4,7 @@ use std::{future::Future, sync::Arc};
 
 use serde_json::Value;
 
-use super::guarded::{guarded, guarded_later};
+use super::catch_panic::{catch_panic, catch_panic_async};
 use crate::backplane::{ServerAnswer, ServerSide};
 
 /// What a handler of [`Namespace::on_server_side`](crate::Namespace::on_server_side) may give: a value, which is the answer; `None` or `()`, which is none, as a
@@ -57,20 +57,20 @@ where
 {
     fn into_answer(self) -> ServerAnswer {
         ServerAnswer::Later(Box::pin(async {
-            let answer = guarded_later("on_server_side", self).await;
+            let answer = catch_panic_async("on_server_side", self).await;
             // One that panics answers with `null`, as one that is called at once: nobody is to wait for it.
             answer.map_or(Some(Value::Null), AsServerAnswer::server_answer)
         }))
     }
 }
 
-type Answering = dyn Fn(String, Vec<Value>) -> ServerAnswer + Send + Sync;
+type HandlerFn = dyn Fn(String, Vec<Value>) -> ServerAnswer + Send + Sync;
 
 /// The handler of a namespace; all children of a dynamic one have the same.
 #[derive(Clone)]
-pub(super) struct Answers(Arc<Answering>);
+pub(super) struct ServerSideHandler(Arc<HandlerFn>);
 
-impl Answers {
+impl ServerSideHandler {
     pub fn new<M, R: IntoServerAnswer<M>>(
         handler: impl Fn(String, Vec<Value>) -> R + Send + Sync + 'static,
     ) -> Self {
@@ -78,9 +78,9 @@ impl Answers {
     }
 }
 
-impl ServerSide for Answers {
+impl ServerSide for ServerSideHandler {
     fn handle(&self, event: String, arguments: Vec<Value>) -> ServerAnswer {
-        let answer = guarded("on_server_side", || (self.0)(event, arguments));
+        let answer = catch_panic("on_server_side", || (self.0)(event, arguments));
         answer.unwrap_or(ServerAnswer::Now(Some(Value::Null)))
     }
 }

@@ -11,12 +11,12 @@ const ELSEWHERE: &str = "BBBBBBBBBBBBBBBB";
 /// One pod of a cluster, with one socket.
 struct Pod;
 
-impl Ids for Pod {
-    fn is_id(&self, room: &str) -> bool {
+impl SocketIds for Pod {
+    fn is_socket_id(&self, room: &str) -> bool {
         room == SOCKET
     }
 
-    fn may_be_id(&self, room: &str) -> bool {
+    fn could_be_socket_id(&self, room: &str) -> bool {
         room.len() == 16 && !room.contains(':')
     }
 }
@@ -114,7 +114,7 @@ fn allows(rule: &RoomRule, claims: Option<&Claims>, authenticated: bool, room: &
     }
     known
         && rule.require.iter().all(|(claim, value)| said(claim).contains(value))
-        && patterns.iter().any(|pattern| Pattern::new(pattern).matches(room))
+        && patterns.iter().any(|pattern| EventPattern::new(pattern).matches(room))
 }
 
 proptest! {
@@ -127,35 +127,35 @@ proptest! {
         claims in claims(),
         shown in any::<bool>(),
     ) {
-        let decider = Decider::new(rules.iter().map(|rule| (rule, None)).collect(), &[], 64);
+        let access = AccessRules::new(rules.iter().map(|rule| (rule, None)).collect(), &[], 64);
         let authenticated = shown && claims.is_some();
-        let who = Who { claims: claims.as_ref(), authenticated, ids: &Pod };
+        let who = Subject { claims: claims.as_ref(), authenticated, ids: &Pod };
         let mine = |room: &str| -> Vec<&RoomRule> {
             rules.iter().filter(|rule| allows(rule, claims.as_ref(), authenticated, room)).collect()
         };
-        let (own_rooms, _) = decider.own_rooms(who);
-        for room in ROOMS.into_iter().chain(own_rooms.iter().map(String::as_str)) {
+        let (auto_join_rooms, _) = access.auto_join_rooms(who);
+        for room in ROOMS.into_iter().chain(auto_join_rooms.iter().map(String::as_str)) {
             let mine = mine(room);
-            let is_id = room == SOCKET || room == ELSEWHERE;
-            let may = |act| decider.may(who, act, room).is_yes();
-            prop_assert_eq!(may(Act::Join), !mine.is_empty() && !is_id && !room.is_empty(), "join {}", room);
-            prop_assert_eq!(may(Act::Stay), !mine.is_empty(), "stay in {}", room);
+            let is_socket_id = room == SOCKET || room == ELSEWHERE;
+            let may = |act| access.decide(who, act, room).is_allowed();
+            prop_assert_eq!(may(Action::Join), !mine.is_empty() && !is_socket_id && !room.is_empty(), "join {}", room);
+            prop_assert_eq!(may(Action::Stay), !mine.is_empty(), "stay in {}", room);
             let auto = mine.iter().any(|rule| rule.join == JoinPolicy::Auto);
-            prop_assert_eq!(may(Act::Enter), auto && !is_id && !room.is_empty(), "enter {}", room);
+            prop_assert_eq!(may(Action::AutoJoin), auto && !is_socket_id && !room.is_empty(), "enter {}", room);
             let shows = mine.iter().any(|rule| rule.presence);
-            prop_assert_eq!(may(Act::Presence), shows, "presence in {}", room);
+            prop_assert_eq!(may(Action::Presence), shows, "presence in {}", room);
             for event in EVENTS {
                 let relays = mine.iter().any(|rule| rule.relay.iter().any(|name| name == "*" || name == event));
-                let relays = relays && !OWN_EVENTS.contains(&event);
-                prop_assert_eq!(may(Act::Relay(event)), relays, "{} to {}", event, room);
+                let relays = relays && !crate::config::OWN_EVENTS.contains(&event);
+                prop_assert_eq!(may(Action::Relay(event)), relays, "{} to {}", event, room);
             }
             // What spares the look at each member spares it only where all may know; what nobody is told, nobody may ask.
-            prop_assert!(!decider.tells_everybody(room) || may(Act::Presence), "{} tells everybody", room);
-            prop_assert!(!may(Act::Presence) || decider.announces(room), "{} is silent", room);
-            prop_assert!(mine.is_empty() || decider.knows(room), "{} is unknown", room);
+            prop_assert!(!access.is_public_presence(room) || may(Action::Presence), "{} tells everybody", room);
+            prop_assert!(!may(Action::Presence) || access.has_presence_in(room), "{} is silent", room);
+            prop_assert!(mine.is_empty() || access.knows(room), "{} is unknown", room);
         }
-        for room in &own_rooms {
-            prop_assert!(decider.may(who, Act::Enter, room).is_yes(), "put in {}", room);
+        for room in &auto_join_rooms {
+            prop_assert!(access.decide(who, Action::AutoJoin, room).is_allowed(), "put in {}", room);
         }
     }
 }
@@ -173,21 +173,25 @@ fn a_long_pattern_has_rooms_of_any_length_and_a_short_one_none_that_could_be_an_
         ("*", "customer:support", true),
     ] {
         let rule = rule(pattern);
-        let decider = Decider::new(vec![(&rule, None)], &[], 64);
-        let who = Who { claims: None, authenticated: false, ids: &Pod };
-        assert_eq!(decider.may(who, Act::Join, room).is_yes(), expected, "{pattern} {room}");
+        let access = AccessRules::new(vec![(&rule, None)], &[], 64);
+        let who = Subject { claims: None, authenticated: false, ids: &Pod };
+        assert_eq!(
+            access.decide(who, Action::Join, room).is_allowed(),
+            expected,
+            "{pattern} {room}"
+        );
     }
 }
 
 #[test]
 fn default_rooms_with_claims_are_left_with_them() {
     let own = ["user:{sub}".to_owned()];
-    let decider = Decider::new(Vec::new(), &own, 64);
+    let access = AccessRules::new(Vec::new(), &own, 64);
     let claims = |sub: &str| json!({"sub": sub}).as_object().cloned().unwrap();
     let (ada, bob) = (claims("ada"), claims("bob"));
-    let who = |claims| Who { claims: Some(claims), authenticated: true, ids: &Pod };
-    assert_eq!(decider.own_rooms(who(&ada)), (vec!["user:ada".to_owned()], 0));
-    assert!(decider.knows("user:ada") && !decider.knows("user:ada:x"));
-    assert!(decider.may(who(&ada), Act::Stay, "user:ada").is_yes());
-    assert!(decider.may(who(&bob), Act::Stay, "user:ada").is_no());
+    let who = |claims| Subject { claims: Some(claims), authenticated: true, ids: &Pod };
+    assert_eq!(access.auto_join_rooms(who(&ada)), (vec!["user:ada".to_owned()], 0));
+    assert!(access.knows("user:ada") && !access.knows("user:ada:x"));
+    assert!(access.decide(who(&ada), Action::Stay, "user:ada").is_allowed());
+    assert!(access.decide(who(&bob), Action::Stay, "user:ada").is_denied());
 }

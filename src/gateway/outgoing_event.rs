@@ -5,10 +5,14 @@ use std::borrow::Cow;
 use serde_json::Value as Json;
 use socketioxide_core::Value;
 
-use super::{Refusal, Socket, codes, payload::read_name};
+use super::{
+    event_parser::parse_name,
+    refusal::{Refusal, codes},
+    socket::Socket,
+};
 use crate::backplane::{MsgpackReader, all_of};
 
-/// An event that a socket is being sent: [`Namespace::on_any_outgoing`](super::Namespace::on_any_outgoing).
+/// An event that a socket is being sent: [`Namespace::on_any_outgoing`](crate::Namespace::on_any_outgoing).
 pub struct Outgoing<'a> {
     socket: Socket,
     payload: &'a Value,
@@ -30,7 +34,7 @@ impl<'a> Outgoing<'a> {
             Value::Bytes(bytes) => {
                 let mut reader = MsgpackReader::new(bytes);
                 reader.read_array_len().ok()?;
-                read_name(&mut reader).ok()?
+                parse_name(&mut reader).ok()?
             }
         };
         Some(Self { socket, payload, name })

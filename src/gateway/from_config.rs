@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Event, Namespace, Refusal, Reply, Socket, codes,
-    decide::{Act, Answer, has, is_own},
-    dispatch::event_denied,
-    hooked,
+    access::{Action, Decision, has_claims},
+    event::{Event, is_own_event},
+    hook_calls,
     hooks::{Hook, HookSetupError, Hooks, Kind},
-    presence,
-    rooms::Rules,
+    namespace::Namespace,
+    presence_request::presence,
+    refusal::{Refusal, codes},
+    reply::Reply,
+    room_rules::RoomRules,
+    socket::Socket,
 };
 use crate::config::{self, EventAction, EventRule, HookUrl, Limits, OnFailure};
 
@@ -17,7 +20,7 @@ use crate::config::{self, EventAction, EventRule, HookUrl, Limits, OnFailure};
 ///
 /// # Errors
 /// If a hook cannot be called: its keys or certificates cannot be used.
-pub fn configured(
+pub fn from_config(
     path: &str,
     config: &config::Namespace,
     limits: &Limits,
@@ -36,7 +39,7 @@ pub fn configured(
     // Those that have to do with what tokens say are as rules of rooms that sockets are put in.
     let (own, default): (Vec<_>, Vec<_>) =
         config.default_rooms.iter().cloned().partition(|room| room.contains('{'));
-    let rules = Rules::new(rules, &own, &limits, on_failure);
+    let rules = RoomRules::new(rules, &own, &limits, on_failure);
 
     let dynamic = config::Namespace::is_dynamic(path);
     let namespace = if dynamic { Namespace::pattern(path) } else { Namespace::new(path) };
@@ -50,17 +53,17 @@ pub fn configured(
     let authenticate = at(&config.hooks.authenticate, Kind::Authenticate)?;
     let connect = at(&config.hooks.connect, Kind::Connect)?;
     let disconnect = at(&config.hooks.disconnect, Kind::Disconnect)?;
-    namespace = hooked::with_hooks(namespace, authenticate, connect, on_failure);
+    namespace = with_hooks(namespace, authenticate, connect, on_failure);
     if rules.has_presence() || disconnect.is_some() {
-        let (coming, going) = (rules.clone(), rules.clone());
-        namespace = namespace.on_connect(move |socket: &Socket| coming.came(socket)).on_disconnect(
-            move |socket: &Socket, reason: &str| {
-                going.gone(socket);
+        let (connects, disconnects) = (rules.clone(), rules.clone());
+        namespace = namespace
+            .on_connect(move |socket: &Socket| connects.announce_connect(socket))
+            .on_disconnect(move |socket: &Socket, reason: &str| {
+                disconnects.announce_disconnect(socket);
                 if let Some(hook) = &disconnect {
-                    hooked::disconnect(hook, socket, reason);
+                    hook_calls::disconnect(hook, socket, reason);
                 }
-            },
-        );
+            });
     }
 
     namespace.rules = Some(rules.clone());
@@ -69,8 +72,9 @@ pub fn configured(
         .on("join", move |event: &Event<'_>| joins.join(event))
         .on("leave", move |event: &Event<'_>| leaves.leave(event));
     if rules.has_presence() {
-        let asked = rules.clone();
-        namespace = namespace.on("presence", move |event: &Event<'_>| presence::ask(&asked, event));
+        let presence_rules = rules.clone();
+        namespace =
+            namespace.on("presence", move |event: &Event<'_>| presence(&presence_rules, event));
     }
     // The rules in their order, and then those of rooms.
     for rule in &config.events {
@@ -85,7 +89,25 @@ pub fn configured(
     Ok(namespace.on("*", move |event: &Event<'_>| relay(&rules, event)).limits(limits))
 }
 
-/// Does what a rule says of its events.
+/// Adds the hooks that a namespace names.
+fn with_hooks(
+    mut namespace: Namespace,
+    authenticate: Option<Hook>,
+    connect: Option<Hook>,
+    on_failure: OnFailure,
+) -> Namespace {
+    if let Some(hook) = authenticate {
+        namespace = namespace
+            .authenticator(move |handshake| hook_calls::authenticate(hook.clone(), handshake));
+    }
+    if let Some(hook) = connect {
+        namespace = namespace
+            .handshake(move |handshake| hook_calls::connect(hook.clone(), handshake, on_failure));
+    }
+    namespace
+}
+
+/// Handles the events of a rule of the configuration.
 struct EventHandler {
     action: Option<EventAction>,
     hook: Option<Hook>,
@@ -98,32 +120,32 @@ impl EventHandler {
     }
 
     fn handle(&self, event: &Event<'_>) -> Result<Reply, Refusal> {
-        if !event.socket().with_claims(|claims| has(claims, &self.require)) {
+        if !event.socket().with_claims(|claims| has_claims(claims, &self.require)) {
             return Err(Refusal::new(codes::CLAIM_DENIED, "the token does not allow this event"));
         }
         match (&self.hook, self.action) {
-            (Some(hook), _) => hooked::event(hook, event),
-            (None, Some(EventAction::Relay)) if !is_own(event.name()) => {
+            (Some(hook), _) => hook_calls::event(hook, event),
+            (None, Some(EventAction::Relay)) if !is_own_event(event.name()) => {
                 event.relay(None);
                 Ok(Reply::accepted())
             }
-            (None, _) => Err(event_denied()),
+            (None, _) => Err(Refusal::event_denied()),
         }
     }
 }
 
 /// Sends an event on to a room whose rule allows it.
-fn relay(rules: &Rules, event: &Event<'_>) -> Result<Reply, Refusal> {
-    let room = event.first_text().ok_or_else(event_denied)?;
-    match rules.may(event.socket(), Act::Relay(event.name()), room) {
-        Answer::Yes => {}
-        Answer::No(code) if code != codes::EVENT_DENIED => {
+fn relay(rules: &RoomRules, event: &Event<'_>) -> Result<Reply, Refusal> {
+    let room = event.first_text().ok_or_else(Refusal::event_denied)?;
+    match rules.decide(event.socket(), Action::Relay(event.name()), room) {
+        Decision::Allow => {}
+        Decision::Deny(code) if code != codes::EVENT_DENIED => {
             return Err(Refusal::new(
                 code,
                 "the rule of this room does not let this client emit to it",
             ));
         }
-        _ => return Err(event_denied()),
+        _ => return Err(Refusal::event_denied()),
     }
     if !event.socket().is_in(room) {
         let message = "only members may emit to this room; join it first";

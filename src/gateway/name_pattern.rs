@@ -1,4 +1,4 @@
-//! Which names the children of a dynamic namespace have, and what stands for the parts of its pattern.
+//! The names of the children of a dynamic namespace: a pattern, a regular expression, or a function that decides.
 
 use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc};
 
@@ -7,19 +7,19 @@ use serde_json::Value as Json;
 use socketioxide::{extract::TryData, handler::FromConnectParts, socket::Socket as IoSocket};
 use socketioxide_core::Value;
 
-use super::guarded::guarded_later;
+use super::catch_panic::catch_panic_async;
 use crate::backplane::Adapter;
 
-type MayBe = Box<dyn Fn(String, Json) -> Pin<Box<dyn Future<Output = bool> + Send>> + Send + Sync>;
+type NameFn = Box<dyn Fn(String, Json) -> Pin<Box<dyn Future<Output = bool> + Send>> + Send + Sync>;
 
-/// Which names the children of a namespace have.
-pub(super) enum Which {
-    Matches(Regex),
-    Asks(MayBe),
+/// The names of the children of a namespace.
+pub(super) enum NamePattern {
+    Regex(Regex),
+    Function(NameFn),
 }
 
-impl Which {
-    /// Those of a pattern: `{id}` stands for one or more characters but `/`, `*` for any.
+impl NamePattern {
+    /// The names of a pattern: `{id}` stands for one or more characters but `/`, `*` for any.
     pub fn pattern(pattern: &str) -> Self {
         let (mut regex, mut names) = (String::from("^"), Vec::new());
         let mut rest = pattern;
@@ -50,22 +50,22 @@ impl Which {
         regex.push_str(&regex::escape(rest));
         regex.push('$');
         // Only one that is far too long is none; it matches nothing then.
-        let never = || Self::Asks(Box::new(|_, _| Box::pin(std::future::ready(false))));
-        Regex::new(&regex).map_or_else(|_| never(), Self::Matches)
+        let never = || Self::Function(Box::new(|_, _| Box::pin(std::future::ready(false))));
+        Regex::new(&regex).map_or_else(|_| never(), Self::Regex)
     }
 
-    /// Those that a function takes.
-    pub fn asking<F, D>(may_be: F) -> Self
+    /// The names that a function takes.
+    pub fn function<F, D>(matches: F) -> Self
     where
         F: Fn(String, Json) -> D + Send + Sync + 'static,
         D: Future<Output = bool> + Send + 'static,
     {
-        Self::Asks(Box::new(move |name, auth| Box::pin(may_be(name, auth))))
+        Self::Function(Box::new(move |name, auth| Box::pin(matches(name, auth))))
     }
 
     /// What stands in a name for the parts of the pattern: by their names, and by their numbers where they have none.
     pub fn parameters(&self, name: &str) -> BTreeMap<String, String> {
-        let Self::Matches(regex) = self else { return BTreeMap::new() };
+        let Self::Regex(regex) = self else { return BTreeMap::new() };
         let Some(found) = regex.captures(name) else { return BTreeMap::new() };
         let groups = regex.capture_names().enumerate().skip(1);
         let named = groups.filter_map(|(number, group)| {
@@ -75,26 +75,27 @@ impl Which {
         named.collect()
     }
 
-    /// Whether a name may be one of them, as far as the name says.
-    pub fn may_be(&self, name: &str) -> bool {
+    /// Whether a name may be one of them. A function is not asked, so every name may be one of its names.
+    pub fn could_match(&self, name: &str) -> bool {
         match self {
-            Self::Matches(regex) => regex.is_match(name),
-            Self::Asks(_) => true,
+            Self::Regex(regex) => regex.is_match(name),
+            Self::Function(_) => true,
         }
     }
 
-    pub async fn takes(
+    /// Whether a name is one of them. `auth` is that of the client that asks.
+    pub async fn matches(
         &self,
         name: &str,
         auth: &Option<Value>,
         socket: &Arc<IoSocket<Adapter>>,
     ) -> bool {
         match self {
-            Self::Matches(regex) => regex.is_match(name),
-            Self::Asks(ask) => {
+            Self::Regex(regex) => regex.is_match(name),
+            Self::Function(ask) => {
                 let Ok(TryData(auth)) = TryData::<Json>::from_connect_parts(socket, auth);
                 let asked = async { ask(name.to_owned(), auth.unwrap_or_default()).await };
-                guarded_later("dynamic namespace", asked).await.unwrap_or_default()
+                catch_panic_async("dynamic namespace", asked).await.unwrap_or_default()
             }
         }
     }
@@ -113,7 +114,7 @@ mod tests {
     use super::*;
 
     fn matches(pattern: &str, name: &str) -> bool {
-        Which::pattern(pattern).may_be(name)
+        NamePattern::pattern(pattern).could_match(name)
     }
 
     #[test]
@@ -132,19 +133,19 @@ mod tests {
 
     #[test]
     fn its_parts_have_what_stands_for_them() {
-        let of = |which: &Which, name: &str| {
+        let of = |which: &NamePattern, name: &str| {
             which
                 .parameters(name)
                 .into_iter()
                 .map(|(key, value)| format!("{key}={value}"))
                 .collect::<Vec<_>>()
         };
-        let pattern = Which::pattern("/{tenant}/room-{id}*");
+        let pattern = NamePattern::pattern("/{tenant}/room-{id}*");
         assert_eq!(of(&pattern, "/a/room-7"), ["id=7", "tenant=a"]);
         assert_eq!(of(&pattern, "/other"), Vec::<String>::new());
         // A name that is none, and one that is there already, have a number.
-        assert_eq!(of(&Which::pattern("/{a-b}/{id}/{id}"), "/x/y/z"), ["1=x", "3=z", "id=y"]);
+        assert_eq!(of(&NamePattern::pattern("/{a-b}/{id}/{id}"), "/x/y/z"), ["1=x", "3=z", "id=y"]);
         let regex = Regex::new(r"^/(\d+)-(?<who>\w+)$").unwrap();
-        assert_eq!(of(&Which::Matches(regex), "/7-ada"), ["1=7", "who=ada"]);
+        assert_eq!(of(&NamePattern::Regex(regex), "/7-ada"), ["1=7", "who=ada"]);
     }
 }

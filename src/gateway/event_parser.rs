@@ -1,4 +1,4 @@
-//! Reads of an event what is needed to route it, and makes sure that other clients can read the rest.
+//! Parses of an event what is needed to route it, and validates the rest: other clients must be able to read it.
 //!
 //! A relayed event goes on as it came, byte for byte. So it must be checked first: the stock client
 //! closes its connection on a packet that it cannot decode, which would let one client take others
@@ -18,17 +18,17 @@ use crate::backplane::{
     Bounds, MsgpackReader, MsgpackToken, TranscodeError, Unportable, check_portable, is_reserved,
 };
 
-/// The beginning of an event.
+/// The parts of an event that route it.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Head<'a> {
+pub(super) struct EventHead<'a> {
     pub name: Cow<'a, str>,
     /// The first argument, if it is text: for a relayed event, the room.
     pub first: Option<Cow<'a, str>>,
 }
 
-/// An event that other clients could not read.
+/// Why an event is refused: other clients could not read it.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Malformed {
+pub(super) enum EventError {
     #[error("not an array that begins with the name of an event: {0}")]
     Json(#[from] serde_json::Error),
     #[error("not an array that begins with the name of an event: {0}")]
@@ -42,7 +42,7 @@ pub(super) enum Malformed {
     Unportable(Unportable),
 }
 
-impl From<Unportable> for Malformed {
+impl From<Unportable> for EventError {
     fn from(error: Unportable) -> Self {
         match error {
             Unportable::Broken(_) => Self::Broken(error),
@@ -51,8 +51,8 @@ impl From<Unportable> for Malformed {
     }
 }
 
-/// Reads the whole event.
-pub(super) fn inspect(value: &Value, bounds: Bounds) -> Result<Head<'_>, Malformed> {
+/// Parses and validates a whole event.
+pub(super) fn parse_event(value: &Value, bounds: Bounds) -> Result<EventHead<'_>, EventError> {
     check_portable(value, bounds)?;
     let head = match value {
         Value::Str(text, attachments) => {
@@ -65,7 +65,7 @@ pub(super) fn inspect(value: &Value, bounds: Bounds) -> Result<Head<'_>, Malform
         Value::Bytes(bytes) => {
             let mut reader = MsgpackReader::new(bytes);
             let length = reader.read_array_len()?;
-            let name = read_name(&mut reader)?;
+            let name = parse_name(&mut reader)?;
             let first = match length {
                 ..2 => None,
                 _ => match reader.token()? {
@@ -73,17 +73,17 @@ pub(super) fn inspect(value: &Value, bounds: Bounds) -> Result<Head<'_>, Malform
                     _ => None,
                 },
             };
-            Head { name, first }
+            EventHead { name, first }
         }
     };
     if is_reserved(&head.name) {
-        return Err(Malformed::Reserved(head.name.into_owned()));
+        return Err(EventError::Reserved(head.name.into_owned()));
     }
     Ok(head)
 }
 
 /// The name of an event in msgpack. As on Node: a number is a name, too.
-pub(super) fn read_name<'a>(
+pub(super) fn parse_name<'a>(
     reader: &mut MsgpackReader<'a>,
 ) -> Result<Cow<'a, str>, TranscodeError> {
     let number = match reader.peek()? {
@@ -93,7 +93,7 @@ pub(super) fn read_name<'a>(
         _ => return reader.read_str().map(Cow::Borrowed),
     };
     reader.skip_value()?;
-    Ok(name_of(number).into())
+    Ok(number_to_name(number).into())
 }
 
 /// Reads an array: a name, a first argument, and more.
@@ -104,7 +104,7 @@ struct EventSeed<'a> {
 }
 
 impl<'de> DeserializeSeed<'de> for EventSeed<'_> {
-    type Value = Head<'de>;
+    type Value = EventHead<'de>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_seq(self)
@@ -112,7 +112,7 @@ impl<'de> DeserializeSeed<'de> for EventSeed<'_> {
 }
 
 impl<'de> Visitor<'de> for EventSeed<'_> {
-    type Value = Head<'de>;
+    type Value = EventHead<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an event")
@@ -122,20 +122,20 @@ impl<'de> Visitor<'de> for EventSeed<'_> {
         let value = ValueSeed { attachments: self.attachments };
         // As on Node: a number is a name, the one that it has as a property.
         let name = match seq.next_element_seed(value)? {
-            Some(Seen::Text(name)) => name,
-            Some(Seen::Index(number)) => name_of(number as f64).into(),
-            Some(Seen::Number(number)) => name_of(number).into(),
+            Some(ParsedValue::Text(name)) => name,
+            Some(ParsedValue::Index(number)) => number_to_name(number as f64).into(),
+            Some(ParsedValue::Number(number)) => number_to_name(number).into(),
             _ => return Err(de::Error::custom("no event name")),
         };
-        let first = seq.next_element_seed(value)?.and_then(Seen::text);
+        let first = seq.next_element_seed(value)?.and_then(ParsedValue::text);
         while value.skip_element(&mut seq)? {}
-        Ok(Head { name, first })
+        Ok(EventHead { name, first })
     }
 }
 
-/// What matters of a value.
+/// What the parser has to know of a value.
 #[derive(PartialEq)]
-enum Seen<'a> {
+enum ParsedValue<'a> {
     Text(Cow<'a, str>),
     True,
     Index(usize),
@@ -144,7 +144,7 @@ enum Seen<'a> {
     Other,
 }
 
-impl<'a> Seen<'a> {
+impl<'a> ParsedValue<'a> {
     fn text(self) -> Option<Cow<'a, str>> {
         match self {
             Self::Text(text) => Some(text),
@@ -154,7 +154,7 @@ impl<'a> Seen<'a> {
 }
 
 /// A number as JavaScript writes it (ECMAScript, "Number::toString").
-fn name_of(number: f64) -> String {
+fn number_to_name(number: f64) -> String {
     match number.abs() {
         0.0 => "0".into(),
         1e-6..1e21 => number.to_string(),
@@ -170,7 +170,7 @@ struct ValueSeed<'a> {
 }
 
 impl<'de> DeserializeSeed<'de> for ValueSeed<'_> {
-    type Value = Seen<'de>;
+    type Value = ParsedValue<'de>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_any(self)
@@ -178,52 +178,52 @@ impl<'de> DeserializeSeed<'de> for ValueSeed<'_> {
 }
 
 impl<'de> Visitor<'de> for ValueSeed<'_> {
-    type Value = Seen<'de>;
+    type Value = ParsedValue<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an argument")
     }
 
     fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-        Ok(Seen::Text(Cow::Borrowed(text)))
+        Ok(ParsedValue::Text(Cow::Borrowed(text)))
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Seen::Text(Cow::Owned(text.to_owned())))
+        Ok(ParsedValue::Text(Cow::Owned(text.to_owned())))
     }
 
     fn visit_bool<E>(self, value: bool) -> Result<Self::Value, E> {
-        Ok(if value { Seen::True } else { Seen::Other })
+        Ok(if value { ParsedValue::True } else { ParsedValue::Other })
     }
 
     fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
-        Ok(usize::try_from(number).map_or(Seen::Number(number as f64), Seen::Index))
+        Ok(usize::try_from(number).map_or(ParsedValue::Number(number as f64), ParsedValue::Index))
     }
 
     fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
-        Ok(Seen::Number(number as f64))
+        Ok(ParsedValue::Number(number as f64))
     }
 
     fn visit_f64<E>(self, number: f64) -> Result<Self::Value, E> {
-        Ok(Seen::Number(number))
+        Ok(ParsedValue::Number(number))
     }
 
     fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(Seen::Other)
+        Ok(ParsedValue::Other)
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
         while self.skip_element(&mut seq)? {}
-        Ok(Seen::Other)
+        Ok(ParsedValue::Other)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let Some(attachments) = self.attachments else {
             while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-            return Ok(Seen::Other);
+            return Ok(ParsedValue::Other);
         };
         // As in JavaScript, the last of several equal keys counts.
-        let (mut placeholder, mut number) = (Seen::Other, Seen::Other);
+        let (mut placeholder, mut number) = (ParsedValue::Other, ParsedValue::Other);
         while let Some(Key(key)) = map.next_key()? {
             let value = map.next_value_seed(self)?;
             match &*key {
@@ -232,10 +232,10 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
                 _ => {}
             }
         }
-        if placeholder == Seen::True {
+        if placeholder == ParsedValue::True {
             let mut attachments = attachments.borrow_mut();
             let taken = match number {
-                Seen::Index(index) => attachments.get_mut(index),
+                ParsedValue::Index(index) => attachments.get_mut(index),
                 _ => None,
             };
             match taken {
@@ -250,7 +250,7 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
                 }
             }
         }
-        Ok(Seen::Other)
+        Ok(ParsedValue::Other)
     }
 }
 
@@ -278,8 +278,8 @@ mod tests {
 
     const BOUNDS: Bounds = Bounds { depth: 64, attachments: 10 };
 
-    fn inspect(value: &Value) -> Result<Head<'_>, Malformed> {
-        super::inspect(value, BOUNDS)
+    fn inspect(value: &Value) -> Result<EventHead<'_>, EventError> {
+        super::parse_event(value, BOUNDS)
     }
 
     fn json(text: &str) -> Value {
@@ -315,10 +315,10 @@ mod tests {
     #[test]
     fn what_a_stock_client_may_send_and_not_all_can_have_is_told_from_what_is_no_event() {
         let broken = Value::Bytes(b"\x92\xa4chat\xc1".as_slice().into());
-        assert!(matches!(inspect(&broken), Err(Malformed::Broken(_))));
+        assert!(matches!(inspect(&broken), Err(EventError::Broken(_))));
         let text = Value::Bytes(b"\x92\xa4chat\xa2\xff\xfe".as_slice().into());
         for event in [text, json(r#"["chat","\ud83d"]"#), json(r#"["chat","a",1e400]"#)] {
-            assert!(matches!(inspect(&event), Err(Malformed::Unportable(_))), "{event:?}");
+            assert!(matches!(inspect(&event), Err(EventError::Unportable(_))), "{event:?}");
         }
     }
 
@@ -374,7 +374,7 @@ mod tests {
     fn deep_nesting_ends_no_stack() {
         let deep = format!(r#"["chat","a",{}1{}]"#, "[".repeat(100_000), "]".repeat(100_000));
         for event in [json(&deep), binary(&deep, 1)] {
-            assert!(matches!(inspect(&event), Err(Malformed::Unportable(_))));
+            assert!(matches!(inspect(&event), Err(EventError::Unportable(_))));
         }
     }
 }

@@ -1,10 +1,10 @@
-//! A client that asks to be let in, as functions that decide see it, and what they grant.
+//! What a namespace decides on when a client connects or authenticates: the handshake, and what is granted for it.
 
 use std::{collections::BTreeMap, fmt, future::Future, pin::Pin, str::FromStr};
 
 use serde_json::Value;
 
-use super::{Claims, Refusal, Socket, hooks::Grant};
+use super::{auth::Claims, refusal::Refusal, socket::Socket};
 use crate::config::Secret;
 
 /// A client that asks to be let in to a namespace.
@@ -27,7 +27,7 @@ pub struct Handshake {
 }
 
 impl Handshake {
-    /// That of a socket which is in; what it sent in `auth` when it came is not kept.
+    /// The handshake of a socket that has connected. It has no `auth`: that of its CONNECT is not kept.
     pub(super) fn of(socket: &Socket) -> Self {
         Self {
             namespace: socket.namespace().to_owned(),
@@ -59,14 +59,25 @@ impl fmt::Debug for Handshake {
     }
 }
 
+/// What a client is granted that is let in. A hook that says yes, or a function of the program, gives it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Grant {
+    /// Who the client is, if the hook said so: in the place of what was known of it.
+    pub claims: Option<Claims>,
+    /// `authenticate`, `connect`: rooms to put the socket in. `join`: those it may join, of those it asked for. Not
+    /// checked: they may be too many, or have names that are too long.
+    pub rooms: Option<Vec<String>>,
+}
+
 /// A decision that may take time.
-pub(super) type Decision = Pin<Box<dyn Future<Output = Result<Grant, Refusal>> + Send>>;
+pub(super) type GrantFuture = Pin<Box<dyn Future<Output = Result<Grant, Refusal>> + Send>>;
 
-/// A function that decides.
-pub(super) type Decide = Box<dyn Fn(Handshake) -> Decision + Send + Sync>;
+/// A function that decides on a handshake: [`Namespace::authenticator`](crate::Namespace::authenticator) and
+/// [`Namespace::handshake`](crate::Namespace::handshake) take one.
+pub(super) type HandshakeFn = Box<dyn Fn(Handshake) -> GrantFuture + Send + Sync>;
 
-/// Forgets of which kind a function is.
-pub(super) fn deciding<F, D>(decide: F) -> Decide
+/// Boxes such a function.
+pub(super) fn boxed_handshake<F, D>(decide: F) -> HandshakeFn
 where
     F: Fn(Handshake) -> D + Send + Sync + 'static,
     D: Future<Output = Result<Grant, Refusal>> + Send + 'static,

@@ -1,4 +1,4 @@
-//! The first words of a client, in the moment in which it is let in.
+//! Waits until a socket is connected, before its first event is handled.
 //!
 //! Gap: socketioxide answers CONNECT before it takes the socket for connected, and until then drops what is emitted to
 //! it. On a busy machine the thread that does the one can be interrupted before the other, and the client's first
@@ -10,29 +10,29 @@ use std::time::{Duration, Instant};
 
 use socketioxide::socket::Socket;
 
-use super::member::Member;
+use super::connect_progress::ConnectProgress;
 use crate::backplane::Adapter;
 
-/// Longer than any thread is kept from going on; one that has been put out meanwhile is never connected.
-const MOMENT: Duration = Duration::from_millis(100);
-/// How often another thread is let go first: mostly it has only to be.
+/// Longest wait. It is longer than any thread is interrupted. A socket that has disconnected meanwhile is never connected.
+const MAX_WAIT: Duration = Duration::from_millis(100);
+/// How often other threads are let run before this one sleeps: mostly that is enough.
 const YIELDS: u32 = 8;
-/// Time between two looks when that was not enough.
-const NAP: Duration = Duration::from_micros(500);
+/// Sleep between two checks after that.
+const SLEEP: Duration = Duration::from_micros(500);
 
-/// Waits until what is emitted to a socket reaches it.
-pub(super) fn hear_out(socket: &Socket<Adapter>, member: &Member) {
-    if member.was_connected() {
+/// Waits until events that are emitted to a socket reach it.
+pub(super) fn wait_connected(socket: &Socket<Adapter>, progress: &ConnectProgress) {
+    if progress.was_connected() {
         return;
     }
-    wait(|| socket.connected() || member.was_connected());
-    member.note_connected();
+    wait(|| socket.connected() || progress.was_connected());
+    progress.set_connected();
 }
 
-/// Waits until letting a client in has ended, which its CONNECT was answered in the midst of: it may leave before, and a
-/// CONNECT that it sends then would be taken for the same one again.
-pub(super) fn let_in(member: &Member) {
-    wait(|| member.is_let_in());
+/// Waits until everything has been done that comes with a CONNECT. The CONNECT is answered in the midst of it, so a client may
+/// leave before, and a CONNECT that it sends then would be taken for the first one again.
+pub(super) fn wait_complete(progress: &ConnectProgress) {
+    wait(|| progress.is_complete());
 }
 
 /// Waits for another thread to go on, without taking the processor that it may need.
@@ -41,14 +41,14 @@ pub(super) fn let_in(member: &Member) {
     reason = "handlers are called in the loop that reads a client, which cannot be awaited in; no longer than a moment"
 )]
 fn wait(done: impl Fn() -> bool) {
-    let end = Instant::now() + MOMENT;
+    let end = Instant::now() + MAX_WAIT;
     let mut yields = YIELDS;
     while !done() && Instant::now() < end {
         if yields > 0 {
             yields -= 1;
             std::thread::yield_now();
         } else {
-            std::thread::sleep(NAP);
+            std::thread::sleep(SLEEP);
         }
     }
 }

@@ -1,21 +1,19 @@
 //! Publishing from a Rust program: to a socket, to rooms or to everyone, on all servers of the cluster.
 //!
 //! [`Roomcast`] is what Node calls `io`, [`BroadcastOperator`] what its `to` and `of` give. A handler has the operator of its
-//! namespace from [`Socket::nsp`].
-
-mod error;
-mod operator;
+//! namespace from [`Socket::nsp`](crate::Socket::nsp).
 
 use std::sync::{Arc, OnceLock};
 
 use serde::Serialize;
 use tokio::sync::watch;
 
-use super::{Children, Socket};
+use super::{
+    broadcast_operator::{BroadcastOperator, Destination, PodState},
+    dynamic::ChildNamespaces,
+    roomcast_error::RoomcastError,
+};
 use crate::{backplane::Backplane, edge::Sessions};
-
-pub use error::RoomcastError;
-pub use operator::BroadcastOperator;
 
 /// Publishes from a program, through the pod that it runs. Clones are the same; they may outlive the pod, and say so then.
 ///
@@ -34,17 +32,8 @@ struct Inner {
     backplane: Backplane,
     sessions: Arc<Sessions>,
     name_length: usize,
-    stage: watch::Sender<Stage>,
-    children: OnceLock<Children>,
-}
-
-/// Where the pod of a handle is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    /// Its tasks do not run, so nothing would leave it.
-    Built,
-    Runs,
-    Stopped,
+    pod: watch::Sender<PodState>,
+    children: OnceLock<ChildNamespaces>,
 }
 
 /// Ends the life of a handle when it is dropped: also for a pod whose future is given up.
@@ -56,37 +45,26 @@ impl Drop for Running {
     }
 }
 
-/// Whom [`Roomcast::send`] is for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Destination {
-    /// One socket, by its id.
-    Socket(String),
-    /// The members of a room.
-    Room(String),
-    /// Every socket of the namespace.
-    Everyone,
-}
-
 impl Roomcast {
     pub(crate) fn new(backplane: Backplane, sessions: Arc<Sessions>, name_length: usize) -> Self {
-        let stage = watch::Sender::new(Stage::Built);
-        Self(Arc::new(Inner { backplane, sessions, name_length, stage, children: OnceLock::new() }))
+        let pod = watch::Sender::new(PodState::Built);
+        Self(Arc::new(Inner { backplane, sessions, name_length, pod, children: OnceLock::new() }))
     }
 
     /// There are dynamic namespaces.
-    pub(crate) fn has_children(&self, children: Children) {
+    pub(crate) fn has_children(&self, children: ChildNamespaces) {
         let _ = self.0.children.set(children);
     }
 
     /// The pod runs, until the answer is dropped.
     pub(crate) fn run(&self) -> Running {
-        self.0.stage.send_replace(Stage::Runs);
+        self.0.pod.send_replace(PodState::Running);
         Running(self.clone())
     }
 
     /// The pod publishes no more.
     pub(crate) fn stop(&self) {
-        self.0.stage.send_replace(Stage::Stopped);
+        self.0.pod.send_replace(PodState::Stopped);
     }
 
     /// Waits until the pod runs, and has reached the others if it has a backplane. While Redis is away that takes as long
@@ -95,22 +73,22 @@ impl Roomcast {
     /// # Errors
     /// [`RoomcastError::Stopped`].
     pub async fn ready(&self) -> Result<(), RoomcastError> {
-        let mut stages = self.0.stage.subscribe();
-        let stopped = |stage: &Stage| *stage == Stage::Stopped;
+        let mut states = self.0.pod.subscribe();
+        let stopped = |state: &PodState| *state == PodState::Stopped;
         // The sender lives in `self`.
-        let _ = stages.wait_for(|stage| *stage != Stage::Built).await;
+        let _ = states.wait_for(|state| *state != PodState::Built).await;
         tokio::select! {
             biased; // a pod that has stopped is not ready, whatever its connections are
-            _ = stages.wait_for(stopped) => Err(RoomcastError::Stopped),
+            _ = states.wait_for(stopped) => Err(RoomcastError::Stopped),
             () = self.0.backplane.reached() => Ok(()),
         }
     }
 
     /// A namespace, on all servers: `io.of(…)`.
     pub fn of(&self, namespace: impl Into<String>) -> BroadcastOperator {
-        let Inner { backplane, name_length, stage, .. } = &*self.0;
-        let stage = Some(stage.subscribe());
-        BroadcastOperator::new(backplane.clone(), *name_length, namespace.into(), stage)
+        let Inner { backplane, name_length, pod, .. } = &*self.0;
+        let pod = Some(pod.subscribe());
+        BroadcastOperator::new(backplane.clone(), *name_length, namespace.into(), pod)
     }
 
     /// How many connections of clients this pod has, in whichever namespaces, and in none: `io.engine.clientsCount` on Node.
@@ -144,20 +122,5 @@ impl Roomcast {
         data: &T,
     ) -> Result<(), RoomcastError> {
         self.of("/").send(destination, topic, data).await
-    }
-}
-
-impl Socket {
-    /// Its namespace, itself among its sockets, on all servers: `io.of(socket.nsp.name)` on Node. [`Socket::to`] and
-    /// [`Socket::broadcast`] leave it out.
-    pub fn nsp(&self) -> BroadcastOperator {
-        let (backplane, length) = (self.member.backplane.clone(), self.member.limits.name_length);
-        BroadcastOperator::new(backplane, length, self.namespace().to_owned(), None)
-    }
-
-    /// Another namespace, on all servers: `socket.server.of(…)` on Node.
-    pub fn of(&self, namespace: impl Into<String>) -> BroadcastOperator {
-        let (backplane, length) = (self.member.backplane.clone(), self.member.limits.name_length);
-        BroadcastOperator::new(backplane, length, namespace.into(), None)
     }
 }

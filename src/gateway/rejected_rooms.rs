@@ -3,26 +3,26 @@
 use metrics::counter;
 use serde::Serialize;
 
-use super::codes;
+use super::refusal::codes;
 use crate::telemetry::metrics::ROOMS_REFUSED;
 
 /// A room that is refused, and the code why.
 #[derive(Serialize)]
-pub(super) struct Rejected {
+pub(super) struct RejectedRoom {
     pub room: String,
     pub code: String,
 }
 
 /// Counts them for a namespace. Codes of hooks are any that these say: too many for a label.
-pub(super) fn count(namespace: &str, rejected: &[Rejected]) {
-    for Rejected { code, .. } in rejected {
+pub(super) fn count_rejected_rooms(namespace: &str, rejected: &[RejectedRoom]) {
+    for RejectedRoom { code, .. } in rejected {
         let known = codes::ALL.iter().find(|known| **known == code.as_str());
-        count_some(namespace, known.copied().unwrap_or(codes::HOOK_DENIED), 1);
+        count_rejected(namespace, known.copied().unwrap_or(codes::HOOK_DENIED), 1);
     }
 }
 
 /// Counts some that are refused for one reason.
-pub(super) fn count_some(namespace: &str, code: &'static str, rooms: usize) {
+pub(super) fn count_rejected(namespace: &str, code: &'static str, rooms: usize) {
     let namespace = namespace.to_owned();
     counter!(ROOMS_REFUSED.name, "nsp" => namespace, "code" => code).increment(rooms as u64);
 }

@@ -6,29 +6,46 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::watch;
 
-use super::{Destination, RoomcastError, Stage};
-use crate::{
-    backplane::{
-        Answered, Backplane, ClientAnswers, Emit, RemoteSocket, Source, Target, is_reserved,
-    },
-    gateway::{Cluster, Socket},
+use super::{cluster::Cluster, roomcast_error::RoomcastError};
+use crate::backplane::{
+    Answered, Backplane, ClientAnswers, Emit, RemoteSocket, Source, Target, is_reserved,
 };
+
+/// Whether the pod runs that an operator publishes through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PodState {
+    /// It has been built. Its tasks do not run yet, so nothing would leave it.
+    Built,
+    Running,
+    Stopped,
+}
+
+/// Whom [`BroadcastOperator::send`] is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Destination {
+    /// One socket, by its id.
+    Socket(String),
+    /// The members of a room.
+    Room(String),
+    /// Every socket of the namespace.
+    Everyone,
+}
 
 /// Sockets of a namespace on all servers: all of them, or those of rooms. It outlives the handler.
 #[derive(Clone)]
 #[must_use]
 pub struct BroadcastOperator {
-    backplane: Backplane,
+    pub(super) backplane: Backplane,
     name_length: usize,
-    namespace: String,
-    target: Target,
+    pub(super) namespace: String,
+    pub(super) target: Target,
     volatile: bool,
     /// Whether only the sockets of this pod are meant.
     local: bool,
     /// Whether a list of rooms was empty.
     no_rooms: bool,
-    /// Where the pod is; for a handler, it runs.
-    stage: Option<watch::Receiver<Stage>>,
+    /// The state of the pod. `None` in a handler, which only a pod that runs calls.
+    pod: Option<watch::Receiver<PodState>>,
 }
 
 impl BroadcastOperator {
@@ -36,11 +53,11 @@ impl BroadcastOperator {
         backplane: Backplane,
         name_length: usize,
         namespace: String,
-        stage: Option<watch::Receiver<Stage>>,
+        pod: Option<watch::Receiver<PodState>>,
     ) -> Self {
         let target = Target::default();
         let (volatile, local, no_rooms) = (false, false, false);
-        Self { backplane, name_length, namespace, target, volatile, local, no_rooms, stage }
+        Self { backplane, name_length, namespace, target, volatile, local, no_rooms, pod }
     }
 
     /// The members of a room, or the socket of an id; called again, those of either. Node calls it `to`, and `in`.
@@ -191,25 +208,6 @@ impl BroadcastOperator {
         Ok(self.backplane.fetch_sockets(&self.namespace, &self.target).await?)
     }
 
-    /// Those of the sockets that this pod has, themselves: `io.of(…).sockets` on Node. With many, to emit to a room is far cheaper
-    /// than to each of its sockets.
-    ///
-    /// ```
-    /// # fn example(roomcast: roomcast::Roomcast) -> Result<(), roomcast::RoomcastError> {
-    /// for socket in roomcast.of("/").local_sockets()? {
-    ///     println!("{} uses {}", socket.id(), socket.transport());
-    /// }
-    /// # Ok(()) }
-    /// ```
-    ///
-    /// # Errors
-    /// If the pod does not run, or the namespace does not exist.
-    pub fn local_sockets(self) -> Result<Vec<Socket>, RoomcastError> {
-        self.check()?;
-        let here = self.backplane.occupants_of(&self.namespace, &self.target)?.into_iter();
-        Ok(here.filter_map(Socket::known_as).filter(Socket::is_connected).collect())
-    }
-
     /// The rooms that the sockets are in, those of their own ids among them; of the whole namespace `adapter.allRooms()`, and
     /// with [`Self::local`] `adapter.rooms`. It is as complete as `pods.silent` is 0.
     ///
@@ -288,11 +286,11 @@ impl BroadcastOperator {
     }
 
     /// Whether the pod runs, and those who are meant are named.
-    fn check(&self) -> Result<(), RoomcastError> {
-        match self.stage.as_ref().map(|stage| *stage.borrow()) {
-            Some(Stage::Built) => return Err(RoomcastError::NotStarted),
-            Some(Stage::Stopped) => return Err(RoomcastError::Stopped),
-            Some(Stage::Runs) | None => {}
+    pub(super) fn check(&self) -> Result<(), RoomcastError> {
+        match self.pod.as_ref().map(|pod| *pod.borrow()) {
+            Some(PodState::Built) => return Err(RoomcastError::NotStarted),
+            Some(PodState::Stopped) => return Err(RoomcastError::Stopped),
+            Some(PodState::Running) | None => {}
         }
         if self.no_rooms {
             return Err(RoomcastError::NoRooms);

@@ -1,4 +1,4 @@
-//! What a program hears beside the events of its clients: of rooms, and from other servers.
+//! Callbacks of a namespace that no client triggers: changes of rooms, and events of other servers.
 
 use std::sync::Arc;
 
@@ -6,9 +6,9 @@ use metrics::gauge;
 use serde_json::Value;
 
 use super::{
-    Namespace,
-    guarded::guarded,
-    server_side::{Answers, IntoServerAnswer},
+    catch_panic::catch_panic,
+    namespace::Namespace,
+    server_side_handler::{IntoServerAnswer, ServerSideHandler},
 };
 use crate::{
     backplane::{Backplane, RoomEvent},
@@ -34,14 +34,14 @@ impl Namespace {
         self
     }
 
-    /// Counts the rooms of a namespace, and has the program hear of them. A panic harms nothing.
-    pub(super) fn hear_rooms(&self, backplane: &Backplane, path: &str) {
+    /// Counts the rooms of a namespace, and calls the program's `on_room` when they change.
+    pub(super) fn watch_rooms(&self, backplane: &Backplane, path: &str) {
         // Children of a dynamic namespace count for that. It exists now.
         let _ = backplane.count_rooms(path, gauge!(ROOMS.name, "nsp" => self.path.clone()));
         if let Some(hear) = self.on_room.clone() {
             // The namespace exists now.
             let _ = backplane.on_room(path, move |event| {
-                let _ = guarded("on_room", || hear(event));
+                let _ = catch_panic("on_room", || hear(event));
             });
         }
     }
@@ -71,7 +71,7 @@ impl Namespace {
         mut self,
         handler: impl Fn(String, Vec<Value>) -> R + Send + Sync + 'static,
     ) -> Self {
-        self.server_side = Some(Answers::new(handler));
+        self.server_side = Some(ServerSideHandler::new(handler));
         self
     }
 }

@@ -1,12 +1,15 @@
-//! What hooks decide, as functions that a namespace takes.
+//! Calls of hooks for handshakes, sockets and events, with their answers as grants, replies and refusals.
 
 use serde_json::Value;
 
 use super::{
-    Event, Namespace, Refusal, Reply, Socket,
-    admission::Handshake,
-    codes,
-    hooks::{Caller, Down, Grant, Hook, HookError, SocketInfo},
+    auth::Claims,
+    event::Event,
+    handshake::{Grant, Handshake},
+    hooks::{Caller, Down, Hook, HookError, SocketInfo},
+    refusal::{Refusal, codes},
+    reply::Reply,
+    socket::Socket,
 };
 use crate::config::{OnFailure, Secret};
 
@@ -29,7 +32,7 @@ pub(super) async fn connect(
     on_failure: OnFailure,
 ) -> Result<Grant, Refusal> {
     let caller = caller(&handshake, &handshake.details);
-    or_else(hook.connect(&caller).await, on_failure)
+    apply_on_failure(hook.connect(&caller).await, on_failure)
 }
 
 fn caller<'a>(handshake: &'a Handshake, details: &'a Value) -> Caller<'a> {
@@ -51,35 +54,36 @@ pub(super) async fn join(
     rooms: &[String],
     on_failure: OnFailure,
 ) -> Result<Option<Vec<String>>, Refusal> {
-    let known = Known::of(socket);
-    or_else(hook.join(&known.caller(), rooms).await, on_failure).map(|grant| grant.rooms)
+    let snapshot = SocketSnapshot::of(socket);
+    apply_on_failure(hook.join(&snapshot.caller(), rooms).await, on_failure)
+        .map(|grant| grant.rooms)
 }
 
 /// Answers an event. There is no answer to take the place of one that did not come.
 pub(super) fn event(hook: &Hook, event: &Event<'_>) -> Result<Reply, Refusal> {
-    let (hook, known) = (hook.clone(), Known::of(event.socket()));
+    let (hook, snapshot) = (hook.clone(), SocketSnapshot::of(event.socket()));
     let (name, args) = (event.name().to_owned(), event.arguments_text()?);
     Ok(Reply::of_hook(async move {
-        let answer = hook.event(&known.caller(), &name, &args).await.map_err(refusal)?;
+        let answer = hook.event(&snapshot.caller(), &name, &args).await.map_err(refusal)?;
         Reply::json(answer)
     }))
 }
 
 /// Tells a hook of each socket that has gone.
 pub(super) fn disconnect(hook: &Hook, socket: &Socket, reason: &str) {
-    hook.disconnect(&Known::of(socket).caller(), reason);
+    hook.disconnect(&SocketSnapshot::of(socket).caller(), reason);
 }
 
-/// What is known of a socket, for as long as a call takes.
-struct Known {
+/// What a hook is told of a socket. A copy, because a call may outlive what it was made for.
+struct SocketSnapshot {
     namespace: String,
     id: String,
     rooms: Vec<String>,
     handshake: Value,
-    claims: Option<super::Claims>,
+    claims: Option<Claims>,
 }
 
-impl Known {
+impl SocketSnapshot {
     fn of(socket: &Socket) -> Self {
         Self {
             namespace: socket.namespace().to_owned(),
@@ -113,29 +117,15 @@ fn refusal(error: HookError) -> Refusal {
     }
 }
 
-/// What a hook that is down means is a setting. One that has too many calls under way is not down, and clients bring
-/// that about: it decided nothing, so nothing is allowed.
-fn or_else(decided: Result<Grant, HookError>, on_failure: OnFailure) -> Result<Grant, Refusal> {
+/// Applies the setting `on_failure` when the hook is down. A hook with too many calls in flight is not down: clients can bring
+/// that about, so nothing is allowed then.
+fn apply_on_failure(
+    decided: Result<Grant, HookError>,
+    on_failure: OnFailure,
+) -> Result<Grant, Refusal> {
     match decided {
         Err(HookError::Down(Down::InFlightLimit)) => decided.map_err(refusal),
         Err(HookError::Down(_)) if on_failure == OnFailure::Allow => Ok(Grant::default()),
         decided => decided.map_err(refusal),
     }
-}
-
-/// Adds the hooks that a namespace names.
-pub(super) fn with_hooks(
-    mut namespace: Namespace,
-    authenticator: Option<Hook>,
-    connecting: Option<Hook>,
-    on_failure: OnFailure,
-) -> Namespace {
-    if let Some(hook) = authenticator {
-        namespace = namespace.authenticator(move |handshake| authenticate(hook.clone(), handshake));
-    }
-    if let Some(hook) = connecting {
-        namespace =
-            namespace.handshake(move |handshake| connect(hook.clone(), handshake, on_failure));
-    }
-    namespace
 }
