@@ -5,10 +5,10 @@ use std::sync::LazyLock;
 use bytes::Bytes;
 use socketioxide_core::Value;
 
-use super::{auth::Tokens, event_parser::parse_event, hooks};
 use crate::{
     backplane::Bounds,
     config::{Config, Secret},
+    gateway::{events::parser::parse_event, hooks, tokens::Tokens},
 };
 
 /// As by default.

@@ -8,12 +8,17 @@ use std::sync::{Arc, OnceLock};
 use serde::Serialize;
 use tokio::sync::watch;
 
-use super::{
-    broadcast_operator::{BroadcastOperator, Destination, PodState},
-    dynamic::ChildNamespaces,
-    roomcast_error::RoomcastError,
+use crate::{
+    backplane::Backplane,
+    edge::Sessions,
+    gateway::{
+        broadcast::{
+            error::RoomcastError,
+            operator::{BroadcastOperator, Destination, PodState},
+        },
+        connect::dynamic::ChildNamespaces,
+    },
 };
-use crate::{backplane::Backplane, edge::Sessions};
 
 /// Publishes from a program, through the pod that it runs. Clones are the same; they may outlive the pod, and say so then.
 ///

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{Down, HookError};
-use crate::gateway::{auth::Claims, handshake::Grant, refusal::codes};
+use crate::gateway::{replies::refusal::codes, sockets::handshake::Grant, tokens::Claims};
 
 /// Bytes of the code of a refusal, and of its message.
 const CODE_LENGTH: usize = 64;

@@ -9,6 +9,7 @@
 mod answer;
 mod attempt;
 mod breaker;
+pub mod calls;
 mod client;
 mod error;
 mod notify;
@@ -42,7 +43,7 @@ pub use self::{
 };
 use crate::{
     config::{self, HookUrl},
-    gateway::handshake::Grant,
+    gateway::sockets::handshake::Grant,
     telemetry::{
         metrics::{HOOK_CALLS, HOOK_DURATION, HOOK_IN_FLIGHT, HOOK_RETRIES, begin_for},
         traces,
