@@ -41,19 +41,20 @@ use crate::{
     },
 };
 
-/// What Node answers to a client that asks for a namespace which there is not.
-const INVALID: &str = "Invalid namespace";
-/// The room that a socket is in for a moment, to see where it is.
-const HERE: &str = "\0here";
-/// How long two clients that ask for one namespace at once can be apart, so that each makes one: a few instructions.
-const SETTLE: Duration = Duration::from_millis(5);
+/// What Node answers to a CONNECT for a namespace that does not exist.
+const INVALID_NAMESPACE: &str = "Invalid namespace";
+/// A room that a socket joins for a moment, to find out whether its namespace is the one that the backplane knows.
+const PROBE_ROOM: &str = "\0here";
+/// Two clients that ask for one namespace at once may each make one, if they are no further apart than a few instructions. The first
+/// waits this long, and then looks again.
+const RACE_DELAY: Duration = Duration::from_millis(5);
 
-/// How long a child stays when nobody is in it: a client that comes back, or loads its page again, finds it there, and one
-/// that is on its way in when the last one leaves.
-const LINGER: Duration = Duration::from_secs(1);
-/// How long a connection that is sent away is waited for, and how often it is looked at.
-const PATIENCE: Duration = Duration::from_secs(10);
-const LOOK: Duration = Duration::from_millis(20);
+/// How long an empty child is kept. A client that reconnects or reloads its page finds it, and so does one that connects while
+/// the last one leaves.
+const EMPTY_CHILD_TTL: Duration = Duration::from_secs(1);
+/// Longest wait for the end of a connection that is closed, and the time between two checks.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+const CLOSE_POLL: Duration = Duration::from_millis(20);
 
 /// The children of all dynamic namespaces. Clones are the same.
 #[derive(Clone)]
@@ -70,22 +71,22 @@ struct Inner {
 #[derive(Default)]
 struct State {
     all: HashMap<String, Child>,
-    /// How many are being let in, of each connection that asks.
-    asking: HashMap<Sid, usize>,
+    /// CONNECTs that are under way, of each connection.
+    connecting: HashMap<Sid, usize>,
 }
 
 struct Child {
-    /// Clients that are being let in.
+    /// CONNECTs that are under way.
     connecting: usize,
-    /// Nothing while it is not known whether it may be.
+    /// `None` until it is known whether the namespace may exist.
     runtime: Option<Arc<NamespaceRuntime>>,
-    /// Whether other servers are heard in it.
-    heard: bool,
+    /// Whether events of other servers arrive in it.
+    subscribed: bool,
     timers: Option<AbortHandle>,
-    /// When a client last came or went.
-    moved: Instant,
-    /// Whether it is looked at until somebody is in it, or it has ended.
-    watched: bool,
+    /// When a client last connected or left.
+    last_change: Instant,
+    /// Whether a task removes it once it has been empty for a while.
+    removal_scheduled: bool,
 }
 
 /// Lets clients make children of these namespaces. `cleanup`: they end when nobody is in them.
@@ -99,7 +100,7 @@ pub fn attach_dynamic(
     let length = shared.limits.name_length;
     let named = parents.clone();
     shared.backplane.may_be(move |name| {
-        is_plain(name, length)
+        is_valid_name(name, length)
             && named
                 .iter()
                 .flat_map(|parent| &parent.child_names)
@@ -121,15 +122,22 @@ pub fn attach_dynamic(
 
 /// Whether a name can be that of a namespace on all servers: `#` ends it in the names of channels, which patterns of Redis
 /// name, too.
-fn is_plain(name: &str, length: usize) -> bool {
+fn is_valid_name(name: &str, length: usize) -> bool {
     let special = |c: char| c.is_control() || "#,?*[]\\".contains(c);
     name.starts_with('/') && name.len() > 1 && name.len() <= length && !name.contains(special)
 }
 
 impl Child {
     fn new() -> Self {
-        let (runtime, timers, moved) = (None, None, Instant::now());
-        Self { connecting: 0, runtime, heard: false, timers, moved, watched: false }
+        let (runtime, timers, last_change) = (None, None, Instant::now());
+        Self {
+            connecting: 0,
+            runtime,
+            subscribed: false,
+            timers,
+            last_change,
+            removal_scheduled: false,
+        }
     }
 }
 
@@ -142,61 +150,61 @@ impl ChildNamespaces {
         ours.map(|runtime| runtime.context.path.clone()).collect()
     }
 
-    /// A client asks for one, until the answer is dropped; nothing if there are too many.
+    /// A client sends a CONNECT for a child, until the guard is dropped. `None` if there are too many.
     fn begin_connect(&self, path: &str, socket: Sid) -> Option<PendingConnect> {
         let Inner { shared, .. } = &*self.0;
         let limits = &shared.limits;
         let joined = shared.sessions.find(socket).map_or(0, |connection| connection.namespaces());
         let mut state = self.0.state.lock();
-        let asking = state.asking.get(&socket).copied().unwrap_or_default();
-        if joined + asking >= limits.child_namespaces_per_connection
+        let connecting = state.connecting.get(&socket).copied().unwrap_or_default();
+        if joined + connecting >= limits.child_namespaces_per_connection
             || !state.all.contains_key(path) && state.all.len() >= limits.child_namespaces
         {
             return None;
         }
-        *state.asking.entry(socket).or_default() += 1;
+        *state.connecting.entry(socket).or_default() += 1;
         let child = state.all.entry(path.to_owned()).or_insert_with(Child::new);
         child.connecting += 1;
-        child.moved = Instant::now();
+        child.last_change = Instant::now();
         Some(PendingConnect { children: self.clone(), path: path.to_owned(), socket })
     }
 
-    /// A socket has left one.
+    /// A socket has left a child.
     fn left(&self, path: &str) {
         if let Some(child) = self.0.state.lock().all.get_mut(path) {
-            child.moved = Instant::now();
-            self.watch(child, path);
+            child.last_change = Instant::now();
+            self.schedule_removal(child, path);
         }
     }
 
-    /// Has a child end once nobody has been in it for a while.
-    fn watch(&self, child: &mut Child, path: &str) {
+    /// Removes a child once it has been empty for a while.
+    fn schedule_removal(&self, child: &mut Child, path: &str) {
         // Without a runtime, the pod is over.
         let Ok(handle) = Handle::try_current() else { return };
-        if child.runtime.is_none() || child.watched || !self.0.cleanup {
+        if child.runtime.is_none() || child.removal_scheduled || !self.0.cleanup {
             return;
         }
-        child.watched = true;
+        child.removal_scheduled = true;
         let (children, path) = (self.clone(), path.to_owned());
         handle.spawn(async move {
             loop {
-                tokio::time::sleep(LINGER).await;
+                tokio::time::sleep(EMPTY_CHILD_TTL).await;
                 let mut state = children.0.state.lock();
                 let Some(child) = state.all.get_mut(&path) else { return };
-                // Who comes is followed by one who leaves, and then this begins again.
+                // When the last of its sockets leaves, this begins again.
                 if children.0.shared.backplane.has_sockets(&path) {
-                    child.watched = false;
+                    child.removal_scheduled = false;
                     return;
                 }
-                if child.connecting == 0 && child.moved.elapsed() >= LINGER {
-                    children.tidy(&mut state, &path);
+                if child.connecting == 0 && child.last_change.elapsed() >= EMPTY_CHILD_TTL {
+                    children.remove_if_unused(&mut state, &path);
                 }
             }
         });
     }
 
-    /// Ends a child that nobody needs. Under the lock: nobody asks for it meanwhile.
-    fn tidy(&self, state: &mut State, path: &str) {
+    /// Removes a child that nobody needs. The caller holds the lock, so nobody asks for it meanwhile.
+    fn remove_if_unused(&self, state: &mut State, path: &str) {
         let Inner { io, shared, cleanup, .. } = &*self.0;
         let stays = |child: &Child| child.connecting > 0 || child.runtime.is_some() && !cleanup;
         if state.all.get(path).is_some_and(stays)
@@ -210,7 +218,7 @@ impl ChildNamespaces {
         }
     }
 
-    /// The child of this name: it is made if it may be.
+    /// The child of this name. It is made if it may exist.
     async fn child(
         &self,
         path: &str,
@@ -226,8 +234,8 @@ impl ChildNamespaces {
             if !names.matches(path, auth, socket).await {
                 continue;
             }
-            // Whoever else asks for it now is here by then.
-            tokio::time::sleep(SETTLE).await;
+            // Other clients that ask for it now have come here by then.
+            tokio::time::sleep(RACE_DELAY).await;
             let mut state = self.0.state.lock();
             // This client keeps it there. It may have been made for another client meanwhile.
             let child = state.all.get_mut(path)?;
@@ -255,48 +263,49 @@ impl ChildNamespaces {
         NamespaceRuntime::new(path.to_owned(), parent.clone(), shared, Some(on_leave))
     }
 
-    /// Waits until other servers are heard in a child.
-    async fn heard(&self, path: &str) {
-        let heard = |state: &mut State| state.all.get(path).is_none_or(|child| child.heard);
-        if heard(&mut self.0.state.lock()) {
+    /// Waits until events of other servers arrive in a child.
+    async fn wait_subscribed(&self, path: &str) {
+        let subscribed =
+            |state: &mut State| state.all.get(path).is_none_or(|child| child.subscribed);
+        if subscribed(&mut self.0.state.lock()) {
             return;
         }
         self.0.shared.backplane.heard().settled().await;
         if let Some(child) = self.0.state.lock().all.get_mut(path) {
-            child.heard = true;
+            child.subscribed = true;
         }
     }
 
-    /// Closes a connection. An answer would be the last word to the client: it comes back only if it gets none.
-    async fn send_away(&self, socket: Sid) {
+    /// Closes a connection. A stock client that is refused does not come back by itself; one whose connection closes does.
+    async fn close_connection(&self, socket: Sid) {
         let sessions = &self.0.shared.sessions;
         if let Some(connection) = sessions.find(socket) {
             connection.send_away();
         }
         let gone = async {
             while sessions.find(socket).is_some() {
-                tokio::time::sleep(LOOK).await;
+                tokio::time::sleep(CLOSE_POLL).await;
             }
         };
-        let _ = tokio::time::timeout(PATIENCE, gone).await;
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, gone).await;
     }
 
     async fn let_in(&self, socket: Arc<IoSocket<Adapter>>, auth: &Option<Value>) -> ConnectResult {
         let path = socket.ns().to_owned();
         let backplane = &self.0.shared.backplane;
         let invalid = || {
-            // Others were counted before they came here.
+            // Other names have been counted before.
             if backplane.comes_and_goes(&path) {
                 counter!(INVALID_NAMESPACES.name).increment(1);
             }
-            Err(Box::new(INVALID) as Box<dyn Display + Send>)
+            Err(Box::new(INVALID_NAMESPACE) as Box<dyn Display + Send>)
         };
-        if !is_plain(&path, self.0.shared.limits.name_length) {
-            self.tidy(&mut self.0.state.lock(), &path);
+        if !is_valid_name(&path, self.0.shared.limits.name_length) {
+            self.remove_if_unused(&mut self.0.state.lock(), &path);
             return invalid();
         }
         let Some(_pending) = self.begin_connect(&path, socket.id) else {
-            self.tidy(&mut self.0.state.lock(), &path);
+            self.remove_if_unused(&mut self.0.state.lock(), &path);
             let parents = &self.0.parents;
             let may_be = |parent: &&Arc<Namespace>| {
                 parent.child_names.as_ref().is_some_and(|names| names.could_match(&path))
@@ -307,15 +316,15 @@ impl ChildNamespaces {
             return Err(refuse_connect(&self.0.shared.sessions, parent, &socket, &refusal));
         };
         let Some(runtime) = self.child(&path, auth, &socket).await else { return invalid() };
-        socket.join(HERE);
-        let here = backplane.is_in_local(&path, socket.id, HERE);
-        socket.leave(HERE);
+        socket.join(PROBE_ROOM);
+        let here = backplane.is_in_local(&path, socket.id, PROBE_ROOM);
+        socket.leave(PROBE_ROOM);
         if !here {
             tracing::debug!(namespace = path, socket = %socket.id, "made twice at once; the client is to come back");
-            self.send_away(socket.id).await;
-            return Err(Box::new(INVALID));
+            self.close_connection(socket.id).await;
+            return Err(Box::new(INVALID_NAMESPACE));
         }
-        self.heard(&path).await;
+        self.wait_subscribed(&path).await;
         connect(&runtime, socket, auth).await
     }
 }
@@ -324,7 +333,7 @@ fn count(parent: &Namespace) -> metrics::Gauge {
     gauge!(CHILD_NAMESPACES.name, "nsp" => parent.path.clone())
 }
 
-/// A client is being let in.
+/// A CONNECT that is under way.
 struct PendingConnect {
     children: ChildNamespaces,
     path: String,
@@ -334,25 +343,25 @@ struct PendingConnect {
 impl Drop for PendingConnect {
     fn drop(&mut self) {
         let mut state = self.children.0.state.lock();
-        if let Some(asking) = state.asking.get_mut(&self.socket) {
-            *asking -= 1;
-            if *asking == 0 {
-                state.asking.remove(&self.socket);
+        if let Some(connecting) = state.connecting.get_mut(&self.socket) {
+            *connecting -= 1;
+            if *connecting == 0 {
+                state.connecting.remove(&self.socket);
             }
         }
         if let Some(child) = state.all.get_mut(&self.path) {
             child.connecting -= 1;
             if child.runtime.is_some() {
-                // If it was not let in, nobody may be there.
-                self.children.watch(child, &self.path);
+                // If the client was refused, the child may be empty.
+                self.children.schedule_removal(child, &self.path);
                 return;
             }
         }
-        self.children.tidy(&mut state, &self.path);
+        self.children.remove_if_unused(&mut state, &self.path);
     }
 }
 
-/// Lets clients in to the children of dynamic namespaces, and makes them.
+/// Called when a client connects to a name that is no fixed namespace.
 #[derive(Clone)]
 struct ChildConnector(ChildNamespaces);
 
@@ -385,10 +394,10 @@ mod tests {
 
     #[test]
     fn names_that_mean_something_else_elsewhere_are_none() {
-        assert!(is_plain("/room-7", 256));
+        assert!(is_valid_name("/room-7", 256));
         for bad in ["", "/", "room", "/a#b", "/a,b", "/a*", "/a?", "/[ab]", "/a\\b", "/a\n"] {
-            assert!(!is_plain(bad, 256), "{bad}");
+            assert!(!is_valid_name(bad, 256), "{bad}");
         }
-        assert!(!is_plain("/room-7", 3));
+        assert!(!is_valid_name("/room-7", 3));
     }
 }

@@ -35,13 +35,13 @@ pub fn from_config(
     on_failure: OnFailure,
 ) -> Result<Namespace, HookSetupError> {
     let limits = config.limits.over(limits);
-    let at = |url: &Option<HookUrl>, kind: Kind| {
+    let hook_at = |url: &Option<HookUrl>, kind: Kind| {
         let hook = url.as_ref().map(|url| hooks.at(url)).transpose()?;
-        Ok::<_, HookSetupError>(hook.inspect(|hook| hook.is_for(kind)))
+        Ok::<_, HookSetupError>(hook.inspect(|hook| hook.register_metrics(kind)))
     };
     let mut rules = Vec::new();
     for rule in &config.rooms {
-        rules.push((rule, at(&rule.hook, Kind::Join)?));
+        rules.push((rule, hook_at(&rule.hook, Kind::Join)?));
     }
     // Those that have to do with what tokens say are as rules of rooms that sockets are put in.
     let (own, default): (Vec<_>, Vec<_>) =
@@ -57,9 +57,9 @@ pub fn from_config(
     if let Some(interval) = config.heartbeat {
         namespace = namespace.heartbeat(interval);
     }
-    let authenticate = at(&config.hooks.authenticate, Kind::Authenticate)?;
-    let connect = at(&config.hooks.connect, Kind::Connect)?;
-    let disconnect = at(&config.hooks.disconnect, Kind::Disconnect)?;
+    let authenticate = hook_at(&config.hooks.authenticate, Kind::Authenticate)?;
+    let connect = hook_at(&config.hooks.connect, Kind::Connect)?;
+    let disconnect = hook_at(&config.hooks.disconnect, Kind::Disconnect)?;
     namespace = with_hooks(namespace, authenticate, connect, on_failure);
     if rules.has_presence() || disconnect.is_some() {
         let (connects, disconnects) = (rules.clone(), rules.clone());
@@ -85,7 +85,7 @@ pub fn from_config(
     }
     // The rules in their order, and then those of rooms.
     for rule in &config.events {
-        let handler = EventHandler::new(rule, at(&rule.hook, Kind::Event)?);
+        let handler = EventHandler::new(rule, hook_at(&rule.hook, Kind::Event)?);
         let handle = move |event: &Event<'_>| handler.handle(event);
         namespace = if rule.auth {
             namespace.auth(&rule.name, handle)

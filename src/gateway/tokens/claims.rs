@@ -11,14 +11,14 @@ use super::{Claims, TokenError};
 use crate::config::Jwt;
 
 /// What the settings ask of a token.
-pub(super) struct Rules {
+pub(super) struct ClaimRules {
     issuer: Vec<String>,
     audience: Vec<String>,
     require_exp: bool,
     pub leeway: Duration,
 }
 
-impl Rules {
+impl ClaimRules {
     pub fn new(settings: &Jwt) -> Self {
         Self {
             issuer: settings.issuer.clone(),

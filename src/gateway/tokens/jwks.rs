@@ -27,12 +27,12 @@ use crate::{
 };
 
 /// Bytes of a key set: a thousand times what one key needs.
-const LARGEST: usize = 256 * 1024;
+const MAX_SIZE: usize = 256 * 1024;
 /// Keys of a set. A token that names none is tried with all that have no name.
-const MOST_KEYS: usize = 100;
+const MAX_KEYS: usize = 100;
 
 /// A key set that is fetched.
-pub(super) struct Remote {
+pub(super) struct RemoteKeySet {
     url: Url,
     client: Client,
     /// How often it is fetched.
@@ -72,11 +72,11 @@ enum FetchError {
     Unreachable(String),
     #[error("the answer is {0}; it must be 200 OK, without a redirect")]
     Status(reqwest::StatusCode),
-    #[error("the answer is larger than {LARGEST} bytes")]
+    #[error("the answer is larger than {MAX_SIZE} bytes")]
     TooLarge,
     #[error("the answer is no key set: {0}")]
     Malformed(serde_json::Error),
-    #[error("the answer has more than {MOST_KEYS} keys")]
+    #[error("the answer has more than {MAX_KEYS} keys")]
     TooManyKeys,
     #[error("the answer has no key that can be used")]
     Empty,
@@ -110,7 +110,7 @@ impl From<reqwest::Error> for FetchError {
     }
 }
 
-impl Remote {
+impl RemoteKeySet {
     /// The set of the settings; `None` if they name none.
     pub fn new(settings: &Jwt) -> Result<Option<Self>, TokensError> {
         if settings.jwks_url.is_empty() {
@@ -141,28 +141,28 @@ impl Remote {
         self.state.borrow().set.clone()
     }
 
-    /// Asks for a round. What is received changes at the end of each.
-    pub fn ask(&self) -> watch::Receiver<State> {
+    /// Asks for a fetch. The receiver changes at the end of each fetch.
+    pub fn request_refresh(&self) -> watch::Receiver<State> {
         let rounds = self.state.subscribe();
         self.wanted.notify_one();
         rounds
     }
 
-    /// Longest time until a round that is asked for has ended: one may have just begun, and may take longer than
-    /// the interval.
-    pub fn patience(&self) -> Duration {
+    /// Longest time until a fetch that is asked for has ended. Another one may have just begun, and may take longer than the
+    /// interval.
+    pub fn max_wait(&self) -> Duration {
         self.min_interval.max(self.timeout) + self.timeout
     }
 
     /// Keeps the set fresh.
     pub async fn stay_fresh(&self) -> Infallible {
         tokio::select! {
-            never = self.fetch_again_and_again() => never,
-            never = self.tell_age() => never,
+            never = self.run_fetches() => never,
+            never = self.report_age() => never,
         }
     }
 
-    async fn fetch_again_and_again(&self) -> Infallible {
+    async fn run_fetches(&self) -> Infallible {
         let mut failures = 0;
         loop {
             // Who has asked until here is served by this round.
@@ -225,7 +225,7 @@ impl Remote {
         }
         let mut text = Vec::new();
         while let Some(chunk) = response.chunk().await? {
-            if text.len() + chunk.len() > LARGEST {
+            if text.len() + chunk.len() > MAX_SIZE {
                 return Err(FetchError::TooLarge);
             }
             text.extend_from_slice(&chunk);
@@ -236,7 +236,7 @@ impl Remote {
         }
     }
 
-    async fn tell_age(&self) -> Infallible {
+    async fn report_age(&self) -> Infallible {
         let age = gauge!(JWKS_AGE.name);
         let mut ticks = interval(Duration::from_secs(1));
         loop {
@@ -256,7 +256,7 @@ impl KeySet {
             keys: Vec<Value>,
         }
         let answer: Answer = serde_json::from_slice(&text).map_err(FetchError::Malformed)?;
-        if answer.keys.len() > MOST_KEYS {
+        if answer.keys.len() > MAX_KEYS {
             return Err(FetchError::TooManyKeys);
         }
         let mut keys = Vec::new();

@@ -44,13 +44,13 @@ impl Key {
     }
 
     /// Whether it is for an algorithm.
-    pub fn is_for(&self, algorithm: Algorithm) -> bool {
+    pub fn supports(&self, algorithm: Algorithm) -> bool {
         self.algorithms.contains(&algorithm)
     }
 }
 
 /// The keys of the settings.
-pub(super) fn configured(settings: &Jwt) -> Result<Vec<Key>, TokensError> {
+pub(super) fn from_settings(settings: &Jwt) -> Result<Vec<Key>, TokensError> {
     let secrets = settings.secret.iter().filter(|secret| !secret.is_empty());
     let mut keys: Vec<_> = secrets
         .map(|secret| Key::unnamed(HMAC, DecodingKey::from_secret(secret.expose().as_bytes())))

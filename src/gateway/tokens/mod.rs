@@ -21,15 +21,15 @@ use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Map, Value};
 use tokio::time::{Instant, timeout_at};
 
-use claims::Rules;
+use claims::ClaimRules;
 pub use error::{MintError, TokenError, TokensError};
-use jwks::Remote;
+use jwks::RemoteKeySet;
 use keys::Key;
 
 use crate::{config::Jwt, telemetry::metrics::TOKEN_CHECKS};
 
 /// What expires later does not expire: no connection lasts so long, and no timer overflows.
-const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+const NO_EXPIRY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// What a token says of its bearer.
 pub type Claims = Map<String, Value>;
@@ -39,14 +39,14 @@ pub type Claims = Map<String, Value>;
 pub struct Tokens(Arc<Inner>);
 
 struct Inner {
-    /// Keys of the settings.
-    own: Vec<Key>,
-    /// Keys of the issuer's set.
-    remote: Option<Remote>,
+    /// The keys of the settings.
+    static_keys: Vec<Key>,
+    /// The keys of the issuer's set.
+    remote: Option<RemoteKeySet>,
     /// How a signature is checked, by its algorithm; one that is not here is not accepted.
     signatures: Vec<(Algorithm, Validation)>,
     /// What a token must say.
-    rules: Rules,
+    rules: ClaimRules,
     max_token: usize,
     /// Signs with the first secret.
     signing: Option<EncodingKey>,
@@ -57,31 +57,31 @@ struct Inner {
     accepted: Counter,
 }
 
-/// A token that is refused.
-struct Refused {
+/// Why a token is refused.
+struct Rejection {
     error: TokenError,
-    /// Whether a newer key set could change that.
-    curable: bool,
+    /// Whether the token may be valid by a newer key set.
+    fixed_by_refresh: bool,
 }
 
-impl From<TokenError> for Refused {
+impl From<TokenError> for Rejection {
     fn from(error: TokenError) -> Self {
-        Self { error, curable: false }
+        Self { error, fixed_by_refresh: false }
     }
 }
 
-/// What is read of the first part of a token (RFC 7515, section 4.1) before its key is known. Keys and addresses
-/// of keys in it are not looked at: they are the bearer's.
+/// The header of a token (RFC 7515, section 4.1), as far as it is read before the signature is verified. Keys and addresses
+/// of keys in it are ignored: anyone could have written them.
 #[derive(Deserialize)]
-struct Head {
+struct JwtHeader {
     alg: String,
     kid: Option<String>,
     /// Extensions that must be understood; none is.
     crit: Option<IgnoredAny>,
 }
 
-impl Head {
-    fn read(token: &str) -> Result<Self, TokenError> {
+impl JwtHeader {
+    fn parse(token: &str) -> Result<Self, TokenError> {
         let mut parts = token.split('.');
         let (Some(head), Some(_), Some(_), None) =
             (parts.next(), parts.next(), parts.next(), parts.next())
@@ -103,8 +103,8 @@ impl Tokens {
     /// # Errors
     /// If a file cannot be used. The key set is not fetched here: see [`Tokens::stay_fresh`].
     pub fn new(settings: &Jwt) -> Result<Option<Self>, TokensError> {
-        let (own, remote) = (keys::configured(settings)?, Remote::new(settings)?);
-        if own.is_empty() && remote.is_none() {
+        let (static_keys, remote) = (keys::from_settings(settings)?, RemoteKeySet::new(settings)?);
+        if static_keys.is_empty() && remote.is_none() {
             return Ok(None);
         }
         let named: Vec<Algorithm> = settings.algorithms.iter().copied().map(Into::into).collect();
@@ -112,10 +112,10 @@ impl Tokens {
         let algorithms = keys::all_algorithms().filter(accepted);
         let secret = settings.secret.iter().find(|secret| !secret.is_empty());
         Ok(Some(Self(Arc::new(Inner {
-            own,
+            static_keys,
             remote,
             signatures: algorithms.map(|algorithm| (algorithm, signature_of(algorithm))).collect(),
-            rules: Rules::new(settings),
+            rules: ClaimRules::new(settings),
             max_token: settings.max_token,
             signing: secret.map(|secret| EncodingKey::from_secret(secret.expose().as_bytes())),
             issuer: settings.issuer.first().cloned(),
@@ -128,18 +128,18 @@ impl Tokens {
     /// has been fetched, which is once for all who wait: for `jwks_timeout` and the longer of it and `jwks_min_interval`
     /// together at most. Needs [`Tokens::stay_fresh`] to run.
     pub async fn check(&self, token: &str) -> Result<Claims, TokenError> {
-        let result = match (self.0.decide(token), &self.0.remote) {
-            (Err(Refused { curable: true, .. }), Some(remote)) => {
-                self.0.decide_later(token, remote).await
+        let result = match (self.0.verify(token), &self.0.remote) {
+            (Err(Rejection { fixed_by_refresh: true, .. }), Some(remote)) => {
+                self.0.verify_after_refresh(token, remote).await
             }
-            (result, _) => result.map_err(|refused| refused.error),
+            (result, _) => result.map_err(|rejection| rejection.error),
         };
-        self.0.counted(result)
+        self.0.count(result)
     }
 
     /// Checks a token with the keys that are known now.
     pub fn check_now(&self, token: &str) -> Result<Claims, TokenError> {
-        self.0.counted(self.0.decide(token).map_err(|refused| refused.error))
+        self.0.count(self.0.verify(token).map_err(|rejection| rejection.error))
     }
 
     /// Time until claims that were accepted are no longer, by their `exp` and the leeway; `None`: never.
@@ -147,7 +147,7 @@ impl Tokens {
         let exp = claims.get("exp")?.as_f64()?;
         let leeway = self.0.rules.leeway;
         let end = Duration::try_from_secs_f64(exp.max(0.0)).ok()?.checked_add(leeway)?;
-        Some(end.saturating_sub(now())).filter(|left| *left < FOR_EVER)
+        Some(end.saturating_sub(now())).filter(|left| *left < NO_EXPIRY)
     }
 
     /// Keeps the key set fresh: a chore of the pod, for as long as it lives.
@@ -195,7 +195,7 @@ impl Tokens {
             }
         }
         let token = jsonwebtoken::encode(&header, &claims, signing)?;
-        match inner.decide(&token).map_err(|refused| refused.error) {
+        match inner.verify(&token).map_err(|rejection| rejection.error) {
             // It will be valid.
             Ok(_) | Err(TokenError::NotYetValid) => Ok(token),
             Err(error) => Err(MintError::Refused(error)),
@@ -204,37 +204,39 @@ impl Tokens {
 }
 
 impl Inner {
-    /// Checks a token with the keys that are here.
-    fn decide(&self, token: &str) -> Result<Claims, Refused> {
+    /// Verifies a token with the keys that are known now.
+    fn verify(&self, token: &str) -> Result<Claims, Rejection> {
         if token.len() > self.max_token {
             return Err(TokenError::TooLarge.into());
         }
-        let head = Head::read(token)?;
+        let head = JwtHeader::parse(token)?;
         // "none" is the name of no algorithm here.
         let algorithm: Algorithm = head.alg.parse().map_err(|_| TokenError::Algorithm)?;
         let signature = self.signatures.iter().find(|(of, _)| *of == algorithm);
         let (_, signature) = signature.ok_or(TokenError::Algorithm)?;
 
-        let set = self.remote.as_ref().and_then(Remote::set);
+        let set = self.remote.as_ref().and_then(RemoteKeySet::set);
         let named = head.kid.as_deref();
         let known = named.is_some_and(|kid| set.as_ref().is_some_and(|set| set.has(kid)));
-        let all = || self.own.iter().chain(set.iter().flat_map(|set| &set.keys));
+        let all = || self.static_keys.iter().chain(set.iter().flat_map(|set| &set.keys));
         // A key without a name may be the one that is named.
         let kid = named.filter(|_| known);
         let mut candidates =
-            all().filter(|key| key.is_for(algorithm) && key.kid.as_deref() == kid).peekable();
+            all().filter(|key| key.supports(algorithm) && key.kid.as_deref() == kid).peekable();
 
-        // A set has public keys only: it cures no token that is signed with a secret.
+        // A set has public keys only: a newer one makes no token valid that is signed with a secret.
         let remote = self.remote.is_some() && !keys::HMAC.contains(&algorithm);
-        let curable = remote && (set.is_none() || (named.is_some() && !known));
+        let fixed_by_refresh = remote && (set.is_none() || (named.is_some() && !known));
         let absent = match set {
             None if remote => TokenError::KeysUnavailable,
-            _ if !curable && !all().any(|key| key.is_for(algorithm)) => TokenError::Algorithm,
+            _ if !fixed_by_refresh && !all().any(|key| key.supports(algorithm)) => {
+                TokenError::Algorithm
+            }
             _ if known => TokenError::Algorithm,
             _ => TokenError::UnknownKey,
         };
         if candidates.peek().is_none() {
-            return Err(Refused { error: absent, curable });
+            return Err(Rejection { error: absent, fixed_by_refresh });
         }
         for key in candidates {
             match jsonwebtoken::decode::<Claims>(token, &key.checking, signature) {
@@ -249,19 +251,26 @@ impl Inner {
                 },
             }
         }
-        Err(Refused { error: if curable { absent } else { TokenError::Signature }, curable })
+        Err(Rejection {
+            error: if fixed_by_refresh { absent } else { TokenError::Signature },
+            fixed_by_refresh,
+        })
     }
 
-    /// Checks a token after each round of fetching, until one has ended that began after now.
-    async fn decide_later(&self, token: &str, remote: &Remote) -> Result<Claims, TokenError> {
+    /// Verifies a token after each fetch of the key set, until a fetch has ended that began after now.
+    async fn verify_after_refresh(
+        &self,
+        token: &str,
+        remote: &RemoteKeySet,
+    ) -> Result<Claims, TokenError> {
         let asked = Instant::now();
-        let mut rounds = remote.ask();
-        let deadline = asked + remote.patience();
+        let mut rounds = remote.request_refresh();
+        let deadline = asked + remote.max_wait();
         loop {
             let last = rounds.borrow_and_update().began >= Some(asked);
-            let error = match self.decide(token) {
-                Err(Refused { curable: true, error }) => error,
-                result => return result.map_err(|refused| refused.error),
+            let error = match self.verify(token) {
+                Err(Rejection { fixed_by_refresh: true, error }) => error,
+                result => return result.map_err(|rejection| rejection.error),
             };
             if last || !matches!(timeout_at(deadline, rounds.changed()).await, Ok(Ok(()))) {
                 return Err(error);
@@ -269,7 +278,7 @@ impl Inner {
         }
     }
 
-    fn counted(&self, result: Result<Claims, TokenError>) -> Result<Claims, TokenError> {
+    fn count(&self, result: Result<Claims, TokenError>) -> Result<Claims, TokenError> {
         match &result {
             Ok(_) => self.accepted.increment(1),
             Err(error) => {
@@ -281,7 +290,7 @@ impl Inner {
     }
 }
 
-/// How the library checks a signature of an algorithm; what a token says is for [`Rules`].
+/// How the library checks a signature of an algorithm; what a token says is for [`ClaimRules`].
 fn signature_of(algorithm: Algorithm) -> Validation {
     let mut signature = Validation::new(algorithm);
     signature.validate_exp = false;

@@ -184,7 +184,7 @@ async fn whatever_comes_instead_of_a_set_the_last_good_one_stays() {
     assert!(tokens.check(&token).await.is_ok());
     let unknown = Signer::ed25519().named("EdDSA", "b", &claims());
 
-    let many: Vec<_> = (0..=MOST_KEYS).map(|n| signer.jwk(&n.to_string())).collect();
+    let many: Vec<_> = (0..=MAX_KEYS).map(|n| signer.jwk(&n.to_string())).collect();
     let padding = format!(" {}{}", "x".repeat(1024 * 1024), set(&[]));
     let valid_but_large = format!("{}{}", set(&[signer.jwk("b")]), " ".repeat(1024 * 1024));
     let lies = [
