@@ -81,7 +81,7 @@ async fn let_in(
     auth: Json,
 ) -> Result<Joined, Refusal> {
     let Some(connection) = connection_of(&runtime.sessions, socket) else {
-        // What it sent with its last words was read after the edge had seen it go.
+        // Its CONNECT was read after the edge had closed the connection.
         tracing::debug!(socket = %socket.id, "a client asks to be let in, and has gone");
         return Err(Refusal::new(codes::BAD_REQUEST, "this connection has ended"));
     };

@@ -1,4 +1,6 @@
 //! Hooks over HTTP: services that decide what clients may do, answer their events, or are told of them.
+//! `calls` is what the gateway calls: it has the words of the gateway; the rest knows only HTTP.
+//! `rules` and `namespaces` may call it.
 //!
 //! A call waits for nobody but the client it is for. A hook has a limit of calls in flight and a circuit breaker of
 //! its own, so that one that hangs keeps nothing busy but its own callers, and those for a bounded time. What happens

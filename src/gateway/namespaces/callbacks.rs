@@ -16,7 +16,7 @@ use crate::{
 };
 
 impl Namespace {
-    /// Hears of the rooms of this pod: the first member of each, who joins and leaves, the last that goes. `create-room`,
+    /// Called when rooms of this pod change: the first member of each, who joins and leaves, the last that goes. `create-room`,
     /// `join-room`, `leave-room` and `delete-room` of Node's adapter, but for the rooms of sockets' own ids. Changes are told in
     /// their order, one at a time: it must not block, nor may another room be waited for.
     ///

@@ -23,7 +23,8 @@ use crate::{
     },
 };
 
-/// A namespace as configured: `join`, `leave`, `presence`, and what its rules relay or hand to hooks.
+/// Builds a namespace of the configuration, with the events `join`, `leave` and `presence`, and those that its rules relay or
+/// hand to hooks.
 ///
 /// # Errors
 /// If a hook cannot be called: its keys or certificates cannot be used.
@@ -43,10 +44,10 @@ pub fn from_config(
     for rule in &config.rooms {
         rules.push((rule, hook_at(&rule.hook, Kind::Join)?));
     }
-    // Those that have to do with what tokens say are as rules of rooms that sockets are put in.
-    let (own, default): (Vec<_>, Vec<_>) =
+    // Default rooms with claims in them are handled as rules with `join = "auto"`.
+    let (with_claims, default): (Vec<_>, Vec<_>) =
         config.default_rooms.iter().cloned().partition(|room| room.contains('{'));
-    let rules = RoomRules::new(rules, &own, &limits, on_failure);
+    let rules = RoomRules::new(rules, &with_claims, &limits, on_failure);
 
     let dynamic = config::Namespace::is_dynamic(path);
     let namespace = if dynamic { Namespace::pattern(path) } else { Namespace::new(path) };
@@ -83,7 +84,7 @@ pub fn from_config(
         namespace =
             namespace.on("presence", move |event: &Event<'_>| presence(&presence_rules, event));
     }
-    // The rules in their order, and then those of rooms.
+    // The first handler that matches is called: the rules for events come before the relays of rooms.
     for rule in &config.events {
         let handler = EventHandler::new(rule, hook_at(&rule.hook, Kind::Event)?);
         let handle = move |event: &Event<'_>| handler.handle(event);

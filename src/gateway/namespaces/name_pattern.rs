@@ -48,7 +48,7 @@ impl NamePattern {
         }
         regex.push_str(&regex::escape(rest));
         regex.push('$');
-        // Only one that is far too long is none; it matches nothing then.
+        // Only a pattern that is far too long is no regular expression. It matches nothing then.
         let never = || Self::Function(Box::new(|_, _| Box::pin(std::future::ready(false))));
         Regex::new(&regex).map_or_else(|_| never(), Self::Regex)
     }
@@ -62,7 +62,7 @@ impl NamePattern {
         Self::Function(Box::new(move |name, auth| Box::pin(matches(name, auth))))
     }
 
-    /// What stands in a name for the parts of the pattern: by their names, and by their numbers where they have none.
+    /// The values in a name of the parts of the pattern, by their names. Parts without a name have their numbers.
     pub fn parameters(&self, name: &str) -> BTreeMap<String, String> {
         let Self::Regex(regex) = self else { return BTreeMap::new() };
         let Some(found) = regex.captures(name) else { return BTreeMap::new() };

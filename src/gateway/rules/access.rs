@@ -50,9 +50,9 @@ pub(in crate::gateway) struct Subject<'a> {
 
 /// Which names of rooms are ids of sockets.
 pub(in crate::gateway) trait SocketIds {
-    /// Whether this is the id of a socket.
+    /// Whether this is the id of a socket of this pod.
     fn is_socket_id(&self, room: &str) -> bool;
-    /// Whether it may be that of one which is not known here.
+    /// Whether this may be the id of a socket of another server.
     fn could_be_socket_id(&self, room: &str) -> bool;
 }
 
@@ -89,7 +89,7 @@ impl Decision<'_> {
 pub(in crate::gateway) struct AccessRules {
     rules: Vec<Rule>,
     /// Bytes of the name of a room.
-    longest: usize,
+    max_length: usize,
 }
 
 struct Rule {
@@ -102,8 +102,13 @@ struct Rule {
 }
 
 impl AccessRules {
-    /// Rules, each with its hook if it names one; and rooms that sockets are put in by what their tokens say.
-    pub fn new(rules: Vec<(&RoomRule, Option<Hook>)>, own: &[String], longest: usize) -> Self {
+    /// The rules of the configuration, each with its hook if it names one, and the patterns of rooms that sockets are put in by
+    /// their claims.
+    pub fn new(
+        rules: Vec<(&RoomRule, Option<Hook>)>,
+        auto_join: &[String],
+        max_length: usize,
+    ) -> Self {
         let rules = rules.into_iter().map(|(rule, hook)| Rule {
             template: Template::new(&rule.pattern),
             join: rule.join,
@@ -112,7 +117,7 @@ impl AccessRules {
             relay: rule.relay.iter().map(|event| EventPattern::new(event)).collect(),
             presence: rule.presence,
         });
-        let own = own.iter().map(|pattern| Rule {
+        let auto_join = auto_join.iter().map(|pattern| Rule {
             template: Template::new(pattern),
             join: JoinPolicy::Auto,
             hook: None,
@@ -120,16 +125,16 @@ impl AccessRules {
             relay: Vec::new(),
             presence: false,
         });
-        Self { rules: rules.chain(own).collect(), longest }
+        Self { rules: rules.chain(auto_join).collect(), max_length }
     }
 
     /// Decides whether somebody may do this in a room.
     pub fn decide(&self, who: Subject<'_>, action: Action<'_>, room: &str) -> Decision<'_> {
         let enters = matches!(action, Action::Join | Action::AutoJoin);
-        if enters && (room.is_empty() || room.len() > self.longest) {
+        if enters && (room.is_empty() || room.len() > self.max_length) {
             return Decision::Deny(codes::BAD_ROOM_NAME);
         }
-        // Else a wide pattern would let a client read what is sent to another one.
+        // A wide pattern must not let a client read what is sent to another one.
         if enters && who.ids.is_socket_id(room) {
             return Decision::Deny(codes::ROOM_RESERVED);
         }
@@ -158,7 +163,7 @@ impl AccessRules {
         Decision::Deny(why)
     }
 
-    /// The rooms that somebody is put in, unasked; and how many others have a name that no room may have.
+    /// The rooms that somebody is put in without asking, and how many more have a name that no room may have.
     pub fn auto_join_rooms(&self, who: Subject<'_>) -> (Vec<String>, usize) {
         let Some(claims) = who.claims else { return (Vec::new(), 0) };
         let auto = self.rules.iter().filter(|rule| rule.join == JoinPolicy::Auto);
@@ -173,22 +178,22 @@ impl AccessRules {
         (rooms, bad)
     }
 
-    /// Whether a rule speaks of a room, to somebody.
-    pub fn knows(&self, room: &str) -> bool {
+    /// Whether a rule is about a room, for any client.
+    pub fn covers(&self, room: &str) -> bool {
         self.rules.iter().any(|rule| rule.template.could_match(room))
     }
 
-    /// Whether rules speak of presence at all.
+    /// Whether members of any room are told who joins and leaves.
     pub fn has_presence(&self) -> bool {
         self.rules.iter().any(|rule| rule.presence)
     }
 
-    /// Whether some members of a room are told who comes and goes.
+    /// Whether some members of a room are told who joins and leaves.
     pub fn has_presence_in(&self, room: &str) -> bool {
         self.rules.iter().any(|rule| rule.presence && rule.template.could_match(room))
     }
 
-    /// Whether all of them are, whoever they are: then nobody has to look.
+    /// Whether all members of a room are told, whoever they are. Then nobody has to check each member.
     pub fn is_public_presence(&self, room: &str) -> bool {
         let anybody = |rule: &Rule| {
             rule.presence
@@ -201,7 +206,7 @@ impl AccessRules {
 }
 
 impl Rule {
-    /// Whether it allows this to anybody.
+    /// Whether the rule is about this action.
     fn is_about(&self, action: Action<'_>) -> bool {
         match action {
             Action::Join | Action::Stay => true,
@@ -213,7 +218,7 @@ impl Rule {
         }
     }
 
-    /// Whether it is for somebody whose claims fill its pattern.
+    /// Whether the rule is for a client. Its pattern has been matched already.
     fn admits(&self, who: Subject<'_>) -> Result<(), &'static str> {
         if !has_claims(who.claims, &self.require) {
             return Err(codes::CLAIM_DENIED);
@@ -236,7 +241,7 @@ pub(in crate::gateway) fn cannot_be_socket_id(
     template.literal_chars() >= MIN_LITERAL_CHARS || !ids.could_be_socket_id(room)
 }
 
-/// Whether claims say all that is required; of a list, one.
+/// Whether claims have all required values. Of a claim that is a list, one value must be the required one.
 pub(in crate::gateway) fn has_claims(
     claims: Option<&Claims>,
     require: &BTreeMap<String, String>,

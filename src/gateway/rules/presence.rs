@@ -34,9 +34,9 @@ pub(in crate::gateway) struct PresenceQueries(Mutex<HashMap<String, Arc<RoomQuer
 /// The requests for one room.
 struct RoomQuery {
     /// How many requests there have been.
-    asked: AtomicU64,
+    requests: AtomicU64,
     /// One request asks the cluster, the others wait for it.
-    turn: Semaphore,
+    querying: Semaphore,
     /// The last answer, and how many requests there had been when the cluster was asked for it.
     last: Mutex<Option<(u64, Arc<Value>)>>,
 }
@@ -44,8 +44,8 @@ struct RoomQuery {
 impl PresenceQueries {
     /// Who is in a room, on all servers.
     pub async fn members(&self, cluster: &Cluster, room: &str) -> Result<Arc<Value>, Refusal> {
-        let asked = PendingRequest::new(self, room);
-        asked.answer(|| members(cluster, room)).await
+        let request = PendingRequest::new(self, room);
+        request.answer(|| members(cluster, room)).await
     }
 }
 
@@ -60,11 +60,11 @@ struct PendingRequest<'a> {
 impl<'a> PendingRequest<'a> {
     fn new(queries: &'a PresenceQueries, room: &'a str) -> Self {
         let new = || {
-            let (asked, last) = (AtomicU64::new(0), Mutex::default());
-            Arc::new(RoomQuery { asked, turn: Semaphore::new(1), last })
+            let (requests, last) = (AtomicU64::new(0), Mutex::default());
+            Arc::new(RoomQuery { requests, querying: Semaphore::new(1), last })
         };
         let query = queries.0.lock().entry(room.to_owned()).or_insert_with(new).clone();
-        let number = query.asked.fetch_add(1, Ordering::AcqRel) + 1;
+        let number = query.requests.fetch_add(1, Ordering::AcqRel) + 1;
         Self { queries, room, query, number }
     }
 
@@ -72,15 +72,15 @@ impl<'a> PendingRequest<'a> {
     where
         F: Future<Output = Result<Value, Refusal>>,
     {
-        // It is never closed.
-        let _turn = self.query.turn.acquire().await;
+        // The semaphore is never closed.
+        let _permit = self.query.querying.acquire().await;
         let last = self.query.last.lock().clone();
         if let Some((asked, answer)) = last
             && asked >= self.number
         {
             return Ok(answer);
         }
-        let asked = self.query.asked.load(Ordering::Acquire);
+        let asked = self.query.requests.load(Ordering::Acquire);
         let answer = Arc::new(ask().await?);
         *self.query.last.lock() = Some((asked, answer.clone()));
         Ok(answer)
@@ -90,7 +90,7 @@ impl<'a> PendingRequest<'a> {
 impl Drop for PendingRequest<'_> {
     fn drop(&mut self) {
         let mut all = self.queries.0.lock();
-        // That of the map, and its own.
+        // One reference is that of the map, one is this request's.
         if Arc::strong_count(&self.query) == 2 {
             all.remove(self.room);
         }

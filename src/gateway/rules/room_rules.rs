@@ -198,7 +198,7 @@ impl RoomRules {
     fn leave_denied(&self, socket: &Socket, mut rooms: Vec<String>) {
         let access = &self.0.access;
         rooms.retain(|room| {
-            access.knows(room) && self.decide(socket, Action::Stay, room).is_denied()
+            access.covers(room) && self.decide(socket, Action::Stay, room).is_denied()
         });
         if !rooms.is_empty() {
             socket.leave(rooms.clone());

@@ -1,9 +1,10 @@
-//! Names of rooms with what a token says in them: `user:{sub}`, `team:{teams}`, `{realm.team}:*`.
+//! Patterns of the names of rooms with claims in them: `user:{sub}`, `team:{teams}`, `{realm.team}:*`.
 
 use crate::gateway::tokens::Claims;
 
-/// Most names that one pattern stands for: far more than a socket's rooms, and lists that are multiplied end.
-const MOST: usize = 10_000;
+/// Most names that one pattern is filled with. It is far more than a socket's rooms. Without it, several claims that are lists
+/// would multiply without an end.
+const MAX_NAMES: usize = 10_000;
 
 /// A pattern of names: `*` stands for any characters, `{claim}` for what the claim says (any one of a list, `.` leads into a
 /// claim), everything else for itself. What a claim says fills one segment: with [`SEPARATOR`], a wildcard, or what ends
@@ -18,15 +19,15 @@ enum Part {
     Claim(Segment),
 }
 
-/// What a claim says, as a part of a name.
+/// A claim in a pattern.
 #[derive(Debug, Clone)]
 struct Segment {
     claim: String,
-    /// What it may not hold, beside what none may: where it ends if that is not at a separator.
+    /// Characters that its value may not have, besides those that no value may have: the value ends at them.
     ends: Vec<char>,
 }
 
-/// What parts the segments of a name.
+/// Separates the segments of a name.
 const SEPARATOR: char = ':';
 /// What stands for any characters.
 const WILDCARD: char = '*';
@@ -37,7 +38,7 @@ impl Segment {
         !value.is_empty() && !value.contains(odd)
     }
 
-    /// What the claims say that may stand here.
+    /// The values of the claim that may stand here.
     fn values(&self, claims: Option<&Claims>) -> Vec<String> {
         let mut all = claims.map(|claims| claim_values(claims, &self.claim)).unwrap_or_default();
         all.retain(|value| self.fits(value));
@@ -97,17 +98,17 @@ impl Template {
         self.0.iter().map(literal).sum()
     }
 
-    /// Whether a name is one that it stands for, with these claims.
+    /// Whether a name matches the pattern, with these claims.
     pub fn matches(&self, name: &str, claims: Option<&Claims>) -> bool {
         matches(&self.0, name, ClaimSet::Of(claims))
     }
 
-    /// Whether a name is one that it stands for, with some claims.
+    /// Whether a name matches the pattern with any claims.
     pub fn could_match(&self, name: &str) -> bool {
         matches(&self.0, name, ClaimSet::Any)
     }
 
-    /// The names that it stands for, with these claims: none if one is missing.
+    /// The names that these claims fill the pattern with. There are none if a claim is missing.
     pub fn fill(&self, claims: &Claims) -> Vec<String> {
         let mut names = vec![String::new()];
         for part in &self.0 {
@@ -119,7 +120,7 @@ impl Template {
                         let name = name.clone();
                         values.iter().map(move |value| format!("{name}{value}"))
                     };
-                    names = names.iter().flat_map(with).take(MOST).collect();
+                    names = names.iter().flat_map(with).take(MAX_NAMES).collect();
                 }
                 Part::Any => return Vec::new(),
             }
@@ -176,7 +177,7 @@ fn splits(name: &str) -> impl Iterator<Item = (&str, &str)> {
     name.char_indices().map(|(at, _)| at).chain([name.len()]).map(|at| name.split_at(at))
 }
 
-/// What a claim says, as text; each of a list. Nothing that is empty.
+/// The values of a claim as text: several if it is a list. Empty values are left out.
 pub(in crate::gateway) fn claim_values(claims: &Claims, path: &str) -> Vec<String> {
     // A claim claims_of name has a dot in it counts first.
     let value = claims.get(path).or_else(|| {
@@ -284,7 +285,7 @@ mod tests {
         let claims = Claims::from_iter([("teams".to_owned(), json!(teams))]);
         assert!(Template::new("team:{teams}").matches("team:t1999", Some(&claims)));
         assert_eq!(Template::new("team:{teams}").fill(&claims).len(), 2000);
-        assert_eq!(Template::new("{teams}-{teams}").fill(&claims).len(), MOST);
+        assert_eq!(Template::new("{teams}-{teams}").fill(&claims).len(), MAX_NAMES);
     }
 
     #[test]

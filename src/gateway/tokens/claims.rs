@@ -1,7 +1,7 @@
-//! What a token must say: the registered claims of RFC 7519, section 4.1.
+//! The claims that a token must have: the registered ones of RFC 7519, section 4.1.
 //!
-//! They are looked at here and not by the library that checks signatures: it takes `null` for a claim that is not there, a
-//! list for an issuer, and refuses an audience of several for one of them that is no text.
+//! They are checked here and not by the library that checks signatures. That takes `null` for a claim that is missing, takes a
+//! list for an issuer, and refuses a list of audiences if one of them is no text.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::{Claims, TokenError};
 use crate::config::Jwt;
 
-/// What the settings ask of a token.
+/// The claims that the settings require.
 pub(super) struct ClaimRules {
     issuer: Vec<String>,
     audience: Vec<String>,
@@ -28,9 +28,9 @@ impl ClaimRules {
         }
     }
 
-    /// Whether claims are good at this time since 1970.
+    /// Checks claims at a time since 1970.
     pub fn check(&self, claims: &Claims, now: Duration) -> Result<(), TokenError> {
-        // One that is no time does not say when, either.
+        // An `exp` that is no number is as good as none.
         let exp = match time(claims, "exp") {
             Err(_) if self.require_exp => None,
             read => read?,
@@ -44,7 +44,7 @@ impl ClaimRules {
         if time(claims, "nbf")?.is_some_and(|nbf| nbf > now.saturating_add(self.leeway)) {
             return Err(TokenError::NotYetValid);
         }
-        // It says nothing here, and who writes something else there may have done so elsewhere.
+        // Nothing depends on `iat`. A token with a malformed one is refused, because its other claims may be wrong, too.
         time(claims, "iat")?;
         if !self.issuer.is_empty() {
             let issuer = claims.get("iss").and_then(Value::as_str);
@@ -52,14 +52,14 @@ impl ClaimRules {
                 return Err(TokenError::Issuer);
             }
         }
-        // Without a name of its own, this service cannot tell which tokens are for it.
+        // Without `auth.jwt.audience`, this service cannot tell which tokens are for it.
         if !self.audience.is_empty() && !self.is_for_us(claims.get("aud")) {
             return Err(TokenError::Audience);
         }
         Ok(())
     }
 
-    /// Whether this service is the audience, or one of a list: whatever else is in it is for others.
+    /// Whether this service is the audience, or one of a list of audiences.
     fn is_for_us(&self, audience: Option<&Value>) -> bool {
         let ours = |value: &Value| {
             value.as_str().is_some_and(|name| self.audience.iter().any(|known| known == name))

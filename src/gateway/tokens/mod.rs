@@ -1,4 +1,5 @@
-//! Who a client is: JSON Web Tokens, the keys they are signed with, and what they must say.
+//! JSON Web Tokens: the keys they are signed with, and the claims they must have.
+//! All folders of the gateway may call it; it calls none of them.
 //!
 //! `keys` are the keys of the settings and how those of a key set are read, `jwks` fetches the set,
 //! `claims` says what a token must say, `error` why one is refused.
@@ -28,10 +29,10 @@ use keys::Key;
 
 use crate::{config::Jwt, telemetry::metrics::TOKEN_CHECKS};
 
-/// What expires later does not expire: no connection lasts so long, and no timer overflows.
+/// A token that expires later than this does not expire: no connection lasts so long, and no timer overflows.
 const NO_EXPIRY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
-/// What a token says of its bearer.
+/// The claims of a token.
 pub type Claims = Map<String, Value>;
 
 /// The tokens that a pod accepts: keys and rules. Clones are the same.

@@ -152,7 +152,7 @@ proptest! {
             // What spares the look at each member spares it only where all may know; what nobody is told, nobody may ask.
             prop_assert!(!access.is_public_presence(room) || may(Action::Presence), "{} tells everybody", room);
             prop_assert!(!may(Action::Presence) || access.has_presence_in(room), "{} is silent", room);
-            prop_assert!(mine.is_empty() || access.knows(room), "{} is unknown", room);
+            prop_assert!(mine.is_empty() || access.covers(room), "{} is unknown", room);
         }
         for room in &auto_join_rooms {
             prop_assert!(access.decide(who, Action::AutoJoin, room).is_allowed(), "put in {}", room);
@@ -191,7 +191,7 @@ fn default_rooms_with_claims_are_left_with_them() {
     let (ada, bob) = (claims("ada"), claims("bob"));
     let who = |claims| Subject { claims: Some(claims), authenticated: true, ids: &Pod };
     assert_eq!(access.auto_join_rooms(who(&ada)), (vec!["user:ada".to_owned()], 0));
-    assert!(access.knows("user:ada") && !access.knows("user:ada:x"));
+    assert!(access.covers("user:ada") && !access.covers("user:ada:x"));
     assert!(access.decide(who(&ada), Action::Stay, "user:ada").is_allowed());
     assert!(access.decide(who(&bob), Action::Stay, "user:ada").is_denied());
 }
