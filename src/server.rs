@@ -398,7 +398,7 @@ fn all_namespaces(
     let (limits, on_failure) = (&config.limits, config.hooks.on_failure);
     let mut all = Vec::new();
     for (path, namespace) in &config.namespaces {
-        all.push(gateway::configured(path, namespace, limits, hooks, on_failure)?);
+        all.push(gateway::from_config(path, namespace, limits, hooks, on_failure)?);
     }
     all.extend(own);
     // As on Node, there is always the one that old clients are in at once.

@@ -5,10 +5,10 @@ use std::sync::LazyLock;
 use bytes::Bytes;
 use socketioxide_core::Value;
 
-use super::{auth::Tokens, hooks, payload};
 use crate::{
     backplane::Bounds,
     config::{Config, Secret},
+    gateway::{events::parser::parse_event, hooks, tokens::Tokens},
 };
 
 /// As by default.
@@ -16,10 +16,10 @@ const BOUNDS: Bounds = Bounds { depth: 64, attachments: 10 };
 
 /// The arguments of an event, as JSON without and with attachments, and as msgpack.
 pub fn event(input: &[u8]) {
-    let _ = payload::inspect(&Value::Bytes(Bytes::copy_from_slice(input)), BOUNDS);
+    let _ = parse_event(&Value::Bytes(Bytes::copy_from_slice(input)), BOUNDS);
     if let Ok(text) = std::str::from_utf8(input) {
         for attachments in [None, Some([Bytes::from_static(b"a")].into())] {
-            let _ = payload::inspect(&Value::Str(text.to_owned().into(), attachments), BOUNDS);
+            let _ = parse_event(&Value::Str(text.to_owned().into(), attachments), BOUNDS);
         }
     }
 }

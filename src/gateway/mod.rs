@@ -1,69 +1,57 @@
 //! What a namespace allows: who may connect, which rooms may be joined, what becomes of an event.
 //!
-//! A [`Namespace`] is built with handlers. The configured service (`configured`, `rooms`, `presence`, `hooked`)
-//! builds its own with the same calls that a Rust developer uses.
+//! A [`Namespace`] is built with handlers. The service that is configured (`namespaces/from_config`) builds its own with the same
+//! calls that a Rust developer uses. The folders, each of which calls only those before it:
 //!
-//! - `connect`, `dynamic`, `which`, `admission`, `authentication`, `auth`, `deadlines`: a client comes in, and shows who it is
-//! - `dispatch`, `limits`, `payload`, `event`, `handler`, `guarded`, `reply`, `refusal`: an event is handled and answered; `outgoing`: one that is sent
-//! - `decide`, `rooms`, `presence`, `template`: what an identity may do in which rooms
-//! - `member`, `socket`, `cluster`, `server_side`, `hearing`: what is known of a socket, and what can be done with it
+//! - `replies`, `tokens`: answers and refusals; JSON Web Tokens
+//! - `sockets`, `events`, `broadcast`: a client in a namespace, what it sends, and what is sent to many
+//! - `hooks`, `rules`: HTTP services that decide; what a client may do in rooms
+//! - `namespaces`: handlers, and the sockets that they are for
+//! - `authentication`, `dispatch`, `connect`: who a client is, its events, its way in and out
 
-mod admission;
-mod auth;
 mod authentication;
-mod cluster;
-mod configured;
+mod broadcast;
 mod connect;
-mod deadlines;
-mod decide;
 mod dispatch;
-mod dynamic;
-mod early;
-mod event;
+mod events;
 pub(crate) mod fuzz;
-mod guarded;
-mod handler;
-mod hearing;
-mod hooked;
 mod hooks;
-mod leaving;
-mod limits;
-mod member;
-mod namespace;
-mod outgoing;
-mod payload;
-mod presence;
-mod refusal;
-mod rejected;
-mod reply;
+mod namespaces;
+mod replies;
 mod roomcast;
-mod rooms;
-mod server_side;
-mod socket;
-mod template;
-mod which;
+mod rules;
+mod sockets;
+mod tokens;
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
-pub use admission::Handshake;
-pub use auth::{Claims, MintError, TokenError, Tokens, TokensError};
-pub use cluster::Cluster;
-pub use configured::configured;
-pub use connect::{Shared, attach, open};
-pub use dynamic::{Children, attach_dynamic};
-pub use event::Event;
-pub use handler::{Ack, Args, Bearer, FromEvent, Handler, IntoReply, Name};
-pub use hooks::{Grant, HookSetupError, Hooks};
-pub use namespace::Namespace;
-pub use outgoing::Outgoing;
-pub use refusal::{Refusal, codes};
-pub use reply::Reply;
-pub use roomcast::{BroadcastOperator, Destination, Roomcast, RoomcastError};
-pub use server_side::{AsServerAnswer, IntoServerAnswer};
-pub use socket::{Broadcast, Socket, Volatile};
-
-/// Milliseconds since 1970.
-fn now_millis() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_millis()).unwrap_or_default()
-}
+pub use broadcast::{
+    cluster::Cluster,
+    error::RoomcastError,
+    from_socket::Broadcast,
+    operator::{BroadcastOperator, Destination},
+};
+pub use connect::{
+    attach::{attach, open},
+    dynamic::attach_dynamic,
+};
+pub use events::{
+    event::Event,
+    handler::{Ack, Args, Bearer, FromEvent, Handler, IntoReply, Name},
+    outgoing::Outgoing,
+};
+pub use hooks::{HookSetupError, Hooks};
+pub use namespaces::{
+    from_config::from_config,
+    namespace::Namespace,
+    runtime::Shared,
+    server_side::{AsServerAnswer, IntoServerAnswer},
+};
+pub use replies::{
+    refusal::{Refusal, codes},
+    reply::Reply,
+};
+pub use roomcast::Roomcast;
+pub use sockets::{
+    handshake::{Grant, Handshake},
+    socket::{Socket, Volatile},
+};
+pub use tokens::{Claims, MintError, TokenError, Tokens, TokensError};

@@ -6,21 +6,11 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{Down, HookError};
-use crate::gateway::{Claims, codes};
+use crate::gateway::{replies::refusal::codes, sockets::handshake::Grant, tokens::Claims};
 
 /// Bytes of the code of a refusal, and of its message.
 const CODE_LENGTH: usize = 64;
 const MESSAGE_LENGTH: usize = 512;
-
-/// A hook said yes.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Grant {
-    /// Who the client is, if the hook said so: in the place of what was known of it.
-    pub claims: Option<Claims>,
-    /// `authenticate`, `connect`: rooms to put the socket in. `join`: those it may join, of those it asked for. Not
-    /// checked: they may be too many, or have names that are too long.
-    pub rooms: Option<Vec<String>>,
-}
 
 /// Reads a decision: `{"allow": true, "claims"?, "rooms"?}` or `{"allow": false, "code"?, "message"?}`.
 pub fn decision(body: &[u8]) -> Result<Grant, HookError> {

@@ -13,10 +13,12 @@ use metrics::Gauge;
 use reqwest::Response;
 use tokio::time::Instant;
 
-use super::{Down, Hook, HookError, Kind, Patience, Request, answer, trace, turns::in_time};
+use super::{
+    CallLimits, Down, Hook, HookError, Kind, Request, answer, socket_slots::acquire_within, trace,
+};
 
-/// An attempt without the answer that was asked for.
-pub enum Failed {
+/// Why an attempt brought no answer.
+pub enum AttemptError {
     /// The hook said no.
     Refused(HookError),
     /// It did not decide.
@@ -31,15 +33,15 @@ pub struct Failure {
     pub retry_after: Option<Duration>,
 }
 
-impl From<Down> for Failed {
+impl From<Down> for AttemptError {
     fn from(down: Down) -> Self {
         Self::Down(Failure { down, retry_after: None })
     }
 }
 
-impl Failed {
+impl AttemptError {
     /// Whether it says that the hook is not there, or has too much to do; see `breaker`.
-    fn is_absence(&self) -> bool {
+    fn is_hook_absent(&self) -> bool {
         let Self::Down(failure) = self else {
             return false;
         };
@@ -55,38 +57,38 @@ impl Hook {
     pub(super) async fn attempt(
         &self,
         request: &Request,
-        patience: &Patience,
-    ) -> Result<Vec<u8>, Failed> {
+        limits: &CallLimits,
+    ) -> Result<Vec<u8>, AttemptError> {
         let hook = &*self.0;
-        let left = || patience.deadline.saturating_duration_since(Instant::now());
+        let left = || limits.deadline.saturating_duration_since(Instant::now());
         let (_notifying, _asking) = match request.kind {
-            Kind::Disconnect => (Some(hook.notifications.turn(left()).await?), None),
+            Kind::Disconnect => (Some(hook.notifications.acquire(left()).await?), None),
             // Not so long that the hook would have less time than it may take.
             _ => {
                 let wait = left().saturating_sub(hook.settings.timeout);
-                (None, Some(hook.turns.turn(&request.socket, wait).await?))
+                (None, Some(hook.slots.acquire(&request.socket, wait).await?))
             }
         };
         let admitted = hook.breaker.admit().ok_or(Down::BreakerOpen)?;
-        let place = match hook.places.try_acquire() {
-            Ok(place) => place,
-            Err(_) => in_time(min(patience.wait, left()), hook.places.acquire()).await?,
+        let permit = match hook.in_flight.try_acquire() {
+            Ok(permit) => permit,
+            Err(_) => acquire_within(min(limits.wait, left()), hook.in_flight.acquire()).await?,
         };
-        let flying = Flying::new(&hook.flying);
+        let in_flight = InFlightGuard::new(&hook.in_flight_gauge);
         let time = min(hook.settings.timeout, left());
         let outcome = self.send(request, time).await;
-        drop((flying, place));
+        drop((in_flight, permit));
         match &outcome {
             // It had less time than a hook may take.
-            Err(Failed::Down(Failure { down: Down::Timeout, .. }))
+            Err(AttemptError::Down(Failure { down: Down::Timeout, .. }))
                 if time < hook.settings.timeout => {}
-            Err(failed) if failed.is_absence() => admitted.failed(),
+            Err(failed) if failed.is_hook_absent() => admitted.failed(),
             _ => admitted.answered(),
         }
         outcome
     }
 
-    async fn send(&self, request: &Request, time: Duration) -> Result<Vec<u8>, Failed> {
+    async fn send(&self, request: &Request, time: Duration) -> Result<Vec<u8>, AttemptError> {
         let hook = &*self.0;
         // That of the attempt: hooks refuse old ones.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
@@ -99,7 +101,7 @@ impl Hook {
             .header("webhook-timestamp", now)
             .header("webhook-signature", hook.keys.sign(&request.id, now, &request.body))
             .body(request.body.clone());
-        builder = trace::along(builder, request.traceparent.as_ref());
+        builder = trace::with_trace(builder, request.traceparent.as_ref());
         let response = builder.send().await.map_err(|error| self.down(error))?;
         let status = response.status();
         match status {
@@ -117,13 +119,13 @@ impl Hook {
         let body = self.read(response).await;
         if status.is_client_error() {
             // It said no, whatever else it said.
-            return Err(Failed::Refused(answer::refusal(&body.unwrap_or_default())));
+            return Err(AttemptError::Refused(answer::refusal(&body.unwrap_or_default())));
         }
         body
     }
 
     /// Reads the body of an answer, as far as it may go.
-    async fn read(&self, mut response: Response) -> Result<Vec<u8>, Failed> {
+    async fn read(&self, mut response: Response) -> Result<Vec<u8>, AttemptError> {
         let most = self.0.settings.max_answer;
         let mut body = Vec::new();
         while let Some(piece) = response.chunk().await.map_err(|error| self.down(error))? {
@@ -135,7 +137,7 @@ impl Hook {
         Ok(body)
     }
 
-    fn down(&self, error: reqwest::Error) -> Failed {
+    fn down(&self, error: reqwest::Error) -> AttemptError {
         // First: the time for a connection may be over too.
         let down = if error.is_connect() {
             Down::Unreachable
@@ -152,24 +154,24 @@ impl Hook {
 }
 
 /// The hook, or a proxy before it, says that it cannot answer.
-fn unanswered(response: &Response) -> Failed {
+fn unanswered(response: &Response) -> AttemptError {
     // The other form, a date, would need clocks that agree.
     let seconds = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
     let retry_after = seconds.and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
-    Failed::Down(Failure { down: Down::Status(response.status().as_u16()), retry_after })
+    AttemptError::Down(Failure { down: Down::Status(response.status().as_u16()), retry_after })
 }
 
 /// Counts an attempt for as long as it lives, also when its client goes.
-struct Flying<'a>(&'a Gauge);
+struct InFlightGuard<'a>(&'a Gauge);
 
-impl<'a> Flying<'a> {
+impl<'a> InFlightGuard<'a> {
     fn new(gauge: &'a Gauge) -> Self {
         gauge.increment(1);
         Self(gauge)
     }
 }
 
-impl Drop for Flying<'_> {
+impl Drop for InFlightGuard<'_> {
     fn drop(&mut self) {
         self.0.decrement(1);
     }

@@ -1,4 +1,4 @@
-//! The circuit breaker: a hook that fails time after time is left alone for a while.
+//! The circuit breaker: a hook that fails several times in a row is not called for a while.
 //!
 //! closed → (failures in a row) → open → (time) → half-open: one call at a time finds out → closed, or open again.
 //!
@@ -40,7 +40,7 @@ struct State {
     epoch: u64,
 }
 
-/// What it does with calls.
+/// What the breaker does with calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     /// All pass.
@@ -81,15 +81,15 @@ impl Breaker {
             }),
             gauges,
         };
-        breaker.show(Phase::Closed);
+        breaker.update_gauges(Phase::Closed);
         Arc::new(breaker)
     }
 
-    /// Lets a call through, or does not.
-    pub fn admit(self: &Arc<Self>) -> Option<Admitted> {
+    /// Lets a call through, or not.
+    pub fn admit(self: &Arc<Self>) -> Option<BreakerPermit> {
         let mut state = self.state.lock();
         if state.phase == Phase::Open && state.opened.elapsed() >= self.open {
-            self.turn(&mut state, Phase::HalfOpen);
+            self.set_phase(&mut state, Phase::HalfOpen);
         }
         match state.phase {
             Phase::Closed => {}
@@ -97,10 +97,10 @@ impl Breaker {
             Phase::HalfOpen | Phase::Open => return None,
         }
         let probe = state.phase == Phase::HalfOpen;
-        Some(Admitted { breaker: self.clone(), probe, epoch: state.epoch })
+        Some(BreakerPermit { breaker: self.clone(), probe, epoch: state.epoch })
     }
 
-    fn turn(&self, state: &mut State, phase: Phase) {
+    fn set_phase(&self, state: &mut State, phase: Phase) {
         state.phase = phase;
         state.failed = 0;
         state.probing = false;
@@ -108,25 +108,25 @@ impl Breaker {
             state.opened = Instant::now();
             state.epoch += 1;
         }
-        self.show(phase);
+        self.update_gauges(phase);
     }
 
-    fn show(&self, current: Phase) {
+    fn update_gauges(&self, current: Phase) {
         for (phase, gauge) in &self.gauges {
             gauge.set(if *phase == current { 1.0 } else { 0.0 });
         }
     }
 }
 
-/// A call that was let through. Dropped, as when its client goes, it says nothing of the hook.
-pub struct Admitted {
+/// A call that the breaker lets through. If it is dropped, as when its client goes, it says nothing of the hook.
+pub struct BreakerPermit {
     breaker: Arc<Breaker>,
     probe: bool,
     epoch: u64,
 }
 
-impl Admitted {
-    /// The hook is there.
+impl BreakerPermit {
+    /// The hook has answered.
     pub fn answered(self) {
         let mut state = self.breaker.state.lock();
         if state.epoch != self.epoch {
@@ -134,12 +134,12 @@ impl Admitted {
         }
         state.failed = 0;
         if self.probe {
-            self.breaker.turn(&mut state, Phase::Closed);
+            self.breaker.set_phase(&mut state, Phase::Closed);
             tracing::info!(hook = self.breaker.label, "the hook is back");
         }
     }
 
-    /// The hook is not there.
+    /// The hook has not answered.
     pub fn failed(self) {
         let mut state = self.breaker.state.lock();
         if state.epoch != self.epoch {
@@ -147,7 +147,7 @@ impl Admitted {
         }
         state.failed += 1;
         if self.probe || state.phase == Phase::Closed && state.failed >= self.breaker.failures {
-            self.breaker.turn(&mut state, Phase::Open);
+            self.breaker.set_phase(&mut state, Phase::Open);
             if !self.probe {
                 let open = self.breaker.open;
                 tracing::warn!(
@@ -160,7 +160,7 @@ impl Admitted {
     }
 }
 
-impl Drop for Admitted {
+impl Drop for BreakerPermit {
     fn drop(&mut self) {
         let mut state = self.breaker.state.lock();
         if self.probe && state.epoch == self.epoch {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 #[cfg(test)]
-use crate::gateway::codes;
+use crate::gateway::replies::refusal::codes;
 
 /// A hook did not say yes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

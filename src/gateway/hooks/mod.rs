@@ -1,4 +1,6 @@
 //! Hooks over HTTP: services that decide what clients may do, answer their events, or are told of them.
+//! `calls` is what the gateway calls: it has the words of the gateway; the rest knows only HTTP.
+//! `rules` and `namespaces` may call it.
 //!
 //! A call waits for nobody but the client it is for. A hook has a limit of calls in flight and a circuit breaker of
 //! its own, so that one that hangs keeps nothing busy but its own callers, and those for a bounded time. What happens
@@ -9,14 +11,15 @@
 mod answer;
 mod attempt;
 mod breaker;
+pub mod calls;
 mod client;
 mod error;
 mod notify;
 mod request;
 mod retry;
 mod signature;
+mod socket_slots;
 mod trace;
-mod turns;
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -32,25 +35,25 @@ use tokio::{
     time::{Instant, sleep},
 };
 
+use self::{
+    attempt::AttemptError, breaker::Breaker, client::Clients, notify::Notifications,
+    request::Request, signature::Keys, socket_slots::SocketSlots,
+};
 pub use self::{
-    answer::Grant,
     error::{Down, HookError, HookSetupError},
     request::{Caller, Kind, SocketInfo},
 };
-use self::{
-    attempt::Failed, breaker::Breaker, client::Clients, notify::Notifications, request::Request,
-    signature::Keys, turns::Turns,
-};
 use crate::{
     config::{self, HookUrl},
+    gateway::sockets::handshake::Grant,
     telemetry::{
         metrics::{HOOK_CALLS, HOOK_DURATION, HOOK_IN_FLIGHT, HOOK_RETRIES, begin_for},
         traces,
     },
 };
 
-/// Share of a hook's calls in flight that those of one socket may be, and those that only tell: the others find places.
-const SHARE: usize = 4;
+/// A quarter of a hook's calls in flight may be of one socket, and a quarter may be notifications, so that others find room.
+const SOCKET_SHARE: usize = 4;
 
 /// All hooks of the pod. Clones are the same.
 #[derive(Clone)]
@@ -106,20 +109,20 @@ struct Inner {
     client: reqwest::Client,
     keys: Keys,
     breaker: Arc<Breaker>,
-    /// A place for each call in flight.
-    places: Semaphore,
-    turns: Turns,
-    flying: Gauge,
+    /// A permit for each call in flight.
+    in_flight: Semaphore,
+    slots: SocketSlots,
+    in_flight_gauge: Gauge,
     notifications: Notifications,
 }
 
-/// How long a call may take, and what it may do meanwhile.
-struct Patience {
-    /// When it must have ended.
+/// How long a call may take, and how often it may be tried.
+struct CallLimits {
+    /// When the call must have ended.
     deadline: Instant,
     /// Attempts after the first.
     retries: u32,
-    /// Longest wait for a place among the calls in flight.
+    /// Longest wait for a permit to be in flight.
     wait: Duration,
 }
 
@@ -136,13 +139,13 @@ impl Hook {
     ) -> Result<Self, HookSetupError> {
         let label = url.to_string();
         begin_for(&[("hook", &label)]);
-        let share = (settings.in_flight / SHARE).max(1);
+        let share = (settings.in_flight / SOCKET_SHARE).max(1);
         Ok(Self(Arc::new(Inner {
             keys: Keys::new(&settings.secrets)?,
             breaker: Breaker::new(&label, settings.breaker_failures, settings.breaker_open),
-            places: Semaphore::new(settings.in_flight),
-            turns: Turns::new(share),
-            flying: gauge!(HOOK_IN_FLIGHT.name, "hook" => label.clone()),
+            in_flight: Semaphore::new(settings.in_flight),
+            slots: SocketSlots::new(share),
+            in_flight_gauge: gauge!(HOOK_IN_FLIGHT.name, "hook" => label.clone()),
             notifications: Notifications::new(&label, settings, share),
             url: url.clone(),
             settings: settings.clone(),
@@ -151,8 +154,8 @@ impl Hook {
         })))
     }
 
-    /// Has the series of calls of this kind from now on, at 0: it is to be called for that.
-    pub fn is_for(&self, kind: Kind) {
+    /// Has the metrics of calls of this kind at 0 from now on, because the configuration names the hook for them.
+    pub fn register_metrics(&self, kind: Kind) {
         begin_for(&[("hook", &self.0.label), ("kind", kind.name())]);
     }
 
@@ -197,7 +200,8 @@ impl Hook {
         args: &RawValue,
     ) -> Result<Box<RawValue>, HookError> {
         let request = Request::event(caller, name, args);
-        self.measured(&request, async { answer::ack(&self.ask(&request).await?) }).await
+        self.record_call(&request, async { answer::ack(&self.call_and_wait(&request).await?) })
+            .await
     }
 
     /// Tells that a socket has gone, when there is time for it: nobody waits. Must be called in a runtime of tokio.
@@ -206,32 +210,33 @@ impl Hook {
     }
 
     async fn decide(&self, request: Request) -> Result<Grant, HookError> {
-        self.measured(&request, async { answer::decision(&self.ask(&request).await?) }).await
+        self.record_call(&request, async { answer::decision(&self.call_and_wait(&request).await?) })
+            .await
     }
 
-    /// Calls once or more, as far as it is safe and as long as somebody who waits can bear.
-    async fn ask(&self, request: &Request) -> Result<Vec<u8>, HookError> {
+    /// Calls the hook while a client waits: with retries, within `hooks.total_timeout`.
+    async fn call_and_wait(&self, request: &Request) -> Result<Vec<u8>, HookError> {
         let settings = &self.0.settings;
-        let patience = Patience {
+        let limits = CallLimits {
             deadline: Instant::now() + settings.total_timeout,
             retries: settings.retries,
             wait: settings.in_flight_wait,
         };
-        self.call(request, patience).await
+        self.call(request, limits).await
     }
 
-    async fn call(&self, request: &Request, patience: Patience) -> Result<Vec<u8>, HookError> {
+    async fn call(&self, request: &Request, limits: CallLimits) -> Result<Vec<u8>, HookError> {
         let mut attempt = 0;
         loop {
-            let failed = match self.attempt(request, &patience).await {
+            let failed = match self.attempt(request, &limits).await {
                 Ok(body) => return Ok(body),
-                Err(Failed::Refused(refused)) => return Err(refused),
-                Err(Failed::Down(failed)) => failed,
+                Err(AttemptError::Refused(refused)) => return Err(refused),
+                Err(AttemptError::Down(failed)) => failed,
             };
             let pause = retry::pause(&failed, self.0.settings.backoff, attempt);
-            if attempt == patience.retries
+            if attempt == limits.retries
                 || !retry::is_safe(&failed, request.kind)
-                || Instant::now() + pause >= patience.deadline
+                || Instant::now() + pause >= limits.deadline
             {
                 return Err(HookError::Down(failed.down));
             }
@@ -243,7 +248,7 @@ impl Hook {
     }
 
     /// Counts a call, and times it.
-    async fn measured<T>(
+    async fn record_call<T>(
         &self,
         request: &Request,
         call: impl Future<Output = Result<T, HookError>>,

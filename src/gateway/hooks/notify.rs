@@ -1,5 +1,5 @@
-//! Tells hooks of disconnects. Nobody waits for that: each is tried for as long as the settings say, in a task of its
-//! own, of which there are only so many.
+//! Notifies hooks of disconnects. Nobody waits for that: a task tries each notification for as long as the settings say. The
+//! number of these tasks is limited.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,46 +9,46 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Down, Hook, HookError, Patience, Request, turns::in_time};
+use super::{CallLimits, Down, Hook, HookError, Request, socket_slots::acquire_within};
 use crate::{
     config,
     telemetry::metrics::{HOOK_DROPPED, HOOK_QUEUE},
 };
 
-/// What one hook has not been told yet.
+/// The notifications that a hook has not got yet.
 pub struct Notifications {
-    /// A place for each.
+    /// A permit for each.
     queue: Arc<Semaphore>,
     size: usize,
     waiting: Gauge,
-    /// A place for each that is being told.
-    turns: Semaphore,
+    /// A permit for each notification in flight.
+    slots: Semaphore,
 }
 
 impl Notifications {
-    /// Nothing yet. `share` may be told at once.
+    /// None yet. `share` of them may be in flight.
     pub fn new(label: &str, settings: &config::Hooks, share: usize) -> Self {
         Self {
             queue: Arc::new(Semaphore::new(settings.disconnect_queue)),
             size: settings.disconnect_queue,
             waiting: gauge!(HOOK_QUEUE.name, "hook" => label.to_owned()),
-            turns: Semaphore::new(share),
+            slots: Semaphore::new(share),
         }
     }
 
-    /// Waits for its turn to be told.
-    pub async fn turn(&self, most: Duration) -> Result<SemaphorePermit<'_>, Down> {
-        in_time(most, self.turns.acquire()).await
+    /// Waits until a notification may be sent.
+    pub async fn acquire(&self, most: Duration) -> Result<SemaphorePermit<'_>, Down> {
+        acquire_within(most, self.slots.acquire()).await
     }
 
-    /// Waits until everything was told, or given up.
+    /// Waits until every notification was sent, or given up.
     pub async fn flushed(&self) {
         let all = u32::try_from(self.size).unwrap_or(u32::MAX);
         let _ = self.queue.acquire_many(all).await;
     }
 }
 
-/// Tells a hook of something, later.
+/// Notifies a hook of a disconnect, in a task.
 pub fn disconnect(hook: &Hook, request: impl FnOnce() -> Request) {
     let notifications = &hook.0.notifications;
     let Ok(place) = notifications.queue.clone().try_acquire_owned() else {
@@ -58,7 +58,7 @@ pub fn disconnect(hook: &Hook, request: impl FnOnce() -> Request) {
     notifications.waiting.increment(1);
     let (hook, request) = (hook.clone(), request());
     tokio::spawn(async move {
-        if let Err(error) = hook.measured(&request, hook.tell(&request)).await {
+        if let Err(error) = hook.record_call(&request, hook.send_notification(&request)).await {
             tracing::debug!(hook = hook.0.label, id = request.id, %error, "a disconnect was not told");
             dropped(&hook, "failed");
         }
@@ -72,9 +72,9 @@ fn dropped(hook: &Hook, reason: &'static str) {
 }
 
 impl Hook {
-    async fn tell(&self, request: &Request) -> Result<(), HookError> {
+    async fn send_notification(&self, request: &Request) -> Result<(), HookError> {
         let time = self.0.settings.disconnect_timeout;
-        let patience = Patience { deadline: Instant::now() + time, retries: u32::MAX, wait: time };
-        self.call(request, patience).await.map(drop)
+        let limits = CallLimits { deadline: Instant::now() + time, retries: u32::MAX, wait: time };
+        self.call(request, limits).await.map(drop)
     }
 }

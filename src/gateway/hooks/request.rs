@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Value, json, value::RawValue};
 
 use super::trace;
-use crate::gateway::Claims;
+use crate::gateway::tokens::Claims;
 
 /// What a hook is called for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use crate::telemetry::traces::{self, TRACEPARENT, TRACESTATE};
 
-/// Says to a hook what its call is a part of: the span that is recorded, or else `otherwise`.
-pub fn along(builder: RequestBuilder, otherwise: Option<&HeaderValue>) -> RequestBuilder {
+/// Adds the trace context to a call: that of the span that is recorded, or else `otherwise`.
+pub fn with_trace(builder: RequestBuilder, otherwise: Option<&HeaderValue>) -> RequestBuilder {
     if !traces::propagates() {
         return builder;
     }

@@ -17,8 +17,8 @@ fn down<T>(reason: Down) -> Result<T, HookError> {
 #[tokio::test]
 async fn a_hook_that_hangs_ends_in_time_and_keeps_no_other_waiting() {
     let (hangs, works) = (Service::hangs().await, Service::says(204, "").await);
-    let patience = Duration::from_secs(4);
-    let hooks = Hooks::new(&config::Hooks { timeout: patience, ..settings() });
+    let longest = Duration::from_secs(4);
+    let hooks = Hooks::new(&config::Hooks { timeout: longest, ..settings() });
     let (hung, other) = (hooks.at(&hangs.url()).unwrap(), hooks.at(&works.url()).unwrap());
     let began = Instant::now();
     let mut waiting = JoinSet::new();
@@ -33,7 +33,7 @@ async fn a_hook_that_hangs_ends_in_time_and_keeps_no_other_waiting() {
     for outcome in waiting.join_all().await {
         assert_eq!(outcome, down(Down::Timeout));
     }
-    assert!(began.elapsed() >= patience && began.elapsed() < LONG);
+    assert!(began.elapsed() >= longest && began.elapsed() < LONG);
     // An event that may have been handled is not sent again.
     assert_eq!(metric("roomcast_hook_retries_total", &hung, ""), 0.0);
     assert_eq!(hangs.received().len(), 32);

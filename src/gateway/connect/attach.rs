@@ -1,0 +1,72 @@
+//! Registers a namespace with socketioxide, so that clients can connect to it.
+
+use std::{convert::Infallible, pin::Pin, sync::Arc};
+
+use socketioxide::{handler::ConnectHandler, socket::Socket as IoSocket};
+use socketioxide_core::Value;
+
+use super::{
+    middleware::{ConnectResult, connect},
+    refused::release_packets,
+};
+use crate::{
+    backplane::{Adapter, Io},
+    config::AuthPolicy,
+    gateway::namespaces::{
+        namespace::Namespace,
+        runtime::{NamespaceRuntime, Shared},
+    },
+};
+
+/// The namespace that there is when nothing is configured: clients connect, and may do nothing.
+pub fn open() -> Namespace {
+    Namespace::new("/").authentication(AuthPolicy::None)
+}
+
+/// Lets clients connect to a namespace. The future runs its timers, for as long as the pod runs.
+pub fn attach(
+    io: &Io,
+    mut namespace: Namespace,
+    shared: Shared,
+) -> impl Future<Output = Infallible> + Send + 'static {
+    let path = namespace.path.clone();
+    let server_side = namespace.server_side.take();
+    let backplane = shared.backplane.clone();
+    let runtime = NamespaceRuntime::new(path.clone(), Arc::new(namespace), shared, None);
+    io.ns(path.clone(), Connector(runtime.clone()));
+    if let Some(handler) = server_side {
+        // The namespace exists now.
+        let _ = backplane.on_server_side(&path, Box::new(handler));
+    }
+    runtime.namespace.watch_rooms(&backplane, &path);
+    runtime.run_timers()
+}
+
+/// Called when a client connects to the namespace.
+#[derive(Clone)]
+struct Connector(Arc<NamespaceRuntime>);
+
+impl ConnectHandler<Adapter, Self> for Connector {
+    fn call_middleware<'a>(
+        &'a self,
+        socket: Arc<IoSocket<Adapter>>,
+        auth: &'a Option<Value>,
+    ) -> Pin<Box<dyn Future<Output = ConnectResult> + Send + 'a>> {
+        let Self(runtime) = self;
+        Box::pin(async move {
+            let result = connect(runtime, socket.clone(), auth).await;
+            if result.is_err() {
+                release_packets(&runtime.sessions, &socket);
+            }
+            result
+        })
+    }
+
+    /// The program is told of a socket here, where the socket is connected: then the program can emit to it.
+    fn call(&self, socket: Arc<IoSocket<Adapter>>, _: Option<Value>) {
+        let context = &self.0.context;
+        if let Some(occupant) = context.backplane.occupant(&context.path, socket.id) {
+            occupant.connected();
+        }
+    }
+}
