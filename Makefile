@@ -32,8 +32,10 @@ test: ## Prove everything: lints, Rust, stock clients, a browser, the chart, lic
 	@$(MAKE) --no-print-directory -j3 --output-sync=target test-observe test-clients test-docs test-chart deny
 	@echo "all of it passes"
 
-lint: $(CLIENT) ## Formatting, clippy and rustdoc, warnings as errors
-	@.ci/install rust
+lint: $(CLIENT) ## Formatting, circles of files, clippy and rustdoc, warnings as errors
+	@.ci/install rust node
+	node --test --test-reporter=dot .ci/structure/*.test.mjs
+	node .ci/structure/check.mjs
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --locked --no-deps
