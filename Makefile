@@ -5,7 +5,7 @@ TOOLS := $(CURDIR)/.tools
 export PATH := $(TOOLS)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo observe chart dashboard reference test lint fmt fuzz test-rust test-js test-clients test-edge test-faults test-observe test-chart test-image test-kubernetes deny advisories bench bench-wire bench-allocators bench-telemetry bench-profile doc clean binaries node-modules peers
+.PHONY: help check demo observe chart dashboard reference test lint fmt fuzz test-rust test-js test-clients test-edge test-faults test-observe test-chart test-image test-kubernetes deny advisories bench bench-wire bench-allocators bench-telemetry bench-profile doc clean binaries node-modules peers
 
 help: ## List the chores
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,6 +15,11 @@ CLIENT := src/demo/node_modules/.package-lock.json
 $(CLIENT): src/demo/package-lock.json
 	@.ci/install node
 	npm ci --prefix src/demo --silent --no-audit --no-fund
+
+MODULES := tests/js/node_modules/.package-lock.json
+$(MODULES): tests/js/package-lock.json
+	@.ci/install node
+	npm ci --prefix tests/js --silent --no-audit --no-fund
 
 demo: $(CLIENT) ## Run a pod with a chat page on http://127.0.0.1:3000
 	@.ci/install rust node
@@ -31,6 +36,15 @@ test: ## Prove everything: lints, Rust, stock clients, a browser, the chart, lic
 	@.ci/install helm helm-unittest kubeconform kustomize kubernetes-schemas
 	@$(MAKE) --no-print-directory -j3 --output-sync=target test-observe test-clients test-docs test-chart deny
 	@echo "all of it passes"
+
+check: $(CLIENT) $(MODULES) ## Before each commit: formatting, circles of files, clippy, unit tests, one test end to end
+	@.ci/install rust node
+	cargo fmt --all --check
+	node .ci/structure/check.mjs
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo test --workspace --lib --bins --locked --quiet
+	cargo build --quiet --locked --bin roomcast
+	cd tests/js && node --test --test-reporter=spec smoke.test.mjs
 
 lint: $(CLIENT) ## Formatting, circles of files, clippy and rustdoc, warnings as errors
 	@.ci/install rust node
@@ -83,8 +97,7 @@ test-chart: binaries node-modules ## Lint and render the Helm chart for three ve
 binaries: test-rust
 	cargo build --locked --bins --examples
 
-node-modules: $(CLIENT)
-	npm ci --prefix tests/js --silent --no-audit --no-fund
+node-modules: $(CLIENT) $(MODULES)
 
 test-image: $(CLIENT) ## Run the release as a container does, from the files that the image is made of (as root)
 	cargo build --release --locked --bin roomcast
