@@ -58,6 +58,8 @@ pub struct Outcome {
     pub took: Duration,
     /// How much of it was the wait for a rollout.
     pub waited: Duration,
+    /// The task whose panic ended the pod, if one did.
+    pub panicked: Option<&'static str>,
 }
 
 /// How it began to end.
@@ -91,7 +93,7 @@ pub async fn run(
     let count = |count| i64::try_from(count).unwrap_or(i64::MAX);
     span.set("roomcast.drain.connections", count(connections));
     span.set("roomcast.drain.cut", count(cut));
-    Outcome { connections, cut, took: begun.elapsed(), waited }
+    Outcome { connections, cut, took: begun.elapsed(), waited, panicked: None }
 }
 
 /// Closes the connections and leaves the cluster: how many there were, and how many of them were cut.
