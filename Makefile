@@ -7,7 +7,7 @@ export PATH := $(TOOLS)/bin:$(PATH)
 .DEFAULT_GOAL := help
 .PHONY: help check demo observe chart dashboard reference test lint fmt fuzz test-rust test-js test-clients test-edge test-faults test-observe test-chart test-image test-kubernetes deny advisories bench bench-wire bench-allocators bench-telemetry bench-profile doc clean binaries node-modules peers
 
-help: ## List the chores
+help: ## List the chores; times are without builds, and without what comes first
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # The stock client, which builds put into the binary: before them, not while they read it.
@@ -54,7 +54,7 @@ lint: $(CLIENT) ## Formatting, circles of files, clippy and rustdoc, warnings as
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --locked --no-deps
 
-fmt: ## Format the code
+fmt: ## Format the code (1 s)
 	cargo fmt --all
 
 fuzz: ## Feed readers of bytes from outside for FUZZ_SECONDS each (60), or FUZZ_TARGET alone
@@ -64,31 +64,31 @@ fuzz: ## Feed readers of bytes from outside for FUZZ_SECONDS each (60), or FUZZ_
 test-rust: lint ## Unit tests, and the binary from outside
 	cargo test --workspace --locked
 
-test-js: binaries node-modules ## Stock clients, a browser, Node servers and emitters against real pods
+test-js: binaries node-modules ## Stock clients, a browser, Node servers and emitters against real pods (20 min at most)
 	cd tests/js && timeout 1200 node --test --test-concurrency=2 --test-reporter=spec *.test.mjs
 
-test-clients: binaries node-modules ## Stock clients of each language against real pods; STOCK_CLIENTS=Java for some
+test-clients: binaries node-modules ## Stock clients of each language against real pods; STOCK_CLIENTS=Java for some (10 min at most)
 	@.ci/install rust node chromium python java go libssl
 	cd tests/js && timeout 600 node --test --test-reporter=spec stock/*.test.mjs
 
 .PHONY: test-docs
-test-docs: binaries node-modules install-helm ## Links of the pages, the programs and commands in them, run as they stand there
+test-docs: binaries node-modules install-helm ## Links of the pages, the programs and commands in them, run as they stand there (10 min at most)
 	@.ci/install redis python go php ruby java chromium nginx
 	cd tests/js && timeout 600 node --test --test-concurrency=2 --test-reporter=spec docs/*.test.mjs
 
-test-edge: test-js ## Three pods behind haproxy and nginx, without affinity: routing, pods that go, drains
+test-edge: test-js ## Three pods behind haproxy and nginx, without affinity: routing, pods that go, drains (15 min at most)
 	cd tests/js && timeout 900 node --test --test-reporter=spec edge/*.test.mjs
 
 # After the others: what it counts as late depends on having the processors.
-test-faults: test-edge ## Redis killed, frozen, failed over, cut off: what is lost, and whether pods heal
+test-faults: test-edge ## Redis killed, frozen, failed over, cut off: what is lost, and whether pods heal (3 min; 10 at most)
 	cd tests/js && timeout 600 node --test --test-reporter=spec faults/*.test.mjs
 
 # After the others: how late tasks run is one of its alerts.
-test-observe: test-faults ## A real Prometheus: the dashboard's queries, each alert and when it clears, `make observe`
+test-observe: test-faults ## A real Prometheus: the dashboard's queries, each alert and when it clears, `make observe` (7 min at most)
 	@.ci/install prometheus
 	cd tests/js && timeout 400 node --test --test-concurrency=1 --test-reporter=spec observe/*.test.mjs
 
-test-chart: binaries node-modules ## Lint and render the Helm chart for three versions of Kubernetes, and check what it configures
+test-chart: binaries node-modules ## Lint and render the Helm chart for three versions of Kubernetes, and check what it configures (10 min at most)
 	@.ci/install helm helm-unittest kubeconform kustomize kubernetes-schemas
 	helm lint --strict helm/roomcast
 	helm-unittest --strict --file '../../tests/js/chart/unit/*.yaml' helm/roomcast
@@ -145,7 +145,7 @@ chart: node-modules ## Write what is made of the chart's values.yaml: its README
 	cargo run --quiet --bin roomcast -- config-schema > artifacts/config.schema.json
 	node helm/chart/make.mjs artifacts/config.schema.json
 
-dashboard: ## Write the dashboard for Grafana from its rows of panels in helm/dashboard
+dashboard: ## Write the dashboard for Grafana from its rows of panels in helm/dashboard (1 s)
 	node helm/dashboard/make.mjs > helm/roomcast/dashboards/roomcast.json
 
 doc: ## Build and open the documentation of the crate
