@@ -42,6 +42,10 @@
 //! connection: [`Client::emit`] says so. When the server disconnects the socket, or refuses it, the
 //! client stays away until [`Client::connect`] is called again.
 
+// The folder is for programs that connect to a server, and for tests and the load generator. No other part of the crate
+// calls it. It needs `config` for `Secret` alone.
+// Inside, `builder` makes the `handle` and the task (`manager`), which makes a `session` for each connection.
+
 mod auth;
 mod backoff;
 mod builder;

@@ -3,6 +3,9 @@
 //! The order never changes: say so first, refuse new sessions, then close what is there. A client
 //! that is closed comes back at once, and must not meet a pod that still lets it in but has closed
 //! its namespaces: it would be told "Invalid namespace", and the stock client then stays away.
+//!
+//! `server` calls [`run`], and says by [`Drainable`] how its parts end. All others only ask the [`Lifecycle`] in which phase
+//! the pod is; the API and a panic in a task announce a drain by it. The folder needs `config` and `telemetry`.
 
 mod lifecycle;
 mod rollout;
