@@ -5,9 +5,9 @@ TOOLS := $(CURDIR)/.tools
 export PATH := $(TOOLS)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo observe chart dashboard reference test lint fmt fuzz test-rust test-js test-clients test-edge test-faults test-observe test-chart test-image test-kubernetes deny advisories bench bench-wire bench-allocators bench-telemetry bench-profile doc clean binaries node-modules peers
+.PHONY: help check demo observe chart dashboard reference test lint fmt fuzz test-rust test-js test-clients test-edge test-faults test-observe test-chart test-image test-kubernetes deny advisories bench bench-wire bench-allocators bench-telemetry bench-profile doc clean binaries node-modules peers
 
-help: ## List the chores
+help: ## List the chores; times are without builds, and without what comes first
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # The stock client, which builds put into the binary: before them, not while they read it.
@@ -15,6 +15,11 @@ CLIENT := src/demo/node_modules/.package-lock.json
 $(CLIENT): src/demo/package-lock.json
 	@.ci/install node
 	npm ci --prefix src/demo --silent --no-audit --no-fund
+
+MODULES := tests/js/node_modules/.package-lock.json
+$(MODULES): tests/js/package-lock.json
+	@.ci/install node
+	npm ci --prefix tests/js --silent --no-audit --no-fund
 
 demo: $(CLIENT) ## Run a pod with a chat page on http://127.0.0.1:3000
 	@.ci/install rust node
@@ -32,13 +37,24 @@ test: ## Prove everything: lints, Rust, stock clients, a browser, the chart, lic
 	@$(MAKE) --no-print-directory -j3 --output-sync=target test-observe test-clients test-docs test-chart deny
 	@echo "all of it passes"
 
-lint: $(CLIENT) ## Formatting, clippy and rustdoc, warnings as errors
-	@.ci/install rust
+check: $(CLIENT) $(MODULES) ## Before each commit: formatting, circles of files, clippy, unit tests, one test end to end
+	@.ci/install rust node
+	cargo fmt --all --check
+	node .ci/structure/check.mjs
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo test --workspace --lib --bins --locked --quiet
+	cargo build --quiet --locked --bin roomcast
+	cd tests/js && node --test --test-reporter=spec smoke.test.mjs
+
+lint: $(CLIENT) ## Formatting, circles of files, clippy and rustdoc, warnings as errors
+	@.ci/install rust node
+	node --test --test-reporter=dot .ci/structure/*.test.mjs
+	node .ci/structure/check.mjs
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --locked --no-deps
 
-fmt: ## Format the code
+fmt: ## Format the code (1 s)
 	cargo fmt --all
 
 fuzz: ## Feed readers of bytes from outside for FUZZ_SECONDS each (60), or FUZZ_TARGET alone
@@ -48,31 +64,31 @@ fuzz: ## Feed readers of bytes from outside for FUZZ_SECONDS each (60), or FUZZ_
 test-rust: lint ## Unit tests, and the binary from outside
 	cargo test --workspace --locked
 
-test-js: binaries node-modules ## Stock clients, a browser, Node servers and emitters against real pods
+test-js: binaries node-modules ## Stock clients, a browser, Node servers and emitters against real pods (20 min at most)
 	cd tests/js && timeout 1200 node --test --test-concurrency=2 --test-reporter=spec *.test.mjs
 
-test-clients: binaries node-modules ## Stock clients of each language against real pods; STOCK_CLIENTS=Java for some
+test-clients: binaries node-modules ## Stock clients of each language against real pods; STOCK_CLIENTS=Java for some (10 min at most)
 	@.ci/install rust node chromium python java go libssl
 	cd tests/js && timeout 600 node --test --test-reporter=spec stock/*.test.mjs
 
 .PHONY: test-docs
-test-docs: binaries node-modules install-helm ## Links of the pages, the programs and commands in them, run as they stand there
+test-docs: binaries node-modules install-helm ## Links of the pages, the programs and commands in them, run as they stand there (10 min at most)
 	@.ci/install redis python go php ruby java chromium nginx
 	cd tests/js && timeout 600 node --test --test-concurrency=2 --test-reporter=spec docs/*.test.mjs
 
-test-edge: test-js ## Three pods behind haproxy and nginx, without affinity: routing, pods that go, drains
+test-edge: test-js ## Three pods behind haproxy and nginx, without affinity: routing, pods that go, drains (15 min at most)
 	cd tests/js && timeout 900 node --test --test-reporter=spec edge/*.test.mjs
 
 # After the others: what it counts as late depends on having the processors.
-test-faults: test-edge ## Redis killed, frozen, failed over, cut off: what is lost, and whether pods heal
+test-faults: test-edge ## Redis killed, frozen, failed over, cut off: what is lost, and whether pods heal (3 min; 10 at most)
 	cd tests/js && timeout 600 node --test --test-reporter=spec faults/*.test.mjs
 
 # After the others: how late tasks run is one of its alerts.
-test-observe: test-faults ## A real Prometheus: the dashboard's queries, each alert and when it clears, `make observe`
+test-observe: test-faults ## A real Prometheus: the dashboard's queries, each alert and when it clears, `make observe` (7 min at most)
 	@.ci/install prometheus
 	cd tests/js && timeout 400 node --test --test-concurrency=1 --test-reporter=spec observe/*.test.mjs
 
-test-chart: binaries node-modules ## Lint and render the Helm chart for three versions of Kubernetes, and check what it configures
+test-chart: binaries node-modules ## Lint and render the Helm chart for three versions of Kubernetes, and check what it configures (10 min at most)
 	@.ci/install helm helm-unittest kubeconform kustomize kubernetes-schemas
 	helm lint --strict helm/roomcast
 	helm-unittest --strict --file '../../tests/js/chart/unit/*.yaml' helm/roomcast
@@ -81,8 +97,7 @@ test-chart: binaries node-modules ## Lint and render the Helm chart for three ve
 binaries: test-rust
 	cargo build --locked --bins --examples
 
-node-modules: $(CLIENT)
-	npm ci --prefix tests/js --silent --no-audit --no-fund
+node-modules: $(CLIENT) $(MODULES)
 
 test-image: $(CLIENT) ## Run the release as a container does, from the files that the image is made of (as root)
 	cargo build --release --locked --bin roomcast
@@ -130,7 +145,7 @@ chart: node-modules ## Write what is made of the chart's values.yaml: its README
 	cargo run --quiet --bin roomcast -- config-schema > artifacts/config.schema.json
 	node helm/chart/make.mjs artifacts/config.schema.json
 
-dashboard: ## Write the dashboard for Grafana from its rows of panels in helm/dashboard
+dashboard: ## Write the dashboard for Grafana from its rows of panels in helm/dashboard (1 s)
 	node helm/dashboard/make.mjs > helm/roomcast/dashboards/roomcast.json
 
 doc: ## Build and open the documentation of the crate

@@ -35,6 +35,7 @@ mod internal;
 mod kube;
 mod publish;
 mod server;
+mod tasks;
 mod telemetry;
 
 pub use self::kube::{ExternalMetricsError, SetupError as KubernetesError};

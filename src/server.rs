@@ -1,5 +1,7 @@
 //! A pod: built from settings and namespaces, bound to its addresses, run until it is told to stop.
 
+#[cfg(test)]
+mod panics;
 mod requests;
 mod rollout;
 
@@ -7,7 +9,7 @@ use std::{
     convert::Infallible,
     future::Future,
     net::{IpAddr, SocketAddr},
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -28,6 +30,7 @@ use crate::{
     internal::{self, Readiness, Scale},
     kube::{self, ExternalMetrics, Figures, Kubernetes},
     publish::{self, Consumer, Operations, Underway},
+    tasks::{Failed, counted, first_panic, named, restarted},
     telemetry::{
         metrics::{self, Metrics, NoHistogram, Since},
         runtime, traces,
@@ -490,25 +493,10 @@ impl Listening {
         pod.me.address.listens(&config.internal, internal.addresses());
         // They end with the pod.
         let mut chores = pod.backplane.start(pod.me.clone());
-        chores.spawn(pod.edge.clone().close_overflowed());
-        chores.spawn(tell_phases(pod.lifecycle.clone(), pod.backplane.clone()));
-        chores.spawn(pod.metrics.clone().upkeep());
-        chores.spawn(async { match runtime::watch().await {} });
-        chores.spawn(edge::give_back());
-        chores.spawn(edge::watch_memory(pod.sessions.clone(), config.limits.memory));
+        start_chores(&mut pod, &config, &mut chores);
         let most = config.admission.max_connections;
-        chores.spawn(edge::sample(pod.sessions.clone(), most, public.listeners()));
-        for chore in std::mem::take(&mut pod.keeping_time) {
-            chores.spawn(async { match chore.await {} });
-        }
-        if let Some(tokens) = pod.tokens.clone() {
-            chores.spawn(async { match tokens.stay_fresh().await {} });
-        }
-        if let Some(consumer) = &pod.consumer {
-            let (reader, watcher) = (consumer.clone(), consumer.clone());
-            chores.spawn(async move { reader.run().await });
-            chores.spawn(async move { watcher.watch().await });
-        }
+        let sampled = edge::sample(pod.sessions.clone(), most, public.listeners());
+        chores.spawn(counted("telemetry", sampled));
         if let Some(kubernetes) = &pod.kubernetes {
             let sessions = pod.sessions.clone();
             let told = kube::Told {
@@ -520,14 +508,33 @@ impl Listening {
         }
         // Both listen to the end: the one to say 503, the other to tell how the drain goes.
         let serving = pod.serving.get_mut();
-        serving.spawn(edge::serve(public, options, public_router, pod.lifecycle.clone()));
-        serving.spawn(edge::serve(internal, probes, internal_router, pod.lifecycle.clone()));
+        let failed = Failed::default();
+        let mut serve = |bound, options, router| {
+            let served = edge::serve(bound, options, router, pod.lifecycle.clone());
+            serving.spawn(failed.clone().needed("listener", served));
+        };
+        serve(public, options, public_router);
+        serve(internal, probes, internal_router);
         if let Some(metrics) = pod.external_metrics.take() {
             metrics.start(external_metrics.listening(), &pod.lifecycle, serving, &mut chores);
         }
 
         let _running = pod.roomcast.run();
-        let outcome = drain::run(&pod.lifecycle, &config.drain, stop, hurry, &pod).await;
+        let failed = async {
+            let task = tokio::select! {
+                task = first_panic(&mut chores) => task,
+                task = failed.first() => task,
+            };
+            tracing::error!(task, "the pod cannot go on without a task that panicked: it drains");
+            // Newer pods are not waited for: this one may serve its clients badly.
+            pod.lifecycle.announce(true);
+            task
+        };
+        let mut drained = pin!(drain::run(&pod.lifecycle, &config.drain, stop, hurry, &pod));
+        let outcome = tokio::select! {
+            outcome = &mut drained => outcome,
+            task = failed => Outcome { panicked: Some(task), ..drained.await },
+        };
         let moment = for_last_words(&config.drain, &outcome);
         let told = async {
             if let Some(kubernetes) = &pod.kubernetes {
@@ -536,6 +543,38 @@ impl Listening {
         };
         tokio::join!(traces::shutdown(moment), told);
         outcome
+    }
+}
+
+/// Starts what goes on as long as the pod, beside its listeners, its connections to Redis and Kubernetes.
+fn start_chores(pod: &mut Pod, config: &Config, chores: &mut JoinSet<()>) {
+    chores.spawn(named("overflowed connections", pod.edge.clone().close_overflowed()));
+    let (lifecycle, backplane) = (pod.lifecycle.clone(), pod.backplane.clone());
+    chores.spawn(restarted("drain phases", move || {
+        tell_phases(lifecycle.clone(), backplane.clone())
+    }));
+    let metrics = pod.metrics.clone();
+    chores.spawn(restarted("telemetry", move || metrics.clone().upkeep()));
+    chores.spawn(restarted("telemetry", || async { match runtime::watch().await {} }));
+    chores.spawn(restarted("memory", edge::give_back));
+    let (sessions, limit) = (pod.sessions.clone(), config.limits.memory);
+    chores.spawn(restarted("memory", move || edge::watch_memory(sessions.clone(), limit)));
+    for chore in std::mem::take(&mut pod.keeping_time) {
+        chores.spawn(named("namespace deadlines", async { match chore.await {} }));
+    }
+    if let Some(tokens) = pod.tokens.clone() {
+        chores.spawn(restarted("token keys", move || {
+            let tokens = tokens.clone();
+            async { match tokens.stay_fresh().await {} }
+        }));
+    }
+    if let Some(consumer) = &pod.consumer {
+        let (reader, watcher) = (consumer.clone(), consumer.clone());
+        chores.spawn(named("publish stream", async move { reader.run().await }));
+        chores.spawn(restarted("telemetry", move || {
+            let watcher = watcher.clone();
+            async move { watcher.watch().await }
+        }));
     }
 }
 

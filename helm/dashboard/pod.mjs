@@ -16,6 +16,12 @@ export const POD = [
     queries: [[quantile(0.99, "roomcast_runtime_delay_seconds", PODS), NAME]],
   },
   {
+    title: "Tasks that panicked",
+    means: "None, or a bug. The pod has restarted the task, goes on without it, or drains and exits with 1.",
+    unit: "ops",
+    queries: [rate("roomcast_task_panics_total", { by: ["task"] })],
+  },
+  {
     title: "CPU",
     means: "Processors in use.",
     unit: "short",

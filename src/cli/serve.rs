@@ -108,7 +108,12 @@ async fn run_pod(builder: Builder, listening: impl FnOnce(&Listening)) -> Result
         seconds = outcome.took.as_secs_f64(),
         "stopped"
     );
-    Ok(())
+    match outcome.panicked {
+        Some(task) => {
+            Err(Failure::runtime(format!("the pod had to end: its task {task:?} panicked")))
+        }
+        None => Ok(()),
+    }
 }
 
 /// SIGTERM and SIGINT. Each listener sees every signal since it was made.

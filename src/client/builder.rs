@@ -9,7 +9,10 @@ use url::Url;
 
 use super::{
     Auth, Backoff, Client, ClientError, Transport,
-    manager::{Manager, Registry},
+    command::Registry,
+    error::setting,
+    manager::{Manager, watched},
+    options::Options,
     transport::{Address, http_client, tls_config},
 };
 
@@ -36,21 +39,16 @@ pub struct Builder {
     queue: (usize, usize),
 }
 
-/// The settings of a connection.
-pub(super) struct Options {
-    pub address: Arc<Address>,
-    pub transports: Arc<[Transport]>,
-    pub auth: Auth,
-    pub reconnect: Backoff,
-    pub ack_timeout: Duration,
-    pub close_timeout: Duration,
-    pub max_attachments: usize,
-    /// Packets and bytes.
-    pub queue: (usize, usize),
+impl Client {
+    /// Begins to set up a client for a server: `http`, `https`, `ws` or `wss`, a host, perhaps a port,
+    /// and perhaps a namespace as the path.
+    pub fn builder(url: impl Into<String>) -> Builder {
+        Builder::new(url.into())
+    }
 }
 
 impl Builder {
-    pub(super) fn new(url: String) -> Self {
+    fn new(url: String) -> Self {
         Self {
             url,
             namespace: None,
@@ -195,7 +193,7 @@ impl Builder {
         let (commands, receiver) = mpsc::channel(COMMANDS);
         let registry: Registry = Arc::new(Mutex::default());
         let manager = Manager::new(options.clone(), receiver, registry.clone());
-        runtime.spawn(manager.run());
+        runtime.spawn(watched(manager.run(), registry.clone()));
         Client::new(namespace, options, commands, registry)
     }
 
@@ -243,14 +241,6 @@ impl Builder {
         }
         Ok(headers)
     }
-}
-
-pub(super) fn setting(
-    setting: &'static str,
-    value: &str,
-    problem: impl std::fmt::Display,
-) -> ClientError {
-    ClientError::Setting { setting, value: value.to_owned(), problem: problem.to_string() }
 }
 
 #[cfg(test)]

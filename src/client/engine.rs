@@ -28,8 +28,9 @@ pub(super) struct Handshake {
 }
 
 impl Handshake {
-    /// How long the server may be silent before it counts as gone.
-    pub fn patience(&self) -> Duration {
+    /// How long the server may be silent before it counts as gone: a ping is due each `pingInterval`, and may be late by
+    /// `pingTimeout`.
+    pub fn heartbeat_timeout(&self) -> Duration {
         let millis = self.ping_interval.saturating_add(self.ping_timeout);
         Duration::from_millis(millis).min(LONGEST_SILENCE)
     }
@@ -162,14 +163,14 @@ mod tests {
     }
 
     #[test]
-    fn a_server_cannot_ask_for_endless_patience() {
+    fn a_server_cannot_ask_for_an_endless_heartbeat_timeout() {
         let open = |interval: u64| match Packet::text(&format!(
             r#"0{{"sid":"a","upgrades":["websocket"],"pingInterval":{interval},"pingTimeout":20000,"maxPayload":9}}"#
         )) {
             Ok(Packet::Open(handshake)) => handshake,
             packet => panic!("{packet:?}"),
         };
-        assert_eq!(open(25_000).patience(), Duration::from_secs(45));
-        assert_eq!(open(u64::MAX).patience(), LONGEST_SILENCE);
+        assert_eq!(open(25_000).heartbeat_timeout(), Duration::from_secs(45));
+        assert_eq!(open(u64::MAX).heartbeat_timeout(), LONGEST_SILENCE);
     }
 }

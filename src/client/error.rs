@@ -101,7 +101,7 @@ pub enum ClientError {
     },
     /// After a reconnection the server did not let the client into rooms that it had been in.
     #[error("not in its rooms any more: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
-    RoomsLost(Vec<super::RejectedRoom>),
+    RoomsLost(Vec<RejectedRoom>),
     /// An attempt to connect failed. The client tries again, unless it was the last one.
     #[error(transparent)]
     Transport(#[from] TransportError),
@@ -121,6 +121,15 @@ pub enum ClientError {
     /// `shutdown` was called, or no runtime is left.
     #[error("the client has been shut down: build a new one")]
     Closed,
+}
+
+/// An error of the builder.
+pub(super) fn setting(
+    setting: &'static str,
+    value: &str,
+    problem: impl fmt::Display,
+) -> ClientError {
+    ClientError::Setting { setting, value: value.to_owned(), problem: problem.to_string() }
 }
 
 /// Why a connection could not be made, or ended.
@@ -234,5 +243,20 @@ impl fmt::Display for Unauthenticated {
             Some(code) => write!(f, " ({code})"),
             None => Ok(()),
         }
+    }
+}
+
+/// A room that the server refused.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+pub struct RejectedRoom {
+    /// Its name.
+    pub room: String,
+    /// Why, as a stable code: docs/errors.md.
+    pub code: String,
+}
+
+impl fmt::Display for RejectedRoom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.room, self.code)
     }
 }

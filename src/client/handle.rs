@@ -6,10 +6,10 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
-    Auth, Builder, ClientError, Event, Events, JoinedRooms, LeftRooms, Reason, State,
-    Unauthenticated,
-    builder::{Options, setting},
-    manager::{Command, Registry},
+    Auth, ClientError, Event, Events, JoinedRooms, LeftRooms, Reason, State, Unauthenticated,
+    command::{Command, Registry},
+    error::setting,
+    options::Options,
     rooms,
     socket::{Socket, check_event},
 };
@@ -32,12 +32,6 @@ struct Connection {
 }
 
 impl Client {
-    /// Begins to set up a client for a server: `http`, `https`, `ws` or `wss`, a host, perhaps a port,
-    /// and perhaps a namespace as the path.
-    pub fn builder(url: impl Into<String>) -> Builder {
-        Builder::new(url.into())
-    }
-
     pub(super) fn new(
         namespace: String,
         options: Arc<Options>,
@@ -82,9 +76,9 @@ impl Client {
         Self::of(self.connection.clone(), namespace.to_owned(), auth.into())
     }
 
-    /// Connects, and waits until the server has let the socket in. While the server cannot be
-    /// reached it tries again as [`Builder::reconnect`] has it, by default for ever: `on_error` tells.
-    /// Who gives up earlier calls [`disconnect`](Self::disconnect).
+    /// Connects, and waits until the server has let the socket in. While the server cannot be reached it tries again as
+    /// [`Builder::reconnect`](super::Builder::reconnect) has it, by default for ever: `on_error` tells. Who gives up
+    /// earlier calls [`disconnect`](Self::disconnect).
     ///
     /// # Errors
     /// [`ClientError::Refused`] by the server, [`ClientError::NamespaceTimeout`],
@@ -107,8 +101,8 @@ impl Client {
     }
 
     /// Ends the connection and all its sockets in order: what waits is sent (for at most
-    /// [`Builder::close_timeout`]), the server is told, the transport is closed. Callbacks and
-    /// subscriptions are dropped.
+    /// [`Builder::close_timeout`](super::Builder::close_timeout)), the server is told, the transport is closed.
+    /// Callbacks and subscriptions are dropped.
     pub async fn shutdown(&self) {
         let (sender, done) = oneshot::channel();
         if self.command(Command::Shutdown(sender)).await.is_ok() {
@@ -157,8 +151,8 @@ impl Client {
         self.socket.emit(event, data)
     }
 
-    /// Sends an event and waits for the answer, at most [`Builder::ack_timeout`]. A tuple takes
-    /// several arguments of the answer, anything else the first.
+    /// Sends an event and waits for the answer, at most [`Builder::ack_timeout`](super::Builder::ack_timeout). A tuple
+    /// takes several arguments of the answer, anything else the first.
     ///
     /// # Errors
     /// Those of `emit`, [`ClientError::AckTimeout`], [`ClientError::Disconnected`],

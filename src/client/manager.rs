@@ -2,33 +2,20 @@
 //!
 //! It alone decides which sockets shall be connected (`active`). Without any, there is no connection.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, panic::AssertUnwindSafe, sync::Arc};
 
-use parking_lot::Mutex;
-use tokio::sync::{mpsc, oneshot};
+use futures_util::FutureExt;
+use tokio::sync::mpsc;
 
 use super::{
     ClientError, State,
     backoff::Delays,
-    builder::Options,
+    command::{Command, Registry, Stop},
+    options::Options,
     session::{End, Session},
     socket::Socket,
     transport::{self, Opened},
 };
-
-/// What handles of the client ask for.
-pub(super) enum Command {
-    /// The socket shall be connected. It has whom to tell.
-    Connect(Arc<Socket>),
-    Disconnect(Arc<Socket>, oneshot::Sender<()>),
-    Shutdown(oneshot::Sender<()>),
-}
-
-/// All sockets there are, by namespace.
-pub(super) type Registry = Arc<Mutex<HashMap<String, Arc<Socket>>>>;
-
-/// `shutdown` was called by one who waits, or the last handle is gone.
-pub(super) type Stop = Option<oneshot::Sender<()>>;
 
 pub(super) struct Manager {
     options: Arc<Options>,
@@ -44,6 +31,19 @@ enum Meanwhile<T> {
     /// No socket shall be connected any more.
     Idle,
     Stop(Stop),
+}
+
+/// Runs the task of a client. If it panics, its sockets are closed, as by `shutdown`: nobody is to wait for it.
+pub(super) async fn watched(task: impl Future<Output = ()>, registry: Registry) {
+    if AssertUnwindSafe(task).catch_unwind().await.is_err() {
+        tracing::error!("the task of the client panicked: its sockets are closed");
+        close_all(&registry);
+    }
+}
+
+fn close_all(registry: &Registry) {
+    let sockets: Vec<_> = registry.lock().drain().map(|(_, socket)| socket).collect();
+    sockets.iter().for_each(|socket| socket.close());
 }
 
 impl Manager {
@@ -95,8 +95,7 @@ impl Manager {
                 Meanwhile::Done(()) | Meanwhile::Idle => {}
             }
         };
-        let sockets: Vec<_> = self.registry.lock().drain().map(|(_, socket)| socket).collect();
-        sockets.iter().for_each(|socket| socket.close());
+        close_all(&self.registry);
         // Nobody is left hanging who asked meanwhile.
         self.commands.close();
         while let Some(command) = self.commands.recv().await {
@@ -145,7 +144,7 @@ impl Manager {
                 }
                 Some(Command::Disconnect(socket, done)) => {
                     self.active.remove(&socket.namespace);
-                    socket.forget();
+                    socket.restore.forget();
                     socket.refused(&ClientError::Cancelled, State::Disconnected);
                     let _ = done.send(());
                 }
@@ -169,5 +168,25 @@ impl Manager {
                 socket.hooks.error.call(&error);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use parking_lot::Mutex;
+
+    use super::*;
+    use crate::client::Auth;
+
+    #[tokio::test]
+    async fn a_panic_of_the_task_closes_its_sockets() {
+        let socket = Arc::new(Socket::new("/".into(), Auth::None, Duration::ZERO));
+        let registry: Registry =
+            Arc::new(Mutex::new(HashMap::from([("/".into(), socket.clone())])));
+        watched(async { panic!("as a bug would") }, registry.clone()).await;
+        assert_eq!(*socket.state.borrow(), State::Closed);
+        assert!(registry.lock().is_empty());
     }
 }

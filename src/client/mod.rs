@@ -42,107 +42,35 @@
 //! connection: [`Client::emit`] says so. When the server disconnects the socket, or refuses it, the
 //! client stays away until [`Client::connect`] is called again.
 
+// The folder is for programs that connect to a server, and for tests and the load generator. No other part of the crate
+// calls it. It needs `config` for `Secret` alone.
+// Inside, `builder` makes the `handle` and the task (`manager`), which makes a `session` for each connection.
+
+mod auth;
 mod backoff;
 mod builder;
+mod command;
 mod engine;
 mod error;
 mod handle;
 mod manager;
+mod options;
 mod outbox;
 mod packets;
+mod restore;
 mod rooms;
 mod session;
 mod socket;
+mod state;
 mod subscriptions;
 mod transport;
 
-use std::{fmt, sync::Arc};
-
+pub use auth::Auth;
 pub use backoff::Backoff;
 pub use builder::Builder;
-pub use error::{ClientError, Reason, TransportError, Unauthenticated};
+pub use error::{ClientError, Reason, RejectedRoom, TransportError, Unauthenticated};
 pub use handle::Client;
-pub use rooms::{JoinedRooms, LeftRooms, RejectedRoom};
+pub use rooms::{JoinedRooms, LeftRooms};
+pub use state::State;
 pub use subscriptions::{Event, Events, Lagged};
 pub use transport::Transport;
-
-/// Where a socket is.
-///
-/// `Disconnected` → `Connecting` → `Connected` ↔ `Authenticated`; from there to `Reconnecting` when
-/// the connection is lost, to `Disconnected` when one side ends it; to `Closed` for good.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum State {
-    /// `connect` was called, and there was no connection yet.
-    Connecting,
-    /// The server let it in.
-    Connected,
-    /// The server accepted its token in the event `authenticated`. A token that is sent with the
-    /// handshake (`auth`) is checked before `Connected`, and makes no difference here.
-    Authenticated,
-    /// The connection was lost, and is being made again.
-    Reconnecting,
-    /// It does not try: not asked to yet, disconnected by either side, refused, or it gave up.
-    Disconnected,
-    /// It was shut down.
-    Closed,
-}
-
-impl State {
-    /// Whether events can be sent: `Connected` or `Authenticated`.
-    pub fn is_connected(self) -> bool {
-        matches!(self, Self::Connected | Self::Authenticated)
-    }
-}
-
-impl fmt::Display for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Connecting => "connecting",
-            Self::Connected => "connected",
-            Self::Authenticated => "authenticated",
-            Self::Reconnecting => "reconnecting",
-            Self::Disconnected => "disconnected",
-            Self::Closed => "closed",
-        })
-    }
-}
-
-/// The credentials of a socket: the stock client's `auth`.
-#[derive(Clone, Default)]
-#[non_exhaustive]
-pub enum Auth {
-    /// None.
-    #[default]
-    None,
-    /// The same each time.
-    Fixed(serde_json::Value),
-    /// Asked for each time: [`Auth::provider`].
-    Provider(Arc<dyn Fn() -> socket::AuthFuture + Send + Sync>),
-}
-
-impl Auth {
-    /// Credentials that are asked for before each connection, such as tokens that expire. When it
-    /// fails it is called again, with the patience of [`Backoff`].
-    pub fn provider<F, W>(provider: F) -> Self
-    where
-        F: Fn() -> W + Send + Sync + 'static,
-        W: Future<Output = socket::AuthResult> + Send + 'static,
-    {
-        Self::Provider(Arc::new(move || Box::pin(provider())))
-    }
-}
-
-impl From<serde_json::Value> for Auth {
-    fn from(auth: serde_json::Value) -> Self {
-        Self::Fixed(auth)
-    }
-}
-
-impl fmt::Debug for Auth {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::None => "Auth(none)",
-            Self::Fixed(_) | Self::Provider(_) => "Auth(hidden)",
-        })
-    }
-}

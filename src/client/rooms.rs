@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{ClientError, socket::Socket};
+use super::{ClientError, RejectedRoom, socket::Socket};
 
 /// The answer to `join`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -22,21 +22,6 @@ pub struct LeftRooms {
     /// Those that it stays in.
     #[serde(default)]
     pub rejected: Vec<RejectedRoom>,
-}
-
-/// A room that the server refused.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct RejectedRoom {
-    /// Its name.
-    pub room: String,
-    /// Why, as a stable code: docs/errors.md.
-    pub code: String,
-}
-
-impl std::fmt::Display for RejectedRoom {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} ({})", self.room, self.code)
-    }
 }
 
 /// What the server answers to an event of its own.
@@ -61,13 +46,13 @@ struct Request<'a> {
 
 pub(super) async fn join(socket: &Socket, rooms: &[String]) -> Result<JoinedRooms, ClientError> {
     let answer: JoinedRooms = ask(socket, "join", rooms).await?;
-    socket.joined(answer.joined.iter().cloned());
+    socket.restore.joined(answer.joined.iter().cloned());
     Ok(answer)
 }
 
 pub(super) async fn leave(socket: &Socket, rooms: &[String]) -> Result<LeftRooms, ClientError> {
     let answer: LeftRooms = ask(socket, "leave", rooms).await?;
-    socket.left(&answer.left);
+    socket.restore.left(&answer.left);
     Ok(answer)
 }
 
@@ -86,7 +71,7 @@ async fn ask<T: DeserializeOwned>(
 
 /// After a reconnection: the last token first, as rooms may need it, then the rooms.
 pub(super) async fn restore(socket: &Socket) {
-    let Some((token, rooms)) = socket.to_restore() else { return };
+    let Some((token, rooms)) = socket.restore.get() else { return };
     let result = async {
         if let Some(token) = token {
             socket.authenticate(token).await?;
@@ -95,7 +80,7 @@ pub(super) async fn restore(socket: &Socket) {
             return Ok(());
         }
         let JoinedRooms { rejected, .. } = join(socket, &rooms).await?;
-        socket.left(rejected.iter().map(|rejected| &rejected.room));
+        socket.restore.left(rejected.iter().map(|rejected| &rejected.room));
         match rejected.is_empty() {
             true => Ok(()),
             false => Err(ClientError::RoomsLost(rejected)),

@@ -15,9 +15,9 @@ use tokio::{
 use super::{
     Auth, ClientError, Reason, State, TransportError,
     backoff::Delays,
-    builder::Options,
+    command::{Command, Stop},
     engine::{Frame, Packet},
-    manager::{Command, Stop},
+    options::Options,
     outbox::{Bounds, Next, Outbox},
     packets::{Decoder, Encoded, Incoming, Kind},
     rooms,
@@ -57,7 +57,7 @@ pub(super) struct Session {
     /// They end with the connection.
     tasks: JoinSet<Done>,
     /// How long the server may be silent.
-    patience: Duration,
+    heartbeat_timeout: Duration,
     /// Namespaces that the server has to answer for, and until when.
     entering: HashMap<String, Instant>,
     /// Namespaces that were left before the server answered. It is told once it has: Node closes
@@ -93,7 +93,7 @@ impl Session {
             outbox,
             decoder: Decoder::new(options.address.max_message, options.max_attachments),
             tasks,
-            patience: handshake.patience(),
+            heartbeat_timeout: handshake.heartbeat_timeout(),
             entering: HashMap::new(),
             left: HashSet::new(),
             upgrade: None,
@@ -127,13 +127,13 @@ impl Session {
         active: &mut HashMap<String, Arc<Socket>>,
         commands: &mut mpsc::Receiver<Command>,
     ) -> End {
-        let mut alive = Instant::now() + self.patience;
+        let mut alive = Instant::now() + self.heartbeat_timeout;
         loop {
             let late = self.entering.values().min().copied();
             let end = tokio::select! {
                 packet = self.source.next() => {
                     // Whatever comes shows that the server lives.
-                    alive = Instant::now() + self.patience;
+                    alive = Instant::now() + self.heartbeat_timeout;
                     match packet {
                         Ok(Some(packet)) => self.packet(packet, active),
                         Ok(None) => { self.switch(); Ok(()) }
@@ -236,7 +236,7 @@ impl Session {
                         self.outbox.push_control(Encoded::disconnect(&socket.namespace));
                     }
                 }
-                socket.forget();
+                socket.restore.forget();
                 socket.disconnected(Reason::ClientDisconnect, State::Disconnected);
                 socket.refused(&ClientError::Cancelled, State::Disconnected);
                 let _ = done.send(());
@@ -345,7 +345,7 @@ async fn write(mut sink: Sink, outbox: Arc<Outbox>) -> Result<(), TransportError
     }
 }
 
-/// What the application gives as credentials. A failure is tried again, with the same patience as a
+/// What the application gives as credentials. A failure is tried again after the same delays as a
 /// lost connection.
 async fn credentials(options: &Options, socket: &Socket) -> Result<String, ClientError> {
     let mut delays = Delays::new(options.reconnect.clone());

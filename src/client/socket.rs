@@ -1,8 +1,7 @@
 //! One socket: the membership in one namespace, as it is now, and what outlives a connection.
 
 use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
-    pin::Pin,
+    collections::{HashMap, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -12,9 +11,10 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::{oneshot, watch};
 
 use super::{
-    Auth, ClientError, Reason, State, Unauthenticated,
+    Auth, ClientError, Reason, State, TransportError, Unauthenticated,
     outbox::Outbox,
     packets::{Arguments, Encoded},
+    restore::Restore,
     subscriptions::{Event, Hook, Subscriptions},
 };
 use crate::config::Secret;
@@ -33,6 +33,7 @@ pub(super) struct Socket {
     pub state: watch::Sender<State>,
     pub subscriptions: Subscriptions,
     pub hooks: Hooks,
+    pub restore: Restore,
     inner: Mutex<Inner>,
 }
 
@@ -53,10 +54,6 @@ struct Inner {
     next_ack: i64,
     /// Who waits for `connect`.
     connecting: Vec<Answer<()>>,
-    /// The last token that the server accepted.
-    token: Option<Secret>,
-    /// The rooms that the server put it in when asked.
-    rooms: BTreeSet<String>,
 }
 
 /// What ends with the connection.
@@ -77,6 +74,7 @@ impl Socket {
             state: watch::Sender::new(State::Disconnected),
             subscriptions: Subscriptions::default(),
             hooks: Hooks::default(),
+            restore: Restore::default(),
             inner: Mutex::default(),
         }
     }
@@ -139,33 +137,8 @@ impl Socket {
         }
         // One that gives up stays in the queue: its answer may still come, and is not the next one's.
         answered(self.ack_timeout, answer).await?;
-        self.inner.lock().token = Some(token);
+        self.restore.token(Some(token));
         Ok(())
-    }
-
-    pub fn joined(&self, rooms: impl IntoIterator<Item = String>) {
-        self.inner.lock().rooms.extend(rooms);
-    }
-
-    pub fn left<'a>(&self, rooms: impl IntoIterator<Item = &'a String>) {
-        let mut inner = self.inner.lock();
-        for room in rooms {
-            inner.rooms.remove(room);
-        }
-    }
-
-    /// Token and rooms are not those of the next connection.
-    pub fn forget(&self) {
-        let mut inner = self.inner.lock();
-        inner.token = None;
-        inner.rooms.clear();
-    }
-
-    /// What there is to do again on a new connection, if anything.
-    pub fn to_restore(&self) -> Option<(Option<Secret>, Vec<String>)> {
-        let inner = self.inner.lock();
-        let rooms: Vec<_> = inner.rooms.iter().cloned().collect();
-        (inner.token.is_some() || !rooms.is_empty()).then(|| (inner.token.clone(), rooms))
     }
 
     /// Somebody waits for `connect`.
@@ -231,7 +204,7 @@ impl Socket {
 
     /// The end: callbacks go, as they may hold the client.
     pub fn close(&self) {
-        self.forget();
+        self.restore.forget();
         self.disconnected(Reason::ClientDisconnect, State::Closed);
         self.refused(&ClientError::Closed, State::Closed);
         self.subscriptions.clear();
@@ -243,11 +216,7 @@ impl Socket {
         unauthenticated.clear();
     }
 
-    pub fn event(
-        &self,
-        arguments: Arguments,
-        id: Option<i64>,
-    ) -> Result<(), super::TransportError> {
+    pub fn event(&self, arguments: Arguments, id: Option<i64>) -> Result<(), TransportError> {
         let name = arguments.event()?;
         let outbox = self.inner.lock().link.as_ref().map(|link| Arc::downgrade(&link.outbox));
         let Some(outbox) = outbox else {
@@ -278,9 +247,9 @@ impl Socket {
     }
 
     fn unauthenticated(&self, event: &Event) {
+        self.restore.token(None);
         let waiting = {
             let mut inner = self.inner.lock();
-            inner.token = None;
             inner.link.as_mut().and_then(|link| link.authenticating.pop_front())
         };
         self.state.send_replace(State::Connected);
@@ -342,6 +311,3 @@ impl Drop for Pending<'_> {
         }
     }
 }
-
-pub(super) type AuthResult = Result<serde_json::Value, Box<dyn std::error::Error + Send + Sync>>;
-pub(super) type AuthFuture = Pin<Box<dyn Future<Output = AuthResult> + Send>>;

@@ -3,6 +3,9 @@
 //! The order never changes: say so first, refuse new sessions, then close what is there. A client
 //! that is closed comes back at once, and must not meet a pod that still lets it in but has closed
 //! its namespaces: it would be told "Invalid namespace", and the stock client then stays away.
+//!
+//! `server` calls [`run`], and says by [`Drainable`] how its parts end. All others only ask the [`Lifecycle`] in which phase
+//! the pod is; the API and a panic in a task announce a drain by it. The folder needs `config` and `telemetry`.
 
 mod lifecycle;
 mod rollout;
@@ -58,6 +61,8 @@ pub struct Outcome {
     pub took: Duration,
     /// How much of it was the wait for a rollout.
     pub waited: Duration,
+    /// The task whose panic ended the pod, if one did.
+    pub panicked: Option<&'static str>,
 }
 
 /// How it began to end.
@@ -91,7 +96,7 @@ pub async fn run(
     let count = |count| i64::try_from(count).unwrap_or(i64::MAX);
     span.set("roomcast.drain.connections", count(connections));
     span.set("roomcast.drain.cut", count(cut));
-    Outcome { connections, cut, took: begun.elapsed(), waited }
+    Outcome { connections, cut, took: begun.elapsed(), waited, panicked: None }
 }
 
 /// Closes the connections and leaves the cluster: how many there were, and how many of them were cut.

@@ -108,7 +108,7 @@ impl Events {
 
     /// The end of a drain, which is the end of the pod: waits for it, but no longer than this.
     pub async fn drained(&self, outcome: &Outcome, patience: Duration) {
-        let Outcome { connections, cut, took, waited } = outcome;
+        let Outcome { connections, cut, took, waited, .. } = outcome;
         let [seconds, waited] = [*took - *waited, *waited].map(|time| time.as_secs_f64());
         let note = format!(
             "{connections} connections closed in {seconds:.1} s, {cut} of them cut, after {waited:.1} s of waiting for a rollout"

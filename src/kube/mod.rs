@@ -35,8 +35,11 @@ use crate::{
     backplane::Link,
     config::{self, Config},
     drain::{Lifecycle, Outcome},
+    tasks::restarted,
 };
 
+/// The name of what runs here, in log and metric.
+const TASK: &str = "kubernetes";
 /// The port of the internal listener where nobody says another.
 const INTERNAL_PORT: u16 = 9000;
 
@@ -154,28 +157,39 @@ impl Kubernetes {
     {
         let Told { lifecycle, link, connections } = told;
         let this = self.clone();
-        tasks.spawn(async move { never(this.permissions.watch(&this.api).await) });
+        tasks.spawn(restarted(TASK, move || {
+            let this = this.clone();
+            async move { never(this.permissions.watch(&this.api).await) }
+        }));
         let own = self.api.environment().own.clone();
         if let Some(own) = own.filter(|_| self.settings.deletion_cost) {
             let (this, connections) = (self.clone(), connections.clone());
-            tasks.spawn(async move {
-                let Self { api, permissions, .. } = &*this;
-                never(deletion_cost::keep(api, permissions, &own, connections).await);
-            });
+            tasks.spawn(restarted(TASK, move || {
+                let (this, own, connections) = (this.clone(), own.clone(), connections.clone());
+                async move {
+                    let Self { api, permissions, .. } = &*this;
+                    never(deletion_cost::keep(api, permissions, &own, connections).await);
+                }
+            }));
         }
         if !self.settings.peers_service.is_empty() {
             let this = self.clone();
-            tasks.spawn(async move {
-                let Self { api, permissions, settings, port, peers, .. } = &*this;
-                let service = &settings.peers_service;
-                never(peers::watch(api, permissions, service, *port, peers).await);
-            });
+            tasks.spawn(restarted(TASK, move || {
+                let this = this.clone();
+                async move {
+                    let Self { api, permissions, settings, port, peers, .. } = &*this;
+                    let service = &settings.peers_service;
+                    never(peers::watch(api, permissions, service, *port, peers).await);
+                }
+            }));
         }
         if let Some(events) = self.events.clone() {
             let drain = self.drain.clone();
-            tasks.spawn(async move {
-                never(events.follow(lifecycle, link, drain, connections).await);
-            });
+            tasks.spawn(restarted(TASK, move || {
+                let (events, lifecycle, link) = (events.clone(), lifecycle.clone(), link.clone());
+                let (drain, connections) = (drain.clone(), connections.clone());
+                async move { never(events.follow(lifecycle, link, drain, connections).await) }
+            }));
         }
     }
 

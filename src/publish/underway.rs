@@ -5,6 +5,8 @@ use std::future::Future;
 
 use tokio::sync::watch;
 
+use crate::tasks::named;
+
 /// The tasks that have not ended. Clones are the same.
 #[derive(Clone, Debug)]
 pub struct Underway(watch::Sender<()>);
@@ -22,11 +24,11 @@ impl Underway {
         work: impl Future<Output = T> + Send + 'static,
     ) -> Option<T> {
         let here = self.0.subscribe();
-        let task = tokio::spawn(async move {
+        let task = tokio::spawn(named("api request", async move {
             let done = work.await;
             drop(here);
             done
-        });
+        }));
         task.await.ok()
     }
 

@@ -23,6 +23,7 @@ use crate::{
         traced::giving_arrived,
         wire::{Answer, Broadcast, ClientAnswer, Incoming, Message, Meta, RemoteSocket},
     },
+    tasks,
     telemetry::{
         metrics::{BACKPLANE_DROPPED, BACKPLANE_LATENCY},
         traces::Trace,
@@ -129,7 +130,7 @@ impl Cluster {
                 if count > 0 {
                     let (cluster, namespace) = (self.clone(), namespace.to_owned());
                     let from = from.map(str::to_owned);
-                    tokio::spawn(async move {
+                    tasks::spawn("cluster", async move {
                         cluster
                             .pass_acks_on(&namespace, from.as_deref(), &ask.question, acks)
                             .await;

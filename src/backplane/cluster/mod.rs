@@ -40,6 +40,7 @@ use super::{
 };
 use crate::{
     config,
+    tasks::{named, restarted},
     telemetry::metrics::{BACKPLANE_DROPPED, BACKPLANE_RECORD_FAILURES},
 };
 
@@ -153,9 +154,12 @@ impl Cluster {
     pub fn start(self: &Arc<Self>, pod: Arc<dyn Pod>) -> JoinSet<()> {
         let listener = Arrivals::new(self.clone(), Questioned::start(self.clone()));
         let mut tasks = self.redis.start(&self.pod, ClusterWishes(self.clone()), listener);
-        tasks.spawn(self.clone().stay_known(pod));
+        tasks.spawn(named("cluster record", self.clone().stay_known(pod)));
         let cluster = self.clone();
-        tasks.spawn(async move { match cluster.peers.note_ages().await {} });
+        tasks.spawn(restarted("telemetry", move || {
+            let cluster = cluster.clone();
+            async move { match cluster.peers.note_ages().await {} }
+        }));
         tasks
     }
 

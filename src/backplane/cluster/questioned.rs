@@ -21,6 +21,7 @@ use crate::{
         redis::Sizable,
         wire::{Answer, Message},
     },
+    tasks,
     telemetry::metrics::BACKPLANE_DROPPED,
 };
 
@@ -61,7 +62,7 @@ impl Questioned {
             let _runtime = runtime.enter();
             for asked in questions {
                 waiting.fetch_sub(asked.size, Ordering::AcqRel);
-                cluster.answer(asked);
+                tasks::piece("backplane questions", || cluster.answer(asked));
             }
         });
         if let Err(error) = thread {

@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 use tokio::time::timeout;
 
 use super::Cluster;
-use crate::{backplane::wire::Answer, telemetry::metrics::BACKPLANE_DROPPED};
+use crate::{backplane::wire::Answer, tasks, telemetry::metrics::BACKPLANE_DROPPED};
 
 /// Most handlers that wait at a time.
 pub(super) const MOST: usize = 256;
@@ -54,7 +54,7 @@ impl Cluster {
         };
         let cluster = self.clone();
         let (namespace, from) = (namespace.to_owned(), from.map(str::to_owned));
-        tokio::spawn(async move {
+        tasks::spawn("cluster", async move {
             // Who asked waits no longer, either.
             let answer = timeout(cluster.settings.request_timeout, later).await;
             drop(permit);

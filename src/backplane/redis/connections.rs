@@ -30,7 +30,10 @@ use tokio::{
 };
 
 use super::timed::Timed;
-use crate::config::{self, BackplaneTls};
+use crate::{
+    config::{self, BackplaneTls},
+    tasks,
+};
 
 /// Messages that fred holds for the reader. Gap: fred hands them out by a broadcast channel that
 /// overwrites what is not read in time, and only logs that. So it is drained at once by `inbox`, which
@@ -101,14 +104,12 @@ impl Connections {
     }
 
     /// Connects, and stays so, for as long as the tasks live.
-    pub fn connect(&self, pod: &str, tasks: &mut JoinSet<()>) {
+    pub fn connect(&self, pod: &str, running: &mut JoinSet<()>) {
         for (concern, client) in self.all() {
-            tokio::spawn(keep_name(
-                client.clone(),
-                self.clustered,
-                format!("roomcast-{pod}-{concern}"),
-            ));
-            tasks.spawn(stay_connected(concern, client.clone(), self.closing.clone()));
+            let name = format!("roomcast-{pod}-{concern}");
+            tasks::spawn("redis", keep_name(client.clone(), self.clustered, name));
+            let connected = stay_connected(concern, client.clone(), self.closing.clone());
+            running.spawn(tasks::named("redis connection", connected));
         }
     }
 
@@ -119,7 +120,7 @@ impl Connections {
         for (_, client) in self.all() {
             let nodes = if self.clustered { client.active_connections() } else { Vec::new() };
             let client = client.clone();
-            tokio::spawn(async move {
+            tasks::spawn("redis", async move {
                 let pings: FredResult<()> = if nodes.is_empty() {
                     client.ping(None).timed("ping").await
                 } else {

@@ -19,8 +19,11 @@ use tokio::{
 };
 
 use super::queue::Sizable;
-use crate::telemetry::metrics::{
-    BACKPLANE_DROPPED, BACKPLANE_RECEIVED, RECEIVE_QUEUE_BYTES, RECEIVE_QUEUE_MESSAGES,
+use crate::{
+    tasks,
+    telemetry::metrics::{
+        BACKPLANE_DROPPED, BACKPLANE_RECEIVED, RECEIVE_QUEUE_BYTES, RECEIVE_QUEUE_MESSAGES,
+    },
 };
 
 /// A message that has arrived.
@@ -87,7 +90,8 @@ impl<R: Reader> Inbox<R> {
                     Some(arrival) => {
                         self.waiting -= arrival.cost();
                         counters.waiting(&self);
-                        self.reader.handle(&arrival);
+                        // One message that cannot be handled does not end the others.
+                        tasks::piece("backplane inbox", || self.reader.handle(&arrival));
                         continue;
                     }
                     None => self.messages.blocking_recv(),
@@ -158,5 +162,43 @@ impl Counters {
     fn waiting<R>(&self, inbox: &Inbox<R>) {
         self.messages.set(inbox.queue.len() as f64);
         self.bytes.set(inbox.waiting as f64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::mpsc, time::Duration};
+
+    use fred::types::{MessageKind, config::Server};
+    use tokio::sync::broadcast;
+
+    use super::*;
+
+    struct Fragile(mpsc::Sender<String>);
+
+    impl Reader for Fragile {
+        fn sort(&self, _: &str, _: &[u8]) -> Verdict {
+            Verdict::Wanted
+        }
+
+        fn handle(&self, arrival: &Arrival) {
+            assert!(arrival.channel != "poison", "as a bug would");
+            self.0.send(arrival.channel.clone()).unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_message_whose_handling_panics_does_not_end_the_others() {
+        let (messages, receiver) = broadcast::channel(8);
+        let (handled, all) = mpsc::channel();
+        start(receiver, 1 << 20, Fragile(handled));
+        for channel in ["before", "poison", "after"] {
+            let (value, server) = (Value::Bytes(Bytes::new()), Server::new("127.0.0.1", 6379));
+            let kind = MessageKind::Message;
+            messages.send(Message { channel: channel.into(), value, kind, server }).unwrap();
+        }
+        for channel in ["before", "after"] {
+            assert_eq!(all.recv_timeout(Duration::from_secs(30)).unwrap(), channel);
+        }
     }
 }

@@ -33,6 +33,7 @@ use tokio::{
 use super::{stages::Stages, wire::Outgoing};
 use crate::{
     config,
+    tasks::{named, restarted},
     telemetry::metrics::{PUBLISH_QUEUE_BYTES, PUBLISH_QUEUE_MESSAGES},
 };
 
@@ -144,18 +145,24 @@ impl Redis {
 
         let mut tasks = JoinSet::new();
         if let Some(sender) = self.sender.lock().take() {
-            tasks.spawn(sender.run(self.connections.publish.clone()));
+            tasks.spawn(named("redis outbox", sender.run(self.connections.publish.clone())));
         }
         let client = self.connections.subscribe.clone();
         let subscriptions = Subscriptions::new(client, wishes, self.changes.clone(), self.sharded);
-        tasks.spawn(self.clone().keep_subscribed(subscriptions));
-        tasks.spawn(self.clone().beat());
-        tasks.spawn(self.clone().note_waiting());
+        let subscribed = self.clone().keep_subscribed(subscriptions);
+        tasks.spawn(named("redis subscriptions", subscribed));
+        tasks.spawn(named("redis pulse", self.clone().beat()));
+        let redis = self.clone();
+        tasks.spawn(restarted("telemetry", move || redis.clone().note_waiting()));
         for (concern, client) in self.connections.all() {
-            tasks.spawn(note_errors(concern, client.clone(), self.health.clone()));
+            let (client, health) = (client.clone(), self.health.clone());
+            tasks.spawn(restarted("redis", move || {
+                note_errors(concern, client.clone(), health.clone())
+            }));
         }
         if self.connections.clustered {
-            tasks.spawn(self.clone().follow_slots());
+            let redis = self.clone();
+            tasks.spawn(restarted("redis", move || redis.clone().follow_slots()));
         }
         self.connections.connect(pod, &mut tasks);
         tasks

@@ -31,6 +31,7 @@ use tokio_rustls::TlsAcceptor;
 use super::{certificate::Shown, requests::Requests};
 use crate::{
     drain::{Lifecycle, Phase},
+    tasks::named,
     telemetry::metrics::EXTERNAL_METRICS_CONNECTIONS,
 };
 
@@ -80,9 +81,8 @@ pub async fn serve(
             accepted = accept(&listener, &places) => if let Some((stream, place)) = accepted {
                 let (acceptor, requests) = (acceptor.clone(), requests.clone());
                 let lifecycle = lifecycle.clone();
-                connections.spawn(async move {
-                    connection(stream, acceptor, requests, lifecycle, place).await;
-                });
+                let connection = connection(stream, acceptor, requests, lifecycle, place);
+                connections.spawn(named("external metrics", connection));
             },
             Some(_) = connections.join_next() => {}
             () = lifecycle.reached(Phase::Stopped) => break,

@@ -37,7 +37,12 @@ use self::{
     trust::Trust,
 };
 pub use self::{answers::Figures, certificate::CertificateError};
-use crate::{config, drain::Lifecycle, kube::Api};
+use crate::{
+    config,
+    drain::Lifecycle,
+    kube::Api,
+    tasks::{named, restarted},
+};
 
 /// It cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -108,14 +113,20 @@ impl ExternalMetrics {
         chores: &mut JoinSet<()>,
     ) {
         let Self { api, trust, requests, acceptor, certificate } = self;
-        chores.spawn(async move { match trust.keep(&api).await {} });
-        match certificate {
-            Source::Files(files) => chores.spawn(async move { match files.watch().await {} }),
-            Source::Own(own) => chores.spawn(async move { match own.keep().await {} }),
-        };
+        chores.spawn(restarted("external metrics", move || {
+            let (trust, api) = (trust.clone(), api.clone());
+            async move { match trust.keep(&api).await {} }
+        }));
+        chores.spawn(named("external metrics", async move {
+            match certificate {
+                Source::Files(files) => match files.watch().await {},
+                Source::Own(own) => match own.keep().await {},
+            }
+        }));
         for listener in listeners {
             let (acceptor, requests) = (acceptor.clone(), requests.clone());
-            serving.spawn(listener::serve(listener, acceptor, requests, lifecycle.clone()));
+            let served = listener::serve(listener, acceptor, requests, lifecycle.clone());
+            serving.spawn(named("external metrics", served));
         }
     }
 }

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{ApiError, keys::Caller};
-use crate::{backplane::Backplane, telemetry::traces};
+use crate::{backplane::Backplane, tasks::named, telemetry::traces};
 use store::Store;
 
 /// The header.
@@ -103,7 +103,7 @@ impl Idempotency {
         }
         let (store, lifetime) = (self.store.clone(), self.lifetime);
         // A client that gives up waiting does not undo what it asked for, and will ask again.
-        let carried_out = tokio::spawn(traces::here().within(async move {
+        let carried_out = traces::here().within(async move {
             let result = work.await;
             match &result {
                 Ok(Done { answer, emitted: true }) => {
@@ -115,8 +115,8 @@ impl Idempotency {
                 _ => store.remove(&name).await,
             }
             result
-        }));
-        match carried_out.await {
+        });
+        match tokio::spawn(named("api request", carried_out)).await {
             Ok(result) => Ok(reply(result?.answer)),
             Err(error) => {
                 Err(ApiError::BackplaneUnconfirmed(format!("the request ended: {error}")))

@@ -21,6 +21,9 @@ table! {
     RUNTIME_DELAY = Histogram(POD) "roomcast_runtime_delay_seconds" Pod []
         "How late a task runs that a timer wakes, looked at ten times a second; up to a millisecond is the timer's own."
         "A p99 above 10 ms: clients feel it. The longest that one task held a worker shows here; else the machine, or a CPU limit, gives the pod no processor.";
+    TASK_PANICS = Counter "roomcast_task_panics_total" Pod [task in TASKS]
+        "Panics in tasks of the pod, by task. A function of a Rust program that panics is not among them: `internal_error`."
+        "Above 0: a bug, please report it with the lines of the log before `a task panicked`. The pod has restarted the task, goes on without it, or drains and exits with 1, [by task](dev/tasks-and-locks.md).";
     ALLOCATOR_BYTES = Gauge "roomcast_allocator_bytes" Later [state: "in_use" "held"]
         "Bytes of the heap: `in_use` by the pod, and `held` in memory for it, stacks and what is free among them. Builds with jemalloc or mimalloc have `held` only."
         "`in_use` rising with as many connections: something is kept. `held` much above `in_use`: freed, and not given back yet; it is looked at every 2 s, and free memory above 8 MiB and a tenth of `held` is given back.";

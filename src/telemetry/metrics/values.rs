@@ -1,5 +1,30 @@
 //! Values of labels that several metrics have, or that are many. Those who write them compare their own lists with these in tests.
 
+/// Tasks of a pod (`crate::tasks`).
+pub(super) const TASKS: &[&str] = &[
+    "api request",
+    "backplane inbox",
+    "backplane questions",
+    "cluster",
+    "cluster record",
+    "drain phases",
+    "external metrics",
+    "kubernetes",
+    "listener",
+    "memory",
+    "namespace deadlines",
+    "other",
+    "overflowed connections",
+    "publish stream",
+    "redis",
+    "redis connection",
+    "redis outbox",
+    "redis pulse",
+    "redis subscriptions",
+    "telemetry",
+    "token keys",
+];
+
 /// Codes that clients are refused with (`gateway::codes`).
 pub(super) const CODES: &[&str] = &[
     "bad_request",

@@ -66,9 +66,9 @@ async fn a_plain_autoscaler_scales_on_the_sum_of_two_pods() {
     let Some(cluster) = ControlPlane::find() else { return };
     let _one = ONE.lock().await;
     let mut redis = Redis::start();
-    let installed = Installed::new(&cluster, "hpa");
+    let installed = Installed::new(cluster, "hpa");
     let namespace = &*installed.namespace;
-    let pods = [(); 2].map(|()| Answering::start(&cluster, namespace, &redis));
+    let pods = [(); 2].map(|()| Answering::start(cluster, namespace, &redis));
     for (pod, count) in pods.iter().zip([2, 3]) {
         open(&pod.pod, count).await;
     }
@@ -90,7 +90,7 @@ async fn a_plain_autoscaler_scales_on_the_sum_of_two_pods() {
     assert_eq!(value(&utilization), Ok("2500m"));
     let available = || {
         let conditions =
-            field(&cluster, namespace, &["apiservice", API_SERVICE], "/status/conditions");
+            field(cluster, namespace, &["apiservice", API_SERVICE], "/status/conditions");
         let condition = conditions.as_array().and_then(|all| all.first()).cloned();
         let condition = condition.unwrap_or_default();
         (condition["status"] == "True").then_some(()).ok_or_else(|| condition.to_string())
@@ -128,12 +128,12 @@ async fn a_plain_autoscaler_scales_on_the_sum_of_two_pods() {
     // 5 connections, 2 for each pod.
     let scaler = ["hpa", "chat"];
     cluster.eventually("the autoscaler has read it", || {
-        let metrics = field(&cluster, namespace, &scaler, "/status/currentMetrics/0/external");
+        let metrics = field(cluster, namespace, &scaler, "/status/currentMetrics/0/external");
         let seen = metrics["metric"]["name"] == "roomcast_connections"
             && metrics["current"]["averageValue"].is_string();
         seen.then_some(()).ok_or_else(|| metrics.to_string())
     });
-    let replicas = || field(&cluster, namespace, &["deployment", "chat"], "/spec/replicas");
+    let replicas = || field(cluster, namespace, &["deployment", "chat"], "/spec/replicas");
     cluster.eventually("three pods are wanted", || {
         (replicas() == 3).then_some(()).ok_or_else(|| replicas().to_string())
     });
@@ -145,7 +145,7 @@ async fn a_plain_autoscaler_scales_on_the_sum_of_two_pods() {
         other => Err(format!("{other:?}")),
     });
     cluster.eventually("the autoscaler gets no number", || {
-        let conditions = field(&cluster, namespace, &scaler, "/status/conditions");
+        let conditions = field(cluster, namespace, &scaler, "/status/conditions");
         let text = conditions.to_string();
         text.contains("FailedGetExternalMetric").then_some(()).ok_or(text)
     });
@@ -163,15 +163,15 @@ async fn headers_are_believed_with_the_certificate_of_the_api_server_only() {
     let Some(cluster) = ControlPlane::find() else { return };
     let _one = ONE.lock().await;
     let redis = Redis::start();
-    let installed = Installed::new(&cluster, "front");
+    let installed = Installed::new(cluster, "front");
     let namespace = &*installed.namespace;
-    let pod = Answering::start(&cluster, namespace, &redis);
+    let pod = Answering::start(cluster, namespace, &redis);
     installed.leads_to(&[pod.address]);
     let connections = metric(namespace, "roomcast_connections");
     cluster.eventually("the pod answers", || cluster.raw(&connections));
 
-    let bundle = field(&cluster, namespace, &["secret", SERVICE], "/data/ca.crt");
-    assert_eq!(field(&cluster, namespace, &["apiservice", API_SERVICE], "/spec/caBundle"), bundle);
+    let bundle = field(cluster, namespace, &["secret", SERVICE], "/data/ca.crt");
+    assert_eq!(field(cluster, namespace, &["apiservice", API_SERVICE], "/spec/caBundle"), bundle);
     let client = |identity: Option<&str>| {
         let authority = cluster.run(&[
             "-n",
@@ -218,18 +218,18 @@ async fn each_right_that_is_taken_away_is_noticed() {
     let Some(cluster) = ControlPlane::find() else { return };
     let _one = ONE.lock().await;
     let redis = Redis::start();
-    let installed = Installed::new(&cluster, "rights");
+    let installed = Installed::new(cluster, "rights");
     let namespace = &*installed.namespace;
     let missing = async |removed: &str| {
         // From the start: what the pod asks for at once is refused.
-        let pod = Answering::start(&cluster, namespace, &redis);
+        let pod = Answering::start(cluster, namespace, &redis);
         let metric = format!("roomcast_kubernetes_permission_missing{{permission=\"{removed}\"}}");
         pod.pod.metric_reaches(&metric, 1.0).await;
         let all = pod.pod.metric("roomcast_kubernetes_permission_missing").await;
         assert!((all - 1.0).abs() < 0.1, "{removed}: {all} are missing");
     };
     // Whole, nothing is missing, and the pod is recognized and has its certificate.
-    let pod = Answering::start(&cluster, namespace, &redis);
+    let pod = Answering::start(cluster, namespace, &redis);
     installed.leads_to(&[pod.address]);
     let connections = metric(namespace, "roomcast_connections");
     cluster.eventually("the pod answers", || cluster.raw(&connections));
@@ -250,7 +250,7 @@ async fn each_right_that_is_taken_away_is_noticed() {
             let patch = json!([{"op": "replace", "path": place, "value": verbs}]).to_string();
             cluster.run(&["-n", namespace, "patch", kind, name, "--type=json", "-p", &patch]);
         };
-        let before = field(&cluster, namespace, &[kind, name], place);
+        let before = field(cluster, namespace, &[kind, name], place);
         patch(&verbs);
         missing(removed).await;
         patch(&before);

@@ -9,9 +9,11 @@ import { pages, text } from "./page.mjs";
 /** What is served to autoscalers has names of its own, and is no metric of Prometheus. */
 const EXTERNAL = new Set(["roomcast_utilization"]);
 /** Names in a text that look like settings: `drain.windowSeconds`, `config.admission.origins`. */
-const dotted = (page) => [...text(page).matchAll(/`((?:config\.)?[a-z]\w*(?:\.[A-Za-z_]\w*)+)(?=[`:= ])/g)].map(([, name]) => name);
+const dotted = (page) =>
+  [...text(page).matchAll(/`((?:config\.)?[a-z]\w*(?:\.[A-Za-z_]\w*)+)(?=[`:= ])/g)].map(([, name]) => name)
+    .filter((name) => !name.endsWith(".rs"));
 
-const PAGES = pages().filter((name) => name.startsWith("docs/kubernetes/") || ["sizing", "from-node", "testing", "publishing"].some((page) => name === `docs/${page}.md`));
+const PAGES = pages().filter((name) => name.startsWith("docs/kubernetes/") || name.startsWith("docs/dev/") || ["sizing", "from-node", "testing", "publishing"].some((page) => name === `docs/${page}.md`));
 
 for (const page of PAGES) {
   test(`${page}: metrics`, () => {

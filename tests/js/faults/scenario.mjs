@@ -187,6 +187,7 @@ export class Scenario {
       all: this.ledger.tally(),
       strangers: this.ledger.strangers,
       disconnects: this.load.disconnects,
+      skipped: this.load.skipped,
       complaints: this.#complaints,
       ...(await this.#counted()),
     };

@@ -15,6 +15,7 @@ const COLUMNS = {
   "refused, arrived": ({ during }) => during.refusedYetArrived,
   dropped: ({ dropped }) => dropped,
   reconnects: ({ reconnects }) => reconnects,
+  skipped: ({ skipped }) => skipped,
   "due after": ({ after }) => after.due,
   "lost after": ({ after }) => after.lost,
   "late after": ({ after }) => after.late,
@@ -27,7 +28,7 @@ every direction and all pods say so. published and refused are messages, from th
 whole; each accepted one is due once on every pod, and lost, late (by more than ${LATE_MS} ms) and doubled are
 counted there. "refused, arrived": their publisher was told that they were refused, and another pod has them
 all the same. dropped and reconnects: what the pods counted themselves, a message once for each pod that
-dropped it. The last four columns: what was published once the cluster was whole, and doubled over all.`;
+dropped it. skipped: what the suite did not publish, because the machine was too busy. The last four columns: what was published once the cluster was whole, and doubled over all.`;
 
 export function table(outcomes) {
   const rows = outcomes.map((outcome) => Object.values(COLUMNS).map((cell) => String(cell(outcome))));

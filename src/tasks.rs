@@ -1,0 +1,201 @@
+//! What a panic in a task does: it is counted, told in the log with the name of the task, and never silent.
+//!
+//! A task whose state can be made anew is [`restarted`]. Without the others a pod cannot go on: it drains, and exits with
+//! an error, so that Kubernetes starts another ([`named`], [`first_panic`], [`Failed`]).
+
+use std::{
+    future::{Future, pending},
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    time::Duration,
+};
+
+use futures_util::FutureExt;
+use metrics::counter;
+use tokio::{
+    sync::watch,
+    task::{JoinHandle, JoinSet},
+    time::sleep,
+};
+
+use crate::telemetry::metrics::TASK_PANICS;
+
+/// Learns of panics in tasks that a pod cannot do without, where they are no set of their own. Clones are the same.
+#[derive(Clone, Debug)]
+pub(crate) struct Failed(watch::Sender<Option<&'static str>>);
+
+impl Default for Failed {
+    fn default() -> Self {
+        Self(watch::Sender::new(None))
+    }
+}
+
+impl Failed {
+    /// A task that the pod needs.
+    pub async fn needed(self, name: &'static str, task: impl Future<Output = ()>) {
+        if AssertUnwindSafe(task).catch_unwind().await.is_err() {
+            count(name);
+            self.0.send_replace(Some(name));
+        }
+    }
+
+    /// Waits for a panic, and gives the name of its task.
+    pub async fn first(&self) -> &'static str {
+        match self.0.subscribe().wait_for(Option::is_some).await.map(|name| *name) {
+            Ok(Some(name)) => name,
+            // The sender lives in `self`, so the channel is open.
+            _ => pending().await,
+        }
+    }
+}
+
+/// How long a task rests before it is restarted: one that panics at once must not keep a processor busy.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// The payload that goes on after a panic was counted: the name of the task.
+struct Counted(&'static str);
+
+/// A task of a set that is watched by [`first_panic`], under the name that log and metric have for it.
+pub(crate) async fn named<T>(name: &'static str, task: impl Future<Output = T>) -> T {
+    match AssertUnwindSafe(task).catch_unwind().await {
+        Ok(done) => done,
+        Err(_) => {
+            count(name);
+            resume_unwind(Box::new(Counted(name)))
+        }
+    }
+}
+
+/// Waits for the first panic among tasks, and gives the name of its task. Tasks that end are let go.
+pub(crate) async fn first_panic(tasks: &mut JoinSet<()>) -> &'static str {
+    loop {
+        match tasks.join_next().await {
+            Some(Err(error)) => {
+                let Ok(payload) = error.try_into_panic() else { continue };
+                match payload.downcast::<Counted>() {
+                    Ok(counted) => return counted.0,
+                    Err(_) => {
+                        count(OTHER);
+                        return OTHER;
+                    }
+                }
+            }
+            Some(Ok(())) => {}
+            None => return pending().await,
+        }
+    }
+}
+
+/// The name of a task that has none.
+const OTHER: &str = "other";
+
+/// Makes a task again whenever it has panicked, until it ends by itself.
+pub(crate) async fn restarted<F: Future>(name: &'static str, make: impl Fn() -> F) -> F::Output {
+    loop {
+        match AssertUnwindSafe(async { make().await }).catch_unwind().await {
+            Ok(done) => return done,
+            Err(_) => {
+                count(name);
+                sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+/// A task that others do well without: nothing else comes of a panic in it.
+pub(crate) async fn counted(name: &'static str, task: impl Future<Output = ()>) {
+    if AssertUnwindSafe(task).catch_unwind().await.is_err() {
+        count(name);
+    }
+}
+
+/// Spawns a task that nobody waits for, and that does one thing for one client, server or request.
+pub(crate) fn spawn<F>(name: &'static str, task: F) -> JoinHandle<()>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    tokio::spawn(counted(name, task))
+}
+
+/// Does one piece of the work of a thread, which goes on with the next one if this panics.
+pub(crate) fn piece(name: &'static str, work: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(work)).is_err() {
+        count(name);
+    }
+}
+
+/// The panic itself, with its place, has been printed by the program's hook.
+fn count(name: &'static str) {
+    counter!(TASK_PANICS.name, "task" => name).increment(1);
+    tracing::error!(task = name, "a task panicked: this is a bug");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::time::{Instant, timeout};
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_panic_among_tasks_is_named_and_those_that_end_are_not() {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(named("ends", async {}));
+        tasks.spawn(named("goes on", pending()));
+        assert!(timeout(LONG, first_panic(&mut tasks)).await.is_err());
+        tasks.spawn(named("panics", async { panic!("as a bug would") }));
+        assert_eq!(timeout(LONG, first_panic(&mut tasks)).await, Ok("panics"));
+        tasks.spawn(async { panic!("without a name") });
+        assert_eq!(timeout(LONG, first_panic(&mut tasks)).await, Ok(OTHER));
+        tasks.abort_all();
+        assert!(timeout(LONG, first_panic(&mut tasks)).await.is_err(), "a task that is ended");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_panic_outside_of_a_set_is_learned_of() {
+        let failed = Failed::default();
+        failed.clone().needed("ends", async {}).await;
+        assert!(timeout(LONG, failed.first()).await.is_err());
+        failed.clone().needed("panics", async { panic!("as a bug would") }).await;
+        assert_eq!(timeout(LONG, failed.first()).await, Ok("panics"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_panics_is_made_anew_after_a_pause() {
+        let (made, begun) = (AtomicUsize::new(0), Instant::now());
+        let ended = restarted("restarts", || {
+            let turn = made.fetch_add(1, Ordering::Relaxed);
+            async move {
+                assert!(turn == 2, "as a bug would");
+                turn
+            }
+        });
+        assert_eq!(ended.await, 2);
+        assert_eq!(begun.elapsed(), 2 * PAUSE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_cannot_even_be_made_is_tried_again() {
+        let made = AtomicUsize::new(0);
+        let task = restarted("restarts", || {
+            assert!(made.fetch_add(1, Ordering::Relaxed) > 0, "as a bug would");
+            async {}
+        });
+        assert!(timeout(LONG, task).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_panic_for_one_client_harms_nothing_else() {
+        assert!(spawn("request", async { panic!("as a bug would") }).await.is_ok());
+        let mut done = 0;
+        for turn in 0..3 {
+            piece("thread", || {
+                assert!(turn != 1, "as a bug would");
+                done += 1;
+            });
+        }
+        assert_eq!(done, 2);
+    }
+}
