@@ -5,17 +5,21 @@
 //! of its own, over which it is told so.
 
 use std::{
-    collections::HashMap,
-    net::{IpAddr, Ipv6Addr, SocketAddr},
+    net::SocketAddr,
     num::NonZeroU32,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
 };
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use http::{HeaderMap, header};
-use parking_lot::Mutex;
 
-use super::{handshake::Refusal, pages::Pages, program::Program, sessions::Sessions};
+use super::{
+    address_limit::{AddressLimit, AddressPermit, TooMany},
+    handshake::Refusal,
+    pages::Pages,
+    program::Program,
+    sessions::Sessions,
+};
 use crate::{config, drain::Lifecycle};
 
 /// What is asked before a session begins.
@@ -27,7 +31,7 @@ pub struct Admission {
     rate: Option<DefaultDirectRateLimiter>,
     /// Of those that are refused for another reason.
     refused: Option<DefaultDirectRateLimiter>,
-    addresses: Arc<Addresses>,
+    addresses: Arc<AddressLimit>,
     /// What the program says.
     pub(super) program: Program,
 }
@@ -60,7 +64,7 @@ impl Admission {
         &self,
         client: SocketAddr,
         headers: &HeaderMap,
-    ) -> Result<Option<Place>, Refusal> {
+    ) -> Result<Option<AddressPermit>, Refusal> {
         if !self.lifecycle.accepts_sessions() {
             return Err(Refusal::Draining);
         }
@@ -68,19 +72,19 @@ impl Admission {
         if most > 0 && self.sessions.open() >= most {
             return Err(Refusal::ConnectionLimit);
         }
-        if self.sessions.is_over_memory() {
+        if self.sessions.over_memory.load(Ordering::Relaxed) {
             return Err(Refusal::MemoryLimit);
         }
-        let place = self.addresses.enter(client.ip(), self.settings.max_per_address);
-        let place = place.map_err(|refusal| self.refuse(refusal))?;
+        let permit = self.addresses.acquire(client.ip(), self.settings.max_per_address);
+        let permit = permit.map_err(|TooMany| self.refuse(Refusal::AddressLimit))?;
         if !self.allows(headers) {
             return Err(self.refuse(Refusal::OriginDenied));
         }
-        // Last: see the head of this file. The place is given back with the refusal.
+        // Last: see the head of this file. The permit is given back with the refusal.
         if self.rate.as_ref().is_some_and(|rate| rate.check().is_err()) {
             return Err(Refusal::RateLimited);
         }
-        Ok(place)
+        Ok(permit)
     }
 
     /// What a client is told that asks for a new session and cannot have one: why, as long as not too many are.
@@ -101,79 +105,5 @@ impl Admission {
     pub fn is_full(&self) -> bool {
         let most = self.settings.max_connections as f64 * self.settings.ready_share;
         most > 0.0 && self.sessions.open() as f64 >= most
-    }
-}
-
-/// Connections by client address.
-#[derive(Debug, Default)]
-struct Addresses(Mutex<HashMap<IpAddr, u32>>);
-
-/// One of the connections that an address may have.
-#[derive(Debug)]
-pub(super) struct Place {
-    addresses: Arc<Addresses>,
-    address: IpAddr,
-}
-
-impl Addresses {
-    fn enter(self: &Arc<Self>, address: IpAddr, most: u32) -> Result<Option<Place>, Refusal> {
-        if most == 0 {
-            return Ok(None);
-        }
-        let address = subscriber(address);
-        let mut counts = self.0.lock();
-        let count = counts.entry(address).or_default();
-        if *count >= most {
-            return Err(Refusal::AddressLimit);
-        }
-        *count += 1;
-        Ok(Some(Place { addresses: self.clone(), address }))
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut counts = self.addresses.0.lock();
-        if let Some(count) = counts.get_mut(&self.address) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&self.address);
-            }
-        }
-    }
-}
-
-/// Who has IPv6 has a network of it: its first 64 bits say who it is.
-fn subscriber(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
-        address @ IpAddr::V4(_) => address,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-
-    use super::*;
-
-    #[test]
-    fn an_address_has_so_many_places_and_gets_them_back() {
-        let addresses = Arc::<Addresses>::default();
-        let [one, same, other]: [IpAddr; 3] =
-            ["2001:db8::1", "2001:db8::2", "2001:db8:0:1::1"].map(|text| text.parse().unwrap());
-        let first = addresses.enter(one, 2).unwrap();
-        let _second = addresses.enter(same, 2).unwrap();
-        assert_eq!(addresses.enter(one, 2).unwrap_err(), Refusal::AddressLimit);
-        assert!(addresses.enter(other, 2).is_ok());
-        drop(first);
-        assert!(addresses.enter(same, 2).is_ok());
-    }
-
-    #[test]
-    fn nothing_is_kept_of_addresses_that_have_left() {
-        let addresses = Arc::<Addresses>::default();
-        drop(addresses.enter([10, 0, 0, 1].into(), 1).unwrap());
-        assert!(addresses.0.lock().is_empty());
     }
 }

@@ -80,8 +80,8 @@ impl Closer {
     /// Tells all connections to close, evenly over a time.
     pub async fn close_all(&self, window: Duration) {
         self.sessions.closing();
-        let here = self.sessions.all().into_iter().map(Open::Here);
-        let passing = self.sessions.passage().in_time().into_iter().map(Open::Passing);
+        let here = self.sessions.table.all().into_iter().map(Open::Here);
+        let passing = self.sessions.passage.in_time().into_iter().map(Open::Passing);
         let mut all: Vec<_> = here.chain(passing).collect();
         all.sort_by_cached_key(Open::session);
         let order = Order::new(all.into_iter(), Open::is_busy);
@@ -93,7 +93,7 @@ impl Closer {
     /// Closes polling sessions whose queues are full, for as long as the pod lives.
     pub async fn close_overflowed(&self) {
         loop {
-            for connection in self.sessions.overflowed().await {
+            for connection in self.sessions.to_close.take().await {
                 self.end(Open::Here(connection), CloseReason::QueueFull);
             }
         }
@@ -103,10 +103,10 @@ impl Closer {
     pub async fn gone(&self) {
         // Some may have been in the middle of their handshake, or of an upgrade.
         while !self.all_gone_within(CLOSE_AGAIN).await {
-            for passing in self.sessions.passage().in_time() {
+            for passing in self.sessions.passage.in_time() {
                 self.end(Open::Passing(passing), CloseReason::ServerShuttingDown);
             }
-            for connection in self.sessions.all() {
+            for connection in self.sessions.table.all() {
                 self.end(Open::Here(connection), CloseReason::ServerShuttingDown);
             }
         }
@@ -119,7 +119,8 @@ impl Closer {
 
     /// Tells so many connections to close, evenly over a time, and counts them.
     async fn shed(&self, count: usize, window: Duration, closed: &AtomicUsize) {
-        let order = Order::new(self.sessions.all().into_iter().map(Open::Here), Open::is_busy);
+        let order =
+            Order::new(self.sessions.table.all().into_iter().map(Open::Here), Open::is_busy);
         self.close(order, count, window, CloseReason::Rebalanced, closed).await;
     }
 

@@ -21,13 +21,13 @@ use socketioxide_core::Sid;
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
-    admission::Place,
+    address_limit::AddressPermit,
     again::{Asks, Door, Entering, PATIENCE, SETTLE},
     attachments::Attachments,
     durations::durations,
     kept::Kept,
     reason::CloseReason,
-    sessions::{Sessions, Times},
+    registry::{Registry, Timeouts},
     traffic::name,
     watching::Watching,
 };
@@ -35,7 +35,7 @@ use crate::{
     backplane::Watch,
     config::{Secret, Transport},
     telemetry::{
-        metrics::{CONNECTIONS, INVALID_NAMESPACES},
+        metrics::{CONNECTIONS, CONNECTIONS_CLOSED, INVALID_NAMESPACES, SLOW_CLIENTS_CLOSED},
         traces::{self, TRACEPARENT, TRACESTATE, Trace},
     },
 };
@@ -65,10 +65,10 @@ pub(super) struct Began {
 /// One client's Engine.IO session.
 #[derive(Debug)]
 pub struct Connection {
-    sessions: Arc<Sessions>,
+    registry: Arc<Registry<Connection>>,
     remote: IpAddr,
     /// What it has of the limit of its address, until it ends.
-    place: Mutex<Option<Box<Place>>>,
+    permit: Mutex<Option<Box<AddressPermit>>>,
     /// What was kept of the request that opened it.
     kept: Option<Box<Kept>>,
     /// How many packets that are no events it may send, if that is limited.
@@ -154,13 +154,20 @@ pub(super) struct StreamTasks {
 
 impl Connection {
     /// A connection that begins now.
-    pub(super) fn new(sessions: Arc<Sessions>, began: Began, place: Option<Place>) -> Self {
+    pub(super) fn new(
+        registry: Arc<Registry<Connection>>,
+        began: Began,
+        permit: Option<AddressPermit>,
+    ) -> Self {
         let Began { at, remote, transport, eio3, secure, cross_domain, kept } = began;
         Self {
-            sessions: sessions.clone(),
-            others: sessions.times().others.map(|quota| Box::new(RateLimiter::direct(quota))),
+            others: registry
+                .timeouts
+                .control_packets
+                .map(|quota| Box::new(RateLimiter::direct(quota))),
+            registry,
             remote: remote.ip(),
-            place: Mutex::new(place.map(Box::new)),
+            permit: Mutex::new(permit.map(Box::new)),
             kept,
             eio3,
             secure,
@@ -193,7 +200,7 @@ impl Connection {
     pub(super) fn has_id(&self, sid: Sid) {
         // A session has one id for life.
         let _ = self.sid.set(sid);
-        self.sessions.found_by(sid, self);
+        self.registry.table.set_id(self, sid);
     }
 
     /// Notes that it is in a namespace, for as long as the answer lives.
@@ -293,9 +300,14 @@ impl Connection {
         }
         let reason = self.why(CloseReason::from_index(self.reason.load(Ordering::Relaxed)));
         let transport = self.transport();
-        self.sessions.ended(self, transport, reason);
+        self.registry.table.remove(self, || self.sid());
+        gauge!(CONNECTIONS.name, "transport" => name(transport)).decrement(1);
+        counter!(CONNECTIONS_CLOSED.name, "reason" => reason.name()).increment(1);
+        if matches!(reason, CloseReason::QueueFull | CloseReason::WriteTimeout) {
+            counter!(SLOW_CLIENTS_CLOSED.name, "reason" => reason.name()).increment(1);
+        }
         durations(transport).connection.record(self.opened.elapsed());
-        drop(self.place.lock().take());
+        drop(self.permit.lock().take());
         self.set_slow(false);
         self.watching.end();
         tracing::debug!(remote = %self.remote, reason = reason.name(), "connection closed");
@@ -303,7 +315,7 @@ impl Connection {
 
     /// Why it ends, where socketioxide gives a reason: the edge may know a better one.
     fn why(&self, reason: CloseReason) -> CloseReason {
-        if self.sessions.is_closing() {
+        if self.registry.is_closing() {
             return CloseReason::ServerShuttingDown;
         }
         match CloseReason::from_index(self.verdict.load(Ordering::Relaxed)) {
@@ -316,7 +328,7 @@ impl Connection {
     pub(super) fn is_busy(&self) -> bool {
         self.acks.load(Ordering::Relaxed) > 0
             || self.backlog.load(Ordering::Relaxed)
-            || self.polling_sid().is_some_and(|sid| self.sessions.slow().has_waiting(sid))
+            || self.polling_sid().is_some_and(|sid| self.registry.slow.has_waiting(sid))
     }
 
     /// Notes whether it has not taken all that was written to it.
@@ -328,8 +340,8 @@ impl Connection {
 
     fn set_slow(&self, slow: bool) {
         match self.sid.get() {
-            Some(socket) if slow => self.sessions.slow().begins(*socket, self.is_websocket()),
-            Some(socket) => self.sessions.slow().ends(*socket),
+            Some(socket) if slow => self.registry.slow.begins(*socket, self.is_websocket()),
+            Some(socket) => self.registry.slow.ends(*socket),
             None => {}
         }
     }
@@ -343,7 +355,7 @@ impl Connection {
     /// is upgraded, so the first of all can be the one that is due after an interval.
     pub(super) fn withhold_ping(&self) -> bool {
         let age = Duration::from_millis(now().saturating_sub(self.began));
-        age < self.times().ping / 2 && !self.ping_withheld.swap(true, Ordering::Relaxed)
+        age < self.timeouts().ping / 2 && !self.ping_withheld.swap(true, Ordering::Relaxed)
     }
 
     /// Whether it has been.
@@ -461,7 +473,7 @@ impl Connection {
             self.end_stream(CloseReason::Rebalanced);
         } else if self.begin_leaving() {
             self.verdict(CloseReason::Rebalanced);
-            self.sessions.overflows(self);
+            self.registry.to_close.push(self);
         }
     }
 
@@ -575,13 +587,8 @@ impl Connection {
     }
 
     /// How long clients may take.
-    pub(super) fn times(&self) -> &Times {
-        self.sessions.times()
-    }
-
-    /// What tells it from the others while its session has no id: where it is in memory.
-    pub(super) fn key(&self) -> usize {
-        std::ptr::from_ref(self).addr()
+    pub(super) fn timeouts(&self) -> &Timeouts {
+        &self.registry.timeouts
     }
 
     /// The id of its session.
@@ -610,7 +617,7 @@ impl Connection {
             // What waited for its next poll is written to the WebSocket, which says itself when it takes nothing.
             self.set_slow(false);
             if let Some(sid) = self.sid() {
-                self.sessions.upgraded(sid);
+                self.registry.upgraded(sid);
             }
             gauge!(CONNECTIONS.name, "transport" => name(Transport::Polling)).decrement(1);
             gauge!(CONNECTIONS.name, "transport" => name(Transport::Websocket)).increment(1);
@@ -620,7 +627,7 @@ impl Connection {
 
 impl Door for Connection {
     fn asks(&self, namespace: &str, left: bool) -> Asks {
-        if !self.sessions.may_let_in(namespace) {
+        if !self.registry.namespaces.may_exist(namespace) {
             counter!(INVALID_NAMESPACES.name).increment(1);
             return Asks::Passes;
         }
@@ -633,7 +640,7 @@ impl Door for Connection {
             entering.begin(namespace)
         };
         let socket = self.sid.get().filter(|_| !left && self.is_in_namespace());
-        match socket.and_then(|sid| self.sessions.is_connected(namespace, *sid)) {
+        match socket.and_then(|sid| self.registry.namespaces.is_connected(namespace, *sid)) {
             // One that it has been told of at this moment; or one that it has left, of which nobody else has heard yet.
             Some(_) if before => {
                 self.entering.lock().awaits(namespace);
@@ -653,7 +660,7 @@ impl Door for Connection {
     }
 
     fn is_msgpack(&self) -> bool {
-        self.times().msgpack
+        self.timeouts().msgpack
     }
 }
 
@@ -740,14 +747,14 @@ impl InNamespace {
 
     /// Closes the connection at once: its queue is full.
     pub fn overflowed(&self) {
-        let (connection, sessions) = (&self.0, &self.0.sessions);
+        let connection = &self.0;
         if connection.is_websocket() {
             connection.cut.store(true, Ordering::Release);
             connection.end_stream(CloseReason::QueueFull);
             connection.stream.writer.wake();
         } else if !connection.leaving.load(Ordering::Relaxed) {
             connection.verdict(CloseReason::QueueFull);
-            sessions.overflows(connection);
+            connection.registry.to_close.push(connection);
         }
     }
 
@@ -758,7 +765,7 @@ impl InNamespace {
             return false;
         }
         let sid = connection.sid();
-        let waiting = sid.map_or(0, |sid| connection.sessions.slow().waiting(sid));
+        let waiting = sid.map_or(0, |sid| connection.registry.slow.waiting(sid));
         connection.watching.begin(watch, waiting)
     }
 
@@ -804,10 +811,10 @@ mod tests {
 
     #[test]
     fn only_a_ping_that_comes_at_once_is_withheld() {
-        let sessions = Arc::new(Sessions::new(Arc::default(), &Config::defaults()));
+        let registry = Arc::new(Registry::new(Arc::default(), &Config::defaults()));
         let began = |ago: u64| {
             let mut connection =
-                Connection::new(sessions.clone(), Began::by(Transport::Polling), None);
+                Connection::new(registry.clone(), Began::by(Transport::Polling), None);
             connection.began -= ago * 1000;
             connection
         };

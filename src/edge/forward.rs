@@ -216,7 +216,7 @@ impl Forwarder {
         found: &Found,
         release: impl Fn() -> Result<Notice, http::Error>,
     ) -> Result<T, ForwardError> {
-        let passing = self.sessions.passage().begin(place.sid, gauge!(HELD_POLLS.name));
+        let passing = self.sessions.passage.begin(place.sid, gauge!(HELD_POLLS.name));
         let answer = timeout(self.poll, answer);
         let lost = self.lost(place, found);
         tokio::pin!(answer, lost);
@@ -253,11 +253,11 @@ impl Forwarder {
             let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else {
                 return Err(ForwardError::Gone);
             };
-            let passage = self.sessions.passage();
+            let passage = &self.sessions.passage;
             let relay = Relay {
                 pod: parts.io.into_inner(),
                 answer: parts.read_buf,
-                patience: self.sessions.times().write,
+                patience: self.sessions.timeouts.write,
                 unread: self.notice(UNREAD, &address, place, peer.address, request.uri())?,
                 passing: passage.begin(place.sid, gauge!(RELAYED_WEBSOCKETS.name)),
             };

@@ -5,7 +5,12 @@
 //! connection, and keeps all that is freed, unless it is asked to give it back. jemalloc
 //! gives it back by itself and needs more; mimalloc needs more and keeps it.
 
-use std::{fs, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs,
+    path::Path,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use metrics::gauge;
 
@@ -71,7 +76,7 @@ pub async fn watch(sessions: Arc<Sessions>, limit: MemoryLimit) {
         let Some(resident) = resident("VmRSS:") else { return };
         Total::Memory.uses(resident as f64, limit as f64);
         let over = resident > limit;
-        if sessions.set_over_memory(over) != over {
+        if sessions.over_memory.swap(over, Ordering::Relaxed) != over {
             if over {
                 tracing::warn!(resident, limit, "over limits.memory: new sessions are refused");
             } else {

@@ -29,6 +29,7 @@
 //! - `closing`: ends connections at a pace; `order`: which one is next
 //! - `memory`: what is free of it, given back; and how much of it the pod may have
 
+mod address_limit;
 mod admission;
 mod adopt;
 mod again;
@@ -78,12 +79,14 @@ mod probe;
 mod program;
 mod reason;
 mod refused;
+mod registry;
 mod relay;
 mod requests;
 mod sampling;
 mod seal;
 mod sending;
 mod service;
+mod session_table;
 mod sessions;
 mod stream;
 mod subprotocol;
@@ -92,6 +95,7 @@ mod traffic;
 mod unread;
 mod unwritten;
 mod upgrade;
+mod upgraded_session;
 mod watching;
 mod wire;
 

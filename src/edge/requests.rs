@@ -94,7 +94,7 @@ impl Edge {
         backplane: Backplane,
         pod: Sid,
     ) -> Arc<Self> {
-        sessions.know_sockets(backplane.clone());
+        sessions.namespaces.ask(backplane.clone());
         let service = Service::new(socketio, config.public.base_path());
         let forwarder = Forwarder::new(config, backplane, seal.clone(), sessions.clone());
         Arc::new(Self {
@@ -469,7 +469,7 @@ impl Edge {
     /// Waits until a client is let in a namespace, as a WebSocket does; no longer than a message may take, nor than its
     /// session lasts: then it may never be let in.
     async fn await_entered(&self, connection: &Connection, namespace: &str) {
-        let end = Instant::now() + self.sessions.times().message;
+        let end = Instant::now() + self.sessions.timeouts.message;
         while connection.is_entering(namespace) {
             if Instant::now() > end || connection.is_polling_over() {
                 return connection.waits_no_longer(namespace);
@@ -497,7 +497,7 @@ impl Edge {
         sid: Sid,
         request: u64,
     ) {
-        tokio::time::sleep(self.sessions.times().message).await;
+        tokio::time::sleep(self.sessions.timeouts.message).await;
         if connection.is_stuck_since(request) {
             connection.verdict(CloseReason::MessageTimeout);
             self.service.end_polling(&connection, sid).await;

@@ -42,7 +42,7 @@ pub async fn sample(sessions: Arc<Sessions>, most: usize, listeners: Listeners) 
     let mut ticks = tokio::time::interval(LOOK);
     loop {
         ticks.tick().await;
-        let behind = sessions.slow().behind();
+        let behind = sessions.slow.behind();
         slow.set(behind.len() as f64);
         for (waiting, size) in behind {
             packets.record(waiting as f64);

@@ -16,6 +16,7 @@ use http::{Method, StatusCode, Uri, header};
 use http_body_util::BodyExt;
 use socketioxide::service::SocketIoService;
 use socketioxide_core::Sid;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tower::{Service as _, ServiceExt};
 
 use super::{
@@ -23,7 +24,6 @@ use super::{
     eio3,
     handshake::{Refusal, Unserved},
     refused,
-    stream::ClientStream,
     traffic::{self, SEPARATOR},
 };
 use crate::backplane::Adapter;
@@ -151,11 +151,14 @@ impl Service {
     }
 
     /// Serves a WebSocket that has been accepted, in tasks of socketioxide.
-    pub fn websocket(
+    pub fn websocket<S>(
         mut self,
-        stream: Box<ClientStream>,
+        stream: S,
         request: http::Request<()>,
-    ) -> Result<(), impl std::error::Error + use<>> {
+    ) -> Result<(), impl std::error::Error + use<S>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         // It never waits: the answer is there at once.
         self.socketio.call((stream, request)).into_inner()
     }

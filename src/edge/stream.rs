@@ -29,7 +29,7 @@ use super::{
     reason::CloseReason,
     seal::Seal,
     traffic,
-    upgrade::PollingSession,
+    upgraded_session::UpgradedSession,
     wire::Wire,
 };
 
@@ -56,7 +56,7 @@ pub(super) struct ClientStream {
     unread: Patience,
     connection: Arc<Connection>,
     /// The polling session that this stream upgrades; dropping it ends it.
-    session: Option<Box<PollingSession>>,
+    session: Option<Box<UpgradedSession>>,
     said_goodbye: bool,
     /// While something of what is written is to be changed.
     opening: Option<Box<Opening>>,
@@ -115,7 +115,7 @@ impl ClientStream {
         early: &[u8],
         base64: Option<Box<Base64Frames>>,
         connection: Arc<Connection>,
-        session: Option<Box<PollingSession>>,
+        session: Option<Box<UpgradedSession>>,
         opening: Option<Box<Opening>>,
     ) -> Self {
         let probed = session.is_some();
@@ -154,7 +154,7 @@ impl ClientStream {
             Poll::Ready(Err(error)) => return self.drop_rest(error),
             Poll::Pending => {}
         }
-        self.unread.start(self.connection.times().write);
+        self.unread.start(self.connection.timeouts().write);
         let control = &self.connection.stream;
         control.writer.register(context.waker());
         if self.connection.is_cut() {
@@ -330,7 +330,7 @@ impl AsyncRead for ClientStream {
         let before = buffer.filled().len();
         let Self { ahead, wire, frames, unfinished, connection, behind, unanswered, .. } =
             &mut *self;
-        let limit = connection.times().message;
+        let limit = connection.timeouts().message;
         match ahead.poll_read(wire, context, buffer, &**connection) {
             Poll::Ready(read) => read?,
             Poll::Pending => {

@@ -16,8 +16,7 @@ use axum::{
 use futures_util::FutureExt;
 use http::{HeaderValue, StatusCode, Uri, header};
 use parking_lot::Mutex;
-use socketioxide_core::Sid;
-use tokio::{net::TcpStream, runtime::Handle, sync::mpsc};
+use tokio::{net::TcpStream, sync::mpsc};
 use tungstenite::handshake::derive_accept_key;
 
 use super::{
@@ -30,6 +29,7 @@ use super::{
     relay::Relay,
     service::Service,
     stream::{ClientStream, Opening},
+    upgraded_session::UpgradedSession,
     wire::Wire,
 };
 
@@ -176,7 +176,7 @@ impl Accepted {
     async fn probe(self: Box<Self>, claim: Claim, mut wire: Wire, early: Bytes) {
         let Self { request, connection, service, opening, terms, .. } = *self;
         // While it is not known whether it does, the session may end without it.
-        let limit = connection.times().upgrade;
+        let limit = connection.timeouts().upgrade;
         drop(connection);
         let said = match probe::probe(&mut wire, &early, &claim.0, limit).await {
             Ok(said) => said,
@@ -194,13 +194,12 @@ impl Accepted {
         };
         connection.upgraded();
         Upgraded::Ok.count();
-        let session =
-            PollingSession { service: service.clone(), connection: connection.clone(), sid };
+        let session = UpgradedSession::new(service.clone(), connection.clone(), sid);
         let accepted = Self { request, connection, claim: None, service, opening, terms };
         accepted.serve(wire, &said, Some(Box::new(session)));
     }
 
-    fn serve(self, wire: Wire, early: &[u8], session: Option<Box<PollingSession>>) {
+    fn serve(self, wire: Wire, early: &[u8], session: Option<Box<UpgradedSession>>) {
         let Self { request, connection, service, opening, terms, .. } = self;
         let base64 =
             terms.in_text.map(|most| Box::new(Base64Frames::new(connection.is_eio3(), most)));
@@ -219,24 +218,6 @@ impl Drop for Claim {
     fn drop(&mut self) {
         if let Some(connection) = self.0.upgrade() {
             connection.give_up_upgrade();
-        }
-    }
-}
-
-/// A polling session that a WebSocket has taken over. It ends with that, also when socketioxide has not gone through
-/// with the upgrade: it never takes one back, so the client would poll in vain.
-pub(super) struct PollingSession {
-    service: Service,
-    connection: Arc<Connection>,
-    sid: Sid,
-}
-
-impl Drop for PollingSession {
-    fn drop(&mut self) {
-        let (service, connection, sid) = (self.service.clone(), self.connection.clone(), self.sid);
-        // Without a runtime, the pod is over.
-        if let Ok(runtime) = Handle::try_current() {
-            runtime.spawn(async move { service.end_polling(&connection, sid).await });
         }
     }
 }
