@@ -15,9 +15,9 @@ use http::{HeaderMap, header};
 
 use super::{
     address_limit::{AddressLimit, AddressPermit, TooMany},
-    handshake::Refusal,
     pages::Pages,
     program::Program,
+    request_error::Refusal,
     sessions::Sessions,
 };
 use crate::{config, drain::Lifecycle};

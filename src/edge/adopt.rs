@@ -18,7 +18,7 @@ use tokio::{net::TcpStream, sync::mpsc};
 use super::{
     peer::Peer,
     unread::Answered,
-    upgrade::{Slot, Upgrade},
+    upgrade_slot::{TakeOver, UpgradeSlot},
 };
 
 /// Middleware: notes where a request came from, and takes the stream of one that becomes a WebSocket.
@@ -26,18 +26,19 @@ pub(super) async fn adopt(mut request: Request, next: Next) -> Response {
     let info = request.extensions().get::<ConnectInfo<SocketAddr>>();
     let address = info.map_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)), |info| info.0);
     let stream = request.extensions_mut().remove::<OnUpgrade>();
-    let slot = Slot::default();
+    let slot = UpgradeSlot::default();
     let peer =
         Peer { address, secure: false, upgrade: slot.clone(), answered: Answered::default() };
     request.extensions_mut().insert(peer);
     let response = next.run(request).await;
-    if let (Some(upgrade), Some(stream)) = (slot.take(), stream) {
-        tokio::spawn(take_over(upgrade, stream));
+    if let (Some(take_over), Some(stream)) = (slot.take(), stream) {
+        tokio::spawn(give(stream, take_over));
     }
     response
 }
 
-async fn take_over(upgrade: Upgrade, stream: OnUpgrade) {
+/// Gives the TCP stream to what takes it over.
+async fn give(stream: OnUpgrade, take_over: TakeOver) {
     let upgraded = match stream.await {
         Ok(upgraded) => upgraded,
         Err(error) => return tracing::debug!(%error, "the client left before its upgrade"),
@@ -55,5 +56,5 @@ async fn take_over(upgrade: Upgrade, stream: OnUpgrade) {
     }
     // Nobody waits for connections that are not this pod's own.
     let (busy, _) = mpsc::channel(1);
-    upgrade.take_over(tcp, parts.read_buf, busy);
+    take_over(tcp, parts.read_buf, busy);
 }

@@ -3,7 +3,7 @@
 //! An idle connection costs the buffer that socketioxide reads into, so that is small; and then a message of some
 //! kilobytes would take a system call for each of its pieces. So the threads have a large buffer each, and what
 //! is left in it is kept until the reader comes for it, which it does at once. What is given to the reader has passed
-//! [`Names`].
+//! [`IncomingFrames`].
 
 use std::{
     borrow::Cow,
@@ -20,7 +20,7 @@ use super::{
     again::Door,
     base64_frames::Base64Frames,
     connect_frames::ConnectFrames,
-    names::Names,
+    incoming::IncomingFrames,
     wire::{Wire, fill},
 };
 
@@ -43,7 +43,7 @@ struct Kept {
     base64: Option<Box<Base64Frames>>,
     /// Of a client of version 2: what is changed of what it sends.
     connects: Option<ConnectFrames>,
-    names: Names,
+    names: IncomingFrames,
 }
 
 impl Kept {

@@ -3,7 +3,7 @@
 //! Packets of a polling request are separated by 0x1e, and binary ones begin with `b` (Engine.IO protocol,
 //! revision 4, section "Payload"). Clients of revision 3 are not followed.
 
-use super::{packet_head::PacketHead, traffic::SEPARATOR};
+use super::{engine_io::SEPARATOR, packet_head::PacketHead};
 
 /// Attachments that a client has announced and not sent, over either transport.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -19,7 +19,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use http::HeaderValue;
 
-use super::{connect_query, loose_base64, names, packet_head::PacketHead, traffic::CLOSE};
+use super::{connect_query, engine_io::CLOSE, loose_base64, names, packet_head::PacketHead};
 
 /// Separates length and packet in a payload of text.
 const TEXT_SEPARATOR: u8 = b':';

@@ -10,6 +10,7 @@ use std::{
 };
 
 use axum::{body::Body, extract::Request, response::Response};
+use futures_util::FutureExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
@@ -19,11 +20,11 @@ use metrics::{counter, gauge};
 use tokio::{net::TcpStream, sync::watch, time::timeout};
 
 use super::{
-    handshake::Refusal,
     neighbours::Neighbours,
     notice::Notice,
     peer::Peer,
     relay::Relay,
+    request_error::Refusal,
     seal::{Place, Seal},
     sending::{GivenUp, watched},
     sessions::Sessions,
@@ -261,7 +262,9 @@ impl Forwarder {
                 unread: self.notice(UNREAD, &address, place, peer.address, request.uri())?,
                 passing: passage.begin(place.sid, gauge!(RELAYED_WEBSOCKETS.name)),
             };
-            peer.upgrade.put_relay(relay);
+            peer.upgrade.put(move |client, early, busy| {
+                tokio::spawn(relay.join(client, early).map(|()| drop(busy)));
+            });
         }
         let (parts, body) = answer.into_parts();
         Ok(Response::from_parts(parts, Body::new(body)))

@@ -11,9 +11,9 @@ use super::{
     eio3,
     extension::Agreed,
     frames::Frames,
+    incoming::IncomingFrames,
     inflating::{Inflating, PIECE, REFUSED},
     loose_base64,
-    names::Names,
     parts::{Form, InParts, Part},
 };
 use crate::config::PerMessageDeflate;
@@ -94,7 +94,7 @@ pub fn websocket_frames(input: &[u8]) {
     assert_eq!(whole.is_complete(), pieces.is_complete());
     for is_msgpack in [false, true] {
         let door = Everywhere { is_in: false, is_msgpack };
-        let (mut whole, mut pieces) = (Names::default(), Names::default());
+        let (mut whole, mut pieces) = (IncomingFrames::default(), IncomingFrames::default());
         let passed: Vec<u8> =
             input.chunks(3).flat_map(|piece| pieces.pass(piece, &door).into_owned()).collect();
         assert!(whole.pass(input, &door) == passed && whole.is_idle() == pieces.is_idle());

@@ -1,4 +1,4 @@
-//! Listening sockets, and the connections that they accept.
+//! The TCP connections that listening sockets accept, served as HTTP until each ends or becomes a WebSocket.
 
 use std::{
     error::Error as _,
@@ -17,7 +17,7 @@ use axum::{Router, body::Bytes, response::Response};
 use http::{HeaderValue, StatusCode, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::mpsc,
@@ -25,14 +25,14 @@ use tokio::{
 use tower::ServiceExt;
 
 use super::{
+    bind::Bound,
     files::{Files, Spares, ran_out},
-    handshake::Unserved,
-    origin::proxied_address,
     peer::Peer,
-    sampling::Listeners,
+    proxy_protocol::proxied_address,
+    request_error::Unserved,
     timely::{Timely, is_unread},
     unread::Answered,
-    upgrade::{Slot, Upgrade},
+    upgrade_slot::{TakeOver, UpgradeSlot},
 };
 use crate::{
     config::Proxies,
@@ -43,15 +43,6 @@ use crate::{
 const MAX_HEAD: usize = 64 * 1024;
 /// After an accept that failed for want of files or memory: give connections time to end.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
-/// An address cannot be listened on.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address} ({key}): {source}")]
-pub struct ListenError {
-    address: SocketAddr,
-    key: &'static str,
-    source: io::Error,
-}
 
 /// How accepted connections are served.
 #[derive(Debug)]
@@ -76,67 +67,6 @@ impl Options {
     pub fn internal(&self) -> Self {
         Self { clients: false, proxies: None, files: self.files.clone(), ..*self }
     }
-}
-
-/// Sockets that listen, each on the address that it really has.
-#[derive(Debug)]
-pub struct Bound(Vec<Arc<TcpListener>>);
-
-impl Bound {
-    /// The addresses, with the ports that 0 stood for.
-    pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.0.iter().filter_map(|listener| listener.local_addr().ok()).collect()
-    }
-
-    /// The sockets, for who serves them in another way.
-    pub fn listening(self) -> Vec<Arc<TcpListener>> {
-        self.0
-    }
-
-    /// What is looked at while they listen.
-    pub fn listeners(&self) -> Listeners {
-        Listeners::new(&self.0)
-    }
-}
-
-/// Listens on all addresses. An IPv6 address is skipped on a machine that has no IPv6, unless it
-/// is the only one. `key` is the setting to name in errors.
-pub fn bind(
-    key: &'static str,
-    addresses: &[SocketAddr],
-    backlog: u32,
-) -> Result<Bound, ListenError> {
-    let mut listeners = Vec::with_capacity(addresses.len());
-    for &address in addresses {
-        match listen(address, backlog) {
-            Ok(listener) => listeners.push(Arc::new(listener)),
-            Err(error) if addresses.len() > 1 && address.is_ipv6() && no_ipv6(&error) => {
-                tracing::warn!(%address, key, "skipped: this machine has no IPv6");
-            }
-            Err(source) => {
-                return Err(ListenError { address, key, source });
-            }
-        }
-    }
-    Ok(Bound(listeners))
-}
-
-fn no_ipv6(error: &io::Error) -> bool {
-    const EAFNOSUPPORT: i32 = 97;
-    error.raw_os_error() == Some(EAFNOSUPPORT) || error.kind() == io::ErrorKind::AddrNotAvailable
-}
-
-fn listen(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    if address.is_ipv6() {
-        // So that 0.0.0.0 and [::] can stand side by side.
-        socket.set_only_v6(true)?;
-    }
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
-    TcpListener::from_std(socket.into())
 }
 
 /// Serves HTTP/1.1 on all sockets until the pod is stopped, then lets requests under way finish.
@@ -188,8 +118,8 @@ async fn accept(
                     let http = serve_http(stream, remote, options.clone(), router.clone(), lifecycle.clone());
                     let busy = busy.clone();
                     tokio::spawn(async move {
-                        if let Some((upgrade, stream, early)) = http.await {
-                            upgrade.take_over(stream, early, busy);
+                        if let Some((take_over, stream, early)) = http.await {
+                            take_over(stream, early, busy);
                         }
                     });
                 }
@@ -218,7 +148,7 @@ async fn serve_http(
     options: Arc<Options>,
     router: Router,
     lifecycle: Lifecycle,
-) -> Option<(Upgrade, TcpStream, Bytes)> {
+) -> Option<(TakeOver, TcpStream, Bytes)> {
     if let Err(error) = set_options(&stream, &options) {
         tracing::debug!(%remote, %error, "the client left before it was served");
         return None;
@@ -233,7 +163,7 @@ async fn serve_http(
             }
         }
     }
-    let (upgrade, answered) = (Slot::default(), Answered::default());
+    let (upgrade, answered) = (UpgradeSlot::default(), Answered::default());
     let peer = Peer {
         address: remote,
         secure: false,
@@ -287,9 +217,9 @@ async fn serve_http(
         tracing::debug!(%remote, %error, "connection broken");
         return None;
     }
-    let upgrade = upgrade.take()?;
+    let take_over = upgrade.take()?;
     let parts = connection.into_parts();
-    Some((upgrade, parts.io.into_inner().into_inner(), parts.read_buf))
+    Some((take_over, parts.io.into_inner().into_inner(), parts.read_buf))
 }
 
 /// Whether HTTP ended because the client did not read.

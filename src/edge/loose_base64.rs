@@ -9,7 +9,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
-use super::traffic::SEPARATOR;
+use super::engine_io::SEPARATOR;
 
 /// What a binary packet begins with where all packets are text.
 pub(super) const BINARY: u8 = b'b';

@@ -8,11 +8,11 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use super::{
     again::{self, Door, Kind, Left, Step},
     eio3,
+    engine_io::SEPARATOR,
     loose_base64::BINARY,
     mark::MARK,
     msgpack::{self, Beginning},
     names,
-    traffic::SEPARATOR,
 };
 
 /// Bytes that a packet which leaves a namespace has more than the one that comes there, at most.

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::{unread::Answered, upgrade::Slot};
+use super::{unread::Answered, upgrade_slot::UpgradeSlot};
 
 /// Where a request came from, put into it by the listener.
 #[derive(Clone)]
@@ -10,6 +10,6 @@ pub(super) struct Peer {
     pub address: SocketAddr,
     /// A trusted load balancer says that it came over TLS.
     pub secure: bool,
-    pub upgrade: Slot,
+    pub upgrade: UpgradeSlot,
     pub answered: Answered,
 }

@@ -12,7 +12,7 @@ use http::{HeaderMap, Method, StatusCode, Uri, request::Parts};
 use serde_json::json;
 use tokio::time::{Duration, timeout};
 
-use super::handshake::{Refusal, Unserved};
+use super::request_error::{Refusal, Unserved};
 
 /// Engine.IO's code for what a program refuses.
 const FORBIDDEN: u8 = 4;

@@ -11,7 +11,7 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::Value;
 
-use super::traffic::SEPARATOR;
+use super::engine_io::SEPARATOR;
 
 /// What the text begins with.
 const MARK: char = '\u{1}';

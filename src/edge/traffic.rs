@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use metrics::{Counter, counter};
 
+use super::engine_io::SEPARATOR;
 use crate::{
     config::Transport,
     telemetry::metrics::{BYTES, PACKETS},
@@ -58,11 +59,6 @@ impl Way {
         self.count(body.len(), if body.is_empty() { 0 } else { divided + 1 });
     }
 }
-
-/// Between the packets of one body, in Engine.IO v4.
-pub(super) const SEPARATOR: u8 = 0x1e;
-/// The packet that closes a session, in each version.
-pub(super) const CLOSE: u8 = b'1';
 
 /// A transport's name in metrics and in Engine.IO.
 pub(super) fn name(transport: Transport) -> &'static str {

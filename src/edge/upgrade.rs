@@ -13,10 +13,8 @@ use axum::{
     body::{Body, Bytes},
     response::Response,
 };
-use futures_util::FutureExt;
 use http::{HeaderValue, StatusCode, Uri, header};
-use parking_lot::Mutex;
-use tokio::{net::TcpStream, sync::mpsc};
+use tokio::net::TcpStream;
 use tungstenite::handshake::derive_accept_key;
 
 use super::{
@@ -24,28 +22,14 @@ use super::{
     base64_frames::Base64Frames,
     connection::Connection,
     extension::Agreed,
-    handshake::Refusal,
     probe::{self, Upgraded},
-    relay::Relay,
+    request_error::Refusal,
     service::Service,
     stream::{ClientStream, Opening},
+    upgrade_slot::UpgradeSlot,
     upgraded_session::UpgradedSession,
     wire::Wire,
 };
-
-/// Where a request that is upgraded leaves word for the listener that its TCP connection came from.
-#[derive(Clone, Default)]
-pub(super) struct Slot(Arc<Mutex<Option<Upgrade>>>);
-
-/// An upgrade that has been accepted, and waits for the stream.
-pub(super) enum Upgrade {
-    /// Of a session of this pod.
-    Here(Box<Accepted>),
-    /// Of another pod's.
-    There(Box<Relay>),
-    /// Its session has no use for it.
-    Surplus,
-}
 
 /// What socketioxide gets with the stream.
 pub(super) struct Accepted {
@@ -74,22 +58,6 @@ pub(super) struct Terms {
     pub in_text: Option<usize>,
 }
 
-impl Slot {
-    /// The upgrade of the last request, if it was accepted.
-    pub fn take(&self) -> Option<Upgrade> {
-        self.0.lock().take()
-    }
-
-    fn put(&self, upgrade: Accepted) {
-        *self.0.lock() = Some(Upgrade::Here(Box::new(upgrade)));
-    }
-
-    /// The stream shall be joined to that of another pod.
-    pub fn put_relay(&self, relay: Relay) {
-        *self.0.lock() = Some(Upgrade::There(Box::new(relay)));
-    }
-}
-
 /// Answers a WebSocket handshake, and leaves the rest in the slot until HTTP lets go of the stream.
 ///
 /// `connection` is a new one, or that of the polling session which is upgraded, which the caller has
@@ -101,7 +69,7 @@ pub(super) fn accept(
     service: Service,
     opening: Option<Box<Opening>>,
     terms: Terms,
-    slot: &Slot,
+    slot: &UpgradeSlot,
 ) -> Result<Response, Refusal> {
     let claim = connection.polling_sid().map(|_| Claim(Arc::downgrade(&connection)));
     let mut response = switching(asked)?;
@@ -114,15 +82,18 @@ pub(super) fn accept(
     if opening.as_ref().is_some_and(|opening| opening.connects_at_once()) {
         request.extensions_mut().insert(connection.clone());
     }
-    slot.put(Accepted { request, connection, claim, service, opening, terms });
+    let accepted = Accepted { request, connection, claim, service, opening, terms };
+    slot.put(move |tcp, early, _| accepted.take_over(tcp, early));
     Ok(response)
 }
 
 /// Answers the handshake of a WebSocket that is closed at once, as Node does: its session has one already, or is about to.
-pub(super) fn turn_away(asked: &Asked, slot: &Slot) -> Result<Response, Refusal> {
+pub(super) fn turn_away(asked: &Asked, slot: &UpgradeSlot) -> Result<Response, Refusal> {
     let response = switching(asked)?;
     Upgraded::Surplus.count();
-    *slot.0.lock() = Some(Upgrade::Surplus);
+    slot.put(|tcp, _, _| {
+        tokio::spawn(probe::close(Wire::Plain(tcp)));
+    });
     Ok(response)
 }
 
@@ -140,41 +111,28 @@ fn switching(asked: &Asked) -> Result<Response, Refusal> {
     Ok(response)
 }
 
-impl Upgrade {
-    /// Gives the stream to where its session is. `early` is what the client sent right behind its handshake; `busy` is
-    /// kept by what this pod passes through for others.
-    pub fn take_over(self, tcp: TcpStream, early: Bytes, busy: mpsc::Sender<()>) {
-        match self {
-            Self::Here(mut accepted) => {
-                if let Some(opening) = &mut accepted.opening {
-                    opening.http = early.clone();
-                }
-                let Terms { compressed, in_text } = accepted.terms;
-                let (mut wire, early) = Wire::new(tcp, early, compressed);
-                if in_text.is_some() {
-                    wire = wire.in_text(AsText::new(accepted.connection.is_eio3()));
-                }
-                match accepted.claim.take() {
-                    Some(claim) => {
-                        tokio::spawn(accepted.probe(claim, wire, early));
-                    }
-                    None => accepted.serve(wire, &early, None),
-                }
+impl Accepted {
+    /// Serves the TCP stream. `early` is what the client sent right behind its handshake.
+    fn take_over(mut self, tcp: TcpStream, early: Bytes) {
+        if let Some(opening) = &mut self.opening {
+            opening.http = early.clone();
+        }
+        let Terms { compressed, in_text } = self.terms;
+        let (mut wire, early) = Wire::new(tcp, early, compressed);
+        if in_text.is_some() {
+            wire = wire.in_text(AsText::new(self.connection.is_eio3()));
+        }
+        match self.claim.take() {
+            Some(claim) => {
+                tokio::spawn(self.probe(claim, wire, early));
             }
-            Self::There(relay) => {
-                tokio::spawn(relay.join(tcp, early).map(|()| drop(busy)));
-            }
-            Self::Surplus => {
-                tokio::spawn(probe::close(Wire::Plain(tcp)));
-            }
+            None => self.serve(wire, &early, None),
         }
     }
-}
 
-impl Accepted {
     /// Has the stream take a polling session over, if its client goes through with it.
-    async fn probe(self: Box<Self>, claim: Claim, mut wire: Wire, early: Bytes) {
-        let Self { request, connection, service, opening, terms, .. } = *self;
+    async fn probe(self, claim: Claim, mut wire: Wire, early: Bytes) {
+        let Self { request, connection, service, opening, terms, .. } = self;
         // While it is not known whether it does, the session may end without it.
         let limit = connection.timeouts().upgrade;
         drop(connection);

@@ -11,7 +11,7 @@ use std::sync::{
 
 use parking_lot::Mutex;
 
-use super::outgoing::{Counted, first_header};
+use super::frame_counter::{Counted, first_header};
 use crate::backplane::Watch;
 
 /// A queue that has been empty so often has not held the packet.

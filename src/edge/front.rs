@@ -1,0 +1,327 @@
+//! The edge of a pod: what becomes of a request under the path of Socket.IO. It opens a session, goes on with one of this
+//! pod, or is forwarded to the pod that has its session.
+
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{extract::Request, response::Response};
+use http::{HeaderValue, StatusCode, Uri, header};
+use socketioxide::service::SocketIoService;
+use socketioxide_core::Sid;
+use tokio::{sync::watch, time::Instant};
+
+use super::{
+    admission::Admission,
+    closing::Closer,
+    connection::{Began, Connection},
+    extension::Agreed,
+    forward::{self, Forwarder},
+    handler::PollingHandler,
+    handshake::{Handshake, local_uri, session, wants_text, websocket_key},
+    kept::Keeper,
+    neighbours,
+    origin::origin,
+    outgoing::Change,
+    peer::Peer,
+    program::{Denied, Program, RequestHead},
+    request_error::Refusal,
+    seal::Seal,
+    service::{NoPage, Service},
+    sessions::Sessions,
+    shedder::Shedder,
+    stream::Opening,
+    subprotocol::{Invalid, first_offered},
+    upgrade::{self, Asked, Terms},
+};
+use crate::{
+    backplane::{Adapter, Backplane},
+    config::{AffinityCookie, Config, Engine, Proxies, Transport},
+};
+
+/// What requests of clients meet.
+pub struct Edge {
+    engine: Engine,
+    sessions: Arc<Sessions>,
+    admission: Arc<Admission>,
+    proxies: Proxies,
+    /// What is kept of the request of a new session.
+    keeper: Keeper,
+    service: Service,
+    max_payload: usize,
+    polling: PollingHandler,
+    /// The path of Socket.IO, without the slash behind it.
+    path: String,
+    /// What a stock client asks for its WebSocket: socketioxide keeps it for life, for all of them the same.
+    usual: Uri,
+    seal: Arc<Seal>,
+    forwarder: Forwarder,
+    closer: Closer,
+    /// What the program says.
+    program: Program,
+    allow_timeout: Duration,
+    /// Names this pod to load balancers.
+    cookie: Option<HeaderValue>,
+}
+
+impl Edge {
+    /// Puts an edge before a Socket.IO server.
+    pub fn new(
+        config: &Config,
+        socketio: SocketIoService<NoPage, Adapter>,
+        sessions: Arc<Sessions>,
+        admission: Arc<Admission>,
+        seal: Arc<Seal>,
+        backplane: Backplane,
+        pod: Sid,
+    ) -> Arc<Self> {
+        sessions.namespaces.ask(backplane.clone());
+        let service = Service::new(socketio, config.public.base_path());
+        let forwarder = Forwarder::new(config, backplane, seal.clone(), sessions.clone());
+        Arc::new(Self {
+            cookie: cookie(&config.sessions.affinity_cookie, config.public.base_path(), pod),
+            closer: Closer::new(sessions.clone(), service.clone()),
+            path: config.public.base_path().to_owned(),
+            usual: local_uri(config.public.base_path(), "EIO=4&transport=websocket", None)
+                .unwrap_or_default(),
+            polling: PollingHandler::new(config, service.clone(), seal.clone()),
+            seal,
+            forwarder,
+            program: admission.program.clone(),
+            allow_timeout: config.admission.allow_request_timeout,
+            engine: config.engine.clone(),
+            sessions,
+            admission,
+            proxies: config.public.proxies.clone(),
+            keeper: Keeper::new(config),
+            service,
+            max_payload: config.limits.max_payload,
+        })
+    }
+
+    /// From now on, pods that Redis does not name are looked for at these addresses.
+    pub fn look_for_pods_at(&self, addresses: watch::Receiver<BTreeSet<SocketAddr>>) {
+        self.forwarder.look_at(addresses);
+    }
+
+    /// Tells all connections to close, evenly over a time.
+    pub async fn close_all(&self, window: Duration) {
+        self.closer.close_all(window).await;
+    }
+
+    /// Closes polling sessions whose queues are full, for as long as the pod lives.
+    pub async fn close_overflowed(self: Arc<Self>) {
+        self.closer.close_overflowed().await;
+    }
+
+    /// Waits until all have gone.
+    pub async fn gone(&self) {
+        self.closer.gone().await;
+    }
+
+    /// What gives connections away to other pods.
+    pub fn shedder(&self) -> Shedder {
+        Shedder::new(self.closer.clone())
+    }
+
+    /// Answers a request of a client.
+    pub(super) async fn handle(
+        self: Arc<Self>,
+        mut peer: Peer,
+        request: Request,
+    ) -> Result<Response, Refusal> {
+        let origin = origin(peer.address, request.headers(), &self.proxies);
+        (peer.address, peer.secure) = (origin.address, origin.secure);
+        if !self.program.wants_head() {
+            return self.answer(peer, request, None).await;
+        }
+        let (parts, body) = request.into_parts();
+        let head = RequestHead::new(peer.address.ip(), peer.secure, &parts);
+        let request = Request::from_parts(parts, body);
+        let answer = self.clone().answer(peer, request, Some(&head)).await;
+        answer.inspect_err(|refusal| self.program.hear(*refusal, Some(&head)))
+    }
+
+    async fn answer(
+        self: Arc<Self>,
+        peer: Peer,
+        request: Request,
+        head: Option<&RequestHead>,
+    ) -> Result<Response, Refusal> {
+        let (handshake, asked) = self.read(&request).map_err(|refusal| {
+            let new = session(request.uri().query().unwrap_or_default()).is_none();
+            if new { self.admission.refuse(refusal) } else { refusal }
+        })?;
+        let Some(session) = handshake.session else {
+            let (transport, eio3) = (handshake.transport, handshake.eio3);
+            return self.open(transport, eio3, asked.as_ref(), &peer, request, head).await;
+        };
+        let place = self.seal.open(session).ok_or(Refusal::SessionUnknown)?;
+        if self.seal.is_here(place) {
+            let eio3 = handshake.eio3;
+            self.go_on(place.sid, eio3, asked.as_ref(), &peer, request).await
+        } else {
+            self.forwarder.forward(place, asked.is_some(), &peer, request).await
+        }
+    }
+
+    /// Which pod this is, for another one that asks with a nonce in the query.
+    pub(super) fn identity(&self, uri: &Uri) -> Option<String> {
+        neighbours::identity(&self.seal, uri.query())
+    }
+
+    /// Answers a request that another pod forwards, which must be of a session of this one.
+    pub(super) async fn handle_forwarded(
+        self: Arc<Self>,
+        peer: Peer,
+        request: Request,
+    ) -> Result<Response, Refusal> {
+        let (address, sid) = self.forwarded_session(&request)?;
+        let (handshake, asked) = self.read(&request)?;
+        let eio3 = handshake.eio3;
+        let peer = Peer { address, ..peer };
+        self.go_on(sid, eio3, asked.as_ref(), &peer, request).await
+    }
+
+    /// Hears of a session of this pod from one that forwards its requests.
+    pub(super) async fn handle_notice(
+        self: Arc<Self>,
+        request: Request,
+        hear: impl FnOnce(&Connection),
+    ) -> Result<StatusCode, Refusal> {
+        let (_, sid) = self.forwarded_session(&request)?;
+        hear(&*self.sessions.find(sid).ok_or(Refusal::SessionUnknown)?);
+        Ok(StatusCode::NO_CONTENT)
+    }
+
+    /// The client and the session of a request that another pod forwards.
+    fn forwarded_session(&self, request: &Request) -> Result<(SocketAddr, Sid), Refusal> {
+        let address = forward::introduced(request.headers(), &self.seal)
+            .ok_or(Refusal::PodUnauthenticated)?;
+        let session = session(request.uri().query().unwrap_or_default());
+        let place = session.and_then(|session| self.seal.open(session));
+        let place = place.filter(|place| self.seal.is_here(*place));
+        Ok((address, place.ok_or(Refusal::SessionUnknown)?.sid))
+    }
+
+    fn read<'a>(&self, request: &'a Request) -> Result<(Handshake<'a>, Option<Asked>), Refusal> {
+        let headers = request.headers();
+        let key = websocket_key(headers);
+        let query = request.uri().query().unwrap_or_default();
+        let handshake = Handshake::parse(request.method(), query, key.is_some(), &self.engine)?;
+        let asked = match key {
+            Some(key) => {
+                let protocol = first_offered(headers).map_err(|Invalid| Refusal::BadRequest)?;
+                Some(Asked { key: key.clone(), protocol })
+            }
+            None => None,
+        };
+        Ok((handshake, asked))
+    }
+
+    /// Opens a session.
+    async fn open(
+        &self,
+        transport: Transport,
+        eio3: bool,
+        asked: Option<&Asked>,
+        peer: &Peer,
+        request: Request,
+        head: Option<&RequestHead>,
+    ) -> Result<Response, Refusal> {
+        let at = Instant::now();
+        // Before it is let in: one that makes no sense takes nothing of the rate.
+        let uri =
+            self.local_uri(&request, None).map_err(|refusal| self.admission.refuse(refusal))?;
+        let place = self.admission.admit(peer.address, request.headers())?;
+        if let Some(head) = head {
+            match self.program.allows(head, self.allow_timeout).await {
+                Ok(()) => {}
+                Err(Denied::Forbidden(message)) => {
+                    return Ok(self.program.forbidden(&message, Some(head)));
+                }
+                Err(Denied::Silent) => return Err(Refusal::AllowRequestTimeout),
+            }
+        }
+        let began = Began {
+            at,
+            remote: peer.address,
+            transport,
+            eio3,
+            secure: peer.secure,
+            cross_domain: request.headers().contains_key(header::ORIGIN),
+            kept: self.keeper.keep(request.headers()),
+        };
+        let connection = self.sessions.begin(began, place);
+        let mut response = match asked {
+            Some(asked) => {
+                let change = Change::Opening { pings: !eio3 };
+                self.accept(uri, asked, &request, connection, change, peer)
+            }
+            None => self.polling.open(uri, connection, request).await,
+        }?;
+        if let Some(cookie) = &self.cookie {
+            response.headers_mut().append(header::SET_COOKIE, cookie.clone());
+        }
+        Ok(response)
+    }
+
+    /// Goes on with a session of this pod.
+    async fn go_on(
+        self: Arc<Self>,
+        sid: Sid,
+        eio3: bool,
+        asked: Option<&Asked>,
+        peer: &Peer,
+        mut request: Request,
+    ) -> Result<Response, Refusal> {
+        let connection = self.sessions.find(sid).ok_or(Refusal::SessionUnknown)?;
+        // As on Node, the session goes on after a request of another version, or of the transport that it has left.
+        if connection.is_eio3() != eio3 || (asked.is_none() && connection.is_websocket()) {
+            return Err(Refusal::BadRequest);
+        }
+        let uri = self.local_uri(&request, Some(sid))?;
+        match asked {
+            Some(asked) if !connection.claim_upgrade() => upgrade::turn_away(asked, &peer.upgrade),
+            Some(asked) => {
+                let pinged = eio3 || connection.ping_is_withheld();
+                let change = if pinged { Change::Nothing } else { Change::Ping };
+                self.accept(uri, asked, &request, connection, change, peer)
+            }
+            None => {
+                *request.uri_mut() = uri;
+                self.polling.answer(connection, sid, eio3, &peer.answered, request).await
+            }
+        }
+    }
+
+    fn local_uri(&self, request: &Request, sid: Option<Sid>) -> Result<Uri, Refusal> {
+        let uri = local_uri(&self.path, request.uri().query().unwrap_or_default(), sid)?;
+        Ok(if uri == self.usual { self.usual.clone() } else { uri })
+    }
+
+    fn accept(
+        &self,
+        uri: Uri,
+        asked: &Asked,
+        request: &Request,
+        connection: Arc<Connection>,
+        change: Change,
+        peer: &Peer,
+    ) -> Result<Response, Refusal> {
+        let (service, opening) = (self.service.clone(), Opening::new(&self.seal, change));
+        let (deflate, most) = (&self.engine.per_message_deflate, self.max_payload);
+        let in_text = wants_text(request.uri().query().unwrap_or_default());
+        let terms = Terms {
+            compressed: Agreed::with(request.headers(), deflate, most),
+            in_text: in_text.then_some(most),
+        };
+        upgrade::accept(uri, asked, connection, service, opening, terms, &peer.upgrade)
+    }
+}
+
+/// The cookie that names a pod (RFC 6265), for as long as the page is open.
+fn cookie(settings: &AffinityCookie, path: &str, pod: Sid) -> Option<HeaderValue> {
+    let AffinityCookie { name, same_site, secure } = settings;
+    let (same_site, secure) = (same_site.name(), if *secure { "; Secure" } else { "" });
+    let cookie = format!("{name}={pod}; Path={path}; HttpOnly; SameSite={same_site}{secure}");
+    (!name.is_empty()).then(|| HeaderValue::try_from(cookie).ok())?
+}
