@@ -10,27 +10,33 @@ use socketioxide_core::Sid;
 use tokio::{sync::watch, time::Instant};
 
 use super::{
-    admission::Admission,
-    closing::Closer,
-    connection::{Began, Connection},
-    extension::Agreed,
-    forward::{self, Forwarder},
-    handler::PollingHandler,
-    handshake::{Handshake, local_uri, session, wants_text, websocket_key},
-    kept::Keeper,
-    neighbours,
-    origin::origin,
-    outgoing::Change,
-    peer::Peer,
-    program::{Denied, Program, RequestHead},
-    request_error::Refusal,
-    seal::Seal,
-    service::{NoPage, Service},
-    sessions::Sessions,
-    shedder::Shedder,
-    stream::Opening,
-    subprotocol::{Invalid, first_offered},
-    upgrade::{self, Asked, Terms},
+    closing::{closer::Closer, shedder::Shedder},
+    connections::{
+        admission::Admission,
+        connection::{Began, Connection},
+        request_context::Peer,
+        service::{NoPage, Service},
+        sessions::Sessions,
+    },
+    frames::{opening_frames::Change, permessage_deflate::Agreed},
+    packets::session_id::Seal,
+    peers::{
+        forwarder::{self, Forwarder},
+        pod_discovery,
+    },
+    polling::handler::PollingHandler,
+    requests::{
+        client_addr::origin,
+        engine_request::{Handshake, local_uri, session, wants_text, websocket_key},
+        kept_headers::Keeper,
+        request_error::Refusal,
+        request_hooks::{Denied, Program, RequestHead},
+        subprotocol::{Invalid, first_offered},
+    },
+    websocket::{
+        client_stream::Opening,
+        upgrade::{self, Asked, Terms},
+    },
 };
 use crate::{
     backplane::{Adapter, Backplane},
@@ -165,7 +171,7 @@ impl Edge {
 
     /// Which pod this is, for another one that asks with a nonce in the query.
     pub(super) fn identity(&self, uri: &Uri) -> Option<String> {
-        neighbours::identity(&self.seal, uri.query())
+        pod_discovery::identity(&self.seal, uri.query())
     }
 
     /// Answers a request that another pod forwards, which must be of a session of this one.
@@ -194,7 +200,7 @@ impl Edge {
 
     /// The client and the session of a request that another pod forwards.
     fn forwarded_session(&self, request: &Request) -> Result<(SocketAddr, Sid), Refusal> {
-        let address = forward::introduced(request.headers(), &self.seal)
+        let address = forwarder::introduced(request.headers(), &self.seal)
             .ok_or(Refusal::PodUnauthenticated)?;
         let session = session(request.uri().query().unwrap_or_default());
         let place = session.and_then(|session| self.seal.open(session));

@@ -4,17 +4,20 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 
 use super::{
-    again::{Asks, Door},
-    attachments::Attachments,
-    base64_frames::Base64Frames,
-    connect_frames::ConnectFrames,
-    eio3,
-    extension::Agreed,
-    frames::Frames,
-    incoming::IncomingFrames,
-    inflating::{Inflating, PIECE, REFUSED},
-    loose_base64,
-    parts::{Form, InParts, Part},
+    frames::{
+        base64_to_binary::Base64Frames,
+        connect_query_frames::ConnectFrames,
+        incoming::IncomingFrames,
+        inflate::{Inflating, PIECE, REFUSED},
+        message_tracker::Frames,
+        permessage_deflate::Agreed,
+    },
+    packets::{
+        attachments::Attachments,
+        eio3_payload, lenient_base64,
+        namespace_connect::{Asks, Door},
+    },
+    polling::payload_parts::{Form, InParts, Part},
 };
 use crate::config::PerMessageDeflate;
 
@@ -24,9 +27,9 @@ pub fn eio3_payload(input: &[u8]) {
         let parts = in_parts(input, form, false);
         // A packet that leaves for each that comes; the length of each has a digit at least.
         assert!(parts <= input.len() * 3 + 16, "{parts} of {}", input.len());
-        let received = eio3::received_octets(Bytes::copy_from_slice(input));
+        let received = eio3_payload::received_octets(Bytes::copy_from_slice(input));
         assert!(received.len() <= input.len() * 4 + 16, "{} of {}", received.len(), input.len());
-        let mended = eio3::mend_binary(Bytes::copy_from_slice(input), octets);
+        let mended = eio3_payload::mend_binary(Bytes::copy_from_slice(input), octets);
         // At most a type and a digit more for each packet, of which each has two bytes at least.
         assert!(mended.len() <= input.len() * 3 + 16, "{} of {}", mended.len(), input.len());
     }
@@ -73,9 +76,9 @@ pub fn eio4_payload(input: &[u8]) {
         // A packet of msgpack that leaves has more than one that comes, and both are base64.
         assert!(marked <= input.len() * 4 + 16, "{marked} of {}", input.len());
     }
-    let mended = loose_base64::mend(Bytes::copy_from_slice(input));
+    let mended = lenient_base64::mend(Bytes::copy_from_slice(input));
     assert!(mended.len() <= input.len() * 2 + 16, "{} of {}", mended.len(), input.len());
-    assert_eq!(loose_base64::mend(mended.clone()), mended);
+    assert_eq!(lenient_base64::mend(mended.clone()), mended);
     let mut session = Attachments::default();
     if let Some(request) = session.follow(input) {
         assert!(session.stuck_since(request));

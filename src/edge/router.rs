@@ -12,15 +12,15 @@ use http::{HeaderValue, StatusCode, Uri, header};
 use tower_http::timeout::RequestBodyTimeoutLayer;
 
 use super::{
-    adopt::adopt,
-    client_files,
-    connection::Connection,
-    cors::{self, CrossOrigin},
-    forward,
+    connections::{connection::Connection, request_context::Peer},
     front::Edge,
-    neighbours,
-    peer::Peer,
-    request_error::Refusal,
+    listener::embedded::adopt,
+    peers::{forwarder, pod_discovery},
+    requests::{
+        client_files,
+        cors::{self, CrossOrigin},
+        request_error::Refusal,
+    },
 };
 use crate::config::Config;
 
@@ -92,9 +92,9 @@ pub fn pods(edge: Arc<Edge>) -> Router {
         edge.identity(&uri).ok_or(StatusCode::BAD_REQUEST)
     };
     Router::new()
-        .route(forward::PATH, forwarded)
-        .route(neighbours::PATH, get(identity))
-        .route(forward::RELEASE, heard(Connection::release_poll))
-        .route(forward::UNREAD, heard(Connection::cut_unread))
+        .route(forwarder::PATH, forwarded)
+        .route(pod_discovery::PATH, get(identity))
+        .route(forwarder::RELEASE, heard(Connection::release_poll))
+        .route(forwarder::UNREAD, heard(Connection::cut_unread))
         .with_state(edge)
 }

@@ -1,0 +1,93 @@
+//! A WebSocket of another pod's session: bytes go to and fro between the client and that pod.
+//!
+//! Only the other pod knows the session, and it sees this pod read where the client does not. So the limit that a
+//! client of this pod has is kept here as well, and the other pod is told.
+
+use std::{io, time::Duration};
+
+use bytes::Bytes;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, copy_buf},
+    net::TcpStream,
+    time::timeout,
+};
+
+use super::peer_signal::Notice;
+use crate::edge::{
+    connections::relayed::Passing,
+    streams::write_timeout::{Timely, is_unread},
+};
+
+/// Bytes of each buffer: of all that pass through, and empty most of the time.
+const BUFFER: usize = 4096;
+
+/// A WebSocket of another pod, waiting to be joined to that of the client.
+pub(super) struct Relay {
+    pub pod: TcpStream,
+    /// What it sent right behind its answer.
+    pub answer: Bytes,
+    /// Longest time that either side may take nothing, and that the one may stay when the other has gone.
+    pub patience: Duration,
+    /// Tells the pod that its client takes nothing.
+    pub unread: Notice,
+    pub passing: Passing,
+}
+
+impl Relay {
+    /// Joins both until one ends, or this pod does. `early` is what the client sent behind its handshake.
+    pub async fn join(self, client: TcpStream, early: Bytes) {
+        let Self { pod, answer, patience, unread, passing } = self;
+        let (client, pod) = ((client, early), (pod, answer));
+        tokio::select! {
+            joined = join(client, pod, patience, &unread) => {
+                if let Err(error) = joined {
+                    tracing::debug!(%error, "a forwarded WebSocket broke");
+                }
+            }
+            () = passing.told_to_end() => {}
+        }
+    }
+}
+
+async fn join(
+    (mut client, early): (TcpStream, Bytes),
+    (mut pod, answer): (TcpStream, Bytes),
+    patience: Duration,
+    unread: &Notice,
+) -> io::Result<()> {
+    let (from_client, to_client) = client.split();
+    let (from_pod, to_pod) = pod.split();
+    let up = pass(early, from_client, Timely::new(to_pod, patience));
+    let down = async {
+        let passed = pass(answer, from_pod, Timely::new(to_client, patience)).await;
+        if passed.as_ref().is_err_and(is_unread) {
+            // Before it sees the WebSocket end, and takes that for the reason.
+            unread.send().await;
+        }
+        passed
+    };
+    tokio::pin!(up, down);
+    let last = tokio::select! {
+        ended = &mut up => {
+            ended?;
+            timeout(patience, down).await
+        }
+        ended = &mut down => {
+            ended?;
+            timeout(patience, up).await
+        }
+    };
+    last.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+/// Passes on what comes, behind what has come, and the end.
+async fn pass(
+    before: Bytes,
+    from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+) -> io::Result<()> {
+    to.write_all(&before).await?;
+    drop(before);
+    copy_buf(&mut BufReader::with_capacity(BUFFER, from), &mut to).await?;
+    to.shutdown().await
+}

@@ -1,0 +1,48 @@
+//! The pages that may connect, by their origins as browsers spell them.
+
+use http::HeaderValue;
+
+use crate::config::{OriginPattern, canonical_origin};
+
+/// Origins that are allowed.
+#[derive(Debug, Clone)]
+pub(crate) struct Pages(Vec<OriginPattern>);
+
+impl Pages {
+    /// Those of the settings, however they are spelt there.
+    pub fn new(origins: &[String]) -> Self {
+        // What is none has been refused with the configuration.
+        Self(origins.iter().filter_map(|text| OriginPattern::parse(text)).collect())
+    }
+
+    /// Whether nothing is said of any.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether this one is among them. Who is no browser may spell it in another way.
+    pub fn have(&self, origin: &HeaderValue) -> bool {
+        let origin = origin.to_str().ok().and_then(canonical_origin);
+        origin.is_some_and(|origin| self.0.iter().any(|allowed| allowed.matches(&origin)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_is_the_same_in_every_spelling() {
+        let spellings =
+            ["https://app.example.com", "HTTPS://APP.Example.com", "https://app.example.com:443"];
+        for allowed in spellings {
+            let pages = Pages::new(&[allowed.to_owned()]);
+            for origin in spellings {
+                assert!(pages.have(&HeaderValue::from_static(origin)), "{allowed} {origin}");
+            }
+            for other in ["https://app.example.com:444", "http://app.example.com", "null", ""] {
+                assert!(!pages.have(&HeaderValue::from_static(other)), "{allowed} {other}");
+            }
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! A limit on how long what is written may wait for its reader, around any stream. One that has it takes no timer
+//! while its reader keeps up.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::timer::Patience;
+
+/// Nothing of what was written has been taken for the limit.
+#[derive(Debug, thiserror::Error)]
+#[error("the other side takes nothing")]
+struct Unread;
+
+/// Whether an error says that: TCP has time-outs of its own.
+pub(crate) fn is_unread(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|error| error.is::<Unread>())
+}
+
+/// A stream whose writes fail when nothing of them is taken for a limit.
+pub(crate) struct Timely<S> {
+    stream: S,
+    limit: Duration,
+    unread: Patience,
+}
+
+impl<S: Unpin> Timely<S> {
+    pub fn new(stream: S, limit: Duration) -> Self {
+        Self { stream, limit, unread: Patience::default() }
+    }
+
+    pub fn into_inner(self) -> S {
+        self.stream
+    }
+
+    fn in_time<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        write: impl FnOnce(Pin<&mut S>, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        let written = write(Pin::new(&mut self.stream), context);
+        if written.is_ready() {
+            self.unread.stop();
+            return written;
+        }
+        self.unread.start(self.limit);
+        ready!(self.unread.poll_over(context));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, Unread)))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Timely<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Timely<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.in_time(context, |stream, context| stream.poll_write(context, bytes))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.in_time(context, |stream, context| stream.poll_write_vectored(context, slices))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(2);
+
+    #[tokio::test(start_paused = true)]
+    async fn what_nobody_takes_is_given_up() {
+        let (ours, _theirs) = duplex(4);
+        let error = Timely::new(ours, LIMIT).write_all(b"more than fits").await.unwrap_err();
+        assert!(is_unread(&error));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_reader_is_waited_for() {
+        let (ours, mut theirs) = duplex(1);
+        let mut ours = Timely::new(ours, LIMIT);
+        let reading = async {
+            let mut seen = [0; 8];
+            for byte in &mut seen {
+                tokio::time::sleep(LIMIT * 3 / 4).await;
+                *byte = theirs.read_u8().await.unwrap();
+            }
+            seen
+        };
+        let (written, seen) = tokio::join!(ours.write_all(b"12345678"), reading);
+        written.unwrap();
+        assert_eq!(&seen, b"12345678");
+    }
+}
