@@ -13,12 +13,12 @@ use super::{
     closing::{closer::Closer, shedder::Shedder},
     connections::{
         admission::Admission,
-        connection::{Began, Connection},
-        request_context::Peer,
+        connection::{Connection, NewConnection},
+        request_context::RequestContext,
         service::{NoPage, Service},
         sessions::Sessions,
     },
-    frames::{opening_frames::Change, permessage_deflate::Agreed},
+    frames::{opening_frames::OpeningChange, permessage_deflate::DeflateParams},
     packets::session_id::Seal,
     peers::{
         forwarder::{self, Forwarder},
@@ -26,16 +26,16 @@ use super::{
     },
     polling::handler::PollingHandler,
     requests::{
-        client_addr::origin,
-        engine_request::{Handshake, local_uri, session, wants_text, websocket_key},
-        kept_headers::Keeper,
-        request_error::Refusal,
-        request_hooks::{Denied, Program, RequestHead},
+        client_addr::client_addr,
+        engine_request::{EngineRequest, local_uri, session, wants_text, websocket_key},
+        kept_headers::KeptHeaderPolicy,
+        request_error::RequestError,
+        request_hooks::{Denied, RequestHead, RequestHooks},
         subprotocol::{Invalid, first_offered},
     },
     websocket::{
         client_stream::Opening,
-        upgrade::{self, Asked, Terms},
+        upgrade::{self, WebSocketOptions, WebSocketRequest},
     },
 };
 use crate::{
@@ -50,7 +50,7 @@ pub struct Edge {
     admission: Arc<Admission>,
     proxies: Proxies,
     /// What is kept of the request of a new session.
-    keeper: Keeper,
+    keeper: KeptHeaderPolicy,
     service: Service,
     max_payload: usize,
     polling: PollingHandler,
@@ -62,7 +62,7 @@ pub struct Edge {
     forwarder: Forwarder,
     closer: Closer,
     /// What the program says.
-    program: Program,
+    program: RequestHooks,
     allow_timeout: Duration,
     /// Names this pod to load balancers.
     cookie: Option<HeaderValue>,
@@ -97,7 +97,7 @@ impl Edge {
             sessions,
             admission,
             proxies: config.public.proxies.clone(),
-            keeper: Keeper::new(config),
+            keeper: KeptHeaderPolicy::new(config),
             service,
             max_payload: config.limits.max_payload,
         })
@@ -131,41 +131,41 @@ impl Edge {
     /// Answers a request of a client.
     pub(super) async fn handle(
         self: Arc<Self>,
-        mut peer: Peer,
+        mut context: RequestContext,
         request: Request,
-    ) -> Result<Response, Refusal> {
-        let origin = origin(peer.address, request.headers(), &self.proxies);
-        (peer.address, peer.secure) = (origin.address, origin.secure);
+    ) -> Result<Response, RequestError> {
+        let client_addr = client_addr(context.address, request.headers(), &self.proxies);
+        (context.address, context.secure) = (client_addr.address, client_addr.secure);
         if !self.program.wants_head() {
-            return self.answer(peer, request, None).await;
+            return self.answer(context, request, None).await;
         }
         let (parts, body) = request.into_parts();
-        let head = RequestHead::new(peer.address.ip(), peer.secure, &parts);
+        let head = RequestHead::new(context.address.ip(), context.secure, &parts);
         let request = Request::from_parts(parts, body);
-        let answer = self.clone().answer(peer, request, Some(&head)).await;
-        answer.inspect_err(|refusal| self.program.hear(*refusal, Some(&head)))
+        let answer = self.clone().answer(context, request, Some(&head)).await;
+        answer.inspect_err(|error| self.program.hear(*error, Some(&head)))
     }
 
     async fn answer(
         self: Arc<Self>,
-        peer: Peer,
+        context: RequestContext,
         request: Request,
         head: Option<&RequestHead>,
-    ) -> Result<Response, Refusal> {
-        let (handshake, asked) = self.read(&request).map_err(|refusal| {
+    ) -> Result<Response, RequestError> {
+        let (handshake, asked) = self.read(&request).map_err(|error| {
             let new = session(request.uri().query().unwrap_or_default()).is_none();
-            if new { self.admission.refuse(refusal) } else { refusal }
+            if new { self.admission.refuse(error) } else { error }
         })?;
         let Some(session) = handshake.session else {
             let (transport, eio3) = (handshake.transport, handshake.eio3);
-            return self.open(transport, eio3, asked.as_ref(), &peer, request, head).await;
+            return self.open(transport, eio3, asked.as_ref(), &context, request, head).await;
         };
-        let place = self.seal.open(session).ok_or(Refusal::SessionUnknown)?;
-        if self.seal.is_here(place) {
+        let location = self.seal.open(session).ok_or(RequestError::SessionUnknown)?;
+        if self.seal.is_here(location) {
             let eio3 = handshake.eio3;
-            self.go_on(place.sid, eio3, asked.as_ref(), &peer, request).await
+            self.go_on(location.sid, eio3, asked.as_ref(), &context, request).await
         } else {
-            self.forwarder.forward(place, asked.is_some(), &peer, request).await
+            self.forwarder.forward(location, asked.is_some(), &context, request).await
         }
     }
 
@@ -177,46 +177,50 @@ impl Edge {
     /// Answers a request that another pod forwards, which must be of a session of this one.
     pub(super) async fn handle_forwarded(
         self: Arc<Self>,
-        peer: Peer,
+        context: RequestContext,
         request: Request,
-    ) -> Result<Response, Refusal> {
+    ) -> Result<Response, RequestError> {
         let (address, sid) = self.forwarded_session(&request)?;
         let (handshake, asked) = self.read(&request)?;
         let eio3 = handshake.eio3;
-        let peer = Peer { address, ..peer };
-        self.go_on(sid, eio3, asked.as_ref(), &peer, request).await
+        let context = RequestContext { address, ..context };
+        self.go_on(sid, eio3, asked.as_ref(), &context, request).await
     }
 
     /// Hears of a session of this pod from one that forwards its requests.
-    pub(super) async fn handle_notice(
+    pub(super) async fn handle_signal(
         self: Arc<Self>,
         request: Request,
         hear: impl FnOnce(&Connection),
-    ) -> Result<StatusCode, Refusal> {
+    ) -> Result<StatusCode, RequestError> {
         let (_, sid) = self.forwarded_session(&request)?;
-        hear(&*self.sessions.find(sid).ok_or(Refusal::SessionUnknown)?);
+        hear(&*self.sessions.find(sid).ok_or(RequestError::SessionUnknown)?);
         Ok(StatusCode::NO_CONTENT)
     }
 
     /// The client and the session of a request that another pod forwards.
-    fn forwarded_session(&self, request: &Request) -> Result<(SocketAddr, Sid), Refusal> {
+    fn forwarded_session(&self, request: &Request) -> Result<(SocketAddr, Sid), RequestError> {
         let address = forwarder::introduced(request.headers(), &self.seal)
-            .ok_or(Refusal::PodUnauthenticated)?;
+            .ok_or(RequestError::PodUnauthenticated)?;
         let session = session(request.uri().query().unwrap_or_default());
-        let place = session.and_then(|session| self.seal.open(session));
-        let place = place.filter(|place| self.seal.is_here(*place));
-        Ok((address, place.ok_or(Refusal::SessionUnknown)?.sid))
+        let location = session.and_then(|session| self.seal.open(session));
+        let location = location.filter(|location| self.seal.is_here(*location));
+        Ok((address, location.ok_or(RequestError::SessionUnknown)?.sid))
     }
 
-    fn read<'a>(&self, request: &'a Request) -> Result<(Handshake<'a>, Option<Asked>), Refusal> {
+    fn read<'a>(
+        &self,
+        request: &'a Request,
+    ) -> Result<(EngineRequest<'a>, Option<WebSocketRequest>), RequestError> {
         let headers = request.headers();
         let key = websocket_key(headers);
         let query = request.uri().query().unwrap_or_default();
-        let handshake = Handshake::parse(request.method(), query, key.is_some(), &self.engine)?;
+        let handshake = EngineRequest::parse(request.method(), query, key.is_some(), &self.engine)?;
         let asked = match key {
             Some(key) => {
-                let protocol = first_offered(headers).map_err(|Invalid| Refusal::BadRequest)?;
-                Some(Asked { key: key.clone(), protocol })
+                let protocol =
+                    first_offered(headers).map_err(|Invalid| RequestError::BadRequest)?;
+                Some(WebSocketRequest { key: key.clone(), protocol })
             }
             None => None,
         };
@@ -228,39 +232,38 @@ impl Edge {
         &self,
         transport: Transport,
         eio3: bool,
-        asked: Option<&Asked>,
-        peer: &Peer,
+        asked: Option<&WebSocketRequest>,
+        context: &RequestContext,
         request: Request,
         head: Option<&RequestHead>,
-    ) -> Result<Response, Refusal> {
+    ) -> Result<Response, RequestError> {
         let at = Instant::now();
         // Before it is let in: one that makes no sense takes nothing of the rate.
-        let uri =
-            self.local_uri(&request, None).map_err(|refusal| self.admission.refuse(refusal))?;
-        let place = self.admission.admit(peer.address, request.headers())?;
+        let uri = self.local_uri(&request, None).map_err(|error| self.admission.refuse(error))?;
+        let permit = self.admission.admit(context.address, request.headers())?;
         if let Some(head) = head {
             match self.program.allows(head, self.allow_timeout).await {
                 Ok(()) => {}
                 Err(Denied::Forbidden(message)) => {
                     return Ok(self.program.forbidden(&message, Some(head)));
                 }
-                Err(Denied::Silent) => return Err(Refusal::AllowRequestTimeout),
+                Err(Denied::Silent) => return Err(RequestError::AllowRequestTimeout),
             }
         }
-        let began = Began {
+        let began = NewConnection {
             at,
-            remote: peer.address,
+            remote: context.address,
             transport,
             eio3,
-            secure: peer.secure,
+            secure: context.secure,
             cross_domain: request.headers().contains_key(header::ORIGIN),
             kept: self.keeper.keep(request.headers()),
         };
-        let connection = self.sessions.begin(began, place);
+        let connection = self.sessions.begin(began, permit);
         let mut response = match asked {
             Some(asked) => {
-                let change = Change::Opening { pings: !eio3 };
-                self.accept(uri, asked, &request, connection, change, peer)
+                let change = OpeningChange::Opening { pings: !eio3 };
+                self.accept(uri, asked, &request, connection, change, context)
             }
             None => self.polling.open(uri, connection, request).await,
         }?;
@@ -275,31 +278,33 @@ impl Edge {
         self: Arc<Self>,
         sid: Sid,
         eio3: bool,
-        asked: Option<&Asked>,
-        peer: &Peer,
+        asked: Option<&WebSocketRequest>,
+        context: &RequestContext,
         mut request: Request,
-    ) -> Result<Response, Refusal> {
-        let connection = self.sessions.find(sid).ok_or(Refusal::SessionUnknown)?;
+    ) -> Result<Response, RequestError> {
+        let connection = self.sessions.find(sid).ok_or(RequestError::SessionUnknown)?;
         // As on Node, the session goes on after a request of another version, or of the transport that it has left.
         if connection.is_eio3() != eio3 || (asked.is_none() && connection.is_websocket()) {
-            return Err(Refusal::BadRequest);
+            return Err(RequestError::BadRequest);
         }
         let uri = self.local_uri(&request, Some(sid))?;
         match asked {
-            Some(asked) if !connection.claim_upgrade() => upgrade::turn_away(asked, &peer.upgrade),
+            Some(asked) if !connection.claim_upgrade() => {
+                upgrade::turn_away(asked, &context.upgrade)
+            }
             Some(asked) => {
                 let pinged = eio3 || connection.ping_is_withheld();
-                let change = if pinged { Change::Nothing } else { Change::Ping };
-                self.accept(uri, asked, &request, connection, change, peer)
+                let change = if pinged { OpeningChange::Nothing } else { OpeningChange::Ping };
+                self.accept(uri, asked, &request, connection, change, context)
             }
             None => {
                 *request.uri_mut() = uri;
-                self.polling.answer(connection, sid, eio3, &peer.answered, request).await
+                self.polling.answer(connection, sid, eio3, &context.answered, request).await
             }
         }
     }
 
-    fn local_uri(&self, request: &Request, sid: Option<Sid>) -> Result<Uri, Refusal> {
+    fn local_uri(&self, request: &Request, sid: Option<Sid>) -> Result<Uri, RequestError> {
         let uri = local_uri(&self.path, request.uri().query().unwrap_or_default(), sid)?;
         Ok(if uri == self.usual { self.usual.clone() } else { uri })
     }
@@ -307,20 +312,20 @@ impl Edge {
     fn accept(
         &self,
         uri: Uri,
-        asked: &Asked,
+        asked: &WebSocketRequest,
         request: &Request,
         connection: Arc<Connection>,
-        change: Change,
-        peer: &Peer,
-    ) -> Result<Response, Refusal> {
+        change: OpeningChange,
+        context: &RequestContext,
+    ) -> Result<Response, RequestError> {
         let (service, opening) = (self.service.clone(), Opening::new(&self.seal, change));
         let (deflate, most) = (&self.engine.per_message_deflate, self.max_payload);
         let in_text = wants_text(request.uri().query().unwrap_or_default());
-        let terms = Terms {
-            compressed: Agreed::with(request.headers(), deflate, most),
+        let terms = WebSocketOptions {
+            compressed: DeflateParams::negotiate(request.headers(), deflate, most),
             in_text: in_text.then_some(most),
         };
-        upgrade::accept(uri, asked, connection, service, opening, terms, &peer.upgrade)
+        upgrade::accept(uri, asked, connection, service, opening, terms, &context.upgrade)
     }
 }
 

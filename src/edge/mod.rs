@@ -48,7 +48,7 @@ pub(crate) use packets::{
     connect_error::text as refusal_text, event_mark::MARK, event_name::unmark,
 };
 pub(crate) use requests::client_files::stock_client;
-pub use requests::request_hooks::{ConnectionError, Program, RequestHead};
+pub use requests::request_hooks::{ConnectionError, RequestHead, RequestHooks};
 pub use resources::{
     memory::{give_back, memory_limit, watch as watch_memory},
     open_files::{Files, files_for_clients, raise_limit},

@@ -12,14 +12,14 @@ use http::{HeaderValue, StatusCode, Uri, header};
 use tower_http::timeout::RequestBodyTimeoutLayer;
 
 use super::{
-    connections::{connection::Connection, request_context::Peer},
+    connections::{connection::Connection, request_context::RequestContext},
     front::Edge,
     listener::embedded::adopt,
     peers::{forwarder, pod_discovery},
     requests::{
         client_files,
         cors::{self, CrossOrigin},
-        request_error::Refusal,
+        request_error::RequestError,
     },
 };
 use crate::config::Config;
@@ -47,14 +47,16 @@ pub fn mountable(edge: Arc<Edge>, config: &Config, layers: &Layers) -> Router {
 fn socketio(edge: Arc<Edge>, config: &Config, layers: &Layers) -> Router {
     let path = config.public.base_path();
     let socketio = any(
-        |State(edge): State<Arc<Edge>>, Extension(peer): Extension<Peer>, request: Request| async move {
-            let mut response = edge.handle(peer, request).await?;
+        |State(edge): State<Arc<Edge>>,
+         Extension(context): Extension<RequestContext>,
+         request: Request| async move {
+            let mut response = edge.handle(context, request).await?;
             if response.status() == StatusCode::OK {
                 // As on Node: what a poll is answered with is for nobody else.
                 let no_store = HeaderValue::from_static("no-store");
                 response.headers_mut().insert(header::CACHE_CONTROL, no_store);
             }
-            Ok::<_, Refusal>(response)
+            Ok::<_, RequestError>(response)
         },
     );
     let mut router = Router::new()
@@ -79,13 +81,13 @@ fn bounded(router: Router, config: &Config) -> Router {
 /// The internal route where other pods forward requests of this pod's sessions.
 pub fn pods(edge: Arc<Edge>) -> Router {
     let forwarded = any(
-        |State(edge): State<Arc<Edge>>, Extension(peer): Extension<Peer>, request: Request| async move {
-            edge.handle_forwarded(peer, request).await
-        },
+        |State(edge): State<Arc<Edge>>,
+         Extension(context): Extension<RequestContext>,
+         request: Request| async move { edge.handle_forwarded(context, request).await },
     );
     let heard = |hear: fn(&Connection)| {
         post(move |State(edge): State<Arc<Edge>>, request: Request| async move {
-            edge.handle_notice(request, hear).await
+            edge.handle_signal(request, hear).await
         })
     };
     let identity = |State(edge): State<Arc<Edge>>, uri: Uri| async move {

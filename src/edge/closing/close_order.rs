@@ -7,12 +7,12 @@ use std::collections::VecDeque;
 const LOOKED_AT: usize = 64;
 
 /// What is still to be closed.
-pub(super) struct Order<T> {
+pub(super) struct CloseOrder<T> {
     idle: VecDeque<T>,
     busy: VecDeque<T>,
 }
 
-impl<T> Order<T> {
+impl<T> CloseOrder<T> {
     /// All that are to be closed.
     pub fn new(all: impl Iterator<Item = T>, is_busy: impl Fn(&T) -> bool) -> Self {
         let (busy, idle) = all.partition(is_busy);
@@ -52,7 +52,7 @@ mod tests {
 
     const MANY: usize = 500;
 
-    fn all(mut order: Order<usize>, is_busy: impl Fn(&usize) -> bool) -> Vec<usize> {
+    fn all(mut order: CloseOrder<usize>, is_busy: impl Fn(&usize) -> bool) -> Vec<usize> {
         std::iter::from_fn(|| order.next(&is_busy)).collect()
     }
 
@@ -60,7 +60,7 @@ mod tests {
     fn idle_ones_go_first_however_many_are_busy() {
         // The busy ones come first, and are far more than are looked at in one turn.
         let is_busy = |open: &usize| *open < MANY;
-        let order = Order::new(0..2 * MANY, is_busy);
+        let order = CloseOrder::new(0..2 * MANY, is_busy);
         assert_eq!(order.len(), 2 * MANY);
         let closed = all(order, is_busy);
         assert!(closed[..MANY].iter().all(|open| !is_busy(open)), "{closed:?}");
@@ -71,7 +71,7 @@ mod tests {
     fn one_that_becomes_busy_goes_last() {
         let busy = RefCell::new(HashSet::new());
         let is_busy = |open: &usize| busy.borrow().contains(open);
-        let order = Order::new(0..MANY, is_busy);
+        let order = CloseOrder::new(0..MANY, is_busy);
         busy.borrow_mut().extend(0..MANY / 2);
         let closed = all(order, is_busy);
         assert!(closed[..MANY / 2].iter().all(|open| !is_busy(open)), "{closed:?}");
@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn one_that_becomes_idle_goes_before_those_that_stay_busy() {
         let turn = Cell::new(0);
-        let mut order = Order::new(0..2 * MANY, |open| *open < MANY);
+        let mut order = CloseOrder::new(0..2 * MANY, |open| *open < MANY);
         // All but a hundred have what they waited for after a while.
         let is_busy = |open: &usize| *open < 100 || (turn.get() < 100 && *open < MANY);
         let closed: Vec<_> = std::iter::from_fn(|| {
@@ -93,6 +93,6 @@ mod tests {
 
     #[test]
     fn where_all_are_busy_all_go() {
-        assert_eq!(all(Order::new(0..MANY, |_| true), |_| true).len(), MANY);
+        assert_eq!(all(CloseOrder::new(0..MANY, |_| true), |_| true).len(), MANY);
     }
 }

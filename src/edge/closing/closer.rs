@@ -14,9 +14,9 @@ use std::{
 use socketioxide_core::Sid;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::close_order::Order;
+use super::close_order::CloseOrder;
 use crate::edge::connections::{
-    close_reason::CloseReason, connection::Connection, relayed::Passes, service::Service,
+    close_reason::CloseReason, connection::Connection, relayed::RelayedSession, service::Service,
     sessions::Sessions,
 };
 
@@ -36,35 +36,35 @@ pub(crate) struct Closer {
 }
 
 /// What can be closed.
-enum Open {
-    Here(Weak<Connection>),
-    /// What passes through, of another pod's session.
-    Passing(Passes),
+enum Closable {
+    Connection(Weak<Connection>),
+    /// A request of another pod's session, which this pod relays.
+    Relayed(RelayedSession),
 }
 
-impl Open {
+impl Closable {
     /// The session that it is of, by which all pods have them in the same order. So a WebSocket that passes through one of
     /// them is closed by both at about the same point of their time, when they close theirs at once, as at the end of a
     /// rollout; of two points of their own it would be the sooner one, and more clients would come back at the beginning.
     fn session(&self) -> Option<Sid> {
         match self {
-            Self::Here(connection) => connection.upgrade().and_then(|open| open.sid()),
-            Self::Passing(passes) => Some(passes.session),
+            Self::Connection(connection) => connection.upgrade().and_then(|open| open.sid()),
+            Self::Relayed(passes) => Some(passes.session),
         }
     }
 
     fn is_busy(&self) -> bool {
         match self {
-            Self::Here(connection) => connection.upgrade().is_some_and(|open| open.is_busy()),
-            Self::Passing(_) => false,
+            Self::Connection(connection) => connection.upgrade().is_some_and(|open| open.is_busy()),
+            Self::Relayed(_) => false,
         }
     }
 
     /// Whether it has ended by itself.
     fn is_gone(&self) -> bool {
         match self {
-            Self::Here(connection) => connection.strong_count() == 0,
-            Self::Passing(passes) => passes.end.strong_count() == 0,
+            Self::Connection(connection) => connection.strong_count() == 0,
+            Self::Relayed(passes) => passes.end.strong_count() == 0,
         }
     }
 }
@@ -77,11 +77,11 @@ impl Closer {
     /// Tells all connections to close, evenly over a time.
     pub async fn close_all(&self, window: Duration) {
         self.sessions.closing();
-        let here = self.sessions.table.all().into_iter().map(Open::Here);
-        let passing = self.sessions.passage.in_time().into_iter().map(Open::Passing);
+        let here = self.sessions.table.all().into_iter().map(Closable::Connection);
+        let passing = self.sessions.relayed.in_time().into_iter().map(Closable::Relayed);
         let mut all: Vec<_> = here.chain(passing).collect();
-        all.sort_by_cached_key(Open::session);
-        let order = Order::new(all.into_iter(), Open::is_busy);
+        all.sort_by_cached_key(Closable::session);
+        let order = CloseOrder::new(all.into_iter(), Closable::is_busy);
         let count = order.len();
         let closed = AtomicUsize::new(0);
         self.close(order, count, window, CloseReason::ServerShuttingDown, &closed).await;
@@ -91,7 +91,7 @@ impl Closer {
     pub async fn close_overflowed(&self) {
         loop {
             for connection in self.sessions.to_close.take().await {
-                self.end(Open::Here(connection), CloseReason::QueueFull);
+                self.end(Closable::Connection(connection), CloseReason::QueueFull);
             }
         }
     }
@@ -100,11 +100,11 @@ impl Closer {
     pub async fn gone(&self) {
         // Some may have been in the middle of their handshake, or of an upgrade.
         while !self.all_gone_within(CLOSE_AGAIN).await {
-            for passing in self.sessions.passage.in_time() {
-                self.end(Open::Passing(passing), CloseReason::ServerShuttingDown);
+            for passing in self.sessions.relayed.in_time() {
+                self.end(Closable::Relayed(passing), CloseReason::ServerShuttingDown);
             }
             for connection in self.sessions.table.all() {
-                self.end(Open::Here(connection), CloseReason::ServerShuttingDown);
+                self.end(Closable::Connection(connection), CloseReason::ServerShuttingDown);
             }
         }
     }
@@ -116,14 +116,16 @@ impl Closer {
 
     /// Tells so many connections to close, evenly over a time, and counts them.
     pub async fn shed(&self, count: usize, window: Duration, closed: &AtomicUsize) {
-        let order =
-            Order::new(self.sessions.table.all().into_iter().map(Open::Here), Open::is_busy);
+        let order = CloseOrder::new(
+            self.sessions.table.all().into_iter().map(Closable::Connection),
+            Closable::is_busy,
+        );
         self.close(order, count, window, CloseReason::Rebalanced, closed).await;
     }
 
     async fn close(
         &self,
-        mut order: Order<Open>,
+        mut order: CloseOrder<Closable>,
         count: usize,
         window: Duration,
         reason: CloseReason,
@@ -135,7 +137,7 @@ impl Closer {
             if due > begun.elapsed() {
                 sleep_until(begun + due).await;
             }
-            let next = iter::from_fn(|| order.next(Open::is_busy)).find(|open| !open.is_gone());
+            let next = iter::from_fn(|| order.next(Closable::is_busy)).find(|open| !open.is_gone());
             let Some(next) = next else { return };
             self.end(next, reason);
             closed.fetch_add(1, Ordering::Relaxed);
@@ -151,14 +153,14 @@ impl Closer {
     }
 
     /// Closes one at the transport, so that the stock client comes back by itself.
-    fn end(&self, open: Open, reason: CloseReason) {
+    fn end(&self, open: Closable, reason: CloseReason) {
         match open {
-            Open::Passing(passes) => {
+            Closable::Relayed(passes) => {
                 if let Some(end) = passes.end.upgrade() {
                     end.notify_one();
                 }
             }
-            Open::Here(connection) => {
+            Closable::Connection(connection) => {
                 let Some(connection) = connection.upgrade() else { return };
                 connection.end_stream(reason);
                 // During an upgrade it has both.

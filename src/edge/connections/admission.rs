@@ -20,7 +20,9 @@ use super::{
 use crate::{
     config,
     drain::Lifecycle,
-    edge::requests::{allowed_origins::Pages, request_error::Refusal, request_hooks::Program},
+    edge::requests::{
+        allowed_origins::AllowedOrigins, request_error::RequestError, request_hooks::RequestHooks,
+    },
 };
 
 /// What is asked before a session begins.
@@ -28,13 +30,13 @@ pub struct Admission {
     lifecycle: Lifecycle,
     sessions: Arc<Sessions>,
     settings: config::Admission,
-    pages: Pages,
+    origins: AllowedOrigins,
     rate: Option<DefaultDirectRateLimiter>,
     /// Of those that are refused for another reason.
     refused: Option<DefaultDirectRateLimiter>,
     addresses: Arc<AddressLimit>,
     /// What the program says.
-    pub(crate) program: Program,
+    pub(crate) program: RequestHooks,
 }
 
 impl Admission {
@@ -43,7 +45,7 @@ impl Admission {
         settings: &config::Admission,
         lifecycle: Lifecycle,
         sessions: Arc<Sessions>,
-        program: Program,
+        program: RequestHooks,
     ) -> Self {
         let limiter = |rate: u32, burst: u32| {
             let rate = NonZeroU32::new(rate)?;
@@ -55,9 +57,9 @@ impl Admission {
             0 => limiter(settings.rate, settings.burst),
             own => limiter(own, 0),
         };
-        let (settings, pages) = (settings.clone(), Pages::new(&settings.origins));
+        let (settings, origins) = (settings.clone(), AllowedOrigins::new(&settings.origins));
         let addresses = Arc::default();
-        Self { lifecycle, sessions, settings, pages, rate, refused, addresses, program }
+        Self { lifecycle, sessions, settings, origins, rate, refused, addresses, program }
     }
 
     /// Lets a new session in, or says why not. What it gives is kept as long as the session.
@@ -65,41 +67,41 @@ impl Admission {
         &self,
         client: SocketAddr,
         headers: &HeaderMap,
-    ) -> Result<Option<AddressPermit>, Refusal> {
+    ) -> Result<Option<AddressPermit>, RequestError> {
         if !self.lifecycle.accepts_sessions() {
-            return Err(Refusal::Draining);
+            return Err(RequestError::Draining);
         }
         let most = self.settings.max_connections;
         if most > 0 && self.sessions.open() >= most {
-            return Err(Refusal::ConnectionLimit);
+            return Err(RequestError::ConnectionLimit);
         }
         if self.sessions.over_memory.load(Ordering::Relaxed) {
-            return Err(Refusal::MemoryLimit);
+            return Err(RequestError::MemoryLimit);
         }
         let permit = self.addresses.acquire(client.ip(), self.settings.max_per_address);
-        let permit = permit.map_err(|TooMany| self.refuse(Refusal::AddressLimit))?;
+        let permit = permit.map_err(|TooMany| self.refuse(RequestError::AddressLimit))?;
         if !self.allows(headers) {
-            return Err(self.refuse(Refusal::OriginDenied));
+            return Err(self.refuse(RequestError::OriginDenied));
         }
         // Last: see the head of this file. The permit is given back with the refusal.
         if self.rate.as_ref().is_some_and(|rate| rate.check().is_err()) {
-            return Err(Refusal::RateLimited);
+            return Err(RequestError::RateLimited);
         }
         Ok(permit)
     }
 
     /// What a client is told that asks for a new session and cannot have one: why, as long as not too many are.
-    pub(crate) fn refuse(&self, refusal: Refusal) -> Refusal {
+    pub(crate) fn refuse(&self, error: RequestError) -> RequestError {
         match &self.refused {
-            Some(rate) if rate.check().is_err() => Refusal::RateLimited,
-            _ => refusal,
+            Some(rate) if rate.check().is_err() => RequestError::RateLimited,
+            _ => error,
         }
     }
 
     /// A client that is no browser sends no origin.
     fn allows(&self, headers: &HeaderMap) -> bool {
         let origin = headers.get(header::ORIGIN);
-        self.pages.is_empty() || origin.is_none_or(|origin| self.pages.have(origin))
+        self.origins.is_empty() || origin.is_none_or(|origin| self.origins.contains(origin))
     }
 
     /// Whether the pod has so many connections that others should get the next ones.

@@ -26,17 +26,19 @@ use super::{
     durations::durations,
     registry::{Registry, Timeouts},
     traffic::name,
-    write_watch::Watching,
+    write_watch::WriteWatch,
 };
 use crate::{
     backplane::Watch,
     config::{Secret, Transport},
     edge::{
         packets::{
-            attachments::Attachments,
-            namespace_connect::{Asks, Door, Entering, PATIENCE, SETTLE},
+            attachments::AttachmentTracker,
+            namespace_connect::{
+                ClientNamespaces, ConnectAction, PendingConnects, REFUSED_SOCKET_TIMEOUT, SETTLE,
+            },
         },
-        requests::kept_headers::Kept,
+        requests::kept_headers::KeptHeaders,
     },
     telemetry::{
         metrics::{CONNECTIONS, CONNECTIONS_CLOSED, INVALID_NAMESPACES, SLOW_CLIENTS_CLOSED},
@@ -51,7 +53,7 @@ const HELD: Duration = Duration::from_millis(20);
 const BEHIND: (u32, Duration) = (10, Duration::from_millis(2));
 
 /// How a connection began.
-pub(crate) struct Began {
+pub(crate) struct NewConnection {
     /// When its request came.
     pub at: Instant,
     pub remote: SocketAddr,
@@ -63,7 +65,7 @@ pub(crate) struct Began {
     /// It came from a page of a browser.
     pub cross_domain: bool,
     /// What is kept of its request.
-    pub kept: Option<Box<Kept>>,
+    pub kept: Option<Box<KeptHeaders>>,
 }
 
 /// One client's Engine.IO session.
@@ -74,7 +76,7 @@ pub struct Connection {
     /// What it has of the limit of its address, until it ends.
     permit: Mutex<Option<Box<AddressPermit>>>,
     /// What was kept of the request that opened it.
-    kept: Option<Box<Kept>>,
+    kept: Option<Box<KeptHeaders>>,
     /// How many packets that are no events it may send, if that is limited.
     others: Option<Box<DefaultDirectRateLimiter>>,
     /// It speaks Engine.IO v3.
@@ -102,7 +104,7 @@ pub struct Connection {
     /// Refusals of CONNECT that are on their way to it (`refused`).
     refusals: AtomicU32,
     /// The namespaces that it is being let in.
-    entering: Mutex<Entering>,
+    entering: Mutex<PendingConnects>,
     /// It has not taken all that was written to it.
     backlog: AtomicBool,
     /// It is being closed.
@@ -121,10 +123,10 @@ pub struct Connection {
     told_to_end: AtomicBool,
     /// What is queued for it is not to be written any more.
     cut: AtomicBool,
-    pub(crate) stream: StreamTasks,
+    pub(crate) stream: StreamWakers,
     /// The packet that it is to tell of once that is written. The last of what is no flag or count: the stream looks at it
     /// as often as at those, which the compiler puts behind it.
-    pub(crate) watching: Watching,
+    pub(crate) watching: WriteWatch,
 }
 
 /// What only sessions have that began with polling.
@@ -144,12 +146,12 @@ struct Polling {
     /// The session has been ended: what is under way for it is not waited for.
     over: AtomicBool,
     ended: Notify,
-    attachments: Mutex<Attachments>,
+    attachments: Mutex<AttachmentTracker>,
 }
 
 /// The tasks of a WebSocket stream, to be woken when something is said to it.
 #[derive(Debug, Default)]
-pub(crate) struct StreamTasks {
+pub(crate) struct StreamWakers {
     /// The one that reads.
     pub reader: AtomicWaker,
     /// The one that writes, while the client takes nothing.
@@ -160,10 +162,10 @@ impl Connection {
     /// A connection that begins now.
     pub(crate) fn new(
         registry: Arc<Registry<Connection>>,
-        began: Began,
+        began: NewConnection,
         permit: Option<AddressPermit>,
     ) -> Self {
-        let Began { at, remote, transport, eio3, secure, cross_domain, kept } = began;
+        let NewConnection { at, remote, transport, eio3, secure, cross_domain, kept } = began;
         Self {
             others: registry
                 .timeouts
@@ -195,8 +197,8 @@ impl Connection {
             polling: (transport == Transport::Polling).then(Box::default),
             told_to_end: AtomicBool::new(false),
             cut: AtomicBool::new(false),
-            watching: Watching::default(),
-            stream: StreamTasks::default(),
+            watching: WriteWatch::default(),
+            stream: StreamWakers::default(),
         }
     }
 
@@ -476,7 +478,7 @@ impl Connection {
         if self.is_websocket() {
             self.end_stream(CloseReason::Rebalanced);
         } else if self.begin_leaving() {
-            self.verdict(CloseReason::Rebalanced);
+            self.set_close_reason(CloseReason::Rebalanced);
             self.registry.to_close.push(self);
         }
     }
@@ -496,12 +498,12 @@ impl Connection {
         self.polling.as_ref().and(self.sid.get()).copied()
     }
 
-    /// Follows the attachments in the body of a request, as [`Attachments::follow`].
+    /// Follows the attachments in the body of a request, as [`AttachmentTracker::follow`].
     pub(crate) fn follow_attachments(&self, body: &[u8]) -> Option<u64> {
         self.polling.as_ref()?.attachments.lock().follow(body)
     }
 
-    /// As [`Attachments::stuck_since`].
+    /// As [`AttachmentTracker::stuck_since`].
     pub(crate) fn is_stuck_since(&self, request: u64) -> bool {
         self.polling.as_ref().is_some_and(|polling| polling.attachments.lock().stuck_since(request))
     }
@@ -518,7 +520,7 @@ impl Connection {
     pub fn stays_out(self: &Arc<Self>, namespace: &str, socket: Weak<impl Send + Sync + 'static>) {
         self.entering.lock().refuse(namespace);
         self.goes_on(namespace, async move {
-            let end = Instant::now() + PATIENCE;
+            let end = Instant::now() + REFUSED_SOCKET_TIMEOUT;
             while socket.strong_count() > 0 && Instant::now() < end {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
@@ -562,13 +564,13 @@ impl Connection {
     }
 
     /// Notes why the edge ends it.
-    pub(crate) fn verdict(&self, reason: CloseReason) {
+    pub(crate) fn set_close_reason(&self, reason: CloseReason) {
         self.verdict.store(reason as u8, Ordering::Relaxed);
     }
 
     /// Ends its WebSocket stream, as if the client had, for a reason of the edge's own.
     pub(crate) fn end_stream(&self, reason: CloseReason) {
-        self.verdict(reason);
+        self.set_close_reason(reason);
         self.told_to_end.store(true, Ordering::Release);
         self.stream.reader.wake();
     }
@@ -629,17 +631,17 @@ impl Connection {
     }
 }
 
-impl Door for Connection {
-    fn asks(&self, namespace: &str, left: bool) -> Asks {
+impl ClientNamespaces for Connection {
+    fn on_connect(&self, namespace: &str, left: bool) -> ConnectAction {
         if !self.registry.namespaces.may_exist(namespace) {
             counter!(INVALID_NAMESPACES.name).increment(1);
-            return Asks::Passes;
+            return ConnectAction::Forward;
         }
         // Noted before it is looked at: who is let in in between is not waited for in vain.
         let before = {
             let mut entering = self.entering.lock();
             if entering.is_refused(namespace) {
-                return Asks::Waits;
+                return ConnectAction::Wait;
             }
             entering.begin(namespace)
         };
@@ -647,19 +649,19 @@ impl Door for Connection {
         match socket.and_then(|sid| self.registry.namespaces.is_connected(namespace, *sid)) {
             // One that it has been told of at this moment; or one that it has left, of which nobody else has heard yet.
             Some(_) if before => {
-                self.entering.lock().awaits(namespace);
-                Asks::Waits
+                self.entering.lock().mark_awaited(namespace);
+                ConnectAction::Wait
             }
-            Some(true) => Asks::Leaves,
-            _ => Asks::Passes,
+            Some(true) => ConnectAction::DisconnectFirst,
+            _ => ConnectAction::Forward,
         }
     }
 
-    fn is_entering(&self, namespace: &str) -> bool {
-        self.entering.lock().awaits(namespace)
+    fn is_connecting(&self, namespace: &str) -> bool {
+        self.entering.lock().mark_awaited(namespace)
     }
 
-    fn is_entering_any(&self) -> bool {
+    fn is_connecting_any(&self) -> bool {
         !self.entering.lock().is_empty()
     }
 
@@ -757,7 +759,7 @@ impl InNamespace {
             connection.end_stream(CloseReason::QueueFull);
             connection.stream.writer.wake();
         } else if !connection.leaving.load(Ordering::Relaxed) {
-            connection.verdict(CloseReason::QueueFull);
+            connection.set_close_reason(CloseReason::QueueFull);
             connection.registry.to_close.push(connection);
         }
     }
@@ -799,7 +801,7 @@ impl Drop for InNamespace {
 }
 
 #[cfg(test)]
-impl Began {
+impl NewConnection {
     /// As by a client of this machine.
     pub fn by(transport: Transport) -> Self {
         let remote = SocketAddr::from(([127, 0, 0, 1], 1));
@@ -818,7 +820,7 @@ mod tests {
         let registry = Arc::new(Registry::new(Arc::default(), &Config::defaults()));
         let began = |ago: u64| {
             let mut connection =
-                Connection::new(registry.clone(), Began::by(Transport::Polling), None);
+                Connection::new(registry.clone(), NewConnection::by(Transport::Polling), None);
             connection.began -= ago * 1000;
             connection
         };

@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use socketioxide_core::Sid;
 use tokio::sync::Notify;
 
-use super::{relayed::Passage, session_table::SessionTable};
+use super::{relayed::RelayedSessions, session_table::SessionTable};
 use crate::{
     backplane::{Backplane, Slow},
     config::{Config, Limits, Parser},
@@ -29,7 +29,7 @@ use crate::{
 pub struct Registry<C> {
     pub(crate) table: SessionTable<C>,
     /// What passes through of other pods' sessions.
-    pub(crate) passage: Arc<Passage>,
+    pub(crate) relayed: Arc<RelayedSessions>,
     /// Sockets of clients that have not taken all that they were sent.
     pub(crate) slow: Arc<Slow>,
     /// Polling sessions that the pod is to close.
@@ -59,7 +59,7 @@ impl<C> Registry<C> {
     fn with(slow: Arc<Slow>, timeouts: Timeouts) -> Self {
         Self {
             table: SessionTable::default(),
-            passage: Arc::default(),
+            relayed: Arc::default(),
             slow,
             to_close: ToClose::default(),
             timeouts,
@@ -82,13 +82,13 @@ impl<C> Registry<C> {
 
     /// How many have to end with the pod: those that are open, and what passes through.
     pub fn to_end(&self) -> usize {
-        self.open() + self.passage.count()
+        self.open() + self.relayed.count()
     }
 
     /// From now on, connections end because the pod does.
     pub fn closing(&self) {
         self.closing.store(true, Ordering::Relaxed);
-        self.passage.closing();
+        self.relayed.closing();
     }
 
     /// Whether connections end because the pod does.
@@ -97,8 +97,8 @@ impl<C> Registry<C> {
     }
 
     /// Ends all that still passes through.
-    pub fn end_passage(&self) {
-        self.passage.end_all();
+    pub fn end_relayed(&self) {
+        self.relayed.end_all();
     }
 
     /// From now on, `hear` is called with each session that has moved to a WebSocket.

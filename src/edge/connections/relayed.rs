@@ -16,11 +16,11 @@ use tokio::sync::Notify;
 
 /// All that pass through now.
 #[derive(Debug, Default)]
-pub(crate) struct Passage(RwLock<Now>);
+pub(crate) struct RelayedSessions(RwLock<Now>);
 
 #[derive(Debug, Default)]
 struct Now {
-    all: HashMap<u64, Passes>,
+    all: HashMap<u64, RelayedSession>,
     next: u64,
     /// The number of the first that came when the pod was closing.
     late: Option<u64>,
@@ -28,22 +28,22 @@ struct Now {
 
 /// Something that passes, of this session.
 #[derive(Debug, Clone)]
-pub(crate) struct Passes {
+pub(crate) struct RelayedSession {
     pub session: Sid,
     /// Ends it.
     pub end: Weak<Notify>,
 }
 
-impl Passage {
+impl RelayedSessions {
     /// Something of a session begins to pass, until the answer is dropped; `gauge` counts those of its kind.
-    pub fn begin(self: &Arc<Self>, session: Sid, gauge: Gauge) -> Passing {
+    pub fn begin(self: &Arc<Self>, session: Sid, gauge: Gauge) -> RelayGuard {
         gauge.increment(1);
         let end = Arc::new(Notify::new());
         let mut now = self.0.write();
         let number = now.next;
         now.next += 1;
-        now.all.insert(number, Passes { session, end: Arc::downgrade(&end) });
-        Passing { passage: self.clone(), number, end, gauge }
+        now.all.insert(number, RelayedSession { session, end: Arc::downgrade(&end) });
+        RelayGuard { passage: self.clone(), number, end, gauge }
     }
 
     /// The pod closes what is there now.
@@ -58,7 +58,7 @@ impl Passage {
     }
 
     /// These: each ends when it is notified.
-    pub fn in_time(&self) -> Vec<Passes> {
+    pub fn in_time(&self) -> Vec<RelayedSession> {
         self.0.read().in_time().cloned().collect()
     }
 
@@ -71,28 +71,28 @@ impl Passage {
 }
 
 impl Now {
-    fn in_time(&self) -> impl Iterator<Item = &Passes> {
+    fn in_time(&self) -> impl Iterator<Item = &RelayedSession> {
         let late = self.late.unwrap_or(u64::MAX);
         self.all.iter().filter(move |(number, _)| **number < late).map(|(_, passes)| passes)
     }
 }
 
 /// Something of another pod's session passes through.
-pub(crate) struct Passing {
-    passage: Arc<Passage>,
+pub(crate) struct RelayGuard {
+    passage: Arc<RelayedSessions>,
     number: u64,
     end: Arc<Notify>,
     gauge: Gauge,
 }
 
-impl Passing {
+impl RelayGuard {
     /// Waits until this pod wants it to end.
     pub async fn told_to_end(&self) {
         self.end.notified().await;
     }
 }
 
-impl Drop for Passing {
+impl Drop for RelayGuard {
     fn drop(&mut self) {
         self.passage.0.write().all.remove(&self.number);
         self.gauge.decrement(1);

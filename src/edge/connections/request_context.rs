@@ -2,15 +2,15 @@
 
 use std::net::SocketAddr;
 
-use super::unread_answer::Answered;
+use super::unread_answer::PollAnswer;
 use crate::edge::requests::upgrade_slot::UpgradeSlot;
 
 /// Where a request came from, put into it by the listener.
 #[derive(Clone)]
-pub(crate) struct Peer {
+pub(crate) struct RequestContext {
     pub address: SocketAddr,
     /// A trusted load balancer says that it came over TLS.
     pub secure: bool,
     pub upgrade: UpgradeSlot,
-    pub answered: Answered,
+    pub answered: PollAnswer,
 }

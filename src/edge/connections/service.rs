@@ -20,7 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tower::{Service as _, ServiceExt};
 
 use super::connection::Connection;
-use crate::{backplane::Adapter, edge::requests::request_error::Unserved};
+use crate::{backplane::Adapter, edge::requests::request_error::UnservedRequest};
 
 /// An answer of socketioxide: its body is there already, as one piece.
 pub(crate) async fn whole(response: Response) -> (http::response::Parts, Bytes) {
@@ -56,7 +56,7 @@ impl Service {
         if response.status().is_success() {
             return response;
         }
-        Unserved::BadRequest.count();
+        UnservedRequest::BadRequest.count();
         let (mut parts, body) = whole(response).await;
         parts.headers.remove(header::CONTENT_LENGTH);
         Response::from_parts(parts, Body::from(with_number(body)))

@@ -12,7 +12,7 @@ use metrics::{counter, gauge};
 
 use super::{
     address_limit::AddressPermit,
-    connection::{Began, Connection},
+    connection::{Connection, NewConnection},
     registry::Registry,
     traffic::name,
 };
@@ -25,7 +25,7 @@ impl Sessions {
     /// Begins a connection: it is over when the last clone of the `Arc` is dropped.
     pub(crate) fn begin(
         self: &Arc<Self>,
-        began: Began,
+        began: NewConnection,
         permit: Option<AddressPermit>,
     ) -> Arc<Connection> {
         let transport = began.transport;
@@ -48,7 +48,7 @@ mod tests {
     fn a_connection_counts_and_is_found_while_it_lives() {
         let sessions = Arc::new(Sessions::default());
         let sid = Sid::new();
-        let connection = sessions.begin(Began::by(Transport::Polling), None);
+        let connection = sessions.begin(NewConnection::by(Transport::Polling), None);
         connection.has_id(sid);
         assert_eq!(sessions.open(), 1);
         assert!(sessions.find(sid).is_some());
@@ -60,7 +60,7 @@ mod tests {
     #[test]
     fn one_that_ends_before_its_id_is_known_is_not_found_by_it() {
         let sessions = Arc::new(Sessions::default());
-        let connection = sessions.begin(Began::by(Transport::Websocket), None);
+        let connection = sessions.begin(NewConnection::by(Transport::Websocket), None);
         connection.end();
         connection.has_id(Sid::new());
         assert_eq!(sessions.open(), 0);

@@ -11,33 +11,35 @@ use crate::{
 };
 
 /// What came or went over one transport.
-pub(crate) struct Way {
+pub(crate) struct Direction {
     bytes: Counter,
     packets: Counter,
 }
 
 /// Both directions of one transport.
-pub(crate) struct Traffic {
-    pub received: Way,
-    pub sent: Way,
+pub(crate) struct TransportTraffic {
+    pub received: Direction,
+    pub sent: Direction,
 }
 
-static POLLING: LazyLock<Traffic> = LazyLock::new(|| Traffic::new(Transport::Polling));
-static WEBSOCKET: LazyLock<Traffic> = LazyLock::new(|| Traffic::new(Transport::Websocket));
+static POLLING: LazyLock<TransportTraffic> =
+    LazyLock::new(|| TransportTraffic::new(Transport::Polling));
+static WEBSOCKET: LazyLock<TransportTraffic> =
+    LazyLock::new(|| TransportTraffic::new(Transport::Websocket));
 
 /// That of polling: bodies, and the packets in them.
-pub(crate) fn polling() -> &'static Traffic {
+pub(crate) fn polling() -> &'static TransportTraffic {
     &POLLING
 }
 
 /// That of WebSockets: frames with their headers, and messages.
-pub(crate) fn websocket() -> &'static Traffic {
+pub(crate) fn websocket() -> &'static TransportTraffic {
     &WEBSOCKET
 }
 
-impl Traffic {
+impl TransportTraffic {
     fn new(transport: Transport) -> Self {
-        let way = |direction| Way {
+        let way = |direction| Direction {
             bytes: counter!(BYTES.name, "transport" => name(transport), "direction" => direction),
             packets: counter!(PACKETS.name, "transport" => name(transport), "direction" => direction),
         };
@@ -45,7 +47,7 @@ impl Traffic {
     }
 }
 
-impl Way {
+impl Direction {
     pub fn count(&self, bytes: usize, packets: u64) {
         self.bytes.increment(bytes as u64);
         if packets > 0 {

@@ -8,14 +8,14 @@ use super::{close_reason::CloseReason, connection::Connection, service::Service}
 
 /// The last answer to a poll of an HTTP connection, for as long as that lives. Clones are the same.
 #[derive(Clone, Default)]
-pub(crate) struct Answered(Arc<Mutex<Option<Answer>>>);
+pub(crate) struct PollAnswer(Arc<Mutex<Option<Answer>>>);
 
 struct Answer {
     service: Service,
     connection: Weak<Connection>,
 }
 
-impl Answered {
+impl PollAnswer {
     /// Notes whose it is.
     pub fn note(&self, service: &Service, connection: &Arc<Connection>) {
         let (service, connection) = (service.clone(), Arc::downgrade(connection));
@@ -23,13 +23,13 @@ impl Answered {
     }
 
     /// Ends the session: its client does not read the answer.
-    pub async fn is_unread(&self) {
+    pub async fn close_unread(&self) {
         let Some(Answer { service, connection }) = self.0.lock().take() else { return };
         if let Some(connection) = connection.upgrade()
             && let Some(sid) = connection.polling_sid()
             && !connection.is_websocket()
         {
-            connection.verdict(CloseReason::WriteTimeout);
+            connection.set_close_reason(CloseReason::WriteTimeout);
             service.end_polling(&connection, sid).await;
         }
     }

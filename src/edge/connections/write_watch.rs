@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 
 use crate::{
     backplane::Watch,
-    edge::frames::frame_counter::{Counted, first_header},
+    edge::frames::frame_counter::{FrameCounter, first_header},
 };
 
 /// A queue that has been empty so often has not held the packet.
@@ -21,7 +21,7 @@ const EMPTY: u8 = 3;
 
 /// What one connection tells of.
 #[derive(Debug, Default)]
-pub(crate) struct Watching {
+pub(crate) struct WriteWatch {
     /// Whether there is something, to be read without the lock.
     is_on: AtomicBool,
     place: Mutex<Option<Box<Watched>>>,
@@ -42,7 +42,7 @@ struct Watched {
     empty: u8,
 }
 
-impl Watching {
+impl WriteWatch {
     /// Watches for a packet that is about to be queued, behind so many that wait since the client is behind. Not if another
     /// is watched for.
     pub fn begin(&self, watch: &Arc<Watch>, waiting: u64) -> bool {
@@ -75,7 +75,7 @@ impl Watching {
 
     /// So many of these bytes have been written. `counted` is where the first of them is; a frame that begins among them is
     /// there whole.
-    pub fn wrote(&self, mut counted: Counted, bytes: &[u8], length: usize) {
+    pub fn wrote(&self, mut counted: FrameCounter, bytes: &[u8], length: usize) {
         let mut place = self.place.lock();
         let Some(watched) = place.as_mut() else { return };
         if let Some(left) = &mut watched.left {
@@ -182,10 +182,10 @@ mod tests {
         let bytes = [&other[..], &frame(&format!("4{long}")), &other].concat();
         let last = bytes.len() - other.len();
         for piece in [1, 2, 3, 100, bytes.len()] {
-            let (watching, watch) = (Watching::default(), Watch::of(&long, true));
+            let (watching, watch) = (WriteWatch::default(), Watch::of(&long, true));
             assert!(watching.begin(&watch, 0) && watching.is_on());
             assert!(!watching.begin(&watch, 0), "one at a time");
-            let mut counted = Counted::default();
+            let mut counted = FrameCounter::default();
             let mut at = 0;
             while at < bytes.len() {
                 let length = piece.min(bytes.len() - at);
@@ -201,10 +201,10 @@ mod tests {
 
     #[test]
     fn what_is_taken_and_held_back_is_not_written() {
-        let (watching, watch) = (Watching::default(), Watch::of("2[\"a\"]", true));
+        let (watching, watch) = (WriteWatch::default(), Watch::of("2[\"a\"]", true));
         watching.begin(&watch, 0);
         let bytes = frame("42[\"a\"]");
-        watching.wrote(Counted::default(), &bytes, bytes.len());
+        watching.wrote(FrameCounter::default(), &bytes, bytes.len());
         assert!(!told(&watch) && watching.is_on());
         watching.is_empty();
         assert!(told(&watch) && !watching.is_on());
@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn packets_of_the_same_look_that_wait_are_passed_over() {
-        let watching = Watching::default();
+        let watching = WriteWatch::default();
         watching.behind();
         watching.took(2);
         // Five were sent since it is behind, of which it has taken two.
@@ -220,30 +220,30 @@ mod tests {
         watching.begin(&watch, 5);
         let bytes = frame("42[\"a\"]");
         for _ in 0..3 {
-            watching.wrote(Counted::default(), &bytes, bytes.len());
+            watching.wrote(FrameCounter::default(), &bytes, bytes.len());
             watching.is_written();
             assert!(!told(&watch));
         }
-        watching.wrote(Counted::default(), &bytes, bytes.len());
+        watching.wrote(FrameCounter::default(), &bytes, bytes.len());
         watching.is_written();
         assert!(told(&watch));
 
         // Fewer waited than it seemed: it was among those that were passed over.
         let watch = Watch::of("2[\"a\"]", true);
         watching.begin(&watch, 9);
-        watching.wrote(Counted::default(), &bytes, bytes.len());
+        watching.wrote(FrameCounter::default(), &bytes, bytes.len());
         watching.is_empty();
         assert!(told(&watch));
     }
 
     #[test]
     fn what_never_came_is_not_watched_for_ever_nor_told_of() {
-        let watching = Watching::default();
+        let watching = WriteWatch::default();
         let watch = Watch::of("2[\"a\"]", false);
         watching.begin(&watch, 0);
         (0..100).for_each(|_| watching.is_empty());
         assert!(watching.is_on(), "it may be queued yet");
-        let watching = Watching::default();
+        let watching = WriteWatch::default();
         let watch = Watch::of("2[\"a\"]", true);
         watching.begin(&watch, 0);
         (0..EMPTY).for_each(|_| watching.is_empty());

@@ -20,19 +20,19 @@ const TOO_LONG: u64 = u32::MAX as u64;
 
 /// Where one is in what a client sends.
 #[derive(Debug)]
-pub(crate) struct Base64Frames {
+pub(crate) struct Base64ToBinary {
     eio3: bool,
     /// Bytes that a message may have as text.
     most: u64,
     /// The beginning of a frame.
     held: Vec<u8>,
-    now: Now,
+    state: State,
     /// A message that becomes another, and has not ended.
     message: Option<Message>,
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Now {
+enum State {
     /// At the beginning of a frame.
     Begins,
     /// In a frame that passes as it is.
@@ -68,11 +68,11 @@ struct Message {
     is_padded: bool,
 }
 
-impl Base64Frames {
+impl Base64ToBinary {
     /// `most`: bytes that a message may have.
     pub fn new(eio3: bool, most: usize) -> Self {
         let most = most as u64;
-        Self { eio3, most, held: Vec::new(), now: Now::Begins, message: None }
+        Self { eio3, most, held: Vec::new(), state: State::Begins, message: None }
     }
 
     /// Whether the client has begun what it has not sent enough of to be read.
@@ -84,19 +84,19 @@ impl Base64Frames {
     pub fn pass(&mut self, mut read: &[u8]) -> Vec<u8> {
         let mut passed = Vec::with_capacity(read.len());
         while !read.is_empty() {
-            match self.now {
-                Now::Begins => {
+            match self.state {
+                State::Begins => {
                     self.held.push(read[0]);
                     read = &read[1..];
                     self.begin(&mut passed);
                 }
-                Now::Passing { left } => {
+                State::Passing { left } => {
                     let (piece, rest) = read.split_at(fitting(left, read.len()));
                     passed.extend_from_slice(piece);
                     read = rest;
-                    self.now = passing(left - piece.len() as u64);
+                    self.state = passing(left - piece.len() as u64);
                 }
-                Now::Decoding { left, mut mask, end } => {
+                State::Decoding { left, mut mask, end } => {
                     let (piece, rest) = read.split_at(fitting(left, read.len()));
                     read = rest;
                     let Some(message) = &mut self.message else { return passed };
@@ -104,10 +104,10 @@ impl Base64Frames {
                         message.decode(byte ^ mask[at % 4], &mut passed);
                     }
                     mask.rotate_left(piece.len() % 4);
-                    self.now = Now::Decoding { left: left - piece.len() as u64, mask, end };
+                    self.state = State::Decoding { left: left - piece.len() as u64, mask, end };
                     self.end_frame(&mut passed);
                 }
-                Now::Over => return passed,
+                State::Over => return passed,
             }
         }
         passed
@@ -139,7 +139,7 @@ impl Base64Frames {
                 if message.length > self.most {
                     // Whoever reads says so.
                     write_header(message.first | LAST, TOO_LONG, Some(mask), passed);
-                    self.now = Now::Over;
+                    self.state = State::Over;
                 } else {
                     let end = match frame.is_last {
                         true => End::Message,
@@ -147,7 +147,7 @@ impl Base64Frames {
                         false => End::Nothing,
                     };
                     mask.rotate_left(prefix);
-                    self.now = Now::Decoding { left: frame.length - prefix as u64, mask, end };
+                    self.state = State::Decoding { left: frame.length - prefix as u64, mask, end };
                     self.end_frame(passed);
                 }
                 self.held = Vec::new();
@@ -157,7 +157,7 @@ impl Base64Frames {
                     // For whoever reads to see that it is not the time for this frame.
                     message.pass(false, passed);
                 }
-                self.now = passing(frame.whole() - self.held.len() as u64);
+                self.state = passing(frame.whole() - self.held.len() as u64);
                 passed.append(&mut self.held);
                 self.held = Vec::new();
             }
@@ -165,8 +165,8 @@ impl Base64Frames {
     }
 
     fn end_frame(&mut self, passed: &mut Vec<u8>) {
-        let Now::Decoding { left: 0, end, .. } = self.now else { return };
-        self.now = Now::Begins;
+        let State::Decoding { left: 0, end, .. } = self.state else { return };
+        self.state = State::Begins;
         match (end, &mut self.message) {
             (End::Message, message) => {
                 if let Some(mut message) = message.take() {
@@ -221,8 +221,8 @@ impl Message {
 }
 
 /// With so much left of a frame that passes.
-fn passing(left: u64) -> Now {
-    if left == 0 { Now::Begins } else { Now::Passing { left } }
+fn passing(left: u64) -> State {
+    if left == 0 { State::Begins } else { State::Passing { left } }
 }
 
 #[cfg(test)]
@@ -303,7 +303,7 @@ mod tests {
                 (1, b"c".to_vec()),
             ];
             for piece in [1, 2, 3, 7, 1000, sent.len()] {
-                let mut frames = Base64Frames::new(eio3, MOST);
+                let mut frames = Base64ToBinary::new(eio3, MOST);
                 let passed: Vec<u8> =
                     sent.chunks(piece).flat_map(|read| frames.pass(read)).collect();
                 assert!(messages(&passed) == expected, "in pieces of {piece}");
@@ -316,14 +316,14 @@ mod tests {
     fn what_node_reads_is_read_as_it_reads_it() {
         for (text, bytes) in crate::edge::packets::lenient_base64::NODE {
             let passed =
-                Base64Frames::new(false, MOST).pass(&frame(TEXT, format!("b{text}").as_bytes()));
+                Base64ToBinary::new(false, MOST).pass(&frame(TEXT, format!("b{text}").as_bytes()));
             assert_eq!(messages(&passed), [(2, bytes.to_vec())], "{text}");
         }
     }
 
     #[test]
     fn fragments_are_as_small_as_those_of_the_client_and_no_more_is_held() {
-        let mut frames = Base64Frames::new(false, MOST);
+        let mut frames = Base64ToBinary::new(false, MOST);
         assert_eq!(
             frames.pass(&frame(0x01, b"bQUJD")),
             [&[2, 0x83, 0, 0, 0, 0][..], b"ABC"].concat()
@@ -340,7 +340,7 @@ mod tests {
 
     #[test]
     fn what_is_too_long_is_refused_and_nothing_more_is_read() {
-        let mut frames = Base64Frames::new(false, 10);
+        let mut frames = Base64ToBinary::new(false, 10);
         assert_eq!(messages(&frames.pass(&frame(TEXT, b"bQUJDQUJD"))).len(), 1);
         frames.pass(&frame(0x01, b"bQUJD"));
         let passed = frames.pass(&frame(0x00, b"QUJDQ"));
@@ -352,7 +352,7 @@ mod tests {
 
     #[test]
     fn a_message_in_another_is_seen_by_whoever_reads() {
-        let mut frames = Base64Frames::new(false, MOST);
+        let mut frames = Base64ToBinary::new(false, MOST);
         let other = frame(TEXT, b"42[\"a\"]");
         frames.pass(&frame(0x01, b"bQUJD"));
         assert_eq!(frames.pass(&other), [&[0, 0x80, 0, 0, 0, 0][..], &other].concat());

@@ -4,7 +4,7 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 
 use super::header::{Frame, LAST, LONGEST_UNMASKED, fitting, write_header};
-use crate::edge::{packets::lenient_base64::BINARY, streams::write_buffer::Unwritten};
+use crate::edge::{packets::lenient_base64::BINARY, streams::write_buffer::WriteBuffer};
 
 /// Bytes of a message that become text at once: none of them is part of a group of three.
 const PIECE: usize = 12 * 1024;
@@ -13,15 +13,15 @@ const BINARY_MESSAGE: u8 = 2;
 
 /// Where a server is in what it writes.
 #[derive(Debug)]
-pub(crate) struct AsText {
+pub(crate) struct BinaryToBase64 {
     eio3: bool,
-    now: Now,
+    state: State,
     /// What is to be written before all else.
-    pub out: Unwritten,
+    pub out: WriteBuffer,
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Now {
+enum State {
     /// In a header, of which these bytes have been taken.
     Header { bytes: [u8; LONGEST_UNMASKED], read: u8 },
     /// In a frame that passes as it is.
@@ -33,11 +33,11 @@ enum Now {
 }
 
 /// Between two frames.
-const BETWEEN: Now = Now::Header { bytes: [0; LONGEST_UNMASKED], read: 0 };
+const BETWEEN: State = State::Header { bytes: [0; LONGEST_UNMASKED], read: 0 };
 
-impl AsText {
+impl BinaryToBase64 {
     pub fn new(eio3: bool) -> Self {
-        Self { eio3, now: BETWEEN, out: Unwritten::default() }
+        Self { eio3, state: BETWEEN, out: WriteBuffer::default() }
     }
 
     /// Takes some of the next bytes, and says how many. What is to be written for them is then in `out`, which must be empty.
@@ -46,23 +46,23 @@ impl AsText {
         while let Some(&byte) = rest.first()
             && self.out.bytes.len() < PIECE
         {
-            let taken = match self.now {
-                Now::Header { .. } => self.header(byte),
-                Now::Passing { left } => {
+            let taken = match self.state {
+                State::Header { .. } => self.header(byte),
+                State::Passing { left } => {
                     let piece = &rest[..fitting(left, rest.len().min(PIECE))];
                     self.out.bytes.extend_from_slice(piece);
-                    self.now = match left - piece.len() as u64 {
+                    self.state = match left - piece.len() as u64 {
                         0 => BETWEEN,
-                        left => Now::Passing { left },
+                        left => State::Passing { left },
                     };
                     piece.len()
                 }
-                Now::Type { left } => {
+                State::Type { left } => {
                     self.out.bytes.push(b'0' | byte);
-                    self.now = encoding(left - 1, [0; 3], 0);
+                    self.state = encoding(left - 1, [0; 3], 0);
                     1
                 }
-                Now::Encoding { left, group, read } => self.encode(rest, left, group, read),
+                State::Encoding { left, group, read } => self.encode(rest, left, group, read),
             };
             rest = &rest[taken..];
         }
@@ -70,16 +70,16 @@ impl AsText {
     }
 
     fn header(&mut self, byte: u8) -> usize {
-        let Now::Header { bytes, read } = &mut self.now else { return 0 };
+        let State::Header { bytes, read } = &mut self.state else { return 0 };
         bytes[usize::from(*read)] = byte;
         *read += 1;
         let header = &bytes[..usize::from(*read)];
         let Some(frame) = Frame::read(header) else { return 1 };
         if frame.opcode != BINARY_MESSAGE || (self.eio3 && frame.length == 0) {
             self.out.bytes.extend_from_slice(header);
-            self.now = match frame.length {
+            self.state = match frame.length {
                 0 => BETWEEN,
-                left => Now::Passing { left },
+                left => State::Passing { left },
             };
             return 1;
         }
@@ -89,8 +89,8 @@ impl AsText {
         let length = base64.saturating_add(1 + kind);
         write_header(LAST | TEXT_MESSAGE, length, None, &mut self.out.bytes);
         self.out.bytes.push(BINARY);
-        self.now = match self.eio3 {
-            true => Now::Type { left: frame.length },
+        self.state = match self.eio3 {
+            true => State::Type { left: frame.length },
             false => encoding(frame.length, [0; 3], 0),
         };
         1
@@ -101,7 +101,7 @@ impl AsText {
         let whole = (there - there % 3).min(PIECE);
         if read == 0 && whole > 0 {
             self.append(&bytes[..whole]);
-            self.now = encoding(left - whole as u64, group, 0);
+            self.state = encoding(left - whole as u64, group, 0);
             return whole;
         }
         group[usize::from(read)] = bytes[0];
@@ -110,7 +110,7 @@ impl AsText {
             self.append(&group[..usize::from(read)]);
             read = 0;
         }
-        self.now = encoding(left - 1, group, read);
+        self.state = encoding(left - 1, group, read);
         1
     }
 
@@ -120,8 +120,8 @@ impl AsText {
 }
 
 /// With so much left of a binary packet.
-fn encoding(left: u64, group: [u8; 3], read: u8) -> Now {
-    if left == 0 { BETWEEN } else { Now::Encoding { left, group, read } }
+fn encoding(left: u64, group: [u8; 3], read: u8) -> State {
+    if left == 0 { BETWEEN } else { State::Encoding { left, group, read } }
 }
 
 #[cfg(test)]
@@ -163,7 +163,7 @@ mod tests {
                 expected.extend(frame(0x81, b"2"));
             }
             for piece in [1, 2, 3, 7, 1000, sent.len()] {
-                let mut as_text = AsText::new(eio3);
+                let mut as_text = BinaryToBase64::new(eio3);
                 let mut written = Vec::new();
                 for mut bytes in sent.chunks(piece) {
                     while !bytes.is_empty() {

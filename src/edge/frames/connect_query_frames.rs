@@ -7,7 +7,7 @@ use crate::edge::packets::connect_query::{CONNECT, LONGEST, mend_packet};
 
 /// Where one is in what a client sends.
 #[derive(Debug, Default)]
-pub(crate) struct ConnectFrames {
+pub(crate) struct ConnectQueryFrames {
     /// The beginning of a frame.
     held: Vec<u8>,
     /// So many bytes pass: the rest of a frame that is of no interest.
@@ -23,7 +23,7 @@ enum Next {
     Connects(Vec<u8>),
 }
 
-impl ConnectFrames {
+impl ConnectQueryFrames {
     /// Whether something has been kept that the client sent.
     pub fn holds(&self) -> bool {
         !self.held.is_empty()
@@ -157,7 +157,7 @@ mod tests {
         ]
         .concat();
         for piece in [1, 2, 3, 7, 1000, sent.len()] {
-            let mut frames = ConnectFrames::default();
+            let mut frames = ConnectQueryFrames::default();
             let passed: Vec<u8> = sent.chunks(piece).flat_map(|read| frames.pass(read)).collect();
             assert!(passed == expected, "in pieces of {piece}");
             assert!(frames.held.is_empty());
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn no_more_is_held_than_may_be_one() {
-        let mut frames = ConnectFrames::default();
+        let mut frames = ConnectQueryFrames::default();
         let endless =
             [&[TEXT, 0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff][..], &[0; 4]].concat();
         assert_eq!(frames.pass(&endless), endless);

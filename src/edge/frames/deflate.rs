@@ -10,9 +10,9 @@ use flate2::{Compress, Compression, FlushCompress};
 use super::{
     header::{Frame, LAST, LONGEST_UNMASKED, fitting, write_header},
     inflate::{COMPRESSED, TAIL},
-    permessage_deflate::Agreed,
+    permessage_deflate::DeflateParams,
 };
-use crate::edge::streams::write_buffer::Unwritten;
+use crate::edge::streams::write_buffer::WriteBuffer;
 
 /// More than compression adds to a piece that it makes no smaller.
 const ROOM: usize = 256;
@@ -24,15 +24,15 @@ thread_local! {
 
 /// Where a server is in what it writes.
 #[derive(Debug)]
-pub(crate) struct Deflating {
-    agreed: Agreed,
-    now: Now,
+pub(crate) struct Deflater {
+    agreed: DeflateParams,
+    state: State,
     /// What is to be written before all else.
-    pub out: Unwritten,
+    pub out: WriteBuffer,
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Now {
+enum State {
     /// In a header, of which these bytes have been taken.
     Header { bytes: [u8; LONGEST_UNMASKED], read: u8 },
     /// In a frame that passes as it is: its header is part of it.
@@ -42,18 +42,18 @@ enum Now {
 }
 
 /// Between two frames.
-const BETWEEN: Now = Now::Header { bytes: [0; LONGEST_UNMASKED], read: 0 };
+const BETWEEN: State = State::Header { bytes: [0; LONGEST_UNMASKED], read: 0 };
 
-impl Deflating {
-    pub fn new(agreed: Agreed) -> Self {
-        Self { agreed, now: BETWEEN, out: Unwritten::default() }
+impl Deflater {
+    pub fn new(agreed: DeflateParams) -> Self {
+        Self { agreed, state: BETWEEN, out: WriteBuffer::default() }
     }
 
     /// How many of the next bytes pass as they are.
     pub fn passes(&self, bytes: &[u8]) -> usize {
-        let mut at = match self.now {
-            Now::Passing { left } => fitting(left, bytes.len()),
-            Now::Header { read: 0, .. } => 0,
+        let mut at = match self.state {
+            State::Passing { left } => fitting(left, bytes.len()),
+            State::Header { read: 0, .. } => 0,
             _ => return 0,
         };
         while let Some(frame) = Frame::read(&bytes[at..]).filter(|frame| !self.compresses(frame)) {
@@ -65,22 +65,22 @@ impl Deflating {
     /// So many of them have been written.
     pub fn passed(&mut self, bytes: &[u8], length: usize) {
         let mut at = 0;
-        if let Now::Passing { left } = self.now {
+        if let State::Passing { left } = self.state {
             at = fitting(left, length);
-            self.now = passing(left - at as u64);
+            self.state = passing(left - at as u64);
         }
         while let Some(frame) = Frame::read(&bytes[at..]).filter(|_| at < length) {
             let taken = fitting(frame.whole(), length - at);
             at += taken;
-            self.now = passing(frame.whole() - taken as u64);
+            self.state = passing(frame.whole() - taken as u64);
         }
     }
 
     /// Takes some of the next bytes, of which none pass as they are, and says how many. What is to be written for them is then
     /// in `out`, which must be empty.
     pub fn take(&mut self, bytes: &[u8]) -> usize {
-        match self.now {
-            Now::Header { bytes: mut header, mut read } => {
+        match self.state {
+            State::Header { bytes: mut header, mut read } => {
                 for (at, byte) in bytes.iter().enumerate() {
                     header[usize::from(read)] = *byte;
                     read += 1;
@@ -89,18 +89,18 @@ impl Deflating {
                     let taken = at + 1;
                     if !self.compresses(&frame) {
                         self.out.bytes = header.to_vec();
-                        self.now = passing(frame.length);
+                        self.state = passing(frame.length);
                         return taken;
                     }
                     let first = frame.opcode;
-                    self.now = Now::Deflating { left: frame.length, first };
+                    self.state = State::Deflating { left: frame.length, first };
                     return taken + self.deflate(&bytes[taken..], frame.length, first);
                 }
-                self.now = Now::Header { bytes: header, read };
+                self.state = State::Header { bytes: header, read };
                 bytes.len()
             }
-            Now::Deflating { left, first } => self.deflate(bytes, left, first),
-            Now::Passing { .. } => 0,
+            State::Deflating { left, first } => self.deflate(bytes, left, first),
+            State::Passing { .. } => 0,
         }
     }
 
@@ -121,7 +121,7 @@ impl Deflating {
                 // Neither would the rest get smaller: images, for example.
                 write_header(LAST | first, left, None, &mut self.out.bytes);
                 self.out.bytes.extend_from_slice(piece);
-                self.now = passing(rest);
+                self.state = passing(rest);
                 return length;
             }
         };
@@ -131,7 +131,7 @@ impl Deflating {
         let first = if is_begun { 0 } else { first | COMPRESSED };
         write_header(last | first, payload.len() as u64, None, &mut self.out.bytes);
         self.out.bytes.append(&mut payload);
-        self.now = if rest == 0 { BETWEEN } else { Now::Deflating { left: rest, first: 0 } };
+        self.state = if rest == 0 { BETWEEN } else { State::Deflating { left: rest, first: 0 } };
         length
     }
 
@@ -145,8 +145,8 @@ impl Deflating {
 }
 
 /// With so much left of a frame that passes.
-fn passing(left: u64) -> Now {
-    if left == 0 { BETWEEN } else { Now::Passing { left } }
+fn passing(left: u64) -> State {
+    if left == 0 { BETWEEN } else { State::Passing { left } }
 }
 
 /// A piece and [`TAIL`], if that is smaller than the piece.

@@ -22,20 +22,20 @@ pub(crate) fn first_header(bytes: &[u8]) -> Option<(usize, usize)> {
 
 /// Counts the frames in what has been written, wherever writes begin and end.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Counted {
+pub(crate) enum FrameCounter {
     /// In a header, of which so many bytes have been seen.
     Header { bytes: [u8; LONGEST_UNMASKED], seen: u8 },
     /// In a payload, of which so many bytes are left.
     Payload { left: u64 },
 }
 
-impl Default for Counted {
+impl Default for FrameCounter {
     fn default() -> Self {
         Self::Header { bytes: [0; LONGEST_UNMASKED], seen: 0 }
     }
 }
 
-impl Counted {
+impl FrameCounter {
     /// How many of the next bytes end a frame that has begun, or are part of its header; none if the next begins one.
     pub fn unfinished(&self) -> usize {
         match self {
@@ -47,15 +47,16 @@ impl Counted {
 
     /// What the next bytes are, which are looked at once on their way to each client.
     #[inline]
-    pub fn look(&self, bytes: &[u8]) -> Seen {
+    pub fn look(&self, bytes: &[u8]) -> FrameScan {
         if self.unfinished() == 0 && is_one_event(bytes) {
-            return Seen { frames: 1, close: None, events: true, then: Self::default() };
+            return FrameScan { frames: 1, close: None, events: true, then: Self::default() };
         }
         self.look_at_each(bytes)
     }
 
-    fn look_at_each(&self, bytes: &[u8]) -> Seen {
-        let mut seen = Seen { frames: 0, close: None, events: self.unfinished() == 0, then: *self };
+    fn look_at_each(&self, bytes: &[u8]) -> FrameScan {
+        let mut seen =
+            FrameScan { frames: 0, close: None, events: self.unfinished() == 0, then: *self };
         let mut at = 0;
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
             if seen.then.unfinished() > 0 {
@@ -91,7 +92,7 @@ impl Counted {
 
 /// What was seen in the next bytes.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Seen {
+pub(crate) struct FrameScan {
     /// How many frames begin there.
     pub frames: u64,
     /// Where a close packet begins. tungstenite has each in its buffer whole.
@@ -99,32 +100,32 @@ pub(crate) struct Seen {
     /// They begin with a frame, and all of them are events or acks in text.
     pub events: bool,
     /// What has been counted, once they are all written.
-    pub then: Counted,
+    pub then: FrameCounter,
 }
 
-impl Seen {
+impl FrameScan {
     /// Goes on in a frame that has begun, or in a header that is not whole, and says how far.
     fn follow(&mut self, bytes: &[u8]) -> usize {
         let taken = match &mut self.then {
-            Counted::Header { bytes: header, seen } => {
+            FrameCounter::Header { bytes: header, seen } => {
                 header[usize::from(*seen)] = bytes[0];
                 *seen += 1;
                 if let Some(left) = length(header, *seen) {
-                    self.then = Counted::Payload { left };
+                    self.then = FrameCounter::Payload { left };
                     self.frames += 1;
                 }
                 self.events = false;
                 1
             }
-            Counted::Payload { left } => {
+            FrameCounter::Payload { left } => {
                 let taken =
                     usize::try_from(*left).map_or(bytes.len(), |left| left.min(bytes.len()));
                 *left -= taken as u64;
                 taken
             }
         };
-        if matches!(self.then, Counted::Payload { left: 0 }) {
-            self.then = Counted::default();
+        if matches!(self.then, FrameCounter::Payload { left: 0 }) {
+            self.then = FrameCounter::default();
         }
         taken
     }
@@ -176,15 +177,15 @@ mod tests {
         let bytes = [&others.concat()[..], CLOSE, &[0x88, 0]].concat();
         let place = bytes.len() - 5;
         for begin in 0..place {
-            let mut counted = Counted::default();
+            let mut counted = FrameCounter::default();
             counted.count(&bytes[..begin]);
             assert_eq!(counted.look(&bytes[begin..]).close, Some(place - begin), "from {begin}");
             if begin > 1000 && begin < place - 10 {
                 assert_eq!(counted.look(&bytes[begin..begin + 3]).close, None);
             }
         }
-        assert_eq!(Counted::default().look(&bytes[..place]).close, None);
-        assert_eq!(Counted::default().look(&[]).close, None);
+        assert_eq!(FrameCounter::default().look(&bytes[..place]).close, None);
+        assert_eq!(FrameCounter::default().look(&[]).close, None);
     }
 
     #[test]
@@ -202,7 +203,7 @@ mod tests {
             }
         }
         for piece in [1, 2, 3, 1000, bytes.len()] {
-            let mut counted = Counted::default();
+            let mut counted = FrameCounter::default();
             let frames: u64 = bytes.chunks(piece).map(|piece| counted.count(piece)).sum();
             assert_eq!(frames, lengths.len() as u64, "in pieces of {piece}");
         }

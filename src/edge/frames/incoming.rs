@@ -11,9 +11,9 @@ use super::header::{Frame, fitting, write_header, write_whole};
 use crate::{
     edge::packets::{
         event_mark::MARK,
-        event_name::Head,
+        event_name::EventNameState,
         msgpack,
-        namespace_connect::{self, Door, Kind, Left, Step},
+        namespace_connect::{self, ClientNamespaces, PacketAction, PacketKind, RecentDisconnects},
     },
     telemetry::Reached,
 };
@@ -31,21 +31,25 @@ pub(crate) struct IncomingFrames {
     /// Bytes of a frame that pass, whatever they are.
     left: u64,
     /// The beginning of a message that goes on in its next frame.
-    open: Option<Head>,
+    open: Option<EventNameState>,
     /// What is held waits until the client is let in this namespace.
     awaited: Option<Box<str>>,
 }
 
 impl IncomingFrames {
     /// What is to be read in place of the next bytes: those, mostly.
-    pub fn pass<'a>(&mut self, bytes: &'a [u8], door: &impl Door) -> Cow<'a, [u8]> {
+    pub fn pass<'a>(
+        &mut self,
+        bytes: &'a [u8],
+        namespaces: &impl ClientNamespaces,
+    ) -> Cow<'a, [u8]> {
         self.awaited = None;
         if self.held.is_empty() {
-            return self.follow(bytes, door);
+            return self.follow(bytes, namespaces);
         }
         let mut all = std::mem::take(&mut self.held);
         all.extend_from_slice(bytes);
-        Cow::Owned(self.follow(&all, door).into_owned())
+        Cow::Owned(self.follow(&all, namespaces).into_owned())
     }
 
     /// Whether something has been kept that the client sent.
@@ -63,9 +67,9 @@ impl IncomingFrames {
         self.left == 0 && self.held.is_empty() && self.open.is_none()
     }
 
-    fn follow<'a>(&mut self, bytes: &'a [u8], door: &impl Door) -> Cow<'a, [u8]> {
+    fn follow<'a>(&mut self, bytes: &'a [u8], namespaces: &impl ClientNamespaces) -> Cow<'a, [u8]> {
         let mut changed: Option<Vec<u8>> = None;
-        let mut left = Left::default();
+        let mut recent = RecentDisconnects::default();
         // Where what has not been copied to it begins.
         let mut from = 0;
         let mut at = 0;
@@ -81,25 +85,25 @@ impl IncomingFrames {
                 self.held = rest.to_vec();
                 break;
             };
-            match self.look(&frame, &rest[frame.header..], &mut left, door) {
-                Seen::Passes => self.left = frame.whole(),
-                Seen::Leaves(leave) => {
+            match self.look(&frame, &rest[frame.header..], &mut recent, namespaces) {
+                FrameAction::Forward => self.left = frame.whole(),
+                FrameAction::DisconnectFirst(leave) => {
                     let out = changed.get_or_insert_with(|| Vec::with_capacity(bytes.len() + 64));
                     out.extend_from_slice(&bytes[from..at]);
                     write_whole(frame.opcode, &leave, out);
                     from = at;
                     self.left = frame.whole();
                 }
-                Seen::Waits(namespace) => {
+                FrameAction::Wait(namespace) => {
                     self.held = rest.to_vec();
                     self.awaited = Some(namespace);
                     break;
                 }
-                Seen::Open => {
+                FrameAction::NeedMore => {
                     self.held = rest.to_vec();
                     break;
                 }
-                Seen::Marked { place, skip, put } => {
+                FrameAction::Mark { place, skip, put } => {
                     let out = changed.get_or_insert_with(|| Vec::with_capacity(bytes.len() + 16));
                     out.extend_from_slice(&bytes[from..at]);
                     let length = frame.length.wrapping_add((put.len() - skip) as u64);
@@ -122,38 +126,52 @@ impl IncomingFrames {
     }
 
     /// Looks for the name in what is there of the payload of a frame.
-    fn look(&mut self, frame: &Frame, payload: &[u8], left: &mut Left, door: &impl Door) -> Seen {
-        if frame.opcode == 2 && door.is_msgpack() && !frame.is_extended {
+    fn look(
+        &mut self,
+        frame: &Frame,
+        payload: &[u8],
+        recent: &mut RecentDisconnects,
+        namespaces: &impl ClientNamespaces,
+    ) -> FrameAction {
+        if frame.opcode == 2 && namespaces.is_msgpack() && !frame.is_extended {
             self.open = None;
-            return look_at_msgpack(frame, payload, left, door);
+            return look_at_msgpack(frame, payload, recent, namespaces);
         }
         let head = match frame.opcode {
             0 => self.open,
-            1 => Some(Head::default()),
-            8.. => return Seen::Passes,
+            1 => Some(EventNameState::default()),
+            8.. => return FrameAction::Forward,
             _ => None,
         };
         let before = self.open.take();
-        let Some(mut head) = head.filter(|_| !frame.is_extended) else { return Seen::Passes };
+        let Some(mut head) = head.filter(|_| !frame.is_extended) else {
+            return FrameAction::Forward;
+        };
         let there = fitting(frame.length, payload.len());
         let whole = there as u64 == frame.length;
         if frame.opcode == 1 && there > 1 {
             let looked = payload[..there].iter().take(LOOKED_AT).enumerate();
             let packet = || looked.clone().map(|(at, byte)| byte ^ frame.mask_at(at));
             let kind: Vec<u8> = packet().take(2).collect();
-            if namespace_connect::matters(&kind, door) {
+            if namespace_connect::may_concern_namespace(&kind, namespaces) {
                 let packet: Vec<u8> = packet().collect();
-                match namespace_connect::address(&packet, whole) {
-                    Some((kind, _)) if kind != Kind::Other && !frame.is_last => {}
-                    Some(address) => match left.step(address, door) {
-                        Step::Leaves => return Seen::Leaves(namespace_connect::leave(address.1)),
-                        Step::Waits(namespace) => return Seen::Waits(namespace),
-                        Step::Passes if address.0 != Kind::Other => return Seen::Passes,
-                        Step::Passes => {}
+                match namespace_connect::packet_address(&packet, whole) {
+                    Some((kind, _)) if kind != PacketKind::Other && !frame.is_last => {}
+                    Some(address) => match recent.action_for(address, namespaces) {
+                        PacketAction::DisconnectFirst => {
+                            return FrameAction::DisconnectFirst(
+                                namespace_connect::disconnect_packet(address.1),
+                            );
+                        }
+                        PacketAction::Wait(namespace) => return FrameAction::Wait(namespace),
+                        PacketAction::Forward if address.0 != PacketKind::Other => {
+                            return FrameAction::Forward;
+                        }
+                        PacketAction::Forward => {}
                     },
                     None if !whole && there < LOOKED_AT => {
                         self.open = before;
-                        return Seen::Open;
+                        return FrameAction::NeedMore;
                     }
                     None => {}
                 }
@@ -164,35 +182,40 @@ impl IncomingFrames {
             let byte = byte ^ frame.mask_at(at);
             head = head.read(byte);
             match (head, list) {
-                (Head::Over(true), Some(place)) => return Seen::marked(place),
-                (Head::Over(_), _) => return Seen::Passes,
-                (Head::List, None) => list = Some(at + 1),
+                (EventNameState::Over(true), Some(place)) => return FrameAction::mark(place),
+                (EventNameState::Over(_), _) => return FrameAction::Forward,
+                (EventNameState::List, None) => list = Some(at + 1),
                 _ => {}
             }
         }
         match list {
             _ if !whole && there < LOOKED_AT => {
                 self.open = before;
-                Seen::Open
+                FrameAction::NeedMore
             }
             // The name goes on where it is not looked at: it has one to be on the safe side.
             Some(place) if !(whole && frame.is_last && there <= LOOKED_AT) => {
                 if there >= LOOKED_AT {
                     Reached::EventName.count();
                 }
-                Seen::marked(place)
+                FrameAction::mark(place)
             }
             None if whole && !frame.is_last && there <= LOOKED_AT => {
                 self.open = Some(head);
-                Seen::Passes
+                FrameAction::Forward
             }
-            _ => Seen::Passes,
+            _ => FrameAction::Forward,
         }
     }
 }
 
 /// Looks for the namespace and the name in what is there of the payload of a frame with a packet of msgpack.
-fn look_at_msgpack(frame: &Frame, payload: &[u8], left: &mut Left, door: &impl Door) -> Seen {
+fn look_at_msgpack(
+    frame: &Frame,
+    payload: &[u8],
+    recent: &mut RecentDisconnects,
+    namespaces: &impl ClientNamespaces,
+) -> FrameAction {
     let there = fitting(frame.length, payload.len());
     let beginning = |most: usize| -> Vec<u8> {
         let looked = payload[..there].iter().take(most).enumerate();
@@ -200,51 +223,55 @@ fn look_at_msgpack(frame: &Frame, payload: &[u8], left: &mut Left, door: &impl D
     };
     let more = |most: usize| there < most && (there as u64) < frame.length;
     let packet = beginning(LOOKED_AT);
-    let found = msgpack::Beginning::read(&packet);
+    let found = msgpack::PacketPrefix::read(&packet);
     let for_all = match found.kind {
-        None if more(LOOKED_AT) => return Seen::Open,
-        None => return Seen::Passes,
-        Some(Kind::Other) => false,
+        None if more(LOOKED_AT) => return FrameAction::NeedMore,
+        None => return FrameAction::Forward,
+        Some(PacketKind::Other) => false,
         Some(_) => true,
     };
-    if for_all || door.is_entering_any() {
+    if for_all || namespaces.is_connecting_any() {
         let packet = beginning(LOOKED_AT_MSGPACK);
-        match msgpack::Beginning::read(&packet).address() {
-            Some(address) => match left.step(address, door) {
-                Step::Leaves => return Seen::Leaves(msgpack::leave(address.1)),
-                Step::Waits(namespace) => return Seen::Waits(namespace),
-                Step::Passes if for_all => return Seen::Passes,
-                Step::Passes => {}
+        match msgpack::PacketPrefix::read(&packet).address() {
+            Some(address) => match recent.action_for(address, namespaces) {
+                PacketAction::DisconnectFirst => {
+                    return FrameAction::DisconnectFirst(msgpack::leave(address.1));
+                }
+                PacketAction::Wait(namespace) => return FrameAction::Wait(namespace),
+                PacketAction::Forward if for_all => return FrameAction::Forward,
+                PacketAction::Forward => {}
             },
-            None if more(LOOKED_AT_MSGPACK) => return Seen::Open,
+            None if more(LOOKED_AT_MSGPACK) => return FrameAction::NeedMore,
             // What cannot be told for which namespace it is: one that is too large, or none at all.
             None => {}
         }
     }
     match found.name {
-        Some(msgpack::Name::Marked { place, skip, put }) => Seen::Marked { place, skip, put },
-        None if more(LOOKED_AT) => Seen::Open,
-        _ => Seen::Passes,
+        Some(msgpack::NameFix::Insert { place, skip, put }) => {
+            FrameAction::Mark { place, skip, put }
+        }
+        None if more(LOOKED_AT) => FrameAction::NeedMore,
+        _ => FrameAction::Forward,
     }
 }
 
 /// What is to be done with a frame.
-enum Seen {
+enum FrameAction {
     /// It passes as it is.
-    Passes,
+    Forward,
     /// This packet goes before it.
-    Leaves(Vec<u8>),
-    /// It waits until the client is let in this namespace, or refused.
-    Waits(Box<str>),
-    /// More of it has to be seen.
-    Open,
-    /// In this place of its payload, so many bytes have others in theirs, a mark among them.
-    Marked { place: usize, skip: usize, put: Vec<u8> },
+    DisconnectFirst(Vec<u8>),
+    /// It waits until the client is connected to this namespace, or refused.
+    Wait(Box<str>),
+    /// More of it has to be there to decide.
+    NeedMore,
+    /// At `place` of its payload, `put` takes the place of `skip` bytes. A mark is among it.
+    Mark { place: usize, skip: usize, put: Vec<u8> },
 }
 
-impl Seen {
-    fn marked(place: usize) -> Self {
-        Self::Marked { place, skip: 0, put: MARK.to_vec() }
+impl FrameAction {
+    fn mark(place: usize) -> Self {
+        Self::Mark { place, skip: 0, put: MARK.to_vec() }
     }
 }
 

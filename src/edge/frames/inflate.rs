@@ -27,13 +27,13 @@ pub(crate) const REFUSED: [u8; 6] = [0xf1, 0x80, 0, 0, 0, 0];
 
 /// Where a client is in what it sends.
 #[derive(Debug)]
-pub(crate) struct Inflating {
+pub(crate) struct Inflater {
     /// Bytes that a compressed message may have.
     most: u64,
     header: [u8; LONGEST_MASKED],
     /// Bytes of the header that have been read.
     read: u8,
-    now: Now,
+    state: State,
     /// A compressed message that has not ended.
     message: Option<Box<Message>>,
     /// More has been inflated since it was asked.
@@ -41,7 +41,7 @@ pub(crate) struct Inflating {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Now {
+enum State {
     Header,
     /// In a frame that passes as it is.
     Passing {
@@ -78,14 +78,14 @@ struct Message {
     ends: u8,
 }
 
-impl Inflating {
+impl Inflater {
     /// `most`: bytes that a compressed message may have.
     pub fn new(most: u64) -> Self {
         Self {
             most,
             header: [0; LONGEST_MASKED],
             read: 0,
-            now: Now::Header,
+            state: State::Header,
             message: None,
             progress: false,
         }
@@ -98,7 +98,7 @@ impl Inflating {
 
     /// Whether there is something to pass on without more from the client.
     pub fn has_more(&self) -> bool {
-        let Now::Inflating { left, .. } = self.now else { return false };
+        let State::Inflating { left, .. } = self.state else { return false };
         left == 0 || self.message.as_ref().is_some_and(|message| message.is_full)
     }
 
@@ -111,22 +111,22 @@ impl Inflating {
     pub fn pass(&mut self, input: &[u8], out: &mut Vec<u8>) -> usize {
         let mut rest = input;
         while out.len() < PIECE && (!rest.is_empty() || self.has_more()) {
-            let taken = match self.now {
-                Now::Header => self.header(rest[0], out),
-                Now::Passing { left } => {
+            let taken = match self.state {
+                State::Header => self.header(rest[0], out),
+                State::Passing { left } => {
                     let taken = fitting(left, rest.len().min(PIECE));
                     out.extend_from_slice(&rest[..taken]);
                     let left = left - taken as u64;
-                    self.now = if left == 0 { Now::Header } else { Now::Passing { left } };
+                    self.state = if left == 0 { State::Header } else { State::Passing { left } };
                     taken
                 }
-                Now::Inflating { left, last, mask } => self.inflate(rest, left, last, mask, out),
-                Now::Broken => {
+                State::Inflating { left, last, mask } => self.inflate(rest, left, last, mask, out),
+                State::Broken => {
                     let taken = rest.len().min(PIECE);
                     out.extend_from_slice(&rest[..taken]);
                     taken
                 }
-                Now::Over => rest.len(),
+                State::Over => rest.len(),
             };
             rest = &rest[taken..];
         }
@@ -143,7 +143,7 @@ impl Inflating {
             && matches!(frame.opcode, 1 | 2)
             && first & RESERVED == COMPRESSED;
         let goes_on = self.message.is_some() && frame.opcode == 0 && !frame.is_extended;
-        self.now = match frame.mask {
+        self.state = match frame.mask {
             Some(mask) if begins || goes_on => {
                 let message =
                     self.message.get_or_insert_with(|| Box::new(Message::new(frame.opcode)));
@@ -151,10 +151,10 @@ impl Inflating {
                 self.read = 0;
                 if message.length > self.most {
                     out.extend_from_slice(&REFUSED);
-                    (self.now, self.message) = (Now::Over, None);
+                    (self.state, self.message) = (State::Over, None);
                     return 1;
                 }
-                Now::Inflating { left: frame.length, last: frame.is_last, mask }
+                State::Inflating { left: frame.length, last: frame.is_last, mask }
             }
             mask => {
                 out.extend_from_slice(bytes);
@@ -163,10 +163,10 @@ impl Inflating {
                 match frame.length {
                     _ if !allowed => {
                         self.message = None;
-                        Now::Broken
+                        State::Broken
                     }
-                    0 => Now::Header,
-                    left => Now::Passing { left },
+                    0 => State::Header,
+                    left => State::Passing { left },
                 }
             }
         };
@@ -184,7 +184,7 @@ impl Inflating {
         out: &mut Vec<u8>,
     ) -> usize {
         let Some(message) = &mut self.message else {
-            self.now = Now::Broken;
+            self.state = State::Broken;
             return 0;
         };
         let mut unmasked = [0; UNMASKED];
@@ -201,7 +201,7 @@ impl Inflating {
         };
         let Some((taken, inflated)) = message.inflate(compressed) else {
             out.extend_from_slice(&REFUSED);
-            (self.now, self.message) = (Now::Over, None);
+            (self.state, self.message) = (State::Over, None);
             return 0;
         };
         self.progress |= inflated > 0;
@@ -211,7 +211,7 @@ impl Inflating {
         if left > 0 {
             let mut mask = mask;
             mask.rotate_left(taken % 4);
-            self.now = Now::Inflating { left: left - taken as u64, last, mask };
+            self.state = State::Inflating { left: left - taken as u64, last, mask };
             return taken;
         }
         message.tail += taken as u8;
@@ -224,7 +224,7 @@ impl Inflating {
                 message.pass(false, out);
                 message.passed = false;
             }
-            self.now = Now::Header;
+            self.state = State::Header;
         }
         0
     }

@@ -2,7 +2,7 @@
 //! complete: its frames, and the binary attachments that its Socket.IO packet announced.
 
 use super::header::LONGEST_MASKED;
-use crate::edge::packets::{attachments::Missing, packet_head::PacketHead};
+use crate::edge::packets::{attachments::MissingAttachments, packet_head::PacketHead};
 
 /// The first two bytes: opcode, mask bit and length.
 const HEADER: usize = 2;
@@ -11,7 +11,7 @@ pub(super) const LARGE_FRAGMENT: u64 = 4096;
 
 /// Where a client is in what it sends. Keeps no more than a header and the first bytes of a message.
 #[derive(Debug, Default)]
-pub(crate) struct Frames {
+pub(crate) struct MessageTracker {
     header: [u8; LONGEST_MASKED],
     /// Bytes of the header that have been read.
     read: u8,
@@ -24,7 +24,7 @@ pub(crate) struct Frames {
     /// The beginning of a text message.
     head: PacketHead,
     /// Attachments that were announced and have not come.
-    missing: Missing,
+    missing: MissingAttachments,
     /// Messages that have been completed: as many as are read at once, at most.
     messages: u8,
     /// Frames that are no event, and none of its attachments: they control the connection, are small fragments, packets of
@@ -32,7 +32,7 @@ pub(crate) struct Frames {
     others: u8,
 }
 
-impl Frames {
+impl MessageTracker {
     /// Whether the last message is complete and the next has not begun.
     pub fn at_boundary(&self) -> bool {
         self.read == 0 && !self.fragmented
@@ -225,7 +225,7 @@ mod tests {
             .collect();
         let bytes = frames.concat();
         for chunk in [1, 2, 3, 7, 512, 8192, bytes.len()] {
-            let mut frames = Frames::default();
+            let mut frames = MessageTracker::default();
             let mut boundaries = Vec::new();
             let mut at = 0;
             for piece in bytes.chunks(chunk) {
@@ -264,7 +264,7 @@ mod tests {
             (text("459999999999-[]"), true), // no number that would be accepted
         ];
         for chunk in [1, 5, 1000] {
-            let mut frames = Frames::default();
+            let mut frames = MessageTracker::default();
             for (index, (bytes, complete)) in steps.iter().enumerate() {
                 for piece in bytes.chunks(chunk) {
                     frames.follow(piece);
@@ -276,7 +276,7 @@ mod tests {
 
     #[test]
     fn a_malformed_packet_is_not_forgotten() {
-        let mut frames = Frames::default();
+        let mut frames = MessageTracker::default();
         frames.follow(&text("421[\"a\"]"));
         assert!(!frames.is_malformed());
         let mut both = text("429223372036854775999[\"a\"]");
@@ -284,12 +284,12 @@ mod tests {
         frames.follow(&both);
         assert!(frames.is_malformed());
         // Each connection has one.
-        assert_eq!(size_of::<Frames>(), 40);
+        assert_eq!(size_of::<MessageTracker>(), 40);
     }
 
     #[test]
     fn what_is_no_event_is_counted() {
-        let mut frames = Frames::default();
+        let mut frames = MessageTracker::default();
         for (bytes, others) in [
             (text(r#"42["chat"]"#), 0),
             (text("3"), 1),
@@ -311,7 +311,7 @@ mod tests {
 
     #[test]
     fn a_pong_is_no_progress_of_an_attachment() {
-        let mut frames = Frames::default();
+        let mut frames = MessageTracker::default();
         frames.follow(&text(r#"452-["chat"]"#));
         let first = frame(0x82, b"abc");
         frames.follow(&first[..8]);

@@ -7,7 +7,7 @@
 use socketioxide_core::Sid;
 
 use super::{frame_counter::first_header, header::write_header};
-use crate::edge::packets::{connect_error, open_packet::Open, session_id::Seal};
+use crate::edge::packets::{connect_error, open_packet::OpenPacket, session_id::Seal};
 
 /// Engine.IO's ping, as socketioxide frames it.
 const PING: &[u8] = &[0x81, 1, b'2'];
@@ -16,7 +16,7 @@ const BINARY: u8 = 2;
 
 /// What is still to be changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Change {
+pub(crate) enum OpeningChange {
     /// The opening packet, and then the first ping if the server pings: in Engine.IO v3 the client does.
     Opening { pings: bool },
     /// The first ping.
@@ -27,7 +27,7 @@ pub(crate) enum Change {
 
 /// What frames became.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Changed {
+pub(crate) struct ChangedFrames {
     pub frames: Vec<u8>,
     /// The first ping was among them.
     pub ping: bool,
@@ -35,12 +35,12 @@ pub(crate) struct Changed {
     pub sid: Option<Sid>,
 }
 
-impl Change {
+impl OpeningChange {
     /// What is to be written in place of these frames, which are whole. `first` says whether a ping is the
     /// first of its session.
-    pub fn apply(&mut self, frames: &[u8], seal: &Seal, first: impl Fn() -> bool) -> Changed {
+    pub fn apply(&mut self, frames: &[u8], seal: &Seal, first: impl Fn() -> bool) -> ChangedFrames {
         let mut changed =
-            Changed { frames: Vec::with_capacity(frames.len() + 64), ping: false, sid: None };
+            ChangedFrames { frames: Vec::with_capacity(frames.len() + 64), ping: false, sid: None };
         let mut rest = frames;
         while let Some((header, length)) = first_frame(rest) {
             let (frame, others) = rest.split_at(header + length);
@@ -48,7 +48,7 @@ impl Change {
             match self {
                 Self::Opening { pings } => {
                     *self = if *pings { Self::Ping } else { Self::Nothing };
-                    match Open::find(&frame[header..]) {
+                    match OpenPacket::find(&frame[header..]) {
                         Some(open) => {
                             changed.sid = Some(open.sid);
                             text(&open.with_id(&seal.seal(open.sid)), &mut changed.frames);
@@ -124,25 +124,28 @@ mod tests {
         let seal = Seal::new(Sid::new(), "").unwrap();
         let sid = Sid::new();
         let open = |sid: &str| frame(format!(r#"0{{"sid":"{sid}","upgrades":[]}}"#).as_bytes());
-        let mut change = Change::Opening { pings: true };
+        let mut change = OpeningChange::Opening { pings: true };
 
         let changed = change.apply(&open(sid.as_str()), &seal, || true);
-        assert_eq!(changed, Changed { frames: open(&seal.seal(sid)), ping: false, sid: Some(sid) });
+        assert_eq!(
+            changed,
+            ChangedFrames { frames: open(&seal.seal(sid)), ping: false, sid: Some(sid) }
+        );
         let connected = frame(br#"40{"sid":"x"}"#);
         let changed = change.apply(&[&connected[..], PING, &connected].concat(), &seal, || true);
         assert_eq!(
             changed,
-            Changed { frames: [&connected[..], &connected].concat(), ping: true, sid: None }
+            ChangedFrames { frames: [&connected[..], &connected].concat(), ping: true, sid: None }
         );
-        assert_eq!(change, Change::Nothing);
+        assert_eq!(change, OpeningChange::Nothing);
     }
 
     #[test]
     fn a_ping_that_is_not_the_first_passes() {
         let seal = Seal::new(Sid::new(), "").unwrap();
-        let mut change = Change::Ping;
+        let mut change = OpeningChange::Ping;
         let changed = change.apply(PING, &seal, || false);
-        assert_eq!(changed, Changed { frames: PING.to_vec(), ping: false, sid: None });
-        assert_eq!(change, Change::Nothing);
+        assert_eq!(changed, ChangedFrames { frames: PING.to_vec(), ping: false, sid: None });
+        assert_eq!(change, OpeningChange::Nothing);
     }
 }

@@ -19,7 +19,7 @@ const LONGER: (u64, u64) = (64, 1024);
 
 /// What is agreed with a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Agreed {
+pub(crate) struct DeflateParams {
     /// Messages of so many bytes, or more, are compressed.
     pub threshold: usize,
     /// Bytes that a compressed message of the client may have.
@@ -28,9 +28,9 @@ pub(crate) struct Agreed {
     window: Option<u8>,
 }
 
-impl Agreed {
+impl DeflateParams {
     /// With the first offer that can be had; nothing if there is none, or the setting is off.
-    pub fn with(
+    pub fn negotiate(
         headers: &HeaderMap,
         settings: &PerMessageDeflate,
         max_payload: usize,
@@ -130,7 +130,7 @@ mod tests {
         for line in lines {
             headers.append(header::SEC_WEBSOCKET_EXTENSIONS, line.parse().unwrap());
         }
-        let header = Agreed::with(&headers, &ON, 1000)?.header().unwrap();
+        let header = DeflateParams::negotiate(&headers, &ON, 1000)?.header().unwrap();
         let text = header.to_str().unwrap();
         let start = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
         Some(text.strip_prefix(start).unwrap().to_owned())
@@ -191,7 +191,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, HeaderValue::from_static(NAME));
         let off = PerMessageDeflate { enabled: false, ..ON };
-        assert_eq!(Agreed::with(&headers, &off, 1000), None);
-        assert_eq!(Agreed::with(&headers, &ON, 1000).unwrap().window(), 32 * 1024);
+        assert_eq!(DeflateParams::negotiate(&headers, &off, 1000), None);
+        assert_eq!(DeflateParams::negotiate(&headers, &ON, 1000).unwrap().window(), 32 * 1024);
     }
 }

@@ -16,7 +16,7 @@ use hyper_util::{rt::TokioIo, server::conn::auto::upgrade::downcast};
 use tokio::{net::TcpStream, sync::mpsc};
 
 use crate::edge::{
-    connections::{request_context::Peer, unread_answer::Answered},
+    connections::{request_context::RequestContext, unread_answer::PollAnswer},
     requests::upgrade_slot::{TakeOver, UpgradeSlot},
 };
 
@@ -26,9 +26,13 @@ pub(crate) async fn adopt(mut request: Request, next: Next) -> Response {
     let address = info.map_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)), |info| info.0);
     let stream = request.extensions_mut().remove::<OnUpgrade>();
     let slot = UpgradeSlot::default();
-    let peer =
-        Peer { address, secure: false, upgrade: slot.clone(), answered: Answered::default() };
-    request.extensions_mut().insert(peer);
+    let context = RequestContext {
+        address,
+        secure: false,
+        upgrade: slot.clone(),
+        answered: PollAnswer::default(),
+    };
+    request.extensions_mut().insert(context);
     let response = next.run(request).await;
     if let (Some(take_over), Some(stream)) = (slot.take(), stream) {
         tokio::spawn(give(stream, take_over));

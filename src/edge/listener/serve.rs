@@ -29,14 +29,14 @@ use crate::{
     config::Proxies,
     drain::{Lifecycle, Phase},
     edge::{
-        connections::{request_context::Peer, unread_answer::Answered},
+        connections::{request_context::RequestContext, unread_answer::PollAnswer},
         requests::{
             proxy_protocol::proxied_address,
-            request_error::Unserved,
+            request_error::UnservedRequest,
             upgrade_slot::{TakeOver, UpgradeSlot},
         },
         resources::open_files::{Files, Spares, ran_out},
-        streams::write_timeout::{Timely, is_unread},
+        streams::write_timeout::{WriteTimeout, is_write_timeout},
     },
 };
 
@@ -106,7 +106,7 @@ async fn accept(
                         // Closed at once, and not left in the queue of the kernel: a load balancer, or the client, tries
                         // another pod.
                         drop(stream);
-                        Unserved::FileLimit.count();
+                        UnservedRequest::FileLimit.count();
                         if let Some(more) = files.may_tell() {
                             tracing::warn!(
                                 %remote, more,
@@ -158,14 +158,14 @@ async fn serve_http(
         match proxied_address(&mut stream, remote, proxies, options.request_timeout).await {
             Ok(client) => remote = client,
             Err(error) => {
-                Unserved::BadProxyHeader.count();
+                UnservedRequest::BadProxyHeader.count();
                 tracing::debug!(%remote, %error, "no header of the PROXY protocol");
                 return None;
             }
         }
     }
-    let (upgrade, answered) = (UpgradeSlot::default(), Answered::default());
-    let peer = Peer {
+    let (upgrade, answered) = (UpgradeSlot::default(), PollAnswer::default());
+    let context = RequestContext {
         address: remote,
         secure: false,
         upgrade: upgrade.clone(),
@@ -174,7 +174,7 @@ async fn serve_http(
     let used = AtomicBool::new(false);
     let service = service_fn(|mut request: http::Request<Incoming>| {
         used.store(true, Ordering::Relaxed);
-        request.extensions_mut().insert(peer.clone());
+        request.extensions_mut().insert(context.clone());
         let answer = router.clone().oneshot(request);
         let (lifecycle, to_clients) = (&lifecycle, options.clients);
         Box::pin(async move {
@@ -189,7 +189,7 @@ async fn serve_http(
         .timer(TokioTimer::new())
         .header_read_timeout(options.request_timeout)
         .max_buf_size(MAX_HEAD)
-        .serve_connection(TokioIo::new(Timely::new(stream, options.write_timeout)), service);
+        .serve_connection(TokioIo::new(WriteTimeout::new(stream, options.write_timeout)), service);
     let closing = options.clients.then_some(Phase::Closing);
     let mut ends = closing.into_iter().chain([Phase::Stopped]);
     let mut end = ends.next();
@@ -208,12 +208,12 @@ async fn serve_http(
     };
     if let Err(error) = served {
         if options.clients && error.is_timeout() {
-            Unserved::HeadTimeout.count();
+            UnservedRequest::HeadTimeout.count();
         } else if options.clients && error.is_parse() {
-            Unserved::BadHttp.count();
+            UnservedRequest::BadHttp.count();
         }
         if says_unread(&error) {
-            answered.is_unread().await;
+            answered.close_unread().await;
         }
         tracing::debug!(%remote, %error, "connection broken");
         return None;
@@ -226,7 +226,7 @@ async fn serve_http(
 /// Whether HTTP ended because the client did not read.
 fn says_unread(error: &hyper::Error) -> bool {
     let source = error.source().and_then(|source| source.downcast_ref());
-    source.is_some_and(is_unread)
+    source.is_some_and(is_write_timeout)
 }
 
 /// Ends the TCP connection with an answer: the next request of the client comes over a new one, which a load balancer

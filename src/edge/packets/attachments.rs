@@ -7,9 +7,9 @@ use super::{engine_io::SEPARATOR, packet_head::PacketHead};
 
 /// Attachments that a client has announced and not sent, over either transport.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Missing(u32);
+pub(crate) struct MissingAttachments(u32);
 
-impl Missing {
+impl MissingAttachments {
     /// None is missing.
     pub fn none(self) -> bool {
         self.0 == 0
@@ -30,13 +30,13 @@ impl Missing {
 
 /// What one polling session has announced and sent.
 #[derive(Debug, Default)]
-pub(crate) struct Attachments {
-    missing: Missing,
+pub(crate) struct AttachmentTracker {
+    missing: MissingAttachments,
     /// Requests that brought some of it: tells a session that goes on from one that does not.
     requests: u64,
 }
 
-impl Attachments {
+impl AttachmentTracker {
     /// Follows the body of a request. If it announced attachments or brought some, and more are
     /// missing, says which request this was, to ask [`Self::stuck_since`] later.
     pub fn follow(&mut self, body: &[u8]) -> Option<u64> {
@@ -66,7 +66,7 @@ mod tests {
 
     #[test]
     fn announced_attachments_are_awaited_until_they_come() {
-        let mut session = Attachments::default();
+        let mut session = AttachmentTracker::default();
         assert_eq!(session.follow(b"42[\"chat\"]\x1e3"), None);
         assert_eq!(session.follow(b"451-[\"a\"]\x1ebAQL/\x1e42[\"b\"]"), None);
         let first = session.follow(b"453-/chat,7[\"a\"]\x1ebAQL/").unwrap();

@@ -34,7 +34,7 @@ pub(crate) fn unmark(payload: Value) -> Value {
 
 /// Where one is in the beginning of a packet.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) enum Head {
+pub(crate) enum EventNameState {
     #[default]
     Start,
     Type,
@@ -53,7 +53,7 @@ pub(crate) enum Head {
     Over(bool),
 }
 
-impl Head {
+impl EventNameState {
     /// Where one is after the next byte.
     pub fn read(self, byte: u8) -> Self {
         match (self, byte) {
@@ -81,12 +81,12 @@ impl Head {
 
 /// Where in a packet of text a mark belongs, if it needs one.
 fn place(packet: &[u8]) -> Option<usize> {
-    let (mut head, mut list) = (Head::default(), 0);
+    let (mut head, mut list) = (EventNameState::default(), 0);
     for (at, byte) in packet.iter().enumerate() {
         head = head.read(*byte);
         match head {
-            Head::Over(needed) => return needed.then_some(list),
-            Head::List if *byte == b'[' => list = at + 1,
+            EventNameState::Over(needed) => return needed.then_some(list),
+            EventNameState::List if *byte == b'[' => list = at + 1,
             _ => {}
         }
     }

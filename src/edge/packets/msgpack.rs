@@ -4,7 +4,7 @@
 //! Gap: socketioxide closes the client of an event whose name is a number, as in JSON; Node takes it. Way round: the same
 //! mark. In the place of the header of the list and of the mark, there are always four bytes more than before.
 
-use super::{event_mark::MARK_NAME, namespace_connect::Kind};
+use super::{event_mark::MARK_NAME, namespace_connect::PacketKind};
 use crate::backplane::{MsgpackReader, MsgpackToken};
 
 /// Types of a packet.
@@ -18,26 +18,26 @@ const MARKS: [&[u8]; 2] = [&[0xda, 0, 1, MARK_NAME], &[0xa1, MARK_NAME]];
 
 /// What is known of a packet by its beginning.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Beginning<'a> {
-    pub kind: Option<Kind>,
+pub(crate) struct PacketPrefix<'a> {
+    pub kind: Option<PacketKind>,
     pub namespace: Option<&'a str>,
     /// Nothing if it is not yet known.
-    pub name: Option<Name>,
+    pub name: Option<NameFix>,
 }
 
 /// What is to be done with a packet for the sake of its name.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Name {
-    Passes,
-    /// So many bytes in this place have others in theirs.
-    Marked {
+pub(crate) enum NameFix {
+    Unchanged,
+    /// At `place`, `put` takes the place of so many bytes.
+    Insert {
         place: usize,
         skip: usize,
         put: Vec<u8>,
     },
 }
 
-impl<'a> Beginning<'a> {
+impl<'a> PacketPrefix<'a> {
     /// Reads as much as is there.
     pub fn read(packet: &'a [u8]) -> Self {
         let mut found = Self::default();
@@ -50,9 +50,9 @@ impl<'a> Beginning<'a> {
                     Ok(kind) => {
                         is_event = kind == EVENT;
                         found.kind = Some(match kind {
-                            CONNECT => Kind::Connect,
-                            DISCONNECT => Kind::Disconnect,
-                            _ => Kind::Other,
+                            CONNECT => PacketKind::Connect,
+                            DISCONNECT => PacketKind::Disconnect,
+                            _ => PacketKind::Other,
                         });
                         continue;
                     }
@@ -74,7 +74,7 @@ impl<'a> Beginning<'a> {
             }
         }
         found.name = match (found.kind, list) {
-            (Some(_), _) if !is_event => Some(Name::Passes),
+            (Some(_), _) if !is_event => Some(NameFix::Unchanged),
             (Some(_), Some(list)) => name(packet, list),
             _ => None,
         };
@@ -82,23 +82,23 @@ impl<'a> Beginning<'a> {
     }
 
     /// Where it goes, if that is known.
-    pub fn address(&self) -> Option<(Kind, &'a str)> {
+    pub fn address(&self) -> Option<(PacketKind, &'a str)> {
         self.kind.zip(self.namespace)
     }
 }
 
 /// What is to be done with a list that begins in this place.
-fn name(packet: &[u8], place: usize) -> Option<Name> {
+fn name(packet: &[u8], place: usize) -> Option<NameFix> {
     let list = packet.get(place..)?;
     let (skip, put) = match *list {
         [head @ 0x91..=0x9e, ..] => (1, [&[head + 1][..], MARKS[0]].concat()),
         [0x9f, ..] => (1, [&[0xdc, 0, 16][..], MARKS[1]].concat()),
         [0xdc, high, low, ..] => match u16::from_be_bytes([high, low]).checked_add(1) {
             Some(length) => (3, [&[0xdc][..], &length.to_be_bytes(), MARKS[0]].concat()),
-            None => return Some(Name::Passes),
+            None => return Some(NameFix::Unchanged),
         },
         [0xdc] | [0xdc, _] | [] => return None,
-        _ => return Some(Name::Passes),
+        _ => return Some(NameFix::Unchanged),
     };
     let needed = match MsgpackReader::new(list.get(skip..)?).token() {
         Ok(MsgpackToken::Unsigned(_) | MsgpackToken::Signed(_) | MsgpackToken::Float(_)) => true,
@@ -106,7 +106,7 @@ fn name(packet: &[u8], place: usize) -> Option<Name> {
         Ok(_) => false,
         Err(_) => return None,
     };
-    Some(if needed { Name::Marked { place, skip, put } } else { Name::Passes })
+    Some(if needed { NameFix::Insert { place, skip, put } } else { NameFix::Unchanged })
 }
 
 /// A list without its mark, if it has one.
@@ -124,10 +124,10 @@ pub(super) fn unmark(list: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// A packet with its mark, if it needs one.
-pub(crate) fn mark(packet: &[u8], name: Option<&Name>) -> Option<Vec<u8>> {
+pub(crate) fn mark(packet: &[u8], name: Option<&NameFix>) -> Option<Vec<u8>> {
     match name? {
-        Name::Passes => None,
-        Name::Marked { place, skip, put } => {
+        NameFix::Unchanged => None,
+        NameFix::Insert { place, skip, put } => {
             Some([&packet[..*place], put, packet.get(place + skip..)?].concat())
         }
     }
@@ -171,8 +171,8 @@ mod tests {
         }
         for list in odd {
             let sent = packet(2, &list, "/n");
-            let found = Beginning::read(&sent);
-            assert_eq!(found.address(), Some((Kind::Other, "/n")));
+            let found = PacketPrefix::read(&sent);
+            assert_eq!(found.address(), Some((PacketKind::Other, "/n")));
             let marked = mark(&sent, found.name.as_ref()).expect("a mark");
             assert_eq!(marked.len(), sent.len() + 4, "{list:x?}");
             let range = 12..marked.len() - 7;
@@ -183,25 +183,28 @@ mod tests {
         }
         for list in [&[0x90][..], &[0x91, 0xa1, b'a'], &[0x91, 0xc0], &[0x91, 0x91, 1], &[0x80]] {
             let sent = packet(2, list, "/");
-            assert_eq!(Beginning::read(&sent).name, Some(Name::Passes), "{list:x?}");
+            assert_eq!(PacketPrefix::read(&sent).name, Some(NameFix::Unchanged), "{list:x?}");
             assert_eq!(unmark(list), None);
         }
-        assert_eq!(Beginning::read(&packet(3, &[0x91, 7], "/")).name, Some(Name::Passes));
+        assert_eq!(PacketPrefix::read(&packet(3, &[0x91, 7], "/")).name, Some(NameFix::Unchanged));
     }
 
     #[test]
     fn a_beginning_says_what_is_there() {
         let sent = packet(0, &[0x81, 0xa1, b'a', 1], "/n");
         for length in 0..=sent.len() {
-            let found = Beginning::read(&sent[..length]);
+            let found = PacketPrefix::read(&sent[..length]);
             let whole = length == sent.len();
-            assert_eq!(found.address(), whole.then_some((Kind::Connect, "/n")), "{length}");
+            assert_eq!(found.address(), whole.then_some((PacketKind::Connect, "/n")), "{length}");
             assert_eq!(found.kind.is_some(), length > 6);
         }
-        assert_eq!(Beginning::read(&leave("/n")).address(), Some((Kind::Disconnect, "/n")));
-        assert_eq!(Beginning::read(&leave("/n")).name, Some(Name::Passes));
+        assert_eq!(
+            PacketPrefix::read(&leave("/n")).address(),
+            Some((PacketKind::Disconnect, "/n"))
+        );
+        assert_eq!(PacketPrefix::read(&leave("/n")).name, Some(NameFix::Unchanged));
         let event = packet(2, &[0x91, 0xcd, 1, 0], "/n");
-        assert_eq!(Beginning::read(&event[..15]).name, None);
-        assert!(matches!(Beginning::read(&event[..17]).name, Some(Name::Marked { .. })));
+        assert_eq!(PacketPrefix::read(&event[..15]).name, None);
+        assert!(matches!(PacketPrefix::read(&event[..17]).name, Some(NameFix::Insert { .. })));
     }
 }

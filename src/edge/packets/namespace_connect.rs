@@ -1,4 +1,4 @@
-//! A client that asks to be let in a namespace, perhaps again, and what it sends there meanwhile.
+//! CONNECT packets: a client that connects to a namespace again, and what it sends there before it is connected.
 //!
 //! Gap: a CONNECT for a namespace that the client is in is passed over in silence. A client that calls `connect`,
 //! `disconnect` before the answer is there, and `connect` again, drops that answer, and waits for another for ever. Way
@@ -20,72 +20,73 @@ use crate::telemetry::Reached;
 /// function that does it, which it has almost, the next CONNECT would be passed over.
 pub(crate) const SETTLE: Duration = Duration::from_millis(5);
 /// How long the socket of a client that is refused is waited for before that: a program may keep it.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
-/// Namespaces of one connection that are kept in mind at most: those that it asks for at the same time.
-const MOST: usize = 8;
-/// Bytes of a namespace that is kept in mind.
-const LONGEST: usize = 1024;
+pub(crate) const REFUSED_SOCKET_TIMEOUT: Duration = Duration::from_secs(1);
+/// The most CONNECTs of one connection that are pending at the same time.
+const MAX_PENDING: usize = 8;
+/// The longest name of a namespace that is noted, in bytes.
+const MAX_NAME_BYTES: usize = 1024;
 
-/// The connection of a client, which knows where that is.
-pub(crate) trait Door {
-    /// It asks to be let in a namespace. `left` says that it has left it, of which nobody else has heard yet.
-    fn asks(&self, namespace: &str, left: bool) -> Asks;
-    /// Whether it is being let in that namespace: then something waits for it.
-    fn is_entering(&self, namespace: &str) -> bool;
-    /// Whether it is being let in any.
-    fn is_entering_any(&self) -> bool;
+/// What the connection of a client knows of its namespaces.
+pub(crate) trait ClientNamespaces {
+    /// The client sends a CONNECT. `left` says that it has just sent a DISCONNECT, of which nobody else knows yet.
+    fn on_connect(&self, namespace: &str, left: bool) -> ConnectAction;
+    /// Whether it is being connected to that namespace: then something waits for that from now on.
+    fn is_connecting(&self, namespace: &str) -> bool;
+    /// Whether it is being connected to any namespace.
+    fn is_connecting_any(&self) -> bool;
     /// Whether its packets are those of `socket.io-msgpack-parser`.
     fn is_msgpack(&self) -> bool;
 }
 
 /// What is to be done with a CONNECT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Asks {
-    /// It passes.
-    Passes,
-    /// The client is in: it leaves first.
-    Leaves,
-    /// It is being let in already, and may have been told so: it waits until that is done.
-    Waits,
+pub(crate) enum ConnectAction {
+    /// It goes to socketioxide as it is.
+    Forward,
+    /// The client is connected to the namespace already, so it has to disconnect first.
+    DisconnectFirst,
+    /// The client is being connected already, and may have been told so. The CONNECT waits until that is done.
+    Wait,
 }
 
 /// What is to be done with a packet.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Step {
-    Passes,
-    /// The client leaves first.
-    Leaves,
-    /// Until the client is let in this namespace, or refused.
-    Waits(Box<str>),
+pub(crate) enum PacketAction {
+    /// It goes to socketioxide as it is.
+    Forward,
+    /// A DISCONNECT of the same namespace goes before it.
+    DisconnectFirst,
+    /// It waits until the client is connected to this namespace, or refused.
+    Wait(Box<str>),
 }
 
 /// What a packet is, as far as it matters here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum PacketKind {
     Connect,
     Disconnect,
     Other,
 }
 
-/// Whether one has to look at a packet of text that begins so.
-pub(crate) fn matters(packet: &[u8], door: &impl Door) -> bool {
+/// Whether a packet of text that begins so may have to wait, or may be a CONNECT or a DISCONNECT.
+pub(crate) fn may_concern_namespace(packet: &[u8], namespaces: &impl ClientNamespaces) -> bool {
     match packet {
         [b'4', b'0' | b'1', ..] => true,
-        [b'4', _, ..] => door.is_entering_any(),
+        [b'4', _, ..] => namespaces.is_connecting_any(),
         _ => false,
     }
 }
 
-/// What a packet of text is, and the namespace that it is for; nothing if that does not end in what is there of it.
-pub(crate) fn address(packet: &[u8], whole: bool) -> Option<(Kind, &str)> {
+/// The kind of a packet of text, and its namespace. `None` if the name of the namespace is not all there yet.
+pub(crate) fn packet_address(packet: &[u8], whole: bool) -> Option<(PacketKind, &str)> {
     let (kind, rest) = match packet {
-        [b'4', b'0', rest @ ..] => (Kind::Connect, rest),
-        [b'4', b'1', rest @ ..] => (Kind::Disconnect, rest),
+        [b'4', b'0', rest @ ..] => (PacketKind::Connect, rest),
+        [b'4', b'1', rest @ ..] => (PacketKind::Disconnect, rest),
         [b'4', b'5' | b'6', rest @ ..] => {
             let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-            (Kind::Other, rest.get(digits + 1..).unwrap_or_default())
+            (PacketKind::Other, rest.get(digits + 1..).unwrap_or_default())
         }
-        [b'4', _, rest @ ..] => (Kind::Other, rest),
+        [b'4', _, rest @ ..] => (PacketKind::Other, rest),
         _ => return None,
     };
     if rest.first() != Some(&b'/') {
@@ -97,34 +98,38 @@ pub(crate) fn address(packet: &[u8], whole: bool) -> Option<(Kind, &str)> {
     Some((kind, std::str::from_utf8(&rest[..end]).ok()?))
 }
 
-/// The packet of text with which a client leaves a namespace.
-pub(crate) fn leave(namespace: &str) -> Vec<u8> {
+/// The DISCONNECT packet of a namespace, as text.
+pub(crate) fn disconnect_packet(namespace: &str) -> Vec<u8> {
     match namespace {
         "/" => b"41".to_vec(),
         path => format!("41{path},").into_bytes(),
     }
 }
 
-/// The namespaces that a client has just left, of which nobody else has heard yet. One that is not noted is left twice,
-/// which does nothing.
+/// The namespaces that a client has just sent a DISCONNECT for, of which nobody else knows yet. If one is not noted, the
+/// client is disconnected from it twice, which does nothing.
 #[derive(Debug, Default)]
-pub(crate) struct Left(Vec<Box<str>>);
+pub(crate) struct RecentDisconnects(Vec<Box<str>>);
 
-impl Left {
+impl RecentDisconnects {
     /// What is to be done with a packet.
-    pub fn step(&mut self, (kind, namespace): (Kind, &str), door: &impl Door) -> Step {
+    pub fn action_for(
+        &mut self,
+        (kind, namespace): (PacketKind, &str),
+        namespaces: &impl ClientNamespaces,
+    ) -> PacketAction {
         match kind {
-            Kind::Connect => match door.asks(namespace, self.forget(namespace)) {
-                Asks::Passes => Step::Passes,
-                Asks::Leaves => Step::Leaves,
-                Asks::Waits => Step::Waits(namespace.into()),
+            PacketKind::Connect => match namespaces.on_connect(namespace, self.forget(namespace)) {
+                ConnectAction::Forward => PacketAction::Forward,
+                ConnectAction::DisconnectFirst => PacketAction::DisconnectFirst,
+                ConnectAction::Wait => PacketAction::Wait(namespace.into()),
             },
-            _ if door.is_entering(namespace) => Step::Waits(namespace.into()),
-            Kind::Disconnect => {
+            _ if namespaces.is_connecting(namespace) => PacketAction::Wait(namespace.into()),
+            PacketKind::Disconnect => {
                 note(&mut self.0, namespace);
-                Step::Passes
+                PacketAction::Forward
             }
-            Kind::Other => Step::Passes,
+            PacketKind::Other => PacketAction::Forward,
         }
     }
 
@@ -137,17 +142,17 @@ impl Left {
 /// Notes a namespace, if there is room for it.
 fn note(all: &mut Vec<Box<str>>, namespace: &str) {
     let before = all.iter().any(|name| **name == *namespace);
-    if !before && all.len() < MOST && namespace.len() <= LONGEST {
+    if !before && all.len() < MAX_PENDING && namespace.len() <= MAX_NAME_BYTES {
         all.push(namespace.into());
     }
 }
 
-/// The namespaces that a client is being let in.
+/// The CONNECTs of a client that have not been answered.
 #[derive(Debug, Default)]
-pub(crate) struct Entering(Vec<Visit>);
+pub(crate) struct PendingConnects(Vec<PendingConnect>);
 
 #[derive(Debug)]
-struct Visit {
+struct PendingConnect {
     namespace: Box<str>,
     /// Something waits for it.
     awaited: bool,
@@ -155,40 +160,44 @@ struct Visit {
     refused: bool,
 }
 
-impl Entering {
-    /// It asks for one. Says whether it had before.
+impl PendingConnects {
+    /// A CONNECT begins. Says whether one of the same namespace had begun before.
     pub fn begin(&mut self, namespace: &str) -> bool {
-        let before = self.0.iter().any(|visit| *visit.namespace == *namespace);
+        let before = self.0.iter().any(|pending| *pending.namespace == *namespace);
         if before {
             return true;
         }
-        if self.0.len() < MOST && namespace.len() <= LONGEST {
-            self.0.push(Visit { namespace: namespace.into(), awaited: false, refused: false });
+        if self.0.len() < MAX_PENDING && namespace.len() <= MAX_NAME_BYTES {
+            self.0.push(PendingConnect {
+                namespace: namespace.into(),
+                awaited: false,
+                refused: false,
+            });
         } else {
             Reached::NamespacesAtOnce.count();
         }
         false
     }
 
-    /// It is refused this one. The visit lasts until it is ended.
+    /// A CONNECT is refused. It stays pending until it is ended.
     pub fn refuse(&mut self, namespace: &str) {
-        let visit = self.0.iter_mut().find(|visit| *visit.namespace == *namespace);
-        if let Some(visit) = visit {
-            (visit.awaited, visit.refused) = (true, true);
+        let pending = self.0.iter_mut().find(|pending| *pending.namespace == *namespace);
+        if let Some(pending) = pending {
+            (pending.awaited, pending.refused) = (true, true);
         }
     }
 
-    /// Whether it is refused this one, which is not over yet.
+    /// Whether a CONNECT of this namespace is refused, and still pending.
     pub fn is_refused(&self, namespace: &str) -> bool {
-        self.0.iter().any(|visit| visit.refused && *visit.namespace == *namespace)
+        self.0.iter().any(|pending| pending.refused && *pending.namespace == *namespace)
     }
 
-    /// Whether it is being let in this one: then something waits for that.
-    pub fn awaits(&mut self, namespace: &str) -> bool {
-        let mut visits = self.0.iter_mut();
-        let visit = visits.find(|visit| *visit.namespace == *namespace);
-        visit.is_some_and(|visit| {
-            visit.awaited = true;
+    /// Notes that something waits for a CONNECT. Says whether there is one.
+    pub fn mark_awaited(&mut self, namespace: &str) -> bool {
+        let mut pendings = self.0.iter_mut();
+        let pending = pendings.find(|pending| *pending.namespace == *namespace);
+        pending.is_some_and(|pending| {
+            pending.awaited = true;
             true
         })
     }
@@ -198,12 +207,13 @@ impl Entering {
         self.0.is_empty()
     }
 
-    /// It has been let in this one, or refused; unless something waits for it, and `anyway` does not say so. Says whether
-    /// that is so.
+    /// A CONNECT has been answered. If something waits for it, it stays pending, unless `anyway` is set. Says whether
+    /// something waits for it.
     pub fn end(&mut self, namespace: &str, anyway: bool) -> bool {
-        let awaited = self.0.iter().any(|visit| visit.awaited && *visit.namespace == *namespace);
+        let awaited =
+            self.0.iter().any(|pending| pending.awaited && *pending.namespace == *namespace);
         if anyway || !awaited {
-            self.0.retain(|visit| *visit.namespace != *namespace);
+            self.0.retain(|pending| *pending.namespace != *namespace);
             if self.0.is_empty() {
                 self.0 = Vec::new();
             }

@@ -11,14 +11,14 @@ const NO_UPGRADES: &[u8] = b"\"upgrades\":[]";
 const SID: usize = 16;
 
 /// The opening packet in what socketioxide sends: `0{"sid":"…`.
-pub(crate) struct Open<'a> {
+pub(crate) struct OpenPacket<'a> {
     bytes: &'a [u8],
     /// Where the id begins.
     at: usize,
     pub sid: Sid,
 }
 
-impl<'a> Open<'a> {
+impl<'a> OpenPacket<'a> {
     /// Finds it in the answer to a polling handshake.
     pub fn find(bytes: &'a [u8]) -> Option<Self> {
         let at = bytes.windows(BEFORE.len()).position(|window| window == BEFORE)? + BEFORE.len();
@@ -45,7 +45,7 @@ impl<'a> Open<'a> {
 }
 
 /// The answer to a polling handshake without the offer to upgrade. Gap: socketioxide makes it to all. The length before
-/// the packet of Engine.IO v3 is left to [`Open::with_id`].
+/// the packet of Engine.IO v3 is left to [`OpenPacket::with_id`].
 pub(crate) fn without_upgrades(body: Bytes) -> Bytes {
     match body.windows(UPGRADES.len()).position(|window| window == UPGRADES) {
         Some(at) => [&body[..at], NO_UPGRADES, &body[at + UPGRADES.len()..]].concat().into(),
@@ -63,14 +63,14 @@ mod tests {
     fn the_id_is_replaced_and_the_length_with_it() {
         let packet =
             br#"0{"sid":"AAAAAAAAAAAAAAAA","upgrades":["websocket"],"pingInterval":25000}"#;
-        let open = Open::find(packet).unwrap();
+        let open = OpenPacket::find(packet).unwrap();
         assert_eq!(open.sid.as_str(), "AAAAAAAAAAAAAAAA");
         let other = br#"0{"sid":"another","upgrades":["websocket"],"pingInterval":25000}"#;
         assert_eq!(open.with_id("another"), other);
 
         let old = [packet.len().to_string().as_bytes(), b":", packet].concat();
         let expected = [other.len().to_string().as_bytes(), b":", other].concat();
-        assert_eq!(Open::find(&old).unwrap().with_id("another"), expected);
+        assert_eq!(OpenPacket::find(&old).unwrap().with_id("another"), expected);
     }
 
     #[test]
@@ -79,12 +79,12 @@ mod tests {
         let sent = without_upgrades(format!("{}:{packet}", packet.len()).into());
         let expected = r#"0{"sid":"another","upgrades":[],"pingInterval":25000}"#;
         let expected = format!("{}:{expected}", expected.len());
-        assert_eq!(Open::find(&sent).unwrap().with_id("another"), expected.as_bytes());
+        assert_eq!(OpenPacket::find(&sent).unwrap().with_id("another"), expected.as_bytes());
     }
 
     #[test]
     fn an_error_opens_nothing() {
-        assert!(Open::find(br#"{"code":3,"message":"Bad request"}"#).is_none());
-        assert!(Open::find(br#"0{"sid":"short"}"#).is_none());
+        assert!(OpenPacket::find(br#"{"code":3,"message":"Bad request"}"#).is_none());
+        assert!(OpenPacket::find(br#"0{"sid":"short"}"#).is_none());
     }
 }

@@ -35,7 +35,7 @@ pub struct Seal {
 
 /// Where a session is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct SessionLocation {
     pub pod: Sid,
     pub sid: Sid,
 }
@@ -93,7 +93,7 @@ impl Seal {
     }
 
     /// Where the session of an id is, if a pod of this cluster sealed it.
-    pub(crate) fn open(&self, sealed: &str) -> Option<Place> {
+    pub(crate) fn open(&self, sealed: &str) -> Option<SessionLocation> {
         if sealed.len() != SEALED {
             return None;
         }
@@ -102,12 +102,12 @@ impl Seal {
             let mut id = id.clone();
             let opened = key.ids.open_in_place(nonce(), Aad::empty(), &mut id).ok()?;
             let (pod, sid) = std::str::from_utf8(opened).ok()?.split_at_checked(SID)?;
-            Some(Place { pod: pod.parse().ok()?, sid: sid.parse().ok()? })
+            Some(SessionLocation { pod: pod.parse().ok()?, sid: sid.parse().ok()? })
         })
     }
 
     /// Whether a session is on this pod.
-    pub(crate) fn is_here(&self, place: Place) -> bool {
+    pub(crate) fn is_here(&self, place: SessionLocation) -> bool {
         place.pod == self.pod
     }
 
@@ -198,7 +198,7 @@ mod tests {
         let sid = Sid::new();
         let id = seals[0].seal(sid);
         assert_eq!(id.len(), SEALED);
-        let place = Place { pod: here, sid };
+        let place = SessionLocation { pod: here, sid };
         assert_eq!(seals[1].open(&id), Some(place));
         assert!(seals[0].is_here(place) && !seals[1].is_here(place));
         assert!(!id.contains(sid.as_str()), "it is not to be read");
@@ -228,7 +228,7 @@ mod tests {
         seal.adopt(SECRET);
         seal.adopt(SECRET);
         assert_ne!(seal.seal(sid), before);
-        assert_eq!(seal.open(&before), Some(Place { pod, sid }));
+        assert_eq!(seal.open(&before), Some(SessionLocation { pod, sid }));
         assert_eq!(seal.secret(), SECRET);
         assert_ne!(own, SECRET);
         assert_eq!(seal.keys.read().len(), 2);

@@ -20,18 +20,18 @@ use metrics::{counter, gauge};
 use tokio::{net::TcpStream, sync::watch, time::timeout};
 
 use super::{
-    peer_signal::Notice,
-    pod_discovery::Neighbours,
+    peer_signal::PeerSignal,
+    pod_discovery::PodDiscovery,
     relay::Relay,
-    upload::{GivenUp, watched},
+    upload::{UploadError, track},
 };
 use crate::{
     backplane::Backplane,
     config::{Config, Transport},
     edge::{
-        connections::{request_context::Peer, sessions::Sessions, traffic::name},
-        packets::session_id::{Place, Seal},
-        requests::request_error::Refusal,
+        connections::{request_context::RequestContext, sessions::Sessions, traffic::name},
+        packets::session_id::{Seal, SessionLocation},
+        requests::request_error::RequestError,
     },
     telemetry::metrics::{FORWARDED, HELD_POLLS, RELAYED_WEBSOCKETS},
 };
@@ -56,7 +56,7 @@ const IDLE: Duration = Duration::from_secs(10);
 pub(crate) struct Forwarder {
     backplane: Backplane,
     /// Pods that it does not name; none where nobody else knows of pods.
-    neighbours: OnceLock<Neighbours>,
+    discovery: OnceLock<PodDiscovery>,
     seal: Arc<Seal>,
     sessions: Arc<Sessions>,
     client: Client<HttpConnector, Body>,
@@ -67,19 +67,19 @@ pub(crate) struct Forwarder {
 }
 
 /// Where another pod is.
-enum Found {
+enum PodAddress {
     /// Its record in Redis says so.
-    Named(String),
+    Registered(String),
     /// It said itself that it is there.
-    Neighbour(SocketAddr),
+    Discovered(SocketAddr),
 }
 
-impl Found {
+impl PodAddress {
     /// Host and port.
     fn address(&self) -> String {
         match self {
-            Self::Named(address) => address.clone(),
-            Self::Neighbour(address) => address.to_string(),
+            Self::Registered(address) => address.clone(),
+            Self::Discovered(address) => address.to_string(),
         }
     }
 }
@@ -105,11 +105,11 @@ enum ForwardError {
     Http(#[from] http::Error),
 }
 
-impl From<GivenUp> for ForwardError {
-    fn from(given_up: GivenUp) -> Self {
+impl From<UploadError> for ForwardError {
+    fn from(given_up: UploadError) -> Self {
         match given_up {
-            GivenUp::Late => Self::Late,
-            GivenUp::Broken => Self::Body,
+            UploadError::Late => Self::Late,
+            UploadError::Broken => Self::Body,
         }
     }
 }
@@ -128,31 +128,31 @@ impl Forwarder {
         let idle = IDLE.min(config.public.request_timeout / 2);
         let client = Client::builder(TokioExecutor::new()).pool_idle_timeout(idle).build(connector);
         let poll = config.engine.ping_interval + config.engine.ping_timeout;
-        let neighbours = OnceLock::new();
-        Self { backplane, neighbours, seal, sessions, client, patience, poll }
+        let discovery = OnceLock::new();
+        Self { backplane, discovery, seal, sessions, client, patience, poll }
     }
 
     /// From now on, pods are looked for at these addresses too, which may change.
     pub fn look_at(&self, addresses: watch::Receiver<BTreeSet<SocketAddr>>) {
         let (seal, client) = (self.seal.clone(), self.client.clone());
         // Once: a pod is built once.
-        let _ = self.neighbours.set(Neighbours::new(addresses, seal, client, self.patience));
+        let _ = self.discovery.set(PodDiscovery::new(addresses, seal, client, self.patience));
     }
 
     /// Has the pod of a session answer a request. If it cannot, the session is as good as unknown: the
     /// client begins a new one.
     pub async fn forward(
         &self,
-        place: Place,
+        location: SessionLocation,
         websocket: bool,
-        peer: &Peer,
+        context: &RequestContext,
         request: Request,
-    ) -> Result<Response, Refusal> {
+    ) -> Result<Response, RequestError> {
         let transport = if websocket { Transport::Websocket } else { Transport::Polling };
         let answer = if websocket {
-            self.websocket(place, peer, request).await
+            self.websocket(location, context, request).await
         } else {
-            self.http(place, peer.address, request).await
+            self.http(location, context.address, request).await
         };
         let answer = answer.and_then(|answer| match answer.status() {
             StatusCode::FORBIDDEN => Err(ForwardError::Stranger),
@@ -160,42 +160,42 @@ impl Forwarder {
         });
         if matches!(answer, Err(ForwardError::Body)) {
             // As it is answered here.
-            return Err(Refusal::RequestTimeout);
+            return Err(RequestError::RequestTimeout);
         }
         let result = if answer.is_ok() { "ok" } else { "failed" };
         counter!(FORWARDED.name, "transport" => name(transport), "result" => result).increment(1);
         answer.map_err(|error| {
             match error {
                 ForwardError::Stranger => {
-                    tracing::warn!(pod = %place.pod, %error, "cannot forward")
+                    tracing::warn!(pod = %location.pod, %error, "cannot forward")
                 }
-                _ => tracing::debug!(pod = %place.pod, %error, "cannot forward"),
+                _ => tracing::debug!(pod = %location.pod, %error, "cannot forward"),
             }
-            Refusal::SessionUnknown
+            RequestError::SessionUnknown
         })
     }
 
     async fn http(
         &self,
-        place: Place,
+        location: SessionLocation,
         client: SocketAddr,
         request: Request,
     ) -> Result<Response, ForwardError> {
-        let found = self.find(place).await?;
+        let found = self.find(location).await?;
         let address = found.address();
         let (mut parts, body) = request.into_parts();
         let uri = std::mem::take(&mut parts.uri);
         parts.uri = forwarded_uri(&address, PATH, &uri)?;
         without_hop_by_hop(&mut parts.headers);
-        self.introduce(&mut parts.headers, place, client)?;
+        self.introduce(&mut parts.headers, location, client)?;
         // Of the extensions, some are for this pod only.
         parts.extensions.clear();
         let answer = if parts.method == Method::GET {
             let answer = self.client.request(http::Request::from_parts(parts, body));
-            let release = || self.notice(RELEASE, &address, place, client, &uri);
-            self.hold(answer, place, &found, release).await
+            let release = || self.signal(RELEASE, &address, location, client, &uri);
+            self.hold(answer, location, &found, release).await
         } else {
-            let (body, progress) = watched(body);
+            let (body, progress) = track(body);
             let answer = self.client.request(http::Request::from_parts(parts, body));
             tokio::select! {
                 biased;
@@ -213,13 +213,13 @@ impl Forwarder {
     async fn hold<T>(
         &self,
         answer: impl Future<Output = T>,
-        place: Place,
-        found: &Found,
-        release: impl Fn() -> Result<Notice, http::Error>,
+        location: SessionLocation,
+        found: &PodAddress,
+        release: impl Fn() -> Result<PeerSignal, http::Error>,
     ) -> Result<T, ForwardError> {
-        let passing = self.sessions.passage.begin(place.sid, gauge!(HELD_POLLS.name));
+        let passing = self.sessions.relayed.begin(location.sid, gauge!(HELD_POLLS.name));
         let answer = timeout(self.poll, answer);
-        let lost = self.lost(place, found);
+        let lost = self.lost(location, found);
         tokio::pin!(answer, lost);
         loop {
             tokio::select! {
@@ -233,17 +233,17 @@ impl Forwarder {
 
     async fn websocket(
         &self,
-        place: Place,
-        peer: &Peer,
+        location: SessionLocation,
+        context: &RequestContext,
         request: Request,
     ) -> Result<Response, ForwardError> {
-        let address = self.find(place).await?.address();
+        let address = self.find(location).await?.address();
         let mut forwarded = http::Request::get(forwarded_uri(&address, PATH, request.uri())?);
         if let Some(headers) = forwarded.headers_mut() {
             *headers = request.headers().clone();
             headers
                 .insert(header::HOST, HeaderValue::from_str(&address).map_err(http::Error::from)?);
-            self.introduce(headers, place, peer.address)?;
+            self.introduce(headers, location, context.address)?;
         }
         let forwarded = forwarded.body(Body::empty())?;
         let mut answer = timeout(self.patience, self.ask(&address, forwarded))
@@ -254,15 +254,15 @@ impl Forwarder {
             let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else {
                 return Err(ForwardError::Gone);
             };
-            let passage = &self.sessions.passage;
+            let relayed = &self.sessions.relayed;
             let relay = Relay {
                 pod: parts.io.into_inner(),
                 answer: parts.read_buf,
                 patience: self.sessions.timeouts.write,
-                unread: self.notice(UNREAD, &address, place, peer.address, request.uri())?,
-                passing: passage.begin(place.sid, gauge!(RELAYED_WEBSOCKETS.name)),
+                unread: self.signal(UNREAD, &address, location, context.address, request.uri())?,
+                passing: relayed.begin(location.sid, gauge!(RELAYED_WEBSOCKETS.name)),
             };
-            peer.upgrade.put(move |client, early, busy| {
+            context.upgrade.put(move |client, early, busy| {
                 tokio::spawn(relay.join(client, early).map(|()| drop(busy)));
             });
         }
@@ -285,43 +285,43 @@ impl Forwarder {
     }
 
     /// What can be said to a pod of a session of its own, the one of a request.
-    fn notice(
+    fn signal(
         &self,
         path: &str,
         address: &str,
-        place: Place,
+        location: SessionLocation,
         client: SocketAddr,
         uri: &Uri,
-    ) -> Result<Notice, http::Error> {
+    ) -> Result<PeerSignal, http::Error> {
         let mut request = http::Request::post(forwarded_uri(address, path, uri)?).body(())?;
-        self.introduce(request.headers_mut(), place, client)?;
-        Ok(Notice { client: self.client.clone(), request, patience: self.patience })
+        self.introduce(request.headers_mut(), location, client)?;
+        Ok(PeerSignal { client: self.client.clone(), request, patience: self.patience })
     }
 
     /// Where a pod takes requests of others.
-    async fn find(&self, place: Place) -> Result<Found, ForwardError> {
-        if let Some(pod) = self.backplane.pod(place.pod.as_str()).await {
-            return Ok(Found::Named(pod.address));
+    async fn find(&self, location: SessionLocation) -> Result<PodAddress, ForwardError> {
+        if let Some(pod) = self.backplane.pod(location.pod.as_str()).await {
+            return Ok(PodAddress::Registered(pod.address));
         }
-        let neighbours = self.neighbours.get().ok_or(ForwardError::Gone)?;
-        neighbours.find(place.pod).await.map(Found::Neighbour).ok_or(ForwardError::Gone)
+        let discovery = self.discovery.get().ok_or(ForwardError::Gone)?;
+        discovery.find(location.pod).await.map(PodAddress::Discovered).ok_or(ForwardError::Gone)
     }
 
     /// Waits until a pod that was found has gone.
-    async fn lost(&self, place: Place, found: &Found) {
-        match (found, self.neighbours.get()) {
-            (Found::Neighbour(address), Some(neighbours)) => neighbours.lost(*address).await,
-            _ => self.backplane.lost(place.pod.as_str()).await,
+    async fn lost(&self, location: SessionLocation, found: &PodAddress) {
+        match (found, self.discovery.get()) {
+            (PodAddress::Discovered(address), Some(discovery)) => discovery.lost(*address).await,
+            _ => self.backplane.lost(location.pod.as_str()).await,
         }
     }
 
     fn introduce(
         &self,
         headers: &mut HeaderMap,
-        place: Place,
+        location: SessionLocation,
         client: SocketAddr,
     ) -> Result<(), http::Error> {
-        let mut pass = HeaderValue::from_str(&self.seal.pass_for(place.pod))?;
+        let mut pass = HeaderValue::from_str(&self.seal.pass_for(location.pod))?;
         pass.set_sensitive(true);
         headers.insert(PASS, pass);
         headers.insert(CLIENT, HeaderValue::from_str(&client.to_string())?);

@@ -9,14 +9,14 @@ use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use tokio::time::timeout;
 
 /// A notice, to be sent when there is cause.
-pub(super) struct Notice {
+pub(super) struct PeerSignal {
     pub client: Client<HttpConnector, Body>,
     pub request: Request<()>,
     /// Longest wait for the other pod.
     pub patience: Duration,
 }
 
-impl Notice {
+impl PeerSignal {
     /// Sends it; a pod that does not take it sees before long what it is about.
     pub async fn send(&self) {
         let request = self.request.clone().map(|()| Body::empty());

@@ -37,7 +37,7 @@ const AGAIN: Duration = Duration::from_secs(5);
 const ANSWER: usize = 256;
 
 /// The pods at addresses that somebody else knows.
-pub(super) struct Neighbours {
+pub(super) struct PodDiscovery {
     addresses: watch::Receiver<BTreeSet<SocketAddr>>,
     seal: Arc<Seal>,
     client: Client<HttpConnector, Body>,
@@ -55,7 +55,7 @@ struct Answer {
     at: Instant,
 }
 
-impl Neighbours {
+impl PodDiscovery {
     pub fn new(
         addresses: watch::Receiver<BTreeSet<SocketAddr>>,
         seal: Arc<Seal>,

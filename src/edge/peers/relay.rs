@@ -12,10 +12,10 @@ use tokio::{
     time::timeout,
 };
 
-use super::peer_signal::Notice;
+use super::peer_signal::PeerSignal;
 use crate::edge::{
-    connections::relayed::Passing,
-    streams::write_timeout::{Timely, is_unread},
+    connections::relayed::RelayGuard,
+    streams::write_timeout::{WriteTimeout, is_write_timeout},
 };
 
 /// Bytes of each buffer: of all that pass through, and empty most of the time.
@@ -29,8 +29,8 @@ pub(super) struct Relay {
     /// Longest time that either side may take nothing, and that the one may stay when the other has gone.
     pub patience: Duration,
     /// Tells the pod that its client takes nothing.
-    pub unread: Notice,
-    pub passing: Passing,
+    pub unread: PeerSignal,
+    pub passing: RelayGuard,
 }
 
 impl Relay {
@@ -53,14 +53,14 @@ async fn join(
     (mut client, early): (TcpStream, Bytes),
     (mut pod, answer): (TcpStream, Bytes),
     patience: Duration,
-    unread: &Notice,
+    unread: &PeerSignal,
 ) -> io::Result<()> {
     let (from_client, to_client) = client.split();
     let (from_pod, to_pod) = pod.split();
-    let up = pass(early, from_client, Timely::new(to_pod, patience));
+    let up = pass(early, from_client, WriteTimeout::new(to_pod, patience));
     let down = async {
-        let passed = pass(answer, from_pod, Timely::new(to_client, patience)).await;
-        if passed.as_ref().is_err_and(is_unread) {
+        let passed = pass(answer, from_pod, WriteTimeout::new(to_client, patience)).await;
+        if passed.as_ref().is_err_and(is_write_timeout) {
             // Before it sees the WebSocket end, and takes that for the reason.
             unread.send().await;
         }

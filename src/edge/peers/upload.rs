@@ -16,7 +16,7 @@ use tokio::{
 
 /// Who is waited for.
 #[derive(Debug, Clone, Copy)]
-enum Turn {
+enum WaitingFor {
     /// The client, for more of the body.
     Client,
     /// The pod: to take what has come, or to answer.
@@ -27,7 +27,7 @@ enum Turn {
 
 /// Why a request is not waited for any longer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum GivenUp {
+pub(super) enum UploadError {
     /// The pod did nothing.
     Late,
     /// The client did not send all of the body.
@@ -35,43 +35,43 @@ pub(super) enum GivenUp {
 }
 
 /// A body that tells who is waited for.
-struct Sending {
+struct TrackedBody {
     body: Body,
-    turn: watch::Sender<Turn>,
+    turn: watch::Sender<WaitingFor>,
 }
 
 /// What it tells.
-pub(super) struct Progress(watch::Receiver<Turn>);
+pub(super) struct UploadProgress(watch::Receiver<WaitingFor>);
 
 /// Watches a body while it is sent.
-pub(crate) fn watched(body: Body) -> (Body, Progress) {
-    let (turn, progress) = watch::channel(Turn::Pod);
-    (Body::new(Sending { body, turn }), Progress(progress))
+pub(crate) fn track(body: Body) -> (Body, UploadProgress) {
+    let (turn, progress) = watch::channel(WaitingFor::Pod);
+    (Body::new(TrackedBody { body, turn }), UploadProgress(progress))
 }
 
-impl Progress {
+impl UploadProgress {
     /// Waits until the pod has done nothing for so long, or the client broke off.
-    pub async fn given_up(mut self, patience: Duration) -> GivenUp {
+    pub async fn given_up(mut self, patience: Duration) -> UploadError {
         loop {
             let turn = *self.0.borrow_and_update();
             let changed = match turn {
-                Turn::Broken => return GivenUp::Broken,
-                Turn::Client => self.0.changed().await,
-                Turn::Pod => match timeout(patience, self.0.changed()).await {
+                WaitingFor::Broken => return UploadError::Broken,
+                WaitingFor::Client => self.0.changed().await,
+                WaitingFor::Pod => match timeout(patience, self.0.changed()).await {
                     Ok(changed) => changed,
-                    Err(_) => return GivenUp::Late,
+                    Err(_) => return UploadError::Late,
                 },
             };
             if changed.is_err() {
                 // All is sent that will be: what is left is the answer.
                 sleep(patience).await;
-                return GivenUp::Late;
+                return UploadError::Late;
             }
         }
     }
 }
 
-impl HttpBody for Sending {
+impl HttpBody for TrackedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -81,9 +81,9 @@ impl HttpBody for Sending {
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let frame = Pin::new(&mut self.body).poll_frame(context);
         self.turn.send_replace(match &frame {
-            Poll::Pending => Turn::Client,
-            Poll::Ready(Some(Err(_))) => Turn::Broken,
-            Poll::Ready(_) => Turn::Pod,
+            Poll::Pending => WaitingFor::Client,
+            Poll::Ready(Some(Err(_))) => WaitingFor::Broken,
+            Poll::Ready(_) => WaitingFor::Pod,
         });
         frame
     }
@@ -115,26 +115,26 @@ mod tests {
             sleep(PATIENCE * 5).await;
             Ok::<_, std::io::Error>(Bytes::from_static(b"a"))
         });
-        let (body, progress) = watched(Body::from_stream(pieces));
+        let (body, progress) = track(Body::from_stream(pieces));
         let begun = Instant::now();
         let (sent, given_up) = tokio::join!(body.collect(), progress.given_up(PATIENCE));
         assert_eq!(sent.unwrap().to_bytes(), "aaa");
-        assert_eq!((given_up, begun.elapsed()), (GivenUp::Late, PATIENCE * 16));
+        assert_eq!((given_up, begun.elapsed()), (UploadError::Late, PATIENCE * 16));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_pod_that_does_not_take_it_is_not_waited_for() {
-        let (_body, progress) = watched(Body::from("a"));
+        let (_body, progress) = track(Body::from("a"));
         let begun = Instant::now();
-        assert_eq!(progress.given_up(PATIENCE).await, GivenUp::Late);
+        assert_eq!(progress.given_up(PATIENCE).await, UploadError::Late);
         assert_eq!(begun.elapsed(), PATIENCE);
     }
 
     #[tokio::test]
     async fn what_the_client_breaks_off_is_its_own_fault() {
         let broken = stream::iter([Ok(Bytes::from_static(b"a")), Err(std::io::Error::other("x"))]);
-        let (body, progress) = watched(Body::from_stream(broken));
+        let (body, progress) = track(Body::from_stream(broken));
         assert!(body.collect().await.is_err());
-        assert_eq!(progress.given_up(PATIENCE).now_or_never(), Some(GivenUp::Broken));
+        assert_eq!(progress.given_up(PATIENCE).now_or_never(), Some(UploadError::Broken));
     }
 }

@@ -15,13 +15,13 @@ use crate::{
             close_reason::CloseReason,
             connection::Connection,
             service::{Service, whole},
-            unread_answer::Answered,
+            unread_answer::PollAnswer,
         },
         packets::{
-            open_packet::{self, Open},
+            open_packet::{self, OpenPacket},
             session_id::Seal,
         },
-        requests::request_error::Refusal,
+        requests::request_error::RequestError,
     },
 };
 
@@ -54,11 +54,11 @@ impl PollingHandler {
         uri: Uri,
         connection: Arc<Connection>,
         request: Request,
-    ) -> Result<Response, Refusal> {
+    ) -> Result<Response, RequestError> {
         let request = open_request(uri, &connection, request.into_body())?;
         let (mut parts, body) = whole(self.service.http(request).await).await;
         let body = if self.upgrades { body } else { open_packet::without_upgrades(body) };
-        let Some(open) = Open::find(&body) else {
+        let Some(open) = OpenPacket::find(&body) else {
             return Ok(Response::from_parts(parts, Body::from(body)));
         };
         connection.has_id(open.sid);
@@ -73,9 +73,9 @@ impl PollingHandler {
         connection: Arc<Connection>,
         sid: Sid,
         eio3: bool,
-        answered: &Answered,
+        answered: &PollAnswer,
         request: Request,
-    ) -> Result<Response, Refusal> {
+    ) -> Result<Response, RequestError> {
         let encoding = self.compressor.wanted(&request);
         let response = self.poll_or_post(&connection, sid, eio3, answered, request).await?;
         if encoding.is_none() {
@@ -92,11 +92,11 @@ impl PollingHandler {
         connection: &Arc<Connection>,
         sid: Sid,
         eio3: bool,
-        answered: &Answered,
+        answered: &PollAnswer,
         request: Request,
-    ) -> Result<Response, Refusal> {
+    ) -> Result<Response, RequestError> {
         if connection.is_polling_over() {
-            return Err(Refusal::SessionUnknown);
+            return Err(RequestError::SessionUnknown);
         }
         let response = if request.method() == Method::POST {
             self.posts.post(connection, sid, eio3, request).await?
@@ -119,9 +119,13 @@ impl PollingHandler {
 
 /// The handshake of a polling session, as socketioxide gets it. It keeps it for life, and the connection in it: `uri`
 /// must have memory of its own.
-fn open_request(uri: Uri, connection: &Arc<Connection>, body: Body) -> Result<Request, Refusal> {
+fn open_request(
+    uri: Uri,
+    connection: &Arc<Connection>,
+    body: Body,
+) -> Result<Request, RequestError> {
     let request = http::Request::builder().uri(uri).extension(connection.clone());
-    request.body(body).map_err(|_| Refusal::BadRequest)
+    request.body(body).map_err(|_| RequestError::BadRequest)
 }
 
 /// Ends the session of a poll that its client gave up, as Node does. Gap: socketioxide keeps the session,
@@ -145,7 +149,7 @@ impl Drop for Abandoned {
             && !connection.is_websocket()
             && let Ok(runtime) = Handle::try_current()
         {
-            connection.verdict(CloseReason::TransportError);
+            connection.set_close_reason(CloseReason::TransportError);
             // What comes behind finds it so, at once.
             connection.polling_is_over();
             runtime.spawn(async move { service.end_polling(&connection, sid).await });

@@ -11,8 +11,8 @@ use crate::edge::packets::{
     event_mark::MARK,
     event_name,
     lenient_base64::BINARY,
-    msgpack::{self, Beginning},
-    namespace_connect::{self, Door, Kind, Left, Step},
+    msgpack::{self, PacketPrefix},
+    namespace_connect::{self, ClientNamespaces, PacketAction, PacketKind, RecentDisconnects},
 };
 
 /// Bytes that a packet which leaves a namespace has more than the one that comes there, at most.
@@ -20,7 +20,7 @@ const LEAVE: usize = 16;
 
 /// How the packets of a payload are put together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Form {
+pub(crate) enum PayloadFormat {
     /// Of Engine.IO 4, with a separator between two.
     V4,
     /// Of Engine.IO 3, each with its length.
@@ -34,35 +34,35 @@ pub(crate) enum Part {
     /// To be handed over.
     Ready(Bytes),
     /// Nothing, until the client is let in this namespace, or refused.
-    Waits(Box<str>),
+    Wait(Box<str>),
 }
 
 /// The parts that are left.
 #[derive(Debug)]
-pub(crate) struct InParts {
-    form: Form,
+pub(crate) struct PayloadParts {
+    form: PayloadFormat,
     /// Bytes of a part, unless a packet alone has more.
     most: usize,
     /// Nothing if all has been taken; at first, nothing sent is something.
     rest: Option<Bytes>,
-    left: Left,
+    recent: RecentDisconnects,
 }
 
-impl InParts {
+impl PayloadParts {
     /// All of a body.
-    pub fn new(body: Bytes, form: Form, most: usize) -> Self {
-        Self { form, most, rest: Some(body), left: Left::default() }
+    pub fn new(body: Bytes, form: PayloadFormat, most: usize) -> Self {
+        Self { form, most, rest: Some(body), recent: RecentDisconnects::default() }
     }
 
     /// The next one.
-    pub fn next(&mut self, door: &impl Door) -> Option<Part> {
+    pub fn next(&mut self, namespaces: &impl ClientNamespaces) -> Option<Part> {
         let mut rest = self.rest.take()?;
-        if !self.is_changed(&rest, door) {
+        if !self.is_changed(&rest, namespaces) {
             return Some(Part::Ready(rest));
         }
         let mut part = Vec::with_capacity(rest.len() + MARK.len());
         while let Some((piece, next)) = self.form.first(&rest) {
-            let read = self.read(&piece, door);
+            let read = self.read(&piece, namespaces);
             let out = read.marked.map_or(Cow::Borrowed(&piece[..]), Cow::Owned);
             // With room for one more that says that it leaves.
             let room = out.len() + piece.len() + LEAVE;
@@ -71,18 +71,18 @@ impl InParts {
                 return Some(Part::Ready(part.into()));
             }
             if let Some((kind, namespace)) = &read.address {
-                match self.left.step((*kind, namespace), door) {
-                    Step::Waits(namespace) => {
+                match self.recent.action_for((*kind, namespace), namespaces) {
+                    PacketAction::Wait(namespace) => {
                         self.rest = Some(rest);
                         let waits = part.is_empty();
                         let ready = || Part::Ready(part.into());
-                        return Some(if waits { Part::Waits(namespace) } else { ready() });
+                        return Some(if waits { Part::Wait(namespace) } else { ready() });
                     }
-                    Step::Leaves => {
+                    PacketAction::DisconnectFirst => {
                         let leave = self.form.leave(namespace, read.binary);
                         self.form.add(&leave, &mut part);
                     }
-                    Step::Passes => {}
+                    PacketAction::Forward => {}
                 }
             }
             self.form.add(&out, &mut part);
@@ -95,40 +95,41 @@ impl InParts {
     }
 
     /// What matters of a piece.
-    fn read(&self, piece: &[u8], door: &impl Door) -> Read {
+    fn read(&self, piece: &[u8], namespaces: &impl ClientNamespaces) -> Read {
         let mut read = Read::default();
-        if let Some(packet) = self.binary(piece, door) {
+        if let Some(packet) = self.binary(piece, namespaces) {
             let packet = STANDARD.decode(packet).unwrap_or_default();
-            let found = Beginning::read(&packet);
+            let found = PacketPrefix::read(&packet);
             let marked = msgpack::mark(&packet, found.name.as_ref());
             read.marked = marked.map(|marked| base64(&marked));
             read.address = found.address().map(|(kind, name)| (kind, name.into()));
             read.binary = true;
         } else if let Some(packet) = self.form.text_of(piece) {
             // Of Engine.IO 3, its length is changed with it, later.
-            read.marked = Some(packet).filter(|_| self.form == Form::V4).and_then(event_name::mark);
-            let address = namespace_connect::matters(packet, door)
-                .then(|| namespace_connect::address(packet, true));
+            read.marked =
+                Some(packet).filter(|_| self.form == PayloadFormat::V4).and_then(event_name::mark);
+            let address = namespace_connect::may_concern_namespace(packet, namespaces)
+                .then(|| namespace_connect::packet_address(packet, true));
             read.address = address.flatten().map(|(kind, name)| (kind, name.into()));
         }
         read
     }
 
     /// The base64 of a packet of msgpack.
-    fn binary<'a>(&self, piece: &'a [u8], door: &impl Door) -> Option<&'a [u8]> {
-        let of_msgpack = self.form == Form::V4 && door.is_msgpack();
+    fn binary<'a>(&self, piece: &'a [u8], namespaces: &impl ClientNamespaces) -> Option<&'a [u8]> {
+        let of_msgpack = self.form == PayloadFormat::V4 && namespaces.is_msgpack();
         piece.strip_prefix(&[BINARY]).filter(|_| of_msgpack)
     }
 
     /// Whether something of it may be another, or has to wait.
-    fn is_changed(&self, rest: &Bytes, door: &impl Door) -> bool {
+    fn is_changed(&self, rest: &Bytes, namespaces: &impl ClientNamespaces) -> bool {
         let concerns = |packet: &[u8]| {
-            (self.form == Form::V4 && event_name::needs_mark(packet))
-                || namespace_connect::matters(packet, door)
+            (self.form == PayloadFormat::V4 && event_name::needs_mark(packet))
+                || namespace_connect::may_concern_namespace(packet, namespaces)
         };
         let mut rest = Some(rest.clone());
         while let Some((piece, next)) = rest.as_ref().and_then(|rest| self.form.first(rest)) {
-            let binary = self.binary(&piece, door).is_some();
+            let binary = self.binary(&piece, namespaces).is_some();
             if binary || self.form.text_of(&piece).is_some_and(concerns) {
                 return true;
             }
@@ -142,7 +143,7 @@ impl InParts {
 #[derive(Debug, Default)]
 struct Read {
     marked: Option<Vec<u8>>,
-    address: Option<(Kind, Box<str>)>,
+    address: Option<(PacketKind, Box<str>)>,
     /// It is base64.
     binary: bool,
 }
@@ -152,7 +153,7 @@ fn base64(packet: &[u8]) -> Vec<u8> {
     [&[BINARY], STANDARD.encode(packet).as_bytes()].concat()
 }
 
-impl Form {
+impl PayloadFormat {
     /// The first piece of a payload, and what follows it. What is none is a piece, too.
     fn first(self, payload: &Bytes) -> Option<(Bytes, Option<Bytes>)> {
         let (end, skipped) = match self {
@@ -177,7 +178,7 @@ impl Form {
 
     /// The piece with which a client leaves a namespace.
     fn leave(self, namespace: &str, binary: bool) -> Vec<u8> {
-        let packet = || namespace_connect::leave(namespace);
+        let packet = || namespace_connect::disconnect_packet(namespace);
         match self {
             Self::V4 if binary => base64(&msgpack::leave(namespace)),
             Self::V4 => packet(),
@@ -209,13 +210,13 @@ mod tests {
     use crate::edge::packets::namespace_connect::tests::Client;
 
     /// The parts, and what is waited for; whoever is waited for is let in.
-    fn parts(form: Form, body: &str, most: usize, client: &Client) -> Vec<String> {
-        let mut parts = InParts::new(Bytes::copy_from_slice(body.as_bytes()), form, most);
+    fn parts(form: PayloadFormat, body: &str, most: usize, client: &Client) -> Vec<String> {
+        let mut parts = PayloadParts::new(Bytes::copy_from_slice(body.as_bytes()), form, most);
         let mut all = Vec::new();
         while let Some(part) = parts.next(client) {
             all.push(match part {
                 Part::Ready(part) => String::from_utf8_lossy(&part).into_owned(),
-                Part::Waits(namespace) => {
+                Part::Wait(namespace) => {
                     client.entering.borrow_mut().end(&namespace, true);
                     format!("wait {namespace}")
                 }
@@ -229,12 +230,12 @@ mod tests {
         let body = [r#"42["\n"]"#, "3", r#"42["plain"]"#, "42[7]"].join("\x1e");
         let client = Client::default();
         let plain = "42[\"a\"]\x1e3";
-        assert_eq!(parts(Form::V4, plain, 5, &client), [plain]);
-        assert_eq!(parts(Form::V4, "", 5, &client), [""]);
-        let whole = parts(Form::V4, &body, 100, &client);
+        assert_eq!(parts(PayloadFormat::V4, plain, 5, &client), [plain]);
+        assert_eq!(parts(PayloadFormat::V4, "", 5, &client), [""]);
+        let whole = parts(PayloadFormat::V4, &body, 100, &client);
         assert_eq!(whole.len(), 1);
         for most in 1..60 {
-            let parts = parts(Form::V4, &body, most, &client);
+            let parts = parts(PayloadFormat::V4, &body, most, &client);
             assert!(parts.iter().all(|part| part.len() <= most || !part.contains('\x1e')));
             assert_eq!(parts.join("\x1e"), whole[0]);
         }
@@ -251,7 +252,7 @@ mod tests {
             "wait /n",
             "42/n,[\"\x7f\",3]",
         ];
-        assert_eq!(parts(Form::V4, &sent.join("\x1e"), 1000, &client()), right);
+        assert_eq!(parts(PayloadFormat::V4, &sent.join("\x1e"), 1000, &client()), right);
         let text = |packet: &&str| format!("{}:{packet}", packet.len());
         let sent: String = sent.iter().map(text).collect();
         let right = [
@@ -261,7 +262,7 @@ mod tests {
             "wait /n".to_owned(),
             "8:42/n,[3]".to_owned(),
         ];
-        assert_eq!(parts(Form::Text3, &sent, 1000, &client()), right);
+        assert_eq!(parts(PayloadFormat::Text3, &sent, 1000, &client()), right);
     }
 
     #[test]
@@ -279,17 +280,17 @@ mod tests {
             "wait /n".to_owned(),
             [marked.clone(), marked].join("\x1e"),
         ];
-        assert_eq!(parts(Form::V4, &sent, 1000, &client), right);
+        assert_eq!(parts(PayloadFormat::V4, &sent, 1000, &client), right);
     }
 
     #[test]
     fn octets_too() {
         let client = Client { is_in: vec!["/n"], ..Client::default() };
         let body = b"\0\x05\xff40/n,\x01\x02\xff\x04b\0\x08\xff42/n,[2]";
-        let mut parts = InParts::new(Bytes::from_static(body), Form::Octets3, 1000);
+        let mut parts = PayloadParts::new(Bytes::from_static(body), PayloadFormat::Octets3, 1000);
         let first = b"\0\x05\xff41/n,\0\x05\xff40/n,\x01\x02\xff\x04b";
         assert_eq!(parts.next(&client), Some(Part::Ready(Bytes::from_static(first))));
-        assert_eq!(parts.next(&client), Some(Part::Waits("/n".into())));
+        assert_eq!(parts.next(&client), Some(Part::Wait("/n".into())));
         client.entering.borrow_mut().end("/n", true);
         assert_eq!(parts.next(&client), Some(Part::Ready(Bytes::from_static(&body[13..]))));
         assert_eq!(parts.next(&client), None);

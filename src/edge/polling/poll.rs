@@ -14,7 +14,7 @@ use crate::edge::{
         traffic,
     },
     packets::{connect_error, eio3_payload, engine_io::SEPARATOR},
-    requests::request_error::Refusal,
+    requests::request_error::RequestError,
 };
 
 /// Answers to polls that say nothing.
@@ -46,7 +46,7 @@ pub(crate) async fn poll(
     }
     if connection.is_websocket() && NOTHING.contains(&&*body) {
         // As if it had come after the upgrade; a stock client has no poll under way then.
-        return Refusal::BadRequest.into_response();
+        return RequestError::BadRequest.into_response();
     }
     if connection.is_refused() {
         let octets = parts.headers.get(header::CONTENT_TYPE).is_some_and(eio3_payload::is_octets);

@@ -13,17 +13,17 @@ use socketioxide_core::Sid;
 use tokio::time::Instant;
 use tower_http::timeout::TimeoutError;
 
-use super::payload_parts::{Form, InParts, Part};
+use super::payload_parts::{Part, PayloadFormat, PayloadParts};
 use crate::edge::{
     connections::{close_reason::CloseReason, connection::Connection, service::Service, traffic},
     packets::{
         eio3_payload,
         engine_io::{CLOSE, SEPARATOR},
         lenient_base64,
-        namespace_connect::Door,
+        namespace_connect::ClientNamespaces,
         packet_head::PacketHead,
     },
-    requests::request_error::Refusal,
+    requests::request_error::RequestError,
 };
 
 /// Takes what polling clients send. Clones are the same.
@@ -48,26 +48,26 @@ impl PostHandler {
         sid: Sid,
         eio3: bool,
         request: Request,
-    ) -> Result<Response, Refusal> {
+    ) -> Result<Response, RequestError> {
         let (parts, body) = request.into_parts();
         // As on Node, a client that sends two at once has made an error. It bounds what is held for it, too.
         let Some(_posting) = connection.begin_post() else {
             if !connection.is_websocket() {
-                connection.verdict(CloseReason::TransportError);
+                connection.set_close_reason(CloseReason::TransportError);
                 self.service.end_polling(connection, sid).await;
             }
-            return Err(Refusal::BadRequest);
+            return Err(RequestError::BadRequest);
         };
         let read = tokio::select! {
             biased;
-            () = connection.polling_over() => return Err(Refusal::SessionUnknown),
+            () = connection.polling_over() => return Err(RequestError::SessionUnknown),
             read = self.read_body(body) => read,
         };
         let body = match read {
             Ok(body) => body,
-            Err(refusal) => {
+            Err(error) => {
                 self.service.end_polling(connection, sid).await;
-                return Err(refusal);
+                return Err(error);
             }
         };
         traffic::polling().received.count_body(&body);
@@ -78,9 +78,9 @@ impl PostHandler {
         let closes = match closes(connection, &body, eio3, octets) {
             Ok(closes) => closes,
             Err(reason) => {
-                connection.verdict(reason);
+                connection.set_close_reason(reason);
                 self.service.end_polling(connection, sid).await;
-                return Err(Refusal::BadRequest);
+                return Err(RequestError::BadRequest);
             }
         };
         if closes {
@@ -104,15 +104,15 @@ impl PostHandler {
         octets: bool,
     ) -> Response {
         let (body, form) = match (eio3, octets) {
-            (true, true) => (body, Form::Octets3),
-            (true, false) => (body, Form::Text3),
-            (false, _) => (lenient_base64::mend(body), Form::V4),
+            (true, true) => (body, PayloadFormat::Octets3),
+            (true, false) => (body, PayloadFormat::Text3),
+            (false, _) => (lenient_base64::mend(body), PayloadFormat::V4),
         };
-        let mut all = InParts::new(body, form, self.max_payload);
+        let mut all = PayloadParts::new(body, form, self.max_payload);
         let mut last = None;
         loop {
             match all.next(connection) {
-                Some(Part::Waits(namespace)) => self.await_entered(connection, &namespace).await,
+                Some(Part::Wait(namespace)) => self.await_entered(connection, &namespace).await,
                 Some(Part::Ready(body)) => {
                     let request = Request::from_parts(parts.clone(), form.body(body));
                     let response = self.service.http(request).await;
@@ -130,7 +130,7 @@ impl PostHandler {
     /// session lasts: then it may never be let in.
     async fn await_entered(&self, connection: &Connection, namespace: &str) {
         let end = Instant::now() + self.message_timeout;
-        while connection.is_entering(namespace) {
+        while connection.is_connecting(namespace) {
             if Instant::now() > end || connection.is_polling_over() {
                 return connection.waits_no_longer(namespace);
             }
@@ -140,13 +140,13 @@ impl PostHandler {
     }
 
     /// The body of a request, bounded in size and in time.
-    async fn read_body(&self, body: Body) -> Result<Bytes, Refusal> {
+    async fn read_body(&self, body: Body) -> Result<Bytes, RequestError> {
         match Limited::new(body, self.max_payload).collect().await {
             Ok(body) => Ok(body.to_bytes()),
-            Err(error) if error.is::<LengthLimitError>() => Err(Refusal::PayloadTooLarge),
-            Err(error) if is_timeout(&*error) => Err(Refusal::RequestTimeout),
+            Err(error) if error.is::<LengthLimitError>() => Err(RequestError::PayloadTooLarge),
+            Err(error) if is_timeout(&*error) => Err(RequestError::RequestTimeout),
             // A chunk that is none, or the end before its time.
-            Err(_) => Err(Refusal::BadRequest),
+            Err(_) => Err(RequestError::BadRequest),
         }
     }
 
@@ -154,7 +154,7 @@ impl PostHandler {
     async fn await_attachments(self, connection: Arc<Connection>, sid: Sid, request: u64) {
         tokio::time::sleep(self.message_timeout).await;
         if connection.is_stuck_since(request) {
-            connection.verdict(CloseReason::MessageTimeout);
+            connection.set_close_reason(CloseReason::MessageTimeout);
             self.service.end_polling(&connection, sid).await;
         }
     }

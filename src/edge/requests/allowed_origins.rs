@@ -6,9 +6,9 @@ use crate::config::{OriginPattern, canonical_origin};
 
 /// Origins that are allowed.
 #[derive(Debug, Clone)]
-pub(crate) struct Pages(Vec<OriginPattern>);
+pub(crate) struct AllowedOrigins(Vec<OriginPattern>);
 
-impl Pages {
+impl AllowedOrigins {
     /// Those of the settings, however they are spelt there.
     pub fn new(origins: &[String]) -> Self {
         // What is none has been refused with the configuration.
@@ -21,7 +21,7 @@ impl Pages {
     }
 
     /// Whether this one is among them. Who is no browser may spell it in another way.
-    pub fn have(&self, origin: &HeaderValue) -> bool {
+    pub fn contains(&self, origin: &HeaderValue) -> bool {
         let origin = origin.to_str().ok().and_then(canonical_origin);
         origin.is_some_and(|origin| self.0.iter().any(|allowed| allowed.matches(&origin)))
     }
@@ -36,12 +36,12 @@ mod tests {
         let spellings =
             ["https://app.example.com", "HTTPS://APP.Example.com", "https://app.example.com:443"];
         for allowed in spellings {
-            let pages = Pages::new(&[allowed.to_owned()]);
+            let origins = AllowedOrigins::new(&[allowed.to_owned()]);
             for origin in spellings {
-                assert!(pages.have(&HeaderValue::from_static(origin)), "{allowed} {origin}");
+                assert!(origins.contains(&HeaderValue::from_static(origin)), "{allowed} {origin}");
             }
             for other in ["https://app.example.com:444", "http://app.example.com", "null", ""] {
-                assert!(!pages.have(&HeaderValue::from_static(other)), "{allowed} {other}");
+                assert!(!origins.contains(&HeaderValue::from_static(other)), "{allowed} {other}");
             }
         }
     }

@@ -10,7 +10,7 @@ use crate::config::{Proxies, ProxyHeader};
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 /// Where a request came from first.
-pub(crate) struct Origin {
+pub(crate) struct ClientAddr {
     pub address: SocketAddr,
     /// It came over TLS, by the word of a load balancer.
     pub secure: bool,
@@ -25,24 +25,24 @@ struct Hop {
 
 /// Where a client is, by what the load balancers on its way say. Each adds the address that it was called from: they
 /// are read from the end, as long as it is trusted who says so.
-pub(crate) fn origin(peer: SocketAddr, headers: &HeaderMap, proxies: &Proxies) -> Origin {
-    let mut origin = Origin { address: peer, secure: false };
+pub(crate) fn client_addr(peer: SocketAddr, headers: &HeaderMap, proxies: &Proxies) -> ClientAddr {
+    let mut client_addr = ClientAddr { address: peer, secure: false };
     if !proxies.trusts(peer.ip()) {
-        return origin;
+        return client_addr;
     }
     let hops = match proxies.header {
         ProxyHeader::XForwardedFor => x_forwarded(headers),
         ProxyHeader::Forwarded => values(headers, &header::FORWARDED).map(forwarded).collect(),
     };
     for hop in hops.into_iter().rev() {
-        if !proxies.trusts(origin.address.ip()) {
+        if !proxies.trusts(client_addr.address.ip()) {
             break;
         }
-        origin.secure = hop.secure;
+        client_addr.secure = hop.secure;
         let Some(address) = hop.address else { break };
-        origin.address = address;
+        client_addr.address = address;
     }
-    origin
+    client_addr
 }
 
 /// The elements of a list, over all lines of its header. One that is no text, which a client can send, does not hide what
@@ -106,8 +106,8 @@ mod tests {
             let value = HeaderValue::from_bytes(value.as_bytes()).unwrap();
             map.append(HeaderName::try_from(*name).unwrap(), value);
         }
-        let origin = origin(peer.parse().unwrap(), &map, &proxies);
-        (origin.address.ip().to_string(), origin.secure)
+        let client_addr = client_addr(peer.parse().unwrap(), &map, &proxies);
+        (client_addr.address.ip().to_string(), client_addr.secure)
     }
 
     fn seen(peer: &str, headers: &[(&str, &str)]) -> String {

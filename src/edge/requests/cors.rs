@@ -11,13 +11,13 @@ use axum::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 
-use super::allowed_origins::Pages;
+use super::allowed_origins::AllowedOrigins;
 use crate::config::Public;
 
 /// What is said to pages of other origins.
 pub(crate) struct CrossOrigin {
     /// None: any.
-    pages: Option<Pages>,
+    origins: Option<AllowedOrigins>,
     credentials: bool,
     methods: Option<HeaderValue>,
     /// None: those that are asked for.
@@ -43,7 +43,7 @@ impl CrossOrigin {
         }
         let max_age = (!cors.max_age.is_zero()).then(|| cors.max_age.as_secs().into());
         Some(Arc::new(Self {
-            pages: (!any).then(|| Pages::new(&cors.origins)),
+            origins: (!any).then(|| AllowedOrigins::new(&cors.origins)),
             credentials: cors.credentials,
             methods: list(&cors.methods),
             headers: list(&headers),
@@ -54,12 +54,12 @@ impl CrossOrigin {
 
     /// What every answer has.
     fn add(&self, origin: Option<&HeaderValue>, answer: &mut HeaderMap) {
-        match &self.pages {
+        match &self.origins {
             None => {
                 answer.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
             }
-            Some(pages) => {
-                if let Some(origin) = origin.filter(|origin| pages.have(origin)) {
+            Some(origins) => {
+                if let Some(origin) = origin.filter(|origin| origins.contains(origin)) {
                     answer.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
                 }
                 vary(answer, "Origin");

@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderValue, Method, Uri, header};
 use socketioxide_core::Sid;
 
-use super::request_error::Refusal;
+use super::request_error::RequestError;
 use crate::config::{Engine, Transport};
 
 /// The parameter of clients that want no binary.
@@ -11,7 +11,7 @@ const BASE64: &str = "b64=";
 
 /// A request that makes sense so far.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Handshake<'a> {
+pub(crate) struct EngineRequest<'a> {
     pub transport: Transport,
     /// Whether it speaks Engine.IO v3.
     pub eio3: bool,
@@ -19,7 +19,7 @@ pub(crate) struct Handshake<'a> {
     pub session: Option<&'a str>,
 }
 
-impl<'a> Handshake<'a> {
+impl<'a> EngineRequest<'a> {
     /// Reads a request, in the order of checks of the `engine.io` package, but for the session: whether
     /// it is known is not known here.
     pub fn parse(
@@ -27,32 +27,32 @@ impl<'a> Handshake<'a> {
         query: &'a str,
         upgrade: bool,
         engine: &Engine,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Self, RequestError> {
         let transport = match parameter(query, "transport") {
             Some("polling") => Transport::Polling,
             Some("websocket") => Transport::Websocket,
-            _ => return Err(Refusal::TransportUnknown),
+            _ => return Err(RequestError::TransportUnknown),
         };
         if !engine.transports.contains(&transport) {
-            return Err(Refusal::TransportUnknown);
+            return Err(RequestError::TransportUnknown);
         }
         let session = session(query);
         if session.is_none() && method != Method::GET {
-            return Err(Refusal::BadHandshakeMethod);
+            return Err(RequestError::BadHandshakeMethod);
         }
         let eio3 = match parameter(query, "EIO") {
             Some("4") => false,
             Some("3") if engine.allow_eio3 => true,
             // As on Node: that of a session is known.
-            _ if session.is_some() => return Err(Refusal::BadRequest),
-            _ => return Err(Refusal::UnsupportedProtocol),
+            _ if session.is_some() => return Err(RequestError::BadRequest),
+            _ => return Err(RequestError::UnsupportedProtocol),
         };
         let allowed = match transport {
             Transport::Polling => !upgrade && (method == Method::GET || method == Method::POST),
             Transport::Websocket => upgrade && method == Method::GET,
         };
         if !allowed {
-            return Err(Refusal::BadRequest);
+            return Err(RequestError::BadRequest);
         }
         Ok(Self { transport, eio3, session })
     }
@@ -79,7 +79,7 @@ pub(crate) fn wants_text(query: &str) -> bool {
 
 /// The address of a request as socketioxide knows it, in memory of its own: with its own id of the session
 /// in place of the client's, and with the one value of `b64` that it takes for a yes.
-pub(crate) fn local_uri(path: &str, query: &str, sid: Option<Sid>) -> Result<Uri, Refusal> {
+pub(crate) fn local_uri(path: &str, query: &str, sid: Option<Sid>) -> Result<Uri, RequestError> {
     let mut uri = format!("{path}/?");
     let others = |pair: &&str| !pair.starts_with("sid=") && !pair.starts_with(BASE64);
     for pair in query.split('&').filter(others) {
@@ -99,7 +99,7 @@ pub(crate) fn local_uri(path: &str, query: &str, sid: Option<Sid>) -> Result<Uri
             uri.pop();
         }
     }
-    uri.parse().map_err(|_| Refusal::BadRequest)
+    uri.parse().map_err(|_| RequestError::BadRequest)
 }
 
 /// The key of a WebSocket handshake (RFC 6455, section 4.2.1); `None` if this is no such request.
@@ -126,8 +126,12 @@ mod tests {
     use super::*;
     use crate::config::Config;
 
-    fn parse<'a>(method: &Method, query: &'a str, upgrade: bool) -> Result<Handshake<'a>, Refusal> {
-        Handshake::parse(method, query, upgrade, &Config::defaults().engine)
+    fn parse<'a>(
+        method: &Method,
+        query: &'a str,
+        upgrade: bool,
+    ) -> Result<EngineRequest<'a>, RequestError> {
+        EngineRequest::parse(method, query, upgrade, &Config::defaults().engine)
     }
 
     #[test]
@@ -135,7 +139,7 @@ mod tests {
         let polling = parse(&Method::GET, "EIO=4&transport=polling&t=abc", false);
         assert_eq!(
             polling,
-            Ok(Handshake { transport: Transport::Polling, eio3: false, session: None })
+            Ok(EngineRequest { transport: Transport::Polling, eio3: false, session: None })
         );
         assert_eq!(
             parse(&Method::GET, "EIO=4&transport=polling&sid=", false).unwrap().session,
@@ -144,7 +148,7 @@ mod tests {
         let websocket = parse(&Method::GET, "transport=websocket&EIO=4", true);
         assert_eq!(
             websocket,
-            Ok(Handshake { transport: Transport::Websocket, eio3: false, session: None })
+            Ok(EngineRequest { transport: Transport::Websocket, eio3: false, session: None })
         );
     }
 
@@ -171,24 +175,24 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_refused_as_node_does() {
-        for (method, query, upgrade, refusal) in [
-            (Method::GET, "", false, Refusal::TransportUnknown),
-            (Method::GET, "EIO=4&transport=webtransport", false, Refusal::TransportUnknown),
-            (Method::POST, "EIO=4&transport=polling", false, Refusal::BadHandshakeMethod),
-            (Method::POST, "EIO=4&transport=polling&sid=", false, Refusal::BadHandshakeMethod),
-            (Method::GET, "EIO=3&transport=polling", false, Refusal::UnsupportedProtocol),
-            (Method::GET, "EIO=44&transport=polling", false, Refusal::UnsupportedProtocol),
-            (Method::GET, "transport=polling", false, Refusal::UnsupportedProtocol),
-            (Method::GET, "EIO=4&transport=websocket", false, Refusal::BadRequest),
-            (Method::GET, "EIO=4&transport=polling", true, Refusal::BadRequest),
+        for (method, query, upgrade, error) in [
+            (Method::GET, "", false, RequestError::TransportUnknown),
+            (Method::GET, "EIO=4&transport=webtransport", false, RequestError::TransportUnknown),
+            (Method::POST, "EIO=4&transport=polling", false, RequestError::BadHandshakeMethod),
+            (Method::POST, "EIO=4&transport=polling&sid=", false, RequestError::BadHandshakeMethod),
+            (Method::GET, "EIO=3&transport=polling", false, RequestError::UnsupportedProtocol),
+            (Method::GET, "EIO=44&transport=polling", false, RequestError::UnsupportedProtocol),
+            (Method::GET, "transport=polling", false, RequestError::UnsupportedProtocol),
+            (Method::GET, "EIO=4&transport=websocket", false, RequestError::BadRequest),
+            (Method::GET, "EIO=4&transport=polling", true, RequestError::BadRequest),
             (
                 Method::PUT,
                 "EIO=4&transport=polling&sid=AAAAAAAAAAAAAAAA",
                 false,
-                Refusal::BadRequest,
+                RequestError::BadRequest,
             ),
         ] {
-            assert_eq!(parse(&method, query, upgrade), Err(refusal), "{method} {query}");
+            assert_eq!(parse(&method, query, upgrade), Err(error), "{method} {query}");
         }
     }
 }

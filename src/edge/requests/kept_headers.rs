@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use crate::config::{Config, Secret};
 
 /// What to keep of requests.
-pub(crate) struct Keeper {
+pub(crate) struct KeptHeaderPolicy {
     /// The cookie that may be a token; empty for none.
     cookie: String,
     max_token: usize,
@@ -17,14 +17,14 @@ pub(crate) struct Keeper {
 
 /// What was kept of one.
 #[derive(Debug, Default)]
-pub(crate) struct Kept {
+pub(crate) struct KeptHeaders {
     /// In `Authorization: Bearer` (RFC 6750), or in the cookie.
     pub token: Option<Secret>,
     /// Those that are named.
     pub headers: Vec<(HeaderName, HeaderValue)>,
 }
 
-impl Keeper {
+impl KeptHeaderPolicy {
     /// As configured.
     pub fn new(config: &Config) -> Self {
         let names = config.public.kept_headers.iter();
@@ -38,14 +38,14 @@ impl Keeper {
     }
 
     /// What there is of it in a request; nothing if that is nothing.
-    pub fn keep(&self, headers: &HeaderMap) -> Option<Box<Kept>> {
+    pub fn keep(&self, headers: &HeaderMap) -> Option<Box<KeptHeaders>> {
         let all = |name: &HeaderName| {
             let values = headers.get_all(name).iter();
             // Each in memory of its own, not in a slice of the request.
             let own = |value: &HeaderValue| HeaderValue::from_bytes(value.as_bytes()).ok();
             values.filter_map(own).map(|value| (name.clone(), value)).collect::<Vec<_>>()
         };
-        let kept = Kept {
+        let kept = KeptHeaders {
             token: self.token(headers),
             headers: match self.all {
                 true => headers.keys().flat_map(all).collect(),
@@ -90,12 +90,12 @@ mod tests {
 
     use super::*;
 
-    fn keeper(cookie: &str, kept: &[&str]) -> Keeper {
+    fn keeper(cookie: &str, kept: &[&str]) -> KeptHeaderPolicy {
         let mut config = Config::defaults();
         config.auth.cookie = cookie.into();
         config.auth.jwt.max_token = 16;
         config.public.kept_headers = kept.iter().map(ToString::to_string).collect();
-        Keeper::new(&config)
+        KeptHeaderPolicy::new(&config)
     }
 
     fn map(headers: &[(HeaderName, &str)]) -> HeaderMap {

@@ -14,7 +14,7 @@ use crate::telemetry::metrics::REQUESTS_REFUSED;
 
 /// Why a request is not served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refusal {
+pub(crate) enum RequestError {
     TransportUnknown,
     SessionUnknown,
     BadHandshakeMethod,
@@ -42,7 +42,7 @@ pub(crate) enum Refusal {
     PodUnauthenticated,
 }
 
-impl Refusal {
+impl RequestError {
     /// Its name in `roomcast_requests_refused_total`.
     pub(crate) fn label(self) -> &'static str {
         match self {
@@ -65,7 +65,7 @@ impl Refusal {
     }
 
     /// Engine.IO's code for it, if there is one, and why.
-    pub(crate) fn told(self) -> (Option<u8>, &'static str) {
+    pub(crate) fn engine_error(self) -> (Option<u8>, &'static str) {
         match self.body() {
             Some((code, message)) => (Some(code), message),
             None => (None, self.answer().1),
@@ -118,7 +118,7 @@ impl Refusal {
     }
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for RequestError {
     fn into_response(self) -> Response {
         count_refused(self.label());
         if let Some((code, message)) = self.body() {
@@ -138,7 +138,7 @@ impl IntoResponse for Refusal {
 
 /// Why a connection of a client is closed before it has asked for something, or a request is refused in another's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Unserved {
+pub(crate) enum UnservedRequest {
     /// Files for clients are taken.
     FileLimit,
     /// It has no header of the PROXY protocol.
@@ -153,7 +153,7 @@ pub(crate) enum Unserved {
     BadRequest,
 }
 
-impl Unserved {
+impl UnservedRequest {
     /// Counts one.
     pub(crate) fn count(self) {
         count_refused(self.label());
@@ -166,7 +166,7 @@ impl Unserved {
             Self::HeadTimeout => "head_timeout",
             Self::BadHttp => "bad_http",
             Self::Forbidden => "forbidden",
-            Self::BadRequest => Refusal::BadRequest.label(),
+            Self::BadRequest => RequestError::BadRequest.label(),
         }
     }
 }
@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn each_code_has_a_series_from_the_start() {
-        use Refusal::*;
+        use RequestError::*;
         let refusals = [
             TransportUnknown,
             SessionUnknown,
@@ -200,14 +200,14 @@ mod tests {
             PodUnauthenticated,
         ];
         let unserved = [
-            Unserved::FileLimit,
-            Unserved::BadProxyHeader,
-            Unserved::HeadTimeout,
-            Unserved::BadHttp,
-            Unserved::Forbidden,
+            UnservedRequest::FileLimit,
+            UnservedRequest::BadProxyHeader,
+            UnservedRequest::HeadTimeout,
+            UnservedRequest::BadHttp,
+            UnservedRequest::Forbidden,
         ];
-        let codes = refusals.map(Refusal::label).into_iter();
-        let mut codes: Vec<_> = codes.chain(unserved.map(Unserved::label)).collect();
+        let codes = refusals.map(RequestError::label).into_iter();
+        let mut codes: Vec<_> = codes.chain(unserved.map(UnservedRequest::label)).collect();
         codes.sort_unstable();
         assert_eq!(codes, REQUESTS_REFUSED.values_of("code"));
     }

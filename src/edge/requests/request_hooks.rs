@@ -12,7 +12,7 @@ use http::{HeaderMap, Method, StatusCode, Uri, request::Parts};
 use serde_json::json;
 use tokio::time::{Duration, timeout};
 
-use super::request_error::{Refusal, Unserved};
+use super::request_error::{RequestError, UnservedRequest};
 
 /// Engine.IO's code for what a program refuses.
 const FORBIDDEN: u8 = 4;
@@ -80,7 +80,7 @@ pub(crate) type HearError = Arc<dyn Fn(&ConnectionError) + Send + Sync>;
 
 /// What a program says.
 #[derive(Clone, Default)]
-pub struct Program {
+pub struct RequestHooks {
     /// Whether a new session may begin.
     pub(crate) allow: Option<Allow>,
     /// What it hears.
@@ -95,7 +95,7 @@ pub(crate) enum Denied {
     Silent,
 }
 
-impl Program {
+impl RequestHooks {
     /// Whether it has to be told what a request looks like.
     pub(crate) fn wants_head(&self) -> bool {
         self.allow.is_some() || self.on_error.is_some()
@@ -118,9 +118,9 @@ impl Program {
     }
 
     /// Tells it that a request is refused.
-    pub(crate) fn hear(&self, refusal: Refusal, head: Option<&RequestHead>) {
-        let (code, message) = refusal.told();
-        self.hear_error(code, message, refusal.label(), head);
+    pub(crate) fn hear(&self, error: RequestError, head: Option<&RequestHead>) {
+        let (code, message) = error.engine_error();
+        self.hear_error(code, message, error.label(), head);
     }
 
     fn hear_error(
@@ -140,7 +140,7 @@ impl Program {
 
     /// The answer to a client whose session may not begin: as Node's, 403 with code 4 and the message.
     pub(crate) fn forbidden(&self, message: &str, head: Option<&RequestHead>) -> Response {
-        Unserved::Forbidden.count();
+        UnservedRequest::Forbidden.count();
         self.hear_error(Some(FORBIDDEN), message, "forbidden", head);
         let body = Json(json!({"code": FORBIDDEN, "message": message}));
         (StatusCode::FORBIDDEN, body).into_response()

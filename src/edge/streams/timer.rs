@@ -11,9 +11,9 @@ use tokio::time::{Instant, Sleep, sleep};
 
 /// Waits no longer than a limit. What does not wait has no timer, and an idle connection does not.
 #[derive(Debug, Default)]
-pub(crate) struct Patience(Option<Pin<Box<Sleep>>>);
+pub(crate) struct Timer(Option<Pin<Box<Sleep>>>);
 
-impl Patience {
+impl Timer {
     /// Begins to wait, if it does not already.
     pub fn start(&mut self, limit: Duration) {
         self.0.get_or_insert_with(|| Box::pin(sleep(limit)));
@@ -33,7 +33,7 @@ impl Patience {
     }
 
     /// Ready when the limit is reached.
-    pub fn poll_over(&mut self, context: &mut Context<'_>) -> Poll<()> {
+    pub fn poll_elapsed(&mut self, context: &mut Context<'_>) -> Poll<()> {
         self.0.as_mut().map_or(Poll::Pending, |timer| timer.as_mut().poll(context))
     }
 }

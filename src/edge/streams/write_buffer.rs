@@ -9,14 +9,14 @@ use std::{
 use tokio::io::AsyncWrite;
 
 #[derive(Debug, Default)]
-pub(crate) struct Unwritten {
+pub(crate) struct WriteBuffer {
     /// All that was put there since it was empty.
     pub bytes: Vec<u8>,
     /// How much of that has been written.
     written: usize,
 }
 
-impl Unwritten {
+impl WriteBuffer {
     /// What is left.
     pub fn left(&self) -> &[u8] {
         &self.bytes[self.written..]

@@ -10,28 +10,28 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::timer::Patience;
+use super::timer::Timer;
 
 /// Nothing of what was written has been taken for the limit.
 #[derive(Debug, thiserror::Error)]
 #[error("the other side takes nothing")]
-struct Unread;
+struct WriteTimedOut;
 
 /// Whether an error says that: TCP has time-outs of its own.
-pub(crate) fn is_unread(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(|error| error.is::<Unread>())
+pub(crate) fn is_write_timeout(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|error| error.is::<WriteTimedOut>())
 }
 
 /// A stream whose writes fail when nothing of them is taken for a limit.
-pub(crate) struct Timely<S> {
+pub(crate) struct WriteTimeout<S> {
     stream: S,
     limit: Duration,
-    unread: Patience,
+    unread: Timer,
 }
 
-impl<S: Unpin> Timely<S> {
+impl<S: Unpin> WriteTimeout<S> {
     pub fn new(stream: S, limit: Duration) -> Self {
-        Self { stream, limit, unread: Patience::default() }
+        Self { stream, limit, unread: Timer::default() }
     }
 
     pub fn into_inner(self) -> S {
@@ -49,12 +49,12 @@ impl<S: Unpin> Timely<S> {
             return written;
         }
         self.unread.start(self.limit);
-        ready!(self.unread.poll_over(context));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, Unread)))
+        ready!(self.unread.poll_elapsed(context));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, WriteTimedOut)))
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Timely<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for WriteTimeout<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -64,7 +64,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Timely<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Timely<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -107,14 +107,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_nobody_takes_is_given_up() {
         let (ours, _theirs) = duplex(4);
-        let error = Timely::new(ours, LIMIT).write_all(b"more than fits").await.unwrap_err();
-        assert!(is_unread(&error));
+        let error = WriteTimeout::new(ours, LIMIT).write_all(b"more than fits").await.unwrap_err();
+        assert!(is_write_timeout(&error));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_slow_reader_is_waited_for() {
         let (ours, mut theirs) = duplex(1);
-        let mut ours = Timely::new(ours, LIMIT);
+        let mut ours = WriteTimeout::new(ours, LIMIT);
         let reading = async {
             let mut seen = [0; 8];
             for byte in &mut seen {

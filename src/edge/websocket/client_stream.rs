@@ -18,17 +18,19 @@ use std::{
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{probe, read_ahead::Ahead, transport::Wire, upgraded_session::UpgradedSession};
+use super::{
+    probe, read_ahead::ReadAhead, transport::FrameStream, upgraded_session::UpgradedSession,
+};
 use crate::edge::{
     connections::{close_reason::CloseReason, connection::Connection, traffic},
     frames::{
-        base64_to_binary::Base64Frames,
-        frame_counter::{CLOSE, Counted},
-        message_tracker::Frames,
-        opening_frames::{Change, Changed, with_refusals},
+        base64_to_binary::Base64ToBinary,
+        frame_counter::{CLOSE, FrameCounter},
+        message_tracker::MessageTracker,
+        opening_frames::{ChangedFrames, OpeningChange, with_refusals},
     },
     packets::session_id::Seal,
-    streams::timer::Patience,
+    streams::timer::Timer,
 };
 
 /// A client's text frame with the Engine.IO packet `1` (close), masked with zeros.
@@ -45,13 +47,13 @@ const READ_BEHIND: u16 = 16 * 1024;
 const _: () = assert!(size_of::<ClientStream>() <= 152);
 
 pub(super) struct ClientStream {
-    wire: Wire,
-    ahead: Ahead,
-    frames: Frames,
+    wire: FrameStream,
+    ahead: ReadAhead,
+    frames: MessageTracker,
     /// Runs while a message of the client is unfinished.
-    unfinished: Patience,
+    unfinished: Timer,
     /// Runs while the client takes nothing of what is written to it.
-    unread: Patience,
+    unread: Timer,
     connection: Arc<Connection>,
     /// The polling session that this stream upgrades; dropping it ends it.
     session: Option<Box<UpgradedSession>>,
@@ -68,12 +70,12 @@ pub(super) struct ClientStream {
     unanswered: u16,
     /// The client's probe has been answered: socketioxide answers it once more.
     probed: bool,
-    written: Counted,
+    written: FrameCounter,
 }
 
 /// The beginning of a session, as the client sees it.
 pub(crate) struct Opening {
-    change: Change,
+    change: OpeningChange,
     /// None if nothing is changed but refusals.
     seal: Option<Arc<Seal>>,
     /// What was changed and is not yet written.
@@ -86,22 +88,22 @@ pub(crate) struct Opening {
 
 impl Opening {
     /// What is to be changed of a session that is new, or was begun by polling.
-    pub fn new(seal: &Arc<Seal>, change: Change) -> Option<Box<Self>> {
+    pub fn new(seal: &Arc<Seal>, change: OpeningChange) -> Option<Box<Self>> {
         let seal = Some(seal.clone());
         let opening = Self { change, seal, frames: Vec::new(), http: Bytes::new() };
-        (change != Change::Nothing).then(|| Box::new(opening))
+        (change != OpeningChange::Nothing).then(|| Box::new(opening))
     }
 
     /// While a CONNECT is refused later.
     fn of_refusals() -> Box<Self> {
         let (frames, http) = (Vec::new(), Bytes::new());
-        Box::new(Self { change: Change::Nothing, seal: None, frames, http })
+        Box::new(Self { change: OpeningChange::Nothing, seal: None, frames, http })
     }
 
     /// Whether socketioxide connects the client to a namespace before it has asked, as in Engine.IO v3: perhaps before
     /// the opening packet has told the id by which the connection is found.
     pub fn connects_at_once(&self) -> bool {
-        self.change == Change::Opening { pings: false }
+        self.change == OpeningChange::Opening { pings: false }
     }
 }
 
@@ -109,9 +111,9 @@ impl ClientStream {
     /// The stream of a connection, and of the polling session that it upgrades, if it does. `early` is what the
     /// client sent right behind its handshake; `base64` reads what it sends as text of its binary packets.
     pub fn new(
-        wire: Wire,
+        wire: FrameStream,
         early: &[u8],
-        base64: Option<Box<Base64Frames>>,
+        base64: Option<Box<Base64ToBinary>>,
         connection: Arc<Connection>,
         session: Option<Box<UpgradedSession>>,
         opening: Option<Box<Opening>>,
@@ -119,10 +121,10 @@ impl ClientStream {
         let probed = session.is_some();
         Self {
             wire,
-            ahead: Ahead::new(early, connection.is_eio3(), base64, &*connection),
-            frames: Frames::default(),
-            unfinished: Patience::default(),
-            unread: Patience::default(),
+            ahead: ReadAhead::new(early, connection.is_eio3(), base64, &*connection),
+            frames: MessageTracker::default(),
+            unfinished: Timer::default(),
+            unread: Timer::default(),
             connection,
             session,
             said_goodbye: false,
@@ -132,7 +134,7 @@ impl ClientStream {
             over: false,
             unanswered: 0,
             probed,
-            written: Counted::default(),
+            written: FrameCounter::default(),
         }
     }
 
@@ -162,7 +164,7 @@ impl ClientStream {
             self.behind = true;
             self.connection.set_backlog(true);
         }
-        ready!(self.unread.poll_over(context));
+        ready!(self.unread.poll_elapsed(context));
         self.connection.end_stream(CloseReason::WriteTimeout);
         self.drop_rest(io::ErrorKind::TimedOut.into())
     }
@@ -187,7 +189,7 @@ impl ClientStream {
 
     /// Whether what is written goes out as it is, with nothing before it, as it does to nearly all clients.
     fn passes(&self) -> bool {
-        self.opening.is_none() && matches!(self.wire, Wire::Plain(_))
+        self.opening.is_none() && matches!(self.wire, FrameStream::Plain(_))
     }
 
     /// Whether so much of the client waits for it to take something that no more is read.
@@ -228,7 +230,7 @@ impl ClientStream {
         let first = || self.connection.withhold_ping();
         let mut changed = match &opening.seal {
             Some(seal) => opening.change.apply(frames, seal, first),
-            None => Changed { frames: frames.to_vec(), ping: false, sid: None },
+            None => ChangedFrames { frames: frames.to_vec(), ping: false, sid: None },
         };
         if self.connection.is_refused() {
             let told;
@@ -277,7 +279,7 @@ impl ClientStream {
         }
         let changed = self.opening.as_ref().is_some_and(|opening| {
             let settled = opening.seal.is_none() || self.connection.is_in_namespace();
-            opening.change == Change::Nothing && settled && !self.connection.is_refused()
+            opening.change == OpeningChange::Nothing && settled && !self.connection.is_refused()
         });
         if changed {
             self.opening = None;
@@ -337,7 +339,7 @@ impl AsyncRead for ClientStream {
                 } else if ahead.holds() || wire.holds() {
                     unfinished.start(limit);
                 }
-                ready!(unfinished.poll_over(context));
+                ready!(unfinished.poll_elapsed(context));
                 connection.end_stream(CloseReason::MessageTimeout);
                 self.end(buffer);
                 return Poll::Ready(Ok(()));

@@ -17,7 +17,7 @@ use tokio::{
     time::interval,
 };
 
-use super::transport::Wire;
+use super::transport::FrameStream;
 use crate::{
     edge::connections::connection::Connection,
     telemetry::{Reached, metrics::UPGRADES},
@@ -40,7 +40,7 @@ const AT_ONCE: usize = 512;
 
 /// What becomes of a WebSocket that is to take a polling session over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Upgraded {
+pub(super) enum UpgradeResult {
     /// It has.
     Ok,
     /// Its client did not go through with it within `engine.upgrade_timeout`.
@@ -53,7 +53,7 @@ pub(super) enum Upgraded {
     Surplus,
 }
 
-impl Upgraded {
+impl UpgradeResult {
     /// Counts it.
     pub fn count(self) {
         counter!(UPGRADES.name, "result" => self.label()).increment(1);
@@ -72,15 +72,15 @@ impl Upgraded {
 
 /// Waits until the client upgrades, and gives what socketioxide is to read first; or why it does not. `early` is what the client sent right behind its handshake.
 pub(crate) async fn probe(
-    wire: &mut Wire,
+    wire: &mut FrameStream,
     early: &[u8],
     connection: &Weak<Connection>,
     limit: Duration,
-) -> Result<Vec<u8>, Upgraded> {
+) -> Result<Vec<u8>, UpgradeResult> {
     let mut read = early.to_vec();
     let upgraded = async {
-        expect(wire, &mut read, b"2probe").await.ok_or(Upgraded::Abandoned)?;
-        wire.write_all(ANSWER).await.map_err(|_| Upgraded::Abandoned)?;
+        expect(wire, &mut read, b"2probe").await.ok_or(UpgradeResult::Abandoned)?;
+        wire.write_all(ANSWER).await.map_err(|_| UpgradeResult::Abandoned)?;
         let let_go = async {
             let mut ticks = interval(LET_GO);
             loop {
@@ -95,17 +95,17 @@ pub(crate) async fn probe(
             }
         };
         tokio::select! {
-            upgraded = expect(wire, &mut read, b"5") => upgraded.ok_or(Upgraded::Abandoned),
-            () = let_go => Err(Upgraded::SessionEnded),
+            upgraded = expect(wire, &mut read, b"5") => upgraded.ok_or(UpgradeResult::Abandoned),
+            () = let_go => Err(UpgradeResult::SessionEnded),
         }
     };
-    tokio::time::timeout(limit, upgraded).await.map_err(|_| Upgraded::Timeout)??;
+    tokio::time::timeout(limit, upgraded).await.map_err(|_| UpgradeResult::Timeout)??;
     Ok([SAID, &read].concat())
 }
 
 /// Closes a WebSocket that its session has no use for. What the client still sends is read for a moment: unread, it would
 /// have TCP throw the close frame away.
-pub(crate) async fn close(mut wire: Wire) {
+pub(crate) async fn close(mut wire: FrameStream) {
     let said = async {
         wire.write_all(CLOSE).await?;
         wire.shutdown().await?;
@@ -119,7 +119,7 @@ pub(crate) async fn close(mut wire: Wire) {
 }
 
 /// Reads a text frame, which must have these bytes: fewer than 126.
-async fn expect(wire: &mut Wire, read: &mut Vec<u8>, text: &[u8]) -> Option<()> {
+async fn expect(wire: &mut FrameStream, read: &mut Vec<u8>, text: &[u8]) -> Option<()> {
     let length = HEADER + text.len();
     let header = [0x81, 0x80 | text.len() as u8];
     while read.len() < length {
@@ -144,8 +144,8 @@ mod tests {
 
     #[test]
     fn each_result_has_a_series_from_the_start() {
-        use Upgraded::*;
-        let mut results = [Ok, Timeout, Abandoned, SessionEnded, Surplus].map(Upgraded::label);
+        use UpgradeResult::*;
+        let mut results = [Ok, Timeout, Abandoned, SessionEnded, Surplus].map(UpgradeResult::label);
         results.sort_unstable();
         assert_eq!(results.as_slice(), UPGRADES.values_of("result"));
     }

@@ -16,13 +16,13 @@ use std::{
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, ReadBuf};
 
-use super::transport::{Wire, fill};
+use super::transport::{FrameStream, fill};
 use crate::edge::{
     frames::{
-        base64_to_binary::Base64Frames, connect_query_frames::ConnectFrames,
+        base64_to_binary::Base64ToBinary, connect_query_frames::ConnectQueryFrames,
         incoming::IncomingFrames,
     },
-    packets::namespace_connect::Door,
+    packets::namespace_connect::ClientNamespaces,
 };
 
 /// Bytes that one system call reads at most.
@@ -34,38 +34,42 @@ thread_local! {
 
 /// What has been read of a stream, and not been asked for yet: nothing, most of the time and of most streams.
 #[derive(Debug)]
-pub(super) struct Ahead(Option<Box<Kept>>);
+pub(super) struct ReadAhead(Option<Box<Buffered>>);
 
 #[derive(Debug, Default)]
-struct Kept {
+struct Buffered {
     /// What the reader has not come for.
     bytes: Bytes,
     /// Of a client that sends binary as text.
-    base64: Option<Box<Base64Frames>>,
+    base64: Option<Box<Base64ToBinary>>,
     /// Of a client of version 2: what is changed of what it sends.
-    connects: Option<ConnectFrames>,
+    connects: Option<ConnectQueryFrames>,
     names: IncomingFrames,
 }
 
-impl Kept {
+impl Buffered {
     /// Whether it is kept as long as the stream is.
     fn is_for_life(&self) -> bool {
         self.connects.is_some() || self.base64.is_some()
     }
 }
 
-impl Ahead {
+impl ReadAhead {
     /// These bytes come first. They are copied: a slice of hyper's buffer would keep all of that. Of a client of Engine.IO
     /// v3, and of one that sends binary as text, what it sends is looked through for what is to be changed.
     pub fn new(
         early: &[u8],
         eio3: bool,
-        base64: Option<Box<Base64Frames>>,
-        door: &impl Door,
+        base64: Option<Box<Base64ToBinary>>,
+        namespaces: &impl ClientNamespaces,
     ) -> Self {
-        let kept = Kept { base64, connects: eio3.then(ConnectFrames::default), ..Kept::default() };
+        let kept = Buffered {
+            base64,
+            connects: eio3.then(ConnectQueryFrames::default),
+            ..Buffered::default()
+        };
         let mut ahead = Self(kept.is_for_life().then(|| Box::new(kept)));
-        ahead.take(early, door, |_| 0);
+        ahead.take(early, namespaces, |_| 0);
         ahead
     }
 
@@ -73,7 +77,7 @@ impl Ahead {
     pub fn holds(&self) -> bool {
         self.0.as_ref().is_some_and(|kept| {
             kept.names.holds()
-                || kept.connects.as_ref().is_some_and(ConnectFrames::holds)
+                || kept.connects.as_ref().is_some_and(ConnectQueryFrames::holds)
                 || kept.base64.as_ref().is_some_and(|base64| base64.holds())
         })
     }
@@ -82,10 +86,10 @@ impl Ahead {
     /// there: the reader is to be woken when it is.
     pub fn poll_read(
         &mut self,
-        wire: &mut Wire,
+        wire: &mut FrameStream,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
-        door: &impl Door,
+        namespaces: &impl ClientNamespaces,
     ) -> Poll<io::Result<()>> {
         if let Some(kept) = self.0.as_deref_mut()
             && !kept.bytes.is_empty()
@@ -109,17 +113,17 @@ impl Ahead {
             loop {
                 let awaited = self.0.as_ref().and_then(|kept| kept.names.awaited());
                 if let Some(namespace) = awaited {
-                    if door.is_entering(namespace) {
+                    if namespaces.is_connecting(namespace) {
                         return Poll::Pending;
                     }
-                    if self.take(&[], door, |passed| fill(buffer, passed)) > 0 {
+                    if self.take(&[], namespaces, |passed| fill(buffer, passed)) > 0 {
                         return Poll::Ready(Ok(()));
                     }
                     continue;
                 }
                 let mut large = ReadBuf::new(large);
                 ready!(Pin::new(&mut *wire).poll_read(context, &mut large))?;
-                let taken = self.take(large.filled(), door, |passed| fill(buffer, passed));
+                let taken = self.take(large.filled(), namespaces, |passed| fill(buffer, passed));
                 // Nothing is the end, for the reader.
                 if taken > 0 || large.filled().is_empty() {
                     return Poll::Ready(Ok(()));
@@ -129,8 +133,13 @@ impl Ahead {
     }
 
     /// Takes what came of the client: `give` gets it, and says how much of it is not to be kept.
-    fn take(&mut self, bytes: &[u8], door: &impl Door, give: impl FnOnce(&[u8]) -> usize) -> usize {
-        let mut fresh = Kept::default();
+    fn take(
+        &mut self,
+        bytes: &[u8],
+        namespaces: &impl ClientNamespaces,
+        give: impl FnOnce(&[u8]) -> usize,
+    ) -> usize {
+        let mut fresh = Buffered::default();
         let kept = self.0.as_deref_mut().unwrap_or(&mut fresh);
         let mut bytes = Cow::Borrowed(bytes);
         if let Some(base64) = &mut kept.base64 {
@@ -139,7 +148,7 @@ impl Ahead {
         if let Some(connects) = &mut kept.connects {
             bytes = connects.pass(&bytes).into();
         }
-        let passed = kept.names.pass(&bytes, door);
+        let passed = kept.names.pass(&bytes, namespaces);
         let idle = kept.names.is_idle() && !kept.is_for_life();
         let given = give(&passed);
         let later = &passed[given..];

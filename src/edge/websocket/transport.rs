@@ -18,10 +18,10 @@ use tokio::{
 };
 
 use crate::edge::frames::{
-    binary_to_base64::AsText,
-    deflate::Deflating,
-    inflate::{Inflating, PIECE},
-    permessage_deflate::Agreed,
+    binary_to_base64::BinaryToBase64,
+    deflate::Deflater,
+    inflate::{Inflater, PIECE},
+    permessage_deflate::DeflateParams,
 };
 
 /// What it takes to compress a piece, in turns of a task, which has 128 of them before others have theirs.
@@ -33,62 +33,62 @@ thread_local! {
 }
 
 /// The stream of a WebSocket.
-pub(super) enum Wire {
+pub(super) enum FrameStream {
     /// Its frames are as they are.
     Plain(TcpStream),
     /// Some of its messages are compressed.
-    Deflated(Box<Deflated>),
+    DeflateStream(Box<DeflateStream>),
     /// None of its messages is binary.
-    InText(Box<InText>),
+    Base64Stream(Box<Base64Stream>),
 }
 
 /// A stream whose client wants binary as text.
-pub(super) struct InText {
-    wire: Wire,
-    text: AsText,
+pub(super) struct Base64Stream {
+    wire: FrameStream,
+    text: BinaryToBase64,
 }
 
 /// A stream of which some messages are compressed.
-pub(super) struct Deflated {
+pub(super) struct DeflateStream {
     tcp: TcpStream,
     /// What the client sent, and has not been looked at.
     sent: Bytes,
     /// What became of it, and the reader has not come for.
     ready: Bytes,
-    inflating: Inflating,
-    deflating: Deflating,
+    inflating: Inflater,
+    deflating: Deflater,
     /// It has compressed a piece since others had their turn.
     has_worked: bool,
 }
 
-impl Wire {
+impl FrameStream {
     /// With what was agreed. `early` is what the client sent right behind its handshake; what is not to be read from the
     /// stream is given back.
-    pub fn new(tcp: TcpStream, early: Bytes, agreed: Option<Agreed>) -> (Self, Bytes) {
+    pub fn new(tcp: TcpStream, early: Bytes, agreed: Option<DeflateParams>) -> (Self, Bytes) {
         let Some(agreed) = agreed else { return (Self::Plain(tcp), early) };
-        let deflated = Deflated {
+        let deflated = DeflateStream {
             tcp,
             // Copied: a slice of hyper's buffer would keep all of that.
             sent: Bytes::copy_from_slice(&early),
             ready: Bytes::new(),
-            inflating: Inflating::new(agreed.most),
-            deflating: Deflating::new(agreed),
+            inflating: Inflater::new(agreed.most),
+            deflating: Deflater::new(agreed),
             has_worked: false,
         };
-        (Self::Deflated(Box::new(deflated)), Bytes::new())
+        (Self::DeflateStream(Box::new(deflated)), Bytes::new())
     }
 
     /// With binary as text.
-    pub fn in_text(self, text: AsText) -> Self {
-        Self::InText(Box::new(InText { wire: self, text }))
+    pub fn in_text(self, text: BinaryToBase64) -> Self {
+        Self::Base64Stream(Box::new(Base64Stream { wire: self, text }))
     }
 
     /// Whether the client has begun what it has not sent enough of to be read.
     pub fn holds(&self) -> bool {
         match self {
             Self::Plain(_) => false,
-            Self::Deflated(deflated) => deflated.inflating.holds(),
-            Self::InText(text) => text.wire.holds(),
+            Self::DeflateStream(deflated) => deflated.inflating.holds(),
+            Self::Base64Stream(text) => text.wire.holds(),
         }
     }
 
@@ -96,22 +96,22 @@ impl Wire {
     pub fn take_progress(&mut self) -> bool {
         match self {
             Self::Plain(_) => false,
-            Self::Deflated(deflated) => deflated.inflating.take_progress(),
-            Self::InText(text) => text.wire.take_progress(),
+            Self::DeflateStream(deflated) => deflated.inflating.take_progress(),
+            Self::Base64Stream(text) => text.wire.take_progress(),
         }
     }
 
     /// Lets others have their turn, once it has worked for long: that is no sign of a client that takes nothing.
     pub fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<()> {
         match self {
-            Self::Deflated(deflated) if deflated.has_worked => {
+            Self::DeflateStream(deflated) if deflated.has_worked => {
                 for _ in 0..TURNS {
                     ready!(coop::poll_proceed(context)).made_progress();
                 }
                 deflated.has_worked = false;
                 Poll::Ready(())
             }
-            Self::InText(text) => text.wire.poll_turn(context),
+            Self::Base64Stream(text) => text.wire.poll_turn(context),
             _ => Poll::Ready(()),
         }
     }
@@ -120,8 +120,8 @@ impl Wire {
     pub fn is_behind(&self) -> bool {
         match self {
             Self::Plain(_) => false,
-            Self::Deflated(deflated) => !deflated.deflating.out.is_empty(),
-            Self::InText(text) => text.is_behind(),
+            Self::DeflateStream(deflated) => !deflated.deflating.out.is_empty(),
+            Self::Base64Stream(text) => text.is_behind(),
         }
     }
 
@@ -129,13 +129,13 @@ impl Wire {
     pub fn poll_catch_up(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Plain(_) => Poll::Ready(Ok(())),
-            Self::Deflated(deflated) => deflated.poll_catch_up(context),
-            Self::InText(text) => text.poll_catch_up(context),
+            Self::DeflateStream(deflated) => deflated.poll_catch_up(context),
+            Self::Base64Stream(text) => text.poll_catch_up(context),
         }
     }
 }
 
-impl Deflated {
+impl DeflateStream {
     fn poll_catch_up(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.deflating.out.poll_some(&mut self.tcp, context)
     }
@@ -215,7 +215,7 @@ impl Deflated {
     }
 }
 
-impl InText {
+impl Base64Stream {
     fn is_behind(&self) -> bool {
         !self.text.out.is_empty() || self.wire.is_behind()
     }
@@ -250,7 +250,7 @@ pub(crate) fn fill(buffer: &mut ReadBuf<'_>, bytes: &[u8]) -> usize {
     length
 }
 
-impl AsyncRead for Wire {
+impl AsyncRead for FrameStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -258,13 +258,13 @@ impl AsyncRead for Wire {
     ) -> Poll<io::Result<()>> {
         match &mut *self {
             Self::Plain(tcp) => Pin::new(tcp).poll_read(context, buffer),
-            Self::Deflated(deflated) => deflated.poll_read(context, buffer),
-            Self::InText(text) => Pin::new(&mut text.wire).poll_read(context, buffer),
+            Self::DeflateStream(deflated) => deflated.poll_read(context, buffer),
+            Self::Base64Stream(text) => Pin::new(&mut text.wire).poll_read(context, buffer),
         }
     }
 }
 
-impl AsyncWrite for Wire {
+impl AsyncWrite for FrameStream {
     #[inline]
     fn poll_write(
         mut self: Pin<&mut Self>,
@@ -273,24 +273,24 @@ impl AsyncWrite for Wire {
     ) -> Poll<io::Result<usize>> {
         match &mut *self {
             Self::Plain(tcp) => Pin::new(tcp).poll_write(context, bytes),
-            Self::Deflated(deflated) => deflated.poll_write(context, bytes),
-            Self::InText(text) => text.poll_write(context, bytes),
+            Self::DeflateStream(deflated) => deflated.poll_write(context, bytes),
+            Self::Base64Stream(text) => text.poll_write(context, bytes),
         }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut *self {
             Self::Plain(tcp) => Pin::new(tcp).poll_flush(context),
-            Self::Deflated(deflated) => deflated.poll_flush(context),
-            Self::InText(text) => text.poll_flush(context),
+            Self::DeflateStream(deflated) => deflated.poll_flush(context),
+            Self::Base64Stream(text) => text.poll_flush(context),
         }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut *self {
             Self::Plain(tcp) => Pin::new(tcp).poll_shutdown(context),
-            Self::Deflated(deflated) => Pin::new(&mut deflated.tcp).poll_shutdown(context),
-            Self::InText(text) => Pin::new(&mut text.wire).poll_shutdown(context),
+            Self::DeflateStream(deflated) => Pin::new(&mut deflated.tcp).poll_shutdown(context),
+            Self::Base64Stream(text) => Pin::new(&mut text.wire).poll_shutdown(context),
         }
     }
 }

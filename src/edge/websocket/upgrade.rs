@@ -19,32 +19,33 @@ use tungstenite::handshake::derive_accept_key;
 
 use super::{
     client_stream::{ClientStream, Opening},
-    probe::{self, Upgraded},
-    transport::Wire,
+    probe::{self, UpgradeResult},
+    transport::FrameStream,
     upgraded_session::UpgradedSession,
 };
 use crate::edge::{
     connections::{connection::Connection, service::Service},
     frames::{
-        base64_to_binary::Base64Frames, binary_to_base64::AsText, permessage_deflate::Agreed,
+        base64_to_binary::Base64ToBinary, binary_to_base64::BinaryToBase64,
+        permessage_deflate::DeflateParams,
     },
-    requests::{request_error::Refusal, upgrade_slot::UpgradeSlot},
+    requests::{request_error::RequestError, upgrade_slot::UpgradeSlot},
 };
 
 /// What socketioxide gets with the stream.
-pub(super) struct Accepted {
+pub(super) struct AcceptedUpgrade {
     request: http::Request<()>,
     connection: Arc<Connection>,
     /// Of a polling session that it is to take over.
-    claim: Option<Claim>,
+    claim: Option<UpgradeClaim>,
     service: Service,
     /// For a new session.
     opening: Option<Box<Opening>>,
-    terms: Terms,
+    terms: WebSocketOptions,
 }
 
 /// What a request says that is to become a WebSocket.
-pub(crate) struct Asked {
+pub(crate) struct WebSocketRequest {
     pub key: HeaderValue,
     /// What is answered of the protocols that it offers.
     pub protocol: Option<HeaderValue>,
@@ -52,8 +53,8 @@ pub(crate) struct Asked {
 
 /// What a client wants of its WebSocket.
 #[derive(Clone, Copy)]
-pub(crate) struct Terms {
-    pub compressed: Option<Agreed>,
+pub(crate) struct WebSocketOptions {
+    pub compressed: Option<DeflateParams>,
     /// Binary packets as text, of so many bytes at most.
     pub in_text: Option<usize>,
 }
@@ -64,16 +65,16 @@ pub(crate) struct Terms {
 /// claimed for it.
 pub(crate) fn accept(
     uri: Uri,
-    asked: &Asked,
+    asked: &WebSocketRequest,
     connection: Arc<Connection>,
     service: Service,
     opening: Option<Box<Opening>>,
-    terms: Terms,
+    terms: WebSocketOptions,
     slot: &UpgradeSlot,
-) -> Result<Response, Refusal> {
-    let claim = connection.polling_sid().map(|_| Claim(Arc::downgrade(&connection)));
+) -> Result<Response, RequestError> {
+    let claim = connection.polling_sid().map(|_| UpgradeClaim(Arc::downgrade(&connection)));
     let mut response = switching(asked)?;
-    if let Some(extension) = terms.compressed.and_then(Agreed::header) {
+    if let Some(extension) = terms.compressed.and_then(DeflateParams::header) {
         response.headers_mut().insert(header::SEC_WEBSOCKET_EXTENSIONS, extension);
     }
     let mut request = http::Request::new(());
@@ -82,45 +83,48 @@ pub(crate) fn accept(
     if opening.as_ref().is_some_and(|opening| opening.connects_at_once()) {
         request.extensions_mut().insert(connection.clone());
     }
-    let accepted = Accepted { request, connection, claim, service, opening, terms };
+    let accepted = AcceptedUpgrade { request, connection, claim, service, opening, terms };
     slot.put(move |tcp, early, _| accepted.take_over(tcp, early));
     Ok(response)
 }
 
 /// Answers the handshake of a WebSocket that is closed at once, as Node does: its session has one already, or is about to.
-pub(crate) fn turn_away(asked: &Asked, slot: &UpgradeSlot) -> Result<Response, Refusal> {
+pub(crate) fn turn_away(
+    asked: &WebSocketRequest,
+    slot: &UpgradeSlot,
+) -> Result<Response, RequestError> {
     let response = switching(asked)?;
-    Upgraded::Surplus.count();
+    UpgradeResult::Surplus.count();
     slot.put(|tcp, _, _| {
-        tokio::spawn(probe::close(Wire::Plain(tcp)));
+        tokio::spawn(probe::close(FrameStream::Plain(tcp)));
     });
     Ok(response)
 }
 
-fn switching(asked: &Asked) -> Result<Response, Refusal> {
+fn switching(asked: &WebSocketRequest) -> Result<Response, RequestError> {
     let mut response = Response::builder()
         .status(StatusCode::SWITCHING_PROTOCOLS)
         .header(header::CONNECTION, "Upgrade")
         .header(header::UPGRADE, "websocket")
         .header(header::SEC_WEBSOCKET_ACCEPT, derive_accept_key(asked.key.as_bytes()))
         .body(Body::empty())
-        .map_err(|_| Refusal::BadRequest)?;
+        .map_err(|_| RequestError::BadRequest)?;
     if let Some(protocol) = asked.protocol.clone() {
         response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
     }
     Ok(response)
 }
 
-impl Accepted {
+impl AcceptedUpgrade {
     /// Serves the TCP stream. `early` is what the client sent right behind its handshake.
     fn take_over(mut self, tcp: TcpStream, early: Bytes) {
         if let Some(opening) = &mut self.opening {
             opening.http = early.clone();
         }
-        let Terms { compressed, in_text } = self.terms;
-        let (mut wire, early) = Wire::new(tcp, early, compressed);
+        let WebSocketOptions { compressed, in_text } = self.terms;
+        let (mut wire, early) = FrameStream::new(tcp, early, compressed);
         if in_text.is_some() {
-            wire = wire.in_text(AsText::new(self.connection.is_eio3()));
+            wire = wire.in_text(BinaryToBase64::new(self.connection.is_eio3()));
         }
         match self.claim.take() {
             Some(claim) => {
@@ -131,7 +135,7 @@ impl Accepted {
     }
 
     /// Has the stream take a polling session over, if its client goes through with it.
-    async fn probe(self, claim: Claim, mut wire: Wire, early: Bytes) {
+    async fn probe(self, claim: UpgradeClaim, mut wire: FrameStream, early: Bytes) {
         let Self { request, connection, service, opening, terms, .. } = self;
         // While it is not known whether it does, the session may end without it.
         let limit = connection.timeouts().upgrade;
@@ -148,19 +152,19 @@ impl Accepted {
         let connection = claim.0.upgrade();
         let sid = connection.as_ref().and_then(|connection| connection.polling_sid());
         let (Some(connection), Some(sid)) = (connection, sid) else {
-            return Upgraded::SessionEnded.count();
+            return UpgradeResult::SessionEnded.count();
         };
         connection.upgraded();
-        Upgraded::Ok.count();
+        UpgradeResult::Ok.count();
         let session = UpgradedSession::new(service.clone(), connection.clone(), sid);
         let accepted = Self { request, connection, claim: None, service, opening, terms };
         accepted.serve(wire, &said, Some(Box::new(session)));
     }
 
-    fn serve(self, wire: Wire, early: &[u8], session: Option<Box<UpgradedSession>>) {
+    fn serve(self, wire: FrameStream, early: &[u8], session: Option<Box<UpgradedSession>>) {
         let Self { request, connection, service, opening, terms, .. } = self;
         let base64 =
-            terms.in_text.map(|most| Box::new(Base64Frames::new(connection.is_eio3(), most)));
+            terms.in_text.map(|most| Box::new(Base64ToBinary::new(connection.is_eio3(), most)));
         // socketioxide moves it through several of its futures, each of which has room for it.
         let stream = Box::new(ClientStream::new(wire, early, base64, connection, session, opening));
         if let Err(error) = service.websocket(stream, request) {
@@ -170,9 +174,9 @@ impl Accepted {
 }
 
 /// The right to upgrade a polling session; the next WebSocket may try when it is dropped.
-struct Claim(Weak<Connection>);
+struct UpgradeClaim(Weak<Connection>);
 
-impl Drop for Claim {
+impl Drop for UpgradeClaim {
     fn drop(&mut self) {
         if let Some(connection) = self.0.upgrade() {
             connection.give_up_upgrade();

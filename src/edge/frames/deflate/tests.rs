@@ -14,7 +14,7 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
 
 /// What is written for these bytes, given in such pieces, where the client takes so many bytes at once.
 fn write(
-    deflating: &mut Deflating,
+    deflating: &mut Deflater,
     mut bytes: &[u8],
     pieces: impl IntoIterator<Item = usize>,
     taken: impl IntoIterator<Item = usize>,
@@ -42,7 +42,7 @@ fn write(
         assert!(length > 0 && deflating.out.left().len() <= 33 * 1024);
         bytes = &bytes[length..];
     }
-    assert!(matches!(deflating.now, Now::Header { read: 0, .. }));
+    assert!(matches!(deflating.state, State::Header { read: 0, .. }));
     all
 }
 
@@ -93,7 +93,7 @@ fn what_is_large_enough_is_compressed() {
         (0x01, vec![b'x'; 200], 15, &[0x01]),
         (0x80, vec![b'x'; 200], 15, &[0x80]),
     ] {
-        let mut deflating = Deflating::new(Agreed::of(100, window));
+        let mut deflating = Deflater::new(DeflateParams::of(100, window));
         let written = write(&mut deflating, &frame(first, &bytes), [], []);
         let mut frames = Vec::new();
         let mut rest = &written[..];
@@ -110,7 +110,7 @@ fn a_window_is_kept_to() {
     // What comes again is further away than the window is wide.
     let bytes = noise(1500).repeat(4);
     let compressed = |window| {
-        let mut deflating = Deflating::new(Agreed::of(100, window));
+        let mut deflating = Deflater::new(DeflateParams::of(100, window));
         write(&mut deflating, &frame(0x82, &bytes), [], []).len()
     };
     assert!(compressed(15) < 2000);
@@ -135,7 +135,7 @@ proptest! {
             frames.extend(frame(0x82, &bytes));
             expected.push((2, bytes));
         }
-        let mut deflating = Deflating::new(Agreed::of(100, 15));
+        let mut deflating = Deflater::new(DeflateParams::of(100, 15));
         let written = write(&mut deflating, &frames, pieces.into_iter().cycle(), taken.into_iter().cycle());
         prop_assert_eq!(read(&written).1, &expected[..]);
         let written = write(&mut deflating, &frames, [], []);

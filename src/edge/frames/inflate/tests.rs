@@ -43,9 +43,9 @@ fn message(opcode: u8, bytes: &[u8], ends: &[usize]) -> Vec<u8> {
 }
 
 /// All that is passed on of pieces of so many bytes; nothing is ever held that would be more than a piece.
-fn pass(input: &[u8], pieces: impl IntoIterator<Item = usize>) -> (Vec<u8>, Inflating) {
+fn pass(input: &[u8], pieces: impl IntoIterator<Item = usize>) -> (Vec<u8>, Inflater) {
     let mut pieces = pieces.into_iter();
-    let (mut inflating, mut all, mut at) = (Inflating::new(1_000_000), Vec::new(), 0);
+    let (mut inflating, mut all, mut at) = (Inflater::new(1_000_000), Vec::new(), 0);
     while at < input.len() {
         let end = (at + pieces.next().unwrap_or(input.len()).max(1)).min(input.len());
         while at < end || inflating.has_more() {
@@ -196,12 +196,12 @@ fn what_is_held_is_known() {
         let (passed, inflating) = pass(&whole[..end], []);
         assert!(passed.is_empty() && inflating.holds() && !inflating.has_more());
     }
-    let mut inflating = Inflating::new(1_000_000);
+    let mut inflating = Inflater::new(1_000_000);
     // Blocks that say nothing are no progress.
     let nothing = [0, 0, 0, 0xff, 0xff].repeat(1000);
     inflating.pass(&frame(0x41, &nothing)[..4000], &mut Vec::new());
     assert!(inflating.holds() && !inflating.take_progress());
-    let mut inflating = Inflating::new(1_000_000);
+    let mut inflating = Inflater::new(1_000_000);
     inflating.pass(&whole[..whole.len() - 1], &mut Vec::new());
     assert!(inflating.take_progress() && !inflating.take_progress());
 }
