@@ -13,7 +13,9 @@ use super::{
     closing::{closer::Closer, shedder::Shedder},
     connections::{
         admission::Admission,
-        connection::{Connection, NewConnection},
+        connection::Connection,
+        opening_request::NewConnection,
+        polling_state::PollingState,
         request_context::RequestContext,
         service::{NoPage, Service},
         sessions::Sessions,
@@ -284,16 +286,14 @@ impl Edge {
     ) -> Result<Response, RequestError> {
         let connection = self.sessions.find(sid).ok_or(RequestError::SessionUnknown)?;
         // As on Node, the session goes on after a request of another version, or of the transport that it has left.
-        if connection.is_eio3() != eio3 || (asked.is_none() && connection.is_websocket()) {
+        if connection.request.eio3 != eio3 || (asked.is_none() && connection.is_websocket()) {
             return Err(RequestError::BadRequest);
         }
         let uri = self.local_uri(&request, Some(sid))?;
         match asked {
-            Some(asked) if !connection.claim_upgrade() => {
-                upgrade::turn_away(asked, &context.upgrade)
-            }
+            Some(asked) if !may_upgrade(&connection) => upgrade::turn_away(asked, &context.upgrade),
             Some(asked) => {
-                let pinged = eio3 || connection.ping_is_withheld();
+                let pinged = eio3 || connection.request.ping_is_withheld();
                 let change = if pinged { OpeningChange::Nothing } else { OpeningChange::Ping };
                 self.accept(uri, asked, &request, connection, change, context)
             }
@@ -327,6 +327,12 @@ impl Edge {
         };
         upgrade::accept(uri, asked, connection, service, opening, terms, &context.upgrade)
     }
+}
+
+/// Claims a connection for a WebSocket, if it polls and no other WebSocket tries to take it over.
+fn may_upgrade(connection: &Connection) -> bool {
+    let polling = connection.polling().filter(|_| !connection.is_websocket());
+    polling.is_some_and(PollingState::claim_upgrade)
 }
 
 /// The cookie that names a pod (RFC 6265), for as long as the page is open.

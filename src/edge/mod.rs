@@ -32,11 +32,8 @@ mod websocket;
 
 pub use closing::shedder::Shedder;
 pub use connections::{
-    admission::Admission,
-    close_reason::CloseReason,
-    connection::{Connection, InNamespace},
-    service::NoPage,
-    sessions::Sessions,
+    admission::Admission, close_reason::CloseReason, connection::Connection,
+    in_namespace::InNamespace, service::NoPage, sessions::Sessions,
 };
 pub use front::Edge;
 pub use listener::{

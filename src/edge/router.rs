@@ -12,7 +12,9 @@ use http::{HeaderValue, StatusCode, Uri, header};
 use tower_http::timeout::RequestBodyTimeoutLayer;
 
 use super::{
-    connections::{connection::Connection, request_context::RequestContext},
+    connections::{
+        close_reason::CloseReason, connection::Connection, request_context::RequestContext,
+    },
     front::Edge,
     listener::embedded::adopt,
     peers::{forwarder, pod_discovery},
@@ -96,7 +98,17 @@ pub fn pods(edge: Arc<Edge>) -> Router {
     Router::new()
         .route(forwarder::PATH, forwarded)
         .route(pod_discovery::PATH, get(identity))
-        .route(forwarder::RELEASE, heard(Connection::release_poll))
-        .route(forwarder::UNREAD, heard(Connection::cut_unread))
+        .route(
+            forwarder::RELEASE,
+            heard(|connection| {
+                if let Some(polling) = connection.polling() {
+                    polling.release_poll();
+                }
+            }),
+        )
+        .route(
+            forwarder::UNREAD,
+            heard(|connection| connection.cut_stream(CloseReason::WriteTimeout)),
+        )
         .with_state(edge)
 }

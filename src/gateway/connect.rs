@@ -192,8 +192,8 @@ fn traced(runtime: &Runtime, socket: &IoSocket<Adapter>) -> Span {
         return Span::default();
     }
     let connection = connection_of(&runtime.sessions, socket);
-    let began = connection.as_ref().and_then(|connection| connection.began_before());
-    let caused_by = connection.and_then(|connection| connection.caused_by());
+    let began = connection.as_ref().and_then(|connection| connection.connects().began_before());
+    let caused_by = connection.and_then(|connection| connection.request().caused_by());
     traces::connect(&runtime.namespace.path, began, caused_by.as_ref())
 }
 
@@ -208,7 +208,7 @@ pub(super) fn refused(
     counter!(CONNECTS_REFUSED.name, "nsp" => path, "code" => code).increment(1);
     tracing::debug!(socket = %socket.id, code, "connect refused");
     if let Some(connection) = connection_of(sessions, socket) {
-        connection.refuse();
+        connection.connects().refuse();
     }
     Box::new(refusal_text(&said(socket, refusal)))
 }
@@ -236,7 +236,7 @@ fn said(socket: &IoSocket<Adapter>, refusal: &Refusal) -> Json {
 /// A client is not let in: what it sent behind goes on once it has been told so.
 pub(super) fn stays_out(sessions: &Sessions, socket: &Arc<IoSocket<Adapter>>) {
     if let Some(connection) = connection_of(sessions, socket) {
-        connection.stays_out(socket.ns(), Arc::downgrade(socket));
+        connection.connects().refused(socket.ns(), Arc::downgrade(socket));
     }
 }
 
@@ -258,14 +258,14 @@ async fn enter(
     };
     // The `auth` of the stock client: `io(url, { auth: { token } })`.
     let shown = auth.get("token").and_then(Json::as_str);
-    let token = auth::find(shown, connection.credential()).map(Secret::new);
+    let token = auth::find(shown, connection.request().credential()).map(Secret::new);
     let handshake = Handshake {
         namespace: runtime.path.clone(),
         parameters: runtime.namespace.parameters(&runtime.path),
         id: socket.id.to_string(),
         // Nobody looks at it where nobody is asked, which is on the way of each connection.
         details: match runtime.namespace.asks() {
-            true => connection.handshake(Some(&socket.req_parts().uri)),
+            true => connection.request().handshake(Some(&socket.req_parts().uri)),
             false => Json::Null,
         },
         token,

@@ -254,7 +254,7 @@ impl Children {
     async fn send_away(&self, socket: Sid) {
         let sessions = &self.0.shared.sessions;
         if let Some(connection) = sessions.find(socket) {
-            connection.send_away();
+            connection.rebalance();
         }
         let gone = async {
             while sessions.find(socket).is_some() {

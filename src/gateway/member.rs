@@ -464,7 +464,7 @@ impl Occupant for Member {
         }
         self.note_connected();
         self.let_in.store(true, Ordering::Release);
-        self.connection.entered(&self.runtime.path);
+        self.connection.connected(&self.runtime.path);
     }
 
     fn is_connected(&self) -> bool {

@@ -55,7 +55,9 @@ impl Closable {
 
     fn is_busy(&self) -> bool {
         match self {
-            Self::Connection(connection) => connection.upgrade().is_some_and(|open| open.is_busy()),
+            Self::Connection(connection) => {
+                connection.upgrade().is_some_and(|open| open.backlog().is_busy())
+            }
             Self::Relayed(_) => false,
         }
     }
@@ -165,11 +167,13 @@ impl Closer {
                 connection.end_stream(reason);
                 // During an upgrade it has both.
                 if let Some(sid) = connection.polling_sid()
-                    && connection.begin_leaving()
+                    && connection.close.begin()
                 {
                     let service = self.service.clone();
                     tokio::spawn(async move {
-                        connection.has_all(NEXT_POLL).await;
+                        if let Some(polling) = connection.polling() {
+                            polling.await_idle_poll(NEXT_POLL).await;
+                        }
                         // Not by the packet `1`, as Node's server does: clients in Python take it for a farewell, and stay
                         // away.
                         service.end_polling(&connection, sid).await;

@@ -75,10 +75,12 @@ impl Service {
     /// A polling session has ended, as its client said or was said to have. Gap: socketioxide tells nobody of one that is in
     /// no namespace.
     pub fn polling_ended(connection: &Connection) {
-        if !connection.is_websocket() {
-            connection.polling_is_over();
+        if !connection.is_websocket()
+            && let Some(polling) = connection.polling()
+        {
+            polling.end();
         }
-        if !connection.is_in_namespace() {
+        if connection.namespaces() == 0 {
             // Otherwise the end of its sockets is near: it brings the reason.
             connection.end();
         }

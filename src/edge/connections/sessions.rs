@@ -11,10 +11,8 @@ use std::sync::Arc;
 use metrics::{counter, gauge};
 
 use super::{
-    address_limit::AddressPermit,
-    connection::{Connection, NewConnection},
-    registry::Registry,
-    traffic::name,
+    address_limit::AddressPermit, connection::Connection, opening_request::NewConnection,
+    registry::Registry, traffic::name,
 };
 use crate::telemetry::metrics::{CONNECTIONS, CONNECTIONS_OPENED};
 

@@ -29,7 +29,7 @@ impl PollAnswer {
             && let Some(sid) = connection.polling_sid()
             && !connection.is_websocket()
         {
-            connection.set_close_reason(CloseReason::WriteTimeout);
+            connection.close.set_reason(CloseReason::WriteTimeout);
             service.end_polling(&connection, sid).await;
         }
     }

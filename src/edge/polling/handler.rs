@@ -95,15 +95,15 @@ impl PollingHandler {
         answered: &PollAnswer,
         request: Request,
     ) -> Result<Response, RequestError> {
-        if connection.is_polling_over() {
-            return Err(RequestError::SessionUnknown);
-        }
+        // One that began with a WebSocket does not get here.
+        let polling = connection.polling().filter(|polling| !polling.is_over());
+        let polling = polling.ok_or(RequestError::SessionUnknown)?;
         let response = if request.method() == Method::POST {
-            self.posts.post(connection, sid, eio3, request).await?
+            self.posts.post(connection, polling, sid, eio3, request).await?
         } else {
             let abandoned = Abandoned::new(&self.service, connection, sid);
-            let polled = connection.begin_poll();
-            let response = poll::poll(&self.service, request, connection, eio3).await;
+            let polled = connection.backlog().begin_poll();
+            let response = poll::poll(&self.service, request, connection, polling, eio3).await;
             drop(polled);
             abandoned.not();
             answered.note(&self.service, connection);
@@ -149,9 +149,11 @@ impl Drop for Abandoned {
             && !connection.is_websocket()
             && let Ok(runtime) = Handle::try_current()
         {
-            connection.set_close_reason(CloseReason::TransportError);
+            connection.close.set_reason(CloseReason::TransportError);
             // What comes behind finds it so, at once.
-            connection.polling_is_over();
+            if let Some(polling) = connection.polling() {
+                polling.end();
+            }
             runtime.spawn(async move { service.end_polling(&connection, sid).await });
         }
     }

@@ -10,6 +10,7 @@ use http::{Method, Uri, header};
 use crate::edge::{
     connections::{
         connection::Connection,
+        polling_state::PollingState,
         service::{Service, whole},
         traffic,
     },
@@ -26,19 +27,21 @@ pub(crate) async fn poll(
     service: &Service,
     request: Request,
     connection: &Connection,
+    polling: &PollingState,
     eio3: bool,
 ) -> Response {
     let uri = request.uri().clone();
-    let (mut parts, mut body) = whole(hold(service, request, connection, eio3).await).await;
+    let (mut parts, mut body) =
+        whole(hold(service, request, connection, polling, eio3).await).await;
     if !eio3
         && let Some(rest) = without_ping(&body)
-        && connection.withhold_ping()
+        && connection.request.withhold_ping(connection.registry.timeouts.ping)
     {
         let _ = service.call(pong(&uri)).await;
         if rest.is_empty() {
             let mut again = Request::new(Body::empty());
             *again.uri_mut() = uri;
-            (parts, body) = whole(hold(service, again, connection, eio3).await).await;
+            (parts, body) = whole(hold(service, again, connection, polling, eio3).await).await;
         } else {
             parts.headers.insert(header::CONTENT_LENGTH, rest.len().into());
             body = rest.into();
@@ -48,13 +51,13 @@ pub(crate) async fn poll(
         // As if it had come after the upgrade; a stock client has no poll under way then.
         return RequestError::BadRequest.into_response();
     }
-    if connection.is_refused() {
+    if connection.connects.is_refused() {
         let octets = parts.headers.get(header::CONTENT_TYPE).is_some_and(eio3_payload::is_octets);
         let (said, told) = match eio3 {
             true => eio3_payload::rewrite(&body, octets, connect_error::polled),
             false => connect_error::in_payload(&body),
         };
-        connection.told_refusals(told);
+        connection.connects.told_refusals(told);
         parts.headers.insert(header::CONTENT_LENGTH, said.len().into());
         body = said.into();
     }
@@ -68,13 +71,14 @@ async fn hold(
     service: &Service,
     request: Request,
     connection: &Connection,
+    polling: &PollingState,
     eio3: bool,
 ) -> Response {
-    let late = connection.is_polling_closing();
+    let late = polling.is_closing();
     let released = tokio::select! {
         biased;
         response = service.http(request) => return response,
-        () = connection.poll_released() => match (connection.is_polling_closing(), eio3) {
+        () = polling.poll_released(|| connection.is_websocket()) => match (polling.is_closing(), eio3) {
             (false, false) => "6",
             (false, true) => "1:6",
             // As Node closes: a poll that waits is told so; one that comes later, behind a packet that says nothing.
@@ -85,7 +89,7 @@ async fn hold(
         }
     };
     if let Some(sid) = connection.polling_sid()
-        && connection.is_polling_closing()
+        && polling.is_closing()
     {
         service.end_polling(connection, sid).await;
     }

@@ -15,7 +15,10 @@ use tower_http::timeout::TimeoutError;
 
 use super::payload_parts::{Part, PayloadFormat, PayloadParts};
 use crate::edge::{
-    connections::{close_reason::CloseReason, connection::Connection, service::Service, traffic},
+    connections::{
+        close_reason::CloseReason, connection::Connection, polling_state::PollingState,
+        service::Service, traffic,
+    },
     packets::{
         eio3_payload,
         engine_io::{CLOSE, SEPARATOR},
@@ -45,22 +48,23 @@ impl PostHandler {
     pub async fn post(
         &self,
         connection: &Arc<Connection>,
+        polling: &PollingState,
         sid: Sid,
         eio3: bool,
         request: Request,
     ) -> Result<Response, RequestError> {
         let (parts, body) = request.into_parts();
         // As on Node, a client that sends two at once has made an error. It bounds what is held for it, too.
-        let Some(_posting) = connection.begin_post() else {
+        let Some(_posting) = polling.begin_post() else {
             if !connection.is_websocket() {
-                connection.set_close_reason(CloseReason::TransportError);
+                connection.close.set_reason(CloseReason::TransportError);
                 self.service.end_polling(connection, sid).await;
             }
             return Err(RequestError::BadRequest);
         };
         let read = tokio::select! {
             biased;
-            () = connection.polling_over() => return Err(RequestError::SessionUnknown),
+            () = polling.over() => return Err(RequestError::SessionUnknown),
             read = self.read_body(body) => read,
         };
         let body = match read {
@@ -71,20 +75,20 @@ impl PostHandler {
             }
         };
         traffic::polling().received.count_body(&body);
-        if !eio3 && let Some(request) = connection.follow_attachments(&body) {
+        if !eio3 && let Some(request) = polling.attachments.lock().follow(&body) {
             tokio::spawn(self.clone().await_attachments(connection.clone(), sid, request));
         }
         let octets = parts.headers.get(header::CONTENT_TYPE).is_some_and(eio3_payload::is_octets);
         let closes = match closes(connection, &body, eio3, octets) {
             Ok(closes) => closes,
             Err(reason) => {
-                connection.set_close_reason(reason);
+                connection.close.set_reason(reason);
                 self.service.end_polling(connection, sid).await;
                 return Err(RequestError::BadRequest);
             }
         };
         if closes {
-            connection.poll_before().await;
+            polling.await_earlier_poll().await;
         }
         let response = self.hand_over(connection, parts, body, eio3, octets).await;
         if closes && response.status().is_success() {
@@ -97,7 +101,7 @@ impl PostHandler {
     /// has to wait.
     async fn hand_over(
         &self,
-        connection: &Connection,
+        connection: &Arc<Connection>,
         parts: Parts,
         body: Bytes,
         eio3: bool,
@@ -111,7 +115,7 @@ impl PostHandler {
         let mut all = PayloadParts::new(body, form, self.max_payload);
         let mut last = None;
         loop {
-            match all.next(connection) {
+            match all.next(&**connection) {
                 Some(Part::Wait(namespace)) => self.await_entered(connection, &namespace).await,
                 Some(Part::Ready(body)) => {
                     let request = Request::from_parts(parts.clone(), form.body(body));
@@ -128,11 +132,11 @@ impl PostHandler {
 
     /// Waits until a client is let in a namespace, as a WebSocket does; no longer than a message may take, nor than its
     /// session lasts: then it may never be let in.
-    async fn await_entered(&self, connection: &Connection, namespace: &str) {
+    async fn await_entered(&self, connection: &Arc<Connection>, namespace: &str) {
         let end = Instant::now() + self.message_timeout;
         while connection.is_connecting(namespace) {
-            if Instant::now() > end || connection.is_polling_over() {
-                return connection.waits_no_longer(namespace);
+            if Instant::now() > end || connection.polling().is_some_and(PollingState::is_over) {
+                return connection.connects().go_on(namespace);
             }
             // Rare, and mostly over at once.
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -153,8 +157,11 @@ impl PostHandler {
     /// Ends a session whose announced attachments do not come.
     async fn await_attachments(self, connection: Arc<Connection>, sid: Sid, request: u64) {
         tokio::time::sleep(self.message_timeout).await;
-        if connection.is_stuck_since(request) {
-            connection.set_close_reason(CloseReason::MessageTimeout);
+        if connection
+            .polling()
+            .is_some_and(|polling| polling.attachments.lock().stuck_since(request))
+        {
+            connection.close.set_reason(CloseReason::MessageTimeout);
             self.service.end_polling(&connection, sid).await;
         }
     }
@@ -187,7 +194,7 @@ fn closes(
     if malformed {
         return Err(CloseReason::ParseError);
     }
-    if !connection.allows_others(others) {
+    if !connection.control_packets.allow(others) {
         return Err(CloseReason::RateLimited);
     }
     Ok(closes || (eio3 && eio3_payload::closes(body, octets)))

@@ -121,7 +121,7 @@ impl ClientStream {
         let probed = session.is_some();
         Self {
             wire,
-            ahead: ReadAhead::new(early, connection.is_eio3(), base64, &*connection),
+            ahead: ReadAhead::new(early, connection.request.eio3, base64, &*connection),
             frames: MessageTracker::default(),
             unfinished: Timer::default(),
             unread: Timer::default(),
@@ -154,15 +154,15 @@ impl ClientStream {
             Poll::Ready(Err(error)) => return self.drop_rest(error),
             Poll::Pending => {}
         }
-        self.unread.start(self.connection.timeouts().write);
+        self.unread.start(self.connection.registry.timeouts.write);
         let control = &self.connection.stream;
         control.writer.register(context.waker());
-        if self.connection.is_cut() {
+        if self.connection.stream.is_discarding() {
             return self.drop_rest(io::ErrorKind::ConnectionAborted.into());
         }
         if !self.behind {
             self.behind = true;
-            self.connection.set_backlog(true);
+            self.connection.backlog().set(true);
         }
         ready!(self.unread.poll_elapsed(context));
         self.connection.end_stream(CloseReason::WriteTimeout);
@@ -184,7 +184,7 @@ impl ClientStream {
 
     /// Whether what is written is to be dropped.
     fn is_over(&self) -> bool {
-        self.over || self.connection.is_cut()
+        self.over || self.connection.stream.is_discarding()
     }
 
     /// Whether what is written goes out as it is, with nothing before it, as it does to nearly all clients.
@@ -227,15 +227,16 @@ impl ClientStream {
         frames: &[u8],
     ) -> Poll<io::Result<usize>> {
         let Some(opening) = &mut self.opening else { return Poll::Ready(Ok(0)) };
-        let first = || self.connection.withhold_ping();
+        let first =
+            || self.connection.request.withhold_ping(self.connection.registry.timeouts.ping);
         let mut changed = match &opening.seal {
             Some(seal) => opening.change.apply(frames, seal, first),
             None => ChangedFrames { frames: frames.to_vec(), ping: false, sid: None },
         };
-        if self.connection.is_refused() {
+        if self.connection.connects.is_refused() {
             let told;
             (changed.frames, told) = with_refusals(&changed.frames);
-            self.connection.told_refusals(told);
+            self.connection.connects.told_refusals(told);
         }
         if let Some(sid) = changed.sid {
             self.connection.has_id(sid);
@@ -278,8 +279,10 @@ impl ClientStream {
             }
         }
         let changed = self.opening.as_ref().is_some_and(|opening| {
-            let settled = opening.seal.is_none() || self.connection.is_in_namespace();
-            opening.change == OpeningChange::Nothing && settled && !self.connection.is_refused()
+            let settled = opening.seal.is_none() || self.connection.namespaces() > 0;
+            opening.change == OpeningChange::Nothing
+                && settled
+                && !self.connection.connects.is_refused()
         });
         if changed {
             self.opening = None;
@@ -298,7 +301,7 @@ impl ClientStream {
 
 impl Drop for ClientStream {
     fn drop(&mut self) {
-        if self.session.is_none() && !self.connection.is_in_namespace() {
+        if self.session.is_none() && self.connection.namespaces() == 0 {
             // Otherwise the end of its sockets comes first: it brings the reason.
             self.connection.end();
         }
@@ -314,7 +317,7 @@ impl AsyncRead for ClientStream {
         // Registered before it is looked at, so that an end in between is not missed.
         let control = &self.connection.stream;
         control.reader.register(context.waker());
-        if self.connection.is_told_to_end() {
+        if self.connection.stream.is_ending() {
             self.end(buffer);
             return Poll::Ready(Ok(()));
         }
@@ -330,7 +333,7 @@ impl AsyncRead for ClientStream {
         let before = buffer.filled().len();
         let Self { ahead, wire, frames, unfinished, connection, behind, unanswered, .. } =
             &mut *self;
-        let limit = connection.timeouts().message;
+        let limit = connection.registry.timeouts.message;
         match ahead.poll_read(wire, context, buffer, &**connection) {
             Poll::Ready(read) => read?,
             Poll::Pending => {
@@ -348,7 +351,7 @@ impl AsyncRead for ClientStream {
         let received = &buffer.filled()[before..];
         let progress = frames.follow(received);
         traffic::websocket().received.count(received.len(), frames.take_messages());
-        if !connection.allows_others(frames.take_others().into()) {
+        if !connection.control_packets.allow(frames.take_others().into()) {
             connection.end_stream(CloseReason::RateLimited);
         }
         if frames.is_malformed() {
@@ -394,7 +397,7 @@ impl AsyncWrite for ClientStream {
             Some(at) => bytes = &bytes[..at],
             None => {}
         }
-        if !seen.events && self.opening.is_none() && self.connection.is_refused() {
+        if !seen.events && self.opening.is_none() && self.connection.connects.is_refused() {
             match self.written.unfinished() {
                 0 => self.opening = Some(Opening::of_refusals()),
                 unfinished => bytes = &bytes[..unfinished.min(bytes.len())],
@@ -436,7 +439,7 @@ impl AsyncWrite for ClientStream {
             let waits = self.is_read_enough();
             self.behind = false;
             self.unanswered = 0;
-            self.connection.set_backlog(false);
+            self.connection.backlog().set(false);
             if waits {
                 self.connection.stream.reader.wake();
             }

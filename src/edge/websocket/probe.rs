@@ -5,11 +5,7 @@
 //! Node does. Only when the client says that it upgrades (`5`) does socketioxide hear of the WebSocket, and is told both
 //! packets at once. A WebSocket that is cut before, says something else or nothing leaves the session as it was.
 
-use std::{
-    io,
-    sync::{Arc, Weak},
-    time::Duration,
-};
+use std::{io, sync::Weak, time::Duration};
 
 use metrics::counter;
 use tokio::{
@@ -86,10 +82,10 @@ pub(crate) async fn probe(
             loop {
                 ticks.tick().await;
                 let connection = connection.upgrade();
-                let goes_on =
-                    |open: &Arc<Connection>| !open.is_told_to_end() && !open.is_polling_closing();
-                match connection.filter(goes_on) {
-                    Some(connection) => connection.release_poll(),
+                let polling = connection.as_ref().filter(|open| !open.stream.is_ending());
+                let polling = polling.and_then(|open| open.polling());
+                match polling.filter(|polling| !polling.is_closing()) {
+                    Some(polling) => polling.release_poll(),
                     None => return,
                 }
             }

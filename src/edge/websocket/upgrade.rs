@@ -124,7 +124,7 @@ impl AcceptedUpgrade {
         let WebSocketOptions { compressed, in_text } = self.terms;
         let (mut wire, early) = FrameStream::new(tcp, early, compressed);
         if in_text.is_some() {
-            wire = wire.in_text(BinaryToBase64::new(self.connection.is_eio3()));
+            wire = wire.in_text(BinaryToBase64::new(self.connection.request.eio3));
         }
         match self.claim.take() {
             Some(claim) => {
@@ -138,7 +138,7 @@ impl AcceptedUpgrade {
     async fn probe(self, claim: UpgradeClaim, mut wire: FrameStream, early: Bytes) {
         let Self { request, connection, service, opening, terms, .. } = self;
         // While it is not known whether it does, the session may end without it.
-        let limit = connection.timeouts().upgrade;
+        let limit = connection.registry.timeouts.upgrade;
         drop(connection);
         let said = match probe::probe(&mut wire, &early, &claim.0, limit).await {
             Ok(said) => said,
@@ -164,7 +164,7 @@ impl AcceptedUpgrade {
     fn serve(self, wire: FrameStream, early: &[u8], session: Option<Box<UpgradedSession>>) {
         let Self { request, connection, service, opening, terms, .. } = self;
         let base64 =
-            terms.in_text.map(|most| Box::new(Base64ToBinary::new(connection.is_eio3(), most)));
+            terms.in_text.map(|most| Box::new(Base64ToBinary::new(connection.request.eio3, most)));
         // socketioxide moves it through several of its futures, each of which has room for it.
         let stream = Box::new(ClientStream::new(wire, early, base64, connection, session, opening));
         if let Err(error) = service.websocket(stream, request) {
@@ -178,8 +178,10 @@ struct UpgradeClaim(Weak<Connection>);
 
 impl Drop for UpgradeClaim {
     fn drop(&mut self) {
-        if let Some(connection) = self.0.upgrade() {
-            connection.give_up_upgrade();
+        if let Some(connection) = self.0.upgrade()
+            && let Some(polling) = connection.polling()
+        {
+            polling.give_up_upgrade();
         }
     }
 }
