@@ -36,7 +36,7 @@ use super::{
         subprotocol::{Invalid, first_offered},
     },
     websocket::{
-        client_stream::Opening,
+        opening::Opening,
         upgrade::{self, WebSocketOptions, WebSocketRequest},
     },
 };
@@ -45,26 +45,26 @@ use crate::{
     config::{AffinityCookie, Config, Engine, Proxies, Transport},
 };
 
-/// What requests of clients meet.
+/// What answers the requests of clients, and of pods that forward them.
 pub struct Edge {
     engine: Engine,
     sessions: Arc<Sessions>,
     admission: Arc<Admission>,
     proxies: Proxies,
     /// What is kept of the request of a new session.
-    keeper: KeptHeaderPolicy,
+    kept_headers: KeptHeaderPolicy,
     service: Service,
     max_payload: usize,
     polling: PollingHandler,
     /// The path of Socket.IO, without the slash behind it.
     path: String,
     /// What a stock client asks for its WebSocket: socketioxide keeps it for life, for all of them the same.
-    usual: Uri,
+    usual_websocket_uri: Uri,
     seal: Arc<Seal>,
     forwarder: Forwarder,
     closer: Closer,
-    /// What the program says.
-    program: RequestHooks,
+    /// The hooks of an embedding program.
+    hooks: RequestHooks,
     allow_timeout: Duration,
     /// Names this pod to load balancers.
     cookie: Option<HeaderValue>,
@@ -88,18 +88,22 @@ impl Edge {
             cookie: cookie(&config.sessions.affinity_cookie, config.public.base_path(), pod),
             closer: Closer::new(sessions.clone(), service.clone()),
             path: config.public.base_path().to_owned(),
-            usual: local_uri(config.public.base_path(), "EIO=4&transport=websocket", None)
-                .unwrap_or_default(),
+            usual_websocket_uri: local_uri(
+                config.public.base_path(),
+                "EIO=4&transport=websocket",
+                None,
+            )
+            .unwrap_or_default(),
             polling: PollingHandler::new(config, service.clone(), seal.clone()),
             seal,
             forwarder,
-            program: admission.program.clone(),
+            hooks: admission.hooks.clone(),
             allow_timeout: config.admission.allow_request_timeout,
             engine: config.engine.clone(),
             sessions,
             admission,
             proxies: config.public.proxies.clone(),
-            keeper: KeptHeaderPolicy::new(config),
+            kept_headers: KeptHeaderPolicy::new(config),
             service,
             max_payload: config.limits.max_payload,
         })
@@ -138,14 +142,14 @@ impl Edge {
     ) -> Result<Response, RequestError> {
         let client_addr = client_addr(context.address, request.headers(), &self.proxies);
         (context.address, context.secure) = (client_addr.address, client_addr.secure);
-        if !self.program.wants_head() {
+        if !self.hooks.wants_head() {
             return self.answer(context, request, None).await;
         }
         let (parts, body) = request.into_parts();
         let head = RequestHead::new(context.address.ip(), context.secure, &parts);
         let request = Request::from_parts(parts, body);
         let answer = self.clone().answer(context, request, Some(&head)).await;
-        answer.inspect_err(|error| self.program.hear(*error, Some(&head)))
+        answer.inspect_err(|error| self.hooks.hear(*error, Some(&head)))
     }
 
     async fn answer(
@@ -154,20 +158,20 @@ impl Edge {
         request: Request,
         head: Option<&RequestHead>,
     ) -> Result<Response, RequestError> {
-        let (handshake, asked) = self.read(&request).map_err(|error| {
+        let (handshake, websocket) = self.read(&request).map_err(|error| {
             let new = session(request.uri().query().unwrap_or_default()).is_none();
             if new { self.admission.refuse(error) } else { error }
         })?;
         let Some(session) = handshake.session else {
             let (transport, eio3) = (handshake.transport, handshake.eio3);
-            return self.open(transport, eio3, asked.as_ref(), &context, request, head).await;
+            return self.open(transport, eio3, websocket.as_ref(), &context, request, head).await;
         };
         let location = self.seal.open(session).ok_or(RequestError::SessionUnknown)?;
         if self.seal.is_here(location) {
             let eio3 = handshake.eio3;
-            self.go_on(location.sid, eio3, asked.as_ref(), &context, request).await
+            self.go_on(location.sid, eio3, websocket.as_ref(), &context, request).await
         } else {
-            self.forwarder.forward(location, asked.is_some(), &context, request).await
+            self.forwarder.forward(location, websocket.is_some(), &context, request).await
         }
     }
 
@@ -183,10 +187,10 @@ impl Edge {
         request: Request,
     ) -> Result<Response, RequestError> {
         let (address, sid) = self.forwarded_session(&request)?;
-        let (handshake, asked) = self.read(&request)?;
+        let (handshake, websocket) = self.read(&request)?;
         let eio3 = handshake.eio3;
         let context = RequestContext { address, ..context };
-        self.go_on(sid, eio3, asked.as_ref(), &context, request).await
+        self.go_on(sid, eio3, websocket.as_ref(), &context, request).await
     }
 
     /// Hears of a session of this pod from one that forwards its requests.
@@ -218,7 +222,7 @@ impl Edge {
         let key = websocket_key(headers);
         let query = request.uri().query().unwrap_or_default();
         let handshake = EngineRequest::parse(request.method(), query, key.is_some(), &self.engine)?;
-        let asked = match key {
+        let websocket = match key {
             Some(key) => {
                 let protocol =
                     first_offered(headers).map_err(|Invalid| RequestError::BadRequest)?;
@@ -226,7 +230,7 @@ impl Edge {
             }
             None => None,
         };
-        Ok((handshake, asked))
+        Ok((handshake, websocket))
     }
 
     /// Opens a session.
@@ -234,7 +238,7 @@ impl Edge {
         &self,
         transport: Transport,
         eio3: bool,
-        asked: Option<&WebSocketRequest>,
+        websocket: Option<&WebSocketRequest>,
         context: &RequestContext,
         request: Request,
         head: Option<&RequestHead>,
@@ -244,10 +248,10 @@ impl Edge {
         let uri = self.local_uri(&request, None).map_err(|error| self.admission.refuse(error))?;
         let permit = self.admission.admit(context.address, request.headers())?;
         if let Some(head) = head {
-            match self.program.allows(head, self.allow_timeout).await {
+            match self.hooks.allows(head, self.allow_timeout).await {
                 Ok(()) => {}
                 Err(Denied::Forbidden(message)) => {
-                    return Ok(self.program.forbidden(&message, Some(head)));
+                    return Ok(self.hooks.forbidden(&message, Some(head)));
                 }
                 Err(Denied::Silent) => return Err(RequestError::AllowRequestTimeout),
             }
@@ -259,13 +263,13 @@ impl Edge {
             eio3,
             secure: context.secure,
             cross_domain: request.headers().contains_key(header::ORIGIN),
-            kept: self.keeper.keep(request.headers()),
+            kept: self.kept_headers.keep(request.headers()),
         };
         let connection = self.sessions.begin(began, permit);
-        let mut response = match asked {
-            Some(asked) => {
+        let mut response = match websocket {
+            Some(websocket) => {
                 let change = OpeningChange::Opening { pings: !eio3 };
-                self.accept(uri, asked, &request, connection, change, context)
+                self.accept(uri, websocket, &request, connection, change, context)
             }
             None => self.polling.open(uri, connection, request).await,
         }?;
@@ -280,22 +284,24 @@ impl Edge {
         self: Arc<Self>,
         sid: Sid,
         eio3: bool,
-        asked: Option<&WebSocketRequest>,
+        websocket: Option<&WebSocketRequest>,
         context: &RequestContext,
         mut request: Request,
     ) -> Result<Response, RequestError> {
         let connection = self.sessions.find(sid).ok_or(RequestError::SessionUnknown)?;
         // As on Node, the session goes on after a request of another version, or of the transport that it has left.
-        if connection.request.eio3 != eio3 || (asked.is_none() && connection.is_websocket()) {
+        if connection.request.eio3 != eio3 || (websocket.is_none() && connection.is_websocket()) {
             return Err(RequestError::BadRequest);
         }
         let uri = self.local_uri(&request, Some(sid))?;
-        match asked {
-            Some(asked) if !may_upgrade(&connection) => upgrade::turn_away(asked, &context.upgrade),
-            Some(asked) => {
+        match websocket {
+            Some(websocket) if !may_upgrade(&connection) => {
+                upgrade::turn_away(websocket, &context.upgrade)
+            }
+            Some(websocket) => {
                 let pinged = eio3 || connection.request.ping_is_withheld();
                 let change = if pinged { OpeningChange::Nothing } else { OpeningChange::Ping };
-                self.accept(uri, asked, &request, connection, change, context)
+                self.accept(uri, websocket, &request, connection, change, context)
             }
             None => {
                 *request.uri_mut() = uri;
@@ -306,13 +312,13 @@ impl Edge {
 
     fn local_uri(&self, request: &Request, sid: Option<Sid>) -> Result<Uri, RequestError> {
         let uri = local_uri(&self.path, request.uri().query().unwrap_or_default(), sid)?;
-        Ok(if uri == self.usual { self.usual.clone() } else { uri })
+        Ok(if uri == self.usual_websocket_uri { self.usual_websocket_uri.clone() } else { uri })
     }
 
     fn accept(
         &self,
         uri: Uri,
-        asked: &WebSocketRequest,
+        websocket: &WebSocketRequest,
         request: &Request,
         connection: Arc<Connection>,
         change: OpeningChange,
@@ -321,11 +327,11 @@ impl Edge {
         let (service, opening) = (self.service.clone(), Opening::new(&self.seal, change));
         let (deflate, most) = (&self.engine.per_message_deflate, self.max_payload);
         let in_text = wants_text(request.uri().query().unwrap_or_default());
-        let terms = WebSocketOptions {
+        let options = WebSocketOptions {
             compressed: DeflateParams::negotiate(request.headers(), deflate, most),
             in_text: in_text.then_some(most),
         };
-        upgrade::accept(uri, asked, connection, service, opening, terms, &context.upgrade)
+        upgrade::accept(uri, websocket, connection, service, opening, options, &context.upgrade)
     }
 }
 

@@ -49,7 +49,7 @@ impl Closable {
     fn session(&self) -> Option<Sid> {
         match self {
             Self::Connection(connection) => connection.upgrade().and_then(|open| open.sid()),
-            Self::Relayed(passes) => Some(passes.session),
+            Self::Relayed(relayed) => Some(relayed.session),
         }
     }
 
@@ -66,7 +66,7 @@ impl Closable {
     fn is_gone(&self) -> bool {
         match self {
             Self::Connection(connection) => connection.strong_count() == 0,
-            Self::Relayed(passes) => passes.end.strong_count() == 0,
+            Self::Relayed(relayed) => relayed.end.strong_count() == 0,
         }
     }
 }
@@ -80,8 +80,8 @@ impl Closer {
     pub async fn close_all(&self, window: Duration) {
         self.sessions.closing();
         let here = self.sessions.table.all().into_iter().map(Closable::Connection);
-        let passing = self.sessions.relayed.in_time().into_iter().map(Closable::Relayed);
-        let mut all: Vec<_> = here.chain(passing).collect();
+        let relayed = self.sessions.relayed.in_time().into_iter().map(Closable::Relayed);
+        let mut all: Vec<_> = here.chain(relayed).collect();
         all.sort_by_cached_key(Closable::session);
         let order = CloseOrder::new(all.into_iter(), Closable::is_busy);
         let count = order.len();
@@ -102,8 +102,8 @@ impl Closer {
     pub async fn gone(&self) {
         // Some may have been in the middle of their handshake, or of an upgrade.
         while !self.all_gone_within(CLOSE_AGAIN).await {
-            for passing in self.sessions.relayed.in_time() {
-                self.end(Closable::Relayed(passing), CloseReason::ServerShuttingDown);
+            for relayed in self.sessions.relayed.in_time() {
+                self.end(Closable::Relayed(relayed), CloseReason::ServerShuttingDown);
             }
             for connection in self.sessions.table.all() {
                 self.end(Closable::Connection(connection), CloseReason::ServerShuttingDown);
@@ -146,9 +146,9 @@ impl Closer {
         }
     }
 
-    async fn all_gone_within(&self, patience: Duration) -> bool {
+    async fn all_gone_within(&self, limit: Duration) -> bool {
         let begun = Instant::now();
-        while self.sessions.to_end() > 0 && begun.elapsed() < patience {
+        while self.sessions.to_end() > 0 && begun.elapsed() < limit {
             sleep(LOOK_AGAIN).await;
         }
         self.sessions.to_end() == 0
@@ -157,8 +157,8 @@ impl Closer {
     /// Closes one at the transport, so that the stock client comes back by itself.
     fn end(&self, open: Closable, reason: CloseReason) {
         match open {
-            Closable::Relayed(passes) => {
-                if let Some(end) = passes.end.upgrade() {
+            Closable::Relayed(relayed) => {
+                if let Some(end) = relayed.end.upgrade() {
                     end.notify_one();
                 }
             }

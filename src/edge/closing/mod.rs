@@ -1,5 +1,5 @@
-//! Ends connections at a pace, so that clients do not come back all at once: for a drain, and to give some to other pods.
-//! It closes what `connections` knows, and does not decide when.
+//! Closes connections at a pace, so that clients do not come back all at once: for a drain, and to rebalance pods.
+//! The server and the API say when.
 //! Only the edge itself may call it.
 
 mod close_order;

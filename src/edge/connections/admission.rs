@@ -35,8 +35,8 @@ pub struct Admission {
     /// Of those that are refused for another reason.
     refused: Option<DefaultDirectRateLimiter>,
     addresses: Arc<AddressLimit>,
-    /// What the program says.
-    pub(crate) program: RequestHooks,
+    /// The hooks of an embedding program.
+    pub(crate) hooks: RequestHooks,
 }
 
 impl Admission {
@@ -45,7 +45,7 @@ impl Admission {
         settings: &config::Admission,
         lifecycle: Lifecycle,
         sessions: Arc<Sessions>,
-        program: RequestHooks,
+        hooks: RequestHooks,
     ) -> Self {
         let limiter = |rate: u32, burst: u32| {
             let rate = NonZeroU32::new(rate)?;
@@ -59,7 +59,7 @@ impl Admission {
         };
         let (settings, origins) = (settings.clone(), AllowedOrigins::new(&settings.origins));
         let addresses = Arc::default();
-        Self { lifecycle, sessions, settings, origins, rate, refused, addresses, program }
+        Self { lifecycle, sessions, settings, origins, rate, refused, addresses, hooks }
     }
 
     /// Lets a new session in, or says why not. What it gives is kept as long as the session.

@@ -28,7 +28,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Registry<C> {
     pub(crate) table: SessionTable<C>,
-    /// What passes through of other pods' sessions.
+    /// What this pod relays of other pods' sessions.
     pub(crate) relayed: Arc<RelayedSessions>,
     /// Sockets of clients that have not taken all that they were sent.
     pub(crate) slow: Arc<Slow>,
@@ -80,7 +80,7 @@ impl<C> Registry<C> {
         self.table.len()
     }
 
-    /// How many have to end with the pod: those that are open, and what passes through.
+    /// How many have to end with the pod: open connections, and what is relayed.
     pub fn to_end(&self) -> usize {
         self.open() + self.relayed.count()
     }
@@ -96,7 +96,7 @@ impl<C> Registry<C> {
         self.closing.load(Ordering::Relaxed)
     }
 
-    /// Ends all that still passes through.
+    /// Ends all that is still relayed.
     pub fn end_relayed(&self) {
         self.relayed.end_all();
     }

@@ -1,5 +1,5 @@
-//! What passes through this pod of other pods' sessions: WebSockets, and polls that are held. They are no
-//! connections of this pod, but end with it.
+//! What this pod relays of other pods' sessions: WebSockets, and polls that wait. They are no connections of this pod, but
+//! end with it.
 //!
 //! A client may poll the pod again that has just answered its poll for that: what comes so late is not waited for, and
 //! is answered at the very end, when the pod takes no connections any more.
@@ -14,7 +14,7 @@ use parking_lot::RwLock;
 use socketioxide_core::Sid;
 use tokio::sync::Notify;
 
-/// All that pass through now.
+/// All that are relayed now.
 #[derive(Debug, Default)]
 pub(crate) struct RelayedSessions(RwLock<Now>);
 
@@ -26,7 +26,7 @@ struct Now {
     late: Option<u64>,
 }
 
-/// Something that passes, of this session.
+/// Something that is relayed, of this session.
 #[derive(Debug, Clone)]
 pub(crate) struct RelayedSession {
     pub session: Sid,
@@ -35,7 +35,7 @@ pub(crate) struct RelayedSession {
 }
 
 impl RelayedSessions {
-    /// Something of a session begins to pass, until the answer is dropped; `gauge` counts those of its kind.
+    /// Something of a session is relayed until the answer is dropped. `gauge` counts those of its kind.
     pub fn begin(self: &Arc<Self>, session: Sid, gauge: Gauge) -> RelayGuard {
         gauge.increment(1);
         let end = Arc::new(Notify::new());
@@ -77,7 +77,7 @@ impl Now {
     }
 }
 
-/// Something of another pod's session passes through.
+/// Something of another pod's session is relayed, for as long as this lives.
 pub(crate) struct RelayGuard {
     passage: Arc<RelayedSessions>,
     number: u64,

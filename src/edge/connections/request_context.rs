@@ -1,11 +1,11 @@
-//! Where a request came from.
+//! What the listener knows of the TCP connection that a request came over.
 
 use std::net::SocketAddr;
 
 use super::unread_answer::PollAnswer;
 use crate::edge::requests::upgrade_slot::UpgradeSlot;
 
-/// Where a request came from, put into it by the listener.
+/// What the listener puts into the extensions of each request.
 #[derive(Clone)]
 pub(crate) struct RequestContext {
     pub address: SocketAddr,

@@ -30,13 +30,13 @@ impl<C> Default for SessionTable<C> {
 impl<C> SessionTable<C> {
     /// Adds a connection whose session has no id yet.
     pub fn insert(&self, connection: &Arc<C>) {
-        self.0.write().without_id.insert(key(connection), Arc::downgrade(connection));
+        self.0.write().without_id.insert(key::<C>(connection), Arc::downgrade(connection));
     }
 
     /// The session of a connection has this id from now on. Does nothing for a connection that has ended.
     pub fn set_id(&self, connection: &C, sid: Sid) {
         let mut open = self.0.write();
-        if let Some(connection) = open.without_id.remove(&key(connection)) {
+        if let Some(connection) = open.without_id.remove(&key::<C>(connection)) {
             open.by_id.insert(sid, connection);
         }
     }
@@ -44,7 +44,7 @@ impl<C> SessionTable<C> {
     /// Removes a connection. `sid` is called under the lock, as the id may have been set a moment ago.
     pub fn remove(&self, connection: &C, sid: impl FnOnce() -> Option<Sid>) {
         let mut open = self.0.write();
-        open.without_id.remove(&key(connection));
+        open.without_id.remove(&key::<C>(connection));
         if let Some(sid) = sid() {
             open.by_id.remove(&sid);
         }
@@ -68,7 +68,8 @@ impl<C> SessionTable<C> {
     }
 }
 
-/// What tells a connection from the others while its session has no id.
+/// What tells a connection from the others while its session has no id. The type is said at each call: of an `&Arc<C>`, the
+/// address of the `Arc` would be taken else.
 fn key<C>(connection: &C) -> usize {
     std::ptr::from_ref(connection).addr()
 }

@@ -16,13 +16,13 @@ struct Answer {
 }
 
 impl PollAnswer {
-    /// Notes whose it is.
+    /// Notes that the last answer is of this connection.
     pub fn note(&self, service: &Service, connection: &Arc<Connection>) {
         let (service, connection) = (service.clone(), Arc::downgrade(connection));
         *self.0.lock() = Some(Answer { service, connection });
     }
 
-    /// Ends the session: its client does not read the answer.
+    /// Ends the session, as its client does not read the answer.
     pub async fn close_unread(&self) {
         let Some(Answer { service, connection }) = self.0.lock().take() else { return };
         if let Some(connection) = connection.upgrade()

@@ -1,4 +1,4 @@
-//! Tells when a packet that was queued for a client is written to its WebSocket: for the sample that measures how long emits
+//! Tells when a packet that was queued for a client has been written to its WebSocket: for the sample that measures how long emits
 //! take (`backplane/watch.rs`). A connection tells of one packet at a time.
 //!
 //! The packet is recognised among what is written. Others may look the same: those that are known to wait before it are passed

@@ -1,6 +1,6 @@
 //! The beginning of what socketioxide writes to a WebSocket: in two places changed.
 //!
-//! Gaps: the session id in the opening packet is the `socket.id` (see `seal`); and the first heartbeat ping
+//! Gaps: the session id in the opening packet is the `socket.id` (see `packets/session_id.rs`); and the first heartbeat ping
 //! goes out at once, where the protocol has it after one ping interval (Engine.IO, "Heartbeat"). So the
 //! first packet gets another id, and the first ping is withheld and answered for the client.
 

@@ -1,5 +1,5 @@
 //! Listening sockets, and the TCP connections that they accept, up to the router.
-//! HTTP ends here: a stream that becomes a WebSocket is given to whom the request left in its slot.
+//! The TCP stream of a WebSocket is given to the function that its request left in the upgrade slot.
 //! Only the edge itself and the server may call it.
 
 pub(super) mod bind;

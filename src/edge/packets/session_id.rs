@@ -33,7 +33,7 @@ pub struct Seal {
     keys: RwLock<Vec<Key>>,
 }
 
-/// Where a session is.
+/// The pod that has a session, and the session's id there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SessionLocation {
     pub pod: Sid,

@@ -61,7 +61,7 @@ pub(crate) struct Forwarder {
     sessions: Arc<Sessions>,
     client: Client<HttpConnector, Body>,
     /// Longest wait for another pod to take a request.
-    patience: Duration,
+    limit: Duration,
     /// Longest time that a poll is held.
     poll: Duration,
 }
@@ -121,22 +121,22 @@ impl Forwarder {
         seal: Arc<Seal>,
         sessions: Arc<Sessions>,
     ) -> Self {
-        let patience = config.sessions.forward_timeout;
+        let limit = config.sessions.forward_timeout;
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(patience));
+        connector.set_connect_timeout(Some(limit));
         let idle = IDLE.min(config.public.request_timeout / 2);
         let client = Client::builder(TokioExecutor::new()).pool_idle_timeout(idle).build(connector);
         let poll = config.engine.ping_interval + config.engine.ping_timeout;
         let discovery = OnceLock::new();
-        Self { backplane, discovery, seal, sessions, client, patience, poll }
+        Self { backplane, discovery, seal, sessions, client, limit, poll }
     }
 
     /// From now on, pods are looked for at these addresses too, which may change.
     pub fn look_at(&self, addresses: watch::Receiver<BTreeSet<SocketAddr>>) {
         let (seal, client) = (self.seal.clone(), self.client.clone());
         // Once: a pod is built once.
-        let _ = self.discovery.set(PodDiscovery::new(addresses, seal, client, self.patience));
+        let _ = self.discovery.set(PodDiscovery::new(addresses, seal, client, self.limit));
     }
 
     /// Has the pod of a session answer a request. If it cannot, the session is as good as unknown: the
@@ -199,7 +199,7 @@ impl Forwarder {
             let answer = self.client.request(http::Request::from_parts(parts, body));
             tokio::select! {
                 biased;
-                given_up = progress.given_up(self.patience * HANDLED) => Err(given_up.into()),
+                given_up = progress.given_up(self.limit * HANDLED) => Err(given_up.into()),
                 answer = answer => Ok(answer),
             }
         };
@@ -217,7 +217,7 @@ impl Forwarder {
         found: &PodAddress,
         release: impl Fn() -> Result<PeerSignal, http::Error>,
     ) -> Result<T, ForwardError> {
-        let passing = self.sessions.relayed.begin(location.sid, gauge!(HELD_POLLS.name));
+        let guard = self.sessions.relayed.begin(location.sid, gauge!(HELD_POLLS.name));
         let answer = timeout(self.poll, answer);
         let lost = self.lost(location, found);
         tokio::pin!(answer, lost);
@@ -226,7 +226,7 @@ impl Forwarder {
                 biased;
                 answer = &mut answer => return answer.map_err(|_| ForwardError::Late),
                 () = &mut lost => return Err(ForwardError::Gone),
-                () = passing.told_to_end() => release()?.send().await,
+                () = guard.told_to_end() => release()?.send().await,
             }
         }
     }
@@ -246,7 +246,7 @@ impl Forwarder {
             self.introduce(headers, location, context.address)?;
         }
         let forwarded = forwarded.body(Body::empty())?;
-        let mut answer = timeout(self.patience, self.ask(&address, forwarded))
+        let mut answer = timeout(self.limit, self.ask(&address, forwarded))
             .await
             .map_err(|_| ForwardError::Late)??;
         if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -258,9 +258,9 @@ impl Forwarder {
             let relay = Relay {
                 pod: parts.io.into_inner(),
                 answer: parts.read_buf,
-                patience: self.sessions.timeouts.write,
+                limit: self.sessions.timeouts.write,
                 unread: self.signal(UNREAD, &address, location, context.address, request.uri())?,
-                passing: relayed.begin(location.sid, gauge!(RELAYED_WEBSOCKETS.name)),
+                guard: relayed.begin(location.sid, gauge!(RELAYED_WEBSOCKETS.name)),
             };
             context.upgrade.put(move |client, early, busy| {
                 tokio::spawn(relay.join(client, early).map(|()| drop(busy)));
@@ -295,7 +295,7 @@ impl Forwarder {
     ) -> Result<PeerSignal, http::Error> {
         let mut request = http::Request::post(forwarded_uri(address, path, uri)?).body(())?;
         self.introduce(request.headers_mut(), location, client)?;
-        Ok(PeerSignal { client: self.client.clone(), request, patience: self.patience })
+        Ok(PeerSignal { client: self.client.clone(), request, limit: self.limit })
     }
 
     /// Where a pod takes requests of others.

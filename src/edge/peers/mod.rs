@@ -1,5 +1,5 @@
-//! Requests of sessions that another pod has: forwarded to it, and how it is found.
-//! Which pod has a session says its id (`packets/session_id.rs`).
+//! Requests of sessions that another pod has: they are forwarded to that pod. Here is also how it is found.
+//! The session id says which pod has a session (`packets/session_id.rs`).
 //! Only the edge itself may call it.
 
 pub(super) mod forwarder;

@@ -1,5 +1,5 @@
-//! What a pod says to another of a session that it forwards requests of: a request without a body, to the internal
-//! listener.
+//! A signal to the pod that has a session whose requests this pod forwards: a request without a body, to the internal
+//! listener. It says that a poll is to be answered now, or that the client of a WebSocket does not read.
 
 use std::time::Duration;
 
@@ -8,19 +8,19 @@ use http::Request;
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use tokio::time::timeout;
 
-/// A notice, to be sent when there is cause.
+/// A signal that may have to be sent.
 pub(super) struct PeerSignal {
     pub client: Client<HttpConnector, Body>,
     pub request: Request<()>,
     /// Longest wait for the other pod.
-    pub patience: Duration,
+    pub limit: Duration,
 }
 
 impl PeerSignal {
-    /// Sends it; a pod that does not take it sees before long what it is about.
+    /// Sends it. An error is logged alone: the other pod finds out by itself before long.
     pub async fn send(&self) {
         let request = self.request.clone().map(|()| Body::empty());
-        match timeout(self.patience, self.client.request(request)).await {
+        match timeout(self.limit, self.client.request(request)).await {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => tracing::debug!(%error, "another pod cannot be told"),
             Err(_) => tracing::debug!("another pod cannot be told in time"),

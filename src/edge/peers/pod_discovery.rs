@@ -1,5 +1,5 @@
-//! Pods that are not found by Redis, because it is away or full: somebody else knows addresses of pods, and each is asked
-//! once which pod it is.
+//! Finds pods that Redis does not name, because it is away or full: Kubernetes knows their addresses, and each address is
+//! asked once which pod is there.
 //!
 //! A pod that answers proves that it is of this cluster, by the secret that the pods share: what is forwarded is shown
 //! to no other program that got the address. Who asks proves nothing: an id is no secret.
@@ -36,13 +36,13 @@ const AGAIN: Duration = Duration::from_secs(5);
 /// The longest answer.
 const ANSWER: usize = 256;
 
-/// The pods at addresses that somebody else knows.
+/// Finds pods by asking addresses that Kubernetes knows.
 pub(super) struct PodDiscovery {
     addresses: watch::Receiver<BTreeSet<SocketAddr>>,
     seal: Arc<Seal>,
     client: Client<HttpConnector, Body>,
     /// Longest wait for one to answer, and for all.
-    patience: Duration,
+    limit: Duration,
     /// As they answered.
     known: Mutex<HashMap<SocketAddr, Answer>>,
     /// Held by who asks: others that look for somebody wait for the same answers.
@@ -60,10 +60,10 @@ impl PodDiscovery {
         addresses: watch::Receiver<BTreeSet<SocketAddr>>,
         seal: Arc<Seal>,
         client: Client<HttpConnector, Body>,
-        patience: Duration,
+        limit: Duration,
     ) -> Self {
         let (known, asking) = Default::default();
-        Self { addresses, seal, client, patience, known, asking }
+        Self { addresses, seal, client, limit, known, asking }
     }
 
     /// Where a pod is, if one of them is it.
@@ -71,7 +71,7 @@ impl PodDiscovery {
         if let Some(address) = self.known_as(pod) {
             return Some(address);
         }
-        timeout(self.patience, async {
+        timeout(self.limit, async {
             let _one_at_a_time = self.asking.lock().await;
             if let Some(address) = self.known_as(pod) {
                 return Some(address);
@@ -134,7 +134,7 @@ impl PodDiscovery {
             found.then(|| body.to_bytes())
         };
         // Less than all together may take: what does not answer is known as that.
-        let answer = timeout(self.patience / 2, answer).await.ok()??;
+        let answer = timeout(self.limit / 2, answer).await.ok()??;
         let (pod, proof) = std::str::from_utf8(&answer).ok()?.split_once(' ')?;
         let pod = pod.parse().ok()?;
         let known = self.seal.proves(pod, &nonce, proof);

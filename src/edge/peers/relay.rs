@@ -27,24 +27,24 @@ pub(super) struct Relay {
     /// What it sent right behind its answer.
     pub answer: Bytes,
     /// Longest time that either side may take nothing, and that the one may stay when the other has gone.
-    pub patience: Duration,
+    pub limit: Duration,
     /// Tells the pod that its client takes nothing.
     pub unread: PeerSignal,
-    pub passing: RelayGuard,
+    pub guard: RelayGuard,
 }
 
 impl Relay {
     /// Joins both until one ends, or this pod does. `early` is what the client sent behind its handshake.
     pub async fn join(self, client: TcpStream, early: Bytes) {
-        let Self { pod, answer, patience, unread, passing } = self;
+        let Self { pod, answer, limit, unread, guard } = self;
         let (client, pod) = ((client, early), (pod, answer));
         tokio::select! {
-            joined = join(client, pod, patience, &unread) => {
+            joined = join(client, pod, limit, &unread) => {
                 if let Err(error) = joined {
                     tracing::debug!(%error, "a forwarded WebSocket broke");
                 }
             }
-            () = passing.told_to_end() => {}
+            () = guard.told_to_end() => {}
         }
     }
 }
@@ -52,14 +52,14 @@ impl Relay {
 async fn join(
     (mut client, early): (TcpStream, Bytes),
     (mut pod, answer): (TcpStream, Bytes),
-    patience: Duration,
+    limit: Duration,
     unread: &PeerSignal,
 ) -> io::Result<()> {
     let (from_client, to_client) = client.split();
     let (from_pod, to_pod) = pod.split();
-    let up = pass(early, from_client, WriteTimeout::new(to_pod, patience));
+    let up = pass(early, from_client, WriteTimeout::new(to_pod, limit));
     let down = async {
-        let passed = pass(answer, from_pod, WriteTimeout::new(to_client, patience)).await;
+        let passed = pass(answer, from_pod, WriteTimeout::new(to_client, limit)).await;
         if passed.as_ref().is_err_and(is_write_timeout) {
             // Before it sees the WebSocket end, and takes that for the reason.
             unread.send().await;
@@ -70,11 +70,11 @@ async fn join(
     let last = tokio::select! {
         ended = &mut up => {
             ended?;
-            timeout(patience, down).await
+            timeout(limit, down).await
         }
         ended = &mut down => {
             ended?;
-            timeout(patience, up).await
+            timeout(limit, up).await
         }
     };
     last.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))

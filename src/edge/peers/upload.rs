@@ -1,4 +1,4 @@
-//! The body of a request on its way from a client to another pod: who is waited for. A client may be as slow as
+//! The body of a request on its way from a client to another pod: whether the client or the pod is waited for. A client may be as slow as
 //! the limits of this pod allow; the other pod is to take what there is, and to answer, without delay.
 
 use std::{
@@ -14,7 +14,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-/// Who is waited for.
+/// Which side is waited for.
 #[derive(Debug, Clone, Copy)]
 enum WaitingFor {
     /// The client, for more of the body.
@@ -25,7 +25,7 @@ enum WaitingFor {
     Broken,
 }
 
-/// Why a request is not waited for any longer.
+/// Why the request is given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum UploadError {
     /// The pod did nothing.
@@ -34,16 +34,16 @@ pub(super) enum UploadError {
     Broken,
 }
 
-/// A body that tells who is waited for.
+/// A body that tells which side is waited for.
 struct TrackedBody {
     body: Body,
     turn: watch::Sender<WaitingFor>,
 }
 
-/// What it tells.
+/// Which side a [`TrackedBody`] waits for.
 pub(super) struct UploadProgress(watch::Receiver<WaitingFor>);
 
-/// Watches a body while it is sent.
+/// Tracks a body while it is sent.
 pub(crate) fn track(body: Body) -> (Body, UploadProgress) {
     let (turn, progress) = watch::channel(WaitingFor::Pod);
     (Body::new(TrackedBody { body, turn }), UploadProgress(progress))
@@ -51,20 +51,20 @@ pub(crate) fn track(body: Body) -> (Body, UploadProgress) {
 
 impl UploadProgress {
     /// Waits until the pod has done nothing for so long, or the client broke off.
-    pub async fn given_up(mut self, patience: Duration) -> UploadError {
+    pub async fn given_up(mut self, limit: Duration) -> UploadError {
         loop {
             let turn = *self.0.borrow_and_update();
             let changed = match turn {
                 WaitingFor::Broken => return UploadError::Broken,
                 WaitingFor::Client => self.0.changed().await,
-                WaitingFor::Pod => match timeout(patience, self.0.changed()).await {
+                WaitingFor::Pod => match timeout(limit, self.0.changed()).await {
                     Ok(changed) => changed,
                     Err(_) => return UploadError::Late,
                 },
             };
             if changed.is_err() {
                 // All is sent that will be: what is left is the answer.
-                sleep(patience).await;
+                sleep(limit).await;
                 return UploadError::Late;
             }
         }
@@ -107,27 +107,27 @@ mod tests {
 
     use super::*;
 
-    const PATIENCE: Duration = Duration::from_secs(1);
+    const LIMIT: Duration = Duration::from_secs(1);
 
     #[tokio::test(start_paused = true)]
     async fn a_slow_client_is_waited_for_and_then_the_pod() {
         let pieces = stream::iter(0..3).then(|_| async {
-            sleep(PATIENCE * 5).await;
+            sleep(LIMIT * 5).await;
             Ok::<_, std::io::Error>(Bytes::from_static(b"a"))
         });
         let (body, progress) = track(Body::from_stream(pieces));
         let begun = Instant::now();
-        let (sent, given_up) = tokio::join!(body.collect(), progress.given_up(PATIENCE));
+        let (sent, given_up) = tokio::join!(body.collect(), progress.given_up(LIMIT));
         assert_eq!(sent.unwrap().to_bytes(), "aaa");
-        assert_eq!((given_up, begun.elapsed()), (UploadError::Late, PATIENCE * 16));
+        assert_eq!((given_up, begun.elapsed()), (UploadError::Late, LIMIT * 16));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_pod_that_does_not_take_it_is_not_waited_for() {
         let (_body, progress) = track(Body::from("a"));
         let begun = Instant::now();
-        assert_eq!(progress.given_up(PATIENCE).await, UploadError::Late);
-        assert_eq!(begun.elapsed(), PATIENCE);
+        assert_eq!(progress.given_up(LIMIT).await, UploadError::Late);
+        assert_eq!(begun.elapsed(), LIMIT);
     }
 
     #[tokio::test]
@@ -135,6 +135,6 @@ mod tests {
         let broken = stream::iter([Ok(Bytes::from_static(b"a")), Err(std::io::Error::other("x"))]);
         let (body, progress) = track(Body::from_stream(broken));
         assert!(body.collect().await.is_err());
-        assert_eq!(progress.given_up(PATIENCE).now_or_never(), Some(UploadError::Broken));
+        assert_eq!(progress.given_up(LIMIT).now_or_never(), Some(UploadError::Broken));
     }
 }

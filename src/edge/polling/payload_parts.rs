@@ -1,4 +1,4 @@
-//! What a polling client sent in one request, in the parts in which it is handed over: mostly in one.
+//! The payload of a POST, in the parts in which it is handed over to socketioxide: mostly in one.
 
 use std::borrow::Cow;
 

@@ -96,7 +96,7 @@ async fn hold(
     ([(header::CONTENT_TYPE, "text/plain; charset=UTF-8")], released).into_response()
 }
 
-/// The answer to a poll of Engine.IO v3, with what [`eio3`] adds.
+/// The answer to a poll of Engine.IO v3, with what [`eio3_payload`] adds.
 pub(super) async fn with_binary_eio3(response: Response) -> Response {
     let (mut parts, body) = whole(response).await;
     let kind = parts.headers.get(header::CONTENT_TYPE);

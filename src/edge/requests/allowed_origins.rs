@@ -1,4 +1,4 @@
-//! The pages that may connect, by their origins as browsers spell them.
+//! The origins whose pages may connect (`Origin` of RFC 6454).
 
 use http::HeaderValue;
 
@@ -9,18 +9,18 @@ use crate::config::{OriginPattern, canonical_origin};
 pub(crate) struct AllowedOrigins(Vec<OriginPattern>);
 
 impl AllowedOrigins {
-    /// Those of the settings, however they are spelt there.
+    /// The origins of a setting, in any spelling.
     pub fn new(origins: &[String]) -> Self {
         // What is none has been refused with the configuration.
         Self(origins.iter().filter_map(|text| OriginPattern::parse(text)).collect())
     }
 
-    /// Whether nothing is said of any.
+    /// Whether the setting is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether this one is among them. Who is no browser may spell it in another way.
+    /// Whether an origin is among them. A client that is no browser may spell it in another way.
     pub fn contains(&self, origin: &HeaderValue) -> bool {
         let origin = origin.to_str().ok().and_then(canonical_origin);
         origin.is_some_and(|origin| self.0.iter().any(|allowed| allowed.matches(&origin)))

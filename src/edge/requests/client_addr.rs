@@ -9,7 +9,7 @@ use crate::config::{Proxies, ProxyHeader};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-/// Where a request came from first.
+/// The address of a client, as far as trusted load balancers say it.
 pub(crate) struct ClientAddr {
     pub address: SocketAddr,
     /// It came over TLS, by the word of a load balancer.
@@ -23,8 +23,8 @@ struct Hop {
     secure: bool,
 }
 
-/// Where a client is, by what the load balancers on its way say. Each adds the address that it was called from: they
-/// are read from the end, as long as it is trusted who says so.
+/// The address of a client. Each load balancer adds the address that it was called from. So the addresses are read from
+/// the end, as long as the load balancer that added one is trusted.
 pub(crate) fn client_addr(peer: SocketAddr, headers: &HeaderMap, proxies: &Proxies) -> ClientAddr {
     let mut client_addr = ClientAddr { address: peer, secure: false };
     if !proxies.trusts(peer.ip()) {

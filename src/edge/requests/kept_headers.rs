@@ -1,11 +1,11 @@
-//! What is kept of the request that opened a connection: its token, and the headers that the settings name. The
-//! request itself is not.
+//! What is kept of the headers of the request that opened a connection: its token, and the headers that
+//! `public.kept_headers` names. All else of the request is dropped, as it would cost memory for each connection.
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::config::{Config, Secret};
 
-/// What to keep of requests.
+/// Which headers are kept.
 pub(crate) struct KeptHeaderPolicy {
     /// The cookie that may be a token; empty for none.
     cookie: String,
@@ -15,7 +15,7 @@ pub(crate) struct KeptHeaderPolicy {
     all: bool,
 }
 
-/// What was kept of one.
+/// The headers that were kept of a request.
 #[derive(Debug, Default)]
 pub(crate) struct KeptHeaders {
     /// In `Authorization: Bearer` (RFC 6750), or in the cookie.

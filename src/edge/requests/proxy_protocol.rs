@@ -18,7 +18,7 @@ pub(crate) async fn proxied_address(
     stream: &mut TcpStream,
     peer: SocketAddr,
     proxies: &Proxies,
-    patience: Duration,
+    limit: Duration,
 ) -> io::Result<SocketAddr> {
     if !proxies.proxy_protocol || !proxies.trusts(peer.ip()) {
         return Ok(peer);
@@ -34,7 +34,7 @@ pub(crate) async fn proxied_address(
         stream.read_exact(&mut header[PREFIX..]).await?;
         Ok(header)
     };
-    let header = timeout(patience, header).await??;
+    let header = timeout(limit, header).await??;
     let header = Header::try_from(&header[..]).map_err(io::Error::other)?;
     Ok(match (header.command, header.addresses) {
         (Command::Proxy, Addresses::IPv4(way)) => (way.source_address, way.source_port).into(),

@@ -1,5 +1,5 @@
-//! What a program says of requests, beside the settings: which may open a session (`allowRequest` of Node's Engine.IO), and
-//! what it wants to hear of those that are refused (`connection_error`).
+//! The hooks of an embedding program: which requests may open a session (`allowRequest` of Node's Engine.IO), and what is
+//! called with requests that are refused (`connection_error`).
 
 use std::{fmt, net::IpAddr, panic::AssertUnwindSafe, pin::Pin, sync::Arc};
 
@@ -78,7 +78,7 @@ pub(crate) type Allow = Arc<dyn Fn(RequestHead) -> Allowed + Send + Sync>;
 /// Hears of requests that are refused.
 pub(crate) type HearError = Arc<dyn Fn(&ConnectionError) + Send + Sync>;
 
-/// What a program says.
+/// The hooks of a program, if it has any.
 #[derive(Clone, Default)]
 pub struct RequestHooks {
     /// Whether a new session may begin.

@@ -1,5 +1,5 @@
 //! What a pod may run out of: memory, open files, the accept queues of its listeners.
-//! It measures, gives back, and says when there is too much; `connections` and `listener` refuse.
+//! It measures them, and gives memory back. `connections` and `listener` refuse clients when there is too little.
 //! `listener` may call it, and the server.
 
 pub(super) mod memory;

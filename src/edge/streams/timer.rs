@@ -1,4 +1,4 @@
-//! A limit on waiting, for a stream that is polled. Each connection has two of these, so they keep no more than a timer.
+//! A timer for a stream that is polled. Each connection has two of these, so one that does not run takes a pointer alone.
 
 use std::{
     future::Future,
@@ -9,17 +9,17 @@ use std::{
 
 use tokio::time::{Instant, Sleep, sleep};
 
-/// Waits no longer than a limit. What does not wait has no timer, and an idle connection does not.
+/// A timer that runs or does not. One that does not run allocates nothing; those of an idle connection do not run.
 #[derive(Debug, Default)]
 pub(crate) struct Timer(Option<Pin<Box<Sleep>>>);
 
 impl Timer {
-    /// Begins to wait, if it does not already.
+    /// Starts it, if it does not run already.
     pub fn start(&mut self, limit: Duration) {
         self.0.get_or_insert_with(|| Box::pin(sleep(limit)));
     }
 
-    /// Begins to wait anew.
+    /// Starts it anew.
     pub fn restart(&mut self, limit: Duration) {
         match &mut self.0 {
             Some(timer) => timer.as_mut().reset(Instant::now() + limit),
@@ -27,12 +27,12 @@ impl Timer {
         }
     }
 
-    /// Waits no more.
+    /// Stops it.
     pub fn stop(&mut self) {
         self.0 = None;
     }
 
-    /// Ready when the limit is reached.
+    /// Ready once the time has elapsed.
     pub fn poll_elapsed(&mut self, context: &mut Context<'_>) -> Poll<()> {
         self.0.as_mut().map_or(Poll::Pending, |timer| timer.as_mut().poll(context))
     }

@@ -1,4 +1,4 @@
-//! What is to be written to a stream before all else: what was taken, and became something else.
+//! Bytes that are to be written to a stream before all others: those that a rewriter has made of what it was given.
 
 use std::{
     io,

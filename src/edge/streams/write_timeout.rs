@@ -1,5 +1,4 @@
-//! A limit on how long what is written may wait for its reader, around any stream. One that has it takes no timer
-//! while its reader keeps up.
+//! A time-out of writes, around any stream. While the other side reads, no timer runs.
 
 use std::{
     io,
@@ -12,12 +11,12 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::timer::Timer;
 
-/// Nothing of what was written has been taken for the limit.
+/// The other side has read nothing for the time-out.
 #[derive(Debug, thiserror::Error)]
 #[error("the other side takes nothing")]
 struct WriteTimedOut;
 
-/// Whether an error says that: TCP has time-outs of its own.
+/// Whether an error is of this time-out. TCP has time-outs of its own, whose errors look alike.
 pub(crate) fn is_write_timeout(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|error| error.is::<WriteTimedOut>())
 }

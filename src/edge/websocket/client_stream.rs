@@ -15,11 +15,11 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{
-    probe, read_ahead::ReadAhead, transport::FrameStream, upgraded_session::UpgradedSession,
+    opening::Opening, probe, read_ahead::ReadAhead, transport::FrameStream,
+    upgraded_session::UpgradedSession,
 };
 use crate::edge::{
     connections::{close_reason::CloseReason, connection::Connection, traffic},
@@ -29,7 +29,6 @@ use crate::edge::{
         message_tracker::MessageTracker,
         opening_frames::{ChangedFrames, OpeningChange, with_refusals},
     },
-    packets::session_id::Seal,
     streams::timer::Timer,
 };
 
@@ -48,7 +47,7 @@ const _: () = assert!(size_of::<ClientStream>() <= 152);
 
 pub(super) struct ClientStream {
     wire: FrameStream,
-    ahead: ReadAhead,
+    read_ahead: ReadAhead,
     frames: MessageTracker,
     /// Runs while a message of the client is unfinished.
     unfinished: Timer,
@@ -73,40 +72,6 @@ pub(super) struct ClientStream {
     written: FrameCounter,
 }
 
-/// The beginning of a session, as the client sees it.
-pub(crate) struct Opening {
-    change: OpeningChange,
-    /// None if nothing is changed but refusals.
-    seal: Option<Arc<Seal>>,
-    /// What was changed and is not yet written.
-    frames: Vec<u8>,
-    /// The buffer of the HTTP connection that this was. While it is held, what is allocated for the life of the session
-    /// and its first socket is not put where the buffer was, and the next connection finds that whole: some hundred
-    /// bytes less for each (`make bench`).
-    pub http: Bytes,
-}
-
-impl Opening {
-    /// What is to be changed of a session that is new, or was begun by polling.
-    pub fn new(seal: &Arc<Seal>, change: OpeningChange) -> Option<Box<Self>> {
-        let seal = Some(seal.clone());
-        let opening = Self { change, seal, frames: Vec::new(), http: Bytes::new() };
-        (change != OpeningChange::Nothing).then(|| Box::new(opening))
-    }
-
-    /// While a CONNECT is refused later.
-    fn of_refusals() -> Box<Self> {
-        let (frames, http) = (Vec::new(), Bytes::new());
-        Box::new(Self { change: OpeningChange::Nothing, seal: None, frames, http })
-    }
-
-    /// Whether socketioxide connects the client to a namespace before it has asked, as in Engine.IO v3: perhaps before
-    /// the opening packet has told the id by which the connection is found.
-    pub fn connects_at_once(&self) -> bool {
-        self.change == OpeningChange::Opening { pings: false }
-    }
-}
-
 impl ClientStream {
     /// The stream of a connection, and of the polling session that it upgrades, if it does. `early` is what the
     /// client sent right behind its handshake; `base64` reads what it sends as text of its binary packets.
@@ -121,7 +86,7 @@ impl ClientStream {
         let probed = session.is_some();
         Self {
             wire,
-            ahead: ReadAhead::new(early, connection.request.eio3, base64, &*connection),
+            read_ahead: ReadAhead::new(early, connection.request.eio3, base64, &*connection),
             frames: MessageTracker::default(),
             unfinished: Timer::default(),
             unread: Timer::default(),
@@ -331,15 +296,15 @@ impl AsyncRead for ClientStream {
             return Poll::Ready(Ok(()));
         }
         let before = buffer.filled().len();
-        let Self { ahead, wire, frames, unfinished, connection, behind, unanswered, .. } =
+        let Self { read_ahead, wire, frames, unfinished, connection, behind, unanswered, .. } =
             &mut *self;
         let limit = connection.registry.timeouts.message;
-        match ahead.poll_read(wire, context, buffer, &**connection) {
+        match read_ahead.poll_read(wire, context, buffer, &**connection) {
             Poll::Ready(read) => read?,
             Poll::Pending => {
                 if wire.take_progress() {
                     unfinished.restart(limit);
-                } else if ahead.holds() || wire.holds() {
+                } else if read_ahead.holds() || wire.holds() {
                     unfinished.start(limit);
                 }
                 ready!(unfinished.poll_elapsed(context));
@@ -361,7 +326,7 @@ impl AsyncRead for ClientStream {
             let length = u16::try_from(received.len()).unwrap_or(u16::MAX);
             *unanswered = unanswered.saturating_add(length);
         }
-        if frames.is_complete() && !ahead.holds() && !wire.holds() {
+        if frames.is_complete() && !read_ahead.holds() && !wire.holds() {
             unfinished.stop();
         } else if progress {
             unfinished.restart(limit);

@@ -2,7 +2,8 @@
 //! Here is the I/O; what happens to single frames is in `frames`.
 //! Only the edge itself may call it.
 
-pub(super) mod client_stream;
+mod client_stream;
+pub(super) mod opening;
 mod probe;
 mod read_ahead;
 mod transport;

@@ -18,7 +18,8 @@ use tokio::net::TcpStream;
 use tungstenite::handshake::derive_accept_key;
 
 use super::{
-    client_stream::{ClientStream, Opening},
+    client_stream::ClientStream,
+    opening::Opening,
     probe::{self, UpgradeResult},
     transport::FrameStream,
     upgraded_session::UpgradedSession,
@@ -41,10 +42,10 @@ pub(super) struct AcceptedUpgrade {
     service: Service,
     /// For a new session.
     opening: Option<Box<Opening>>,
-    terms: WebSocketOptions,
+    options: WebSocketOptions,
 }
 
-/// What a request says that is to become a WebSocket.
+/// What a request to become a WebSocket says.
 pub(crate) struct WebSocketRequest {
     pub key: HeaderValue,
     /// What is answered of the protocols that it offers.
@@ -69,12 +70,12 @@ pub(crate) fn accept(
     connection: Arc<Connection>,
     service: Service,
     opening: Option<Box<Opening>>,
-    terms: WebSocketOptions,
+    options: WebSocketOptions,
     slot: &UpgradeSlot,
 ) -> Result<Response, RequestError> {
     let claim = connection.polling_sid().map(|_| UpgradeClaim(Arc::downgrade(&connection)));
     let mut response = switching(asked)?;
-    if let Some(extension) = terms.compressed.and_then(DeflateParams::header) {
+    if let Some(extension) = options.compressed.and_then(DeflateParams::header) {
         response.headers_mut().insert(header::SEC_WEBSOCKET_EXTENSIONS, extension);
     }
     let mut request = http::Request::new(());
@@ -83,7 +84,7 @@ pub(crate) fn accept(
     if opening.as_ref().is_some_and(|opening| opening.connects_at_once()) {
         request.extensions_mut().insert(connection.clone());
     }
-    let accepted = AcceptedUpgrade { request, connection, claim, service, opening, terms };
+    let accepted = AcceptedUpgrade { request, connection, claim, service, opening, options };
     slot.put(move |tcp, early, _| accepted.take_over(tcp, early));
     Ok(response)
 }
@@ -121,7 +122,7 @@ impl AcceptedUpgrade {
         if let Some(opening) = &mut self.opening {
             opening.http = early.clone();
         }
-        let WebSocketOptions { compressed, in_text } = self.terms;
+        let WebSocketOptions { compressed, in_text } = self.options;
         let (mut wire, early) = FrameStream::new(tcp, early, compressed);
         if in_text.is_some() {
             wire = wire.in_text(BinaryToBase64::new(self.connection.request.eio3));
@@ -136,7 +137,7 @@ impl AcceptedUpgrade {
 
     /// Has the stream take a polling session over, if its client goes through with it.
     async fn probe(self, claim: UpgradeClaim, mut wire: FrameStream, early: Bytes) {
-        let Self { request, connection, service, opening, terms, .. } = self;
+        let Self { request, connection, service, opening, options, .. } = self;
         // While it is not known whether it does, the session may end without it.
         let limit = connection.registry.timeouts.upgrade;
         drop(connection);
@@ -157,14 +158,15 @@ impl AcceptedUpgrade {
         connection.upgraded();
         UpgradeResult::Ok.count();
         let session = UpgradedSession::new(service.clone(), connection.clone(), sid);
-        let accepted = Self { request, connection, claim: None, service, opening, terms };
+        let accepted = Self { request, connection, claim: None, service, opening, options };
         accepted.serve(wire, &said, Some(Box::new(session)));
     }
 
     fn serve(self, wire: FrameStream, early: &[u8], session: Option<Box<UpgradedSession>>) {
-        let Self { request, connection, service, opening, terms, .. } = self;
-        let base64 =
-            terms.in_text.map(|most| Box::new(Base64ToBinary::new(connection.request.eio3, most)));
+        let Self { request, connection, service, opening, options, .. } = self;
+        let base64 = options
+            .in_text
+            .map(|most| Box::new(Base64ToBinary::new(connection.request.eio3, most)));
         // socketioxide moves it through several of its futures, each of which has room for it.
         let stream = Box::new(ClientStream::new(wire, early, base64, connection, session, opening));
         if let Err(error) = service.websocket(stream, request) {
