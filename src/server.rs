@@ -25,7 +25,7 @@ use crate::{
     backplane::{self, Adapter, Backplane, Io, PodRecord, SetupError},
     config::{self, BackplaneKind, Config, Parser, Transport},
     drain::{self, Drainable, Lifecycle, Outcome, Rollout},
-    edge::{self, Admission, Edge, Layers, ListenError, Options, Program, Seal, Sessions},
+    edge::{self, Admission, Edge, Layers, ListenError, Options, RequestHooks, Seal, Sessions},
     gateway::{self, HookSetupError, Hooks, Namespace, Roomcast, Tokens, TokensError},
     internal::{self, Readiness, Scale},
     kube::{self, ExternalMetrics, Figures, Kubernetes},
@@ -37,7 +37,7 @@ use crate::{
     },
 };
 
-/// Bytes of the buffer that each WebSocket reads into, which an idle connection costs. `edge/ahead.rs` reads more
+/// Bytes of the buffer that each WebSocket reads into, which an idle connection costs. `edge/websocket/read_ahead.rs` reads more
 /// at once.
 const READ_BUFFER: usize = 64;
 
@@ -86,7 +86,7 @@ pub struct Builder {
     config: Config,
     namespaces: Vec<Namespace>,
     pages: Router,
-    program: Program,
+    program: RequestHooks,
     layers: Layers,
 }
 
@@ -624,7 +624,7 @@ impl Drainable for Pod {
     }
 
     async fn answered(&self) {
-        self.sessions.end_passage();
+        self.sessions.end_relayed();
         // Such as the last poll of a client.
         let mut serving = self.serving.lock().await;
         let _ = timeout(GRACE, async { while serving.join_next().await.is_some() {} }).await;

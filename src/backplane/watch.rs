@@ -2,7 +2,7 @@
 //!
 //! Gap: socketioxide takes what is emitted into a queue for each client, and does not say when it comes out (no upstream
 //! issue was found). Way round: for some emits, one of the connections that get them watches what it writes for the packet
-//! (`edge/watching.rs`). An emit is chosen when it costs little beside what emits cost anyway: to choose one of its sockets,
+//! (`edge/connections/write_watch.rs`). An emit is chosen when it costs little beside what emits cost anyway: to choose one of its sockets,
 //! all are listed.
 
 use std::{

@@ -280,7 +280,7 @@ impl ChildNamespaces {
     async fn close_connection(&self, socket: Sid) {
         let sessions = &self.0.shared.sessions;
         if let Some(connection) = sessions.find(socket) {
-            connection.send_away();
+            connection.rebalance();
         }
         let gone = async {
             while sessions.find(socket).is_some() {

@@ -69,8 +69,8 @@ fn connect_span(runtime: &NamespaceRuntime, socket: &IoSocket<Adapter>) -> Span 
         return Span::default();
     }
     let connection = connection_of(&runtime.sessions, socket);
-    let began = connection.as_ref().and_then(|connection| connection.began_before());
-    let caused_by = connection.and_then(|connection| connection.caused_by());
+    let began = connection.as_ref().and_then(|connection| connection.connects().began_before());
+    let caused_by = connection.and_then(|connection| connection.request().caused_by());
     traces::connect(&runtime.context.label, began, caused_by.as_ref())
 }
 
@@ -88,14 +88,14 @@ async fn let_in(
     // The `auth` of the stock client: `io(url, { auth: { token } })`. A token there counts even if it is invalid and the request
     // that opened the connection has another one.
     let sent = auth.get("token").and_then(Json::as_str);
-    let token = sent.or(connection.credential()).map(Secret::new);
+    let token = sent.or(connection.request().credential()).map(Secret::new);
     let handshake = Handshake {
         namespace: runtime.context.path.clone(),
         parameters: runtime.context.parameters.clone(),
         id: socket.id.to_string(),
         // Only functions that decide look at it. Without any, each connection is spared the work.
         details: match runtime.namespace.decides_on_handshakes() {
-            true => connection.handshake(Some(&socket.req_parts().uri)),
+            true => connection.request().handshake(Some(&socket.req_parts().uri)),
             false => Json::Null,
         },
         token,

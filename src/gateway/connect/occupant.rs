@@ -25,7 +25,7 @@ impl Occupant for ActiveSocket {
         }
         self.progress.set_connected();
         self.progress.set_complete();
-        self.state.connection.entered(&self.runtime.context.path);
+        self.state.connection.connected(&self.runtime.context.path);
     }
 
     fn is_connected(&self) -> bool {

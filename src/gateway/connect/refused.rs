@@ -24,7 +24,7 @@ pub(in crate::gateway) fn refuse_connect(
     counter!(CONNECTS_REFUSED.name, "nsp" => path, "code" => code).increment(1);
     tracing::debug!(socket = %socket.id, code, "connect refused");
     if let Some(connection) = connection_of(sessions, socket) {
-        connection.refuse();
+        connection.connects().refuse();
     }
     Box::new(refusal_text(&connect_error(socket, refusal)))
 }
@@ -52,7 +52,7 @@ fn connect_error(socket: &IoSocket<Adapter>, refusal: &Refusal) -> Json {
 /// A CONNECT has been refused: packets that the client sent behind it are handled once it has been told so.
 pub(in crate::gateway) fn release_packets(sessions: &Sessions, socket: &Arc<IoSocket<Adapter>>) {
     if let Some(connection) = connection_of(sessions, socket) {
-        connection.stays_out(socket.ns(), Arc::downgrade(socket));
+        connection.connects().refused(socket.ns(), Arc::downgrade(socket));
     }
 }
 
