@@ -32,8 +32,7 @@ impl Default for Failed {
 impl Failed {
     /// A task that the pod needs.
     pub async fn needed(self, name: &'static str, task: impl Future<Output = ()>) {
-        if AssertUnwindSafe(task).catch_unwind().await.is_err() {
-            count(name);
+        if caught(name, task).await.is_none() {
             self.0.send_replace(Some(name));
         }
     }
@@ -56,12 +55,9 @@ struct Counted(&'static str);
 
 /// A task of a set that is watched by [`first_panic`], under the name that log and metric have for it.
 pub(crate) async fn named<T>(name: &'static str, task: impl Future<Output = T>) -> T {
-    match AssertUnwindSafe(task).catch_unwind().await {
-        Ok(done) => done,
-        Err(_) => {
-            count(name);
-            resume_unwind(Box::new(Counted(name)))
-        }
+    match caught(name, task).await {
+        Some(done) => done,
+        None => resume_unwind(Box::new(Counted(name))),
     }
 }
 
@@ -91,21 +87,16 @@ const OTHER: &str = "other";
 /// Makes a task again whenever it has panicked, until it ends by itself.
 pub(crate) async fn restarted<F: Future>(name: &'static str, make: impl Fn() -> F) -> F::Output {
     loop {
-        match AssertUnwindSafe(async { make().await }).catch_unwind().await {
-            Ok(done) => return done,
-            Err(_) => {
-                count(name);
-                sleep(PAUSE).await;
-            }
+        match caught(name, async { make().await }).await {
+            Some(done) => return done,
+            None => sleep(PAUSE).await,
         }
     }
 }
 
 /// A task that others do well without: nothing else comes of a panic in it.
 pub(crate) async fn counted(name: &'static str, task: impl Future<Output = ()>) {
-    if AssertUnwindSafe(task).catch_unwind().await.is_err() {
-        count(name);
-    }
+    let _ = caught(name, task).await;
 }
 
 /// Spawns a task that nobody waits for, and that does one thing for one client, server or request.
@@ -121,6 +112,11 @@ pub(crate) fn piece(name: &'static str, work: impl FnOnce()) {
     if catch_unwind(AssertUnwindSafe(work)).is_err() {
         count(name);
     }
+}
+
+/// Awaits a task. A panic in it is counted, and gives nothing.
+async fn caught<T>(name: &'static str, task: impl Future<Output = T>) -> Option<T> {
+    AssertUnwindSafe(task).catch_unwind().await.inspect_err(|_| count(name)).ok()
 }
 
 /// The panic itself, with its place, has been printed by the program's hook.

@@ -65,7 +65,7 @@ impl ControlPlane {
         self.command(arguments).stdin(Stdio::null()).output().unwrap()
     }
 
-    pub fn command(&self, arguments: &[&str]) -> Command {
+    fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(self.bin.join("kubectl"));
         command.arg("--kubeconfig").arg(self.run.join("admin.kubeconfig")).args(arguments);
         command
@@ -78,18 +78,24 @@ impl ControlPlane {
         text(&output.stdout)
     }
 
-    /// Applies objects, in YAML.
-    pub fn apply(&self, objects: &str) {
-        let mut command = self.command(&["apply", "-f", "-"]);
-        let mut child = command
+    /// The same, which reads this.
+    pub fn run_with(&self, arguments: &[&str], input: &str) -> String {
+        let mut child = self
+            .command(arguments)
             .stdin(Stdio::piped())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        child.stdin.take().unwrap().write_all(objects.as_bytes()).unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
         let output = child.wait_with_output().unwrap();
-        assert!(output.status.success(), "{}\n{objects}", text(&output.stderr));
+        assert!(output.status.success(), "{arguments:?}: {}\n{input}", text(&output.stderr));
+        text(&output.stdout)
+    }
+
+    /// Applies objects, in YAML.
+    pub fn apply(&self, objects: &str) {
+        self.run_with(&["apply", "-f", "-"], objects);
     }
 
     /// The authorities that a pod knows the API server by.

@@ -44,7 +44,7 @@ for (const way of WAYS) {
       const up = watching.seconds() - begun;
       leaving.close();
       const left = watching.seconds();
-      await until("two pods", async () => (await count()) === 2 && (await cluster.pods()).length === 2, 300_000);
+      await cluster.settled(2);
       const down = watching.seconds() - left;
       await until("all that stay are back", async () => crowd.isBack() && (await crowd.isAnswered()));
       await watching.stop();

@@ -1,10 +1,6 @@
 //! A real control plane, of the lab beside the repository; each test has a namespace and a service account of its own.
 
-use std::{
-    io::Write,
-    process::Stdio,
-    sync::atomic::{AtomicUsize, Ordering},
-};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 
@@ -95,24 +91,8 @@ impl Lab {
 
     /// Runs it in the namespace, and gives what it printed.
     pub fn kubectl(&self, args: &[&str], input: Option<&Value>) -> String {
-        let mut child = self
-            .plane
-            .command(&["--namespace", &self.namespace])
-            .args(args)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut stdin = child.stdin.take().unwrap();
-        if let Some(input) = input {
-            stdin.write_all(input.to_string().as_bytes()).unwrap();
-        }
-        drop(stdin);
-        let output = child.wait_with_output().unwrap();
-        let error = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "kubectl {args:?}: {error}");
-        String::from_utf8(output.stdout).unwrap()
+        let args = [&["--namespace", &self.namespace], args].concat();
+        self.plane.run_with(&args, &input.map(Value::to_string).unwrap_or_default())
     }
 
     /// What Kubernetes would set in the container, the files of the service account beside.
@@ -169,10 +149,6 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
-        let _ = self
-            .plane
-            .command(&["delete", "namespace", "--wait=false", &self.namespace])
-            .stdout(Stdio::null())
-            .status();
+        self.plane.kubectl(&["delete", "namespace", "--wait=false", &self.namespace]);
     }
 }
