@@ -52,7 +52,7 @@ test("settings and secrets reach the pod, and a changed setting is a new pod", (
   assert.equal(rendered.pod.terminationGracePeriodSeconds, 90 + 10 + 60 + 5);
   const text = rendered.find("ConfigMap").data["roomcast.yaml"];
   assert.match(text, /path: \/live\//);
-  assert.match(text, /window: 60s/);
+  assert.match(text, /window: 30s/);
   const { env, volumeMounts } = rendered.pod.containers[0];
   for (const path of ["jwt-secret/hs256", "hook-secrets/keys", "session-secret/secret"]) {
     assert.ok(env.some(({ value }) => value === `/etc/roomcast/${path}`), path);
