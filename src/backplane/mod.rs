@@ -11,11 +11,13 @@ mod elsewhere;
 mod emit;
 mod examine;
 pub(crate) mod fuzz;
+mod joined;
 mod local;
 pub mod measured;
 mod members;
 mod namespaces;
 mod payload;
+mod publishing;
 mod redis;
 mod room_events;
 mod slow;
@@ -54,11 +56,13 @@ pub use cluster::{
     Answered, ClientAnswers, ClusterError, Pod, PodRecord, Pods, ServerAnswer, ServerSide,
 };
 pub(crate) use delivery::{count_dropped, count_one};
-pub use emit::{Emit, Joined, Publishing, Source, Target};
+pub use emit::{Emit, Source, Target};
 pub(crate) use examine::examine;
+pub use joined::Joined;
 pub use local::Adapter;
 pub use members::Occupant;
 pub use payload::{EncodeError, SendError, encode_ack};
+pub use publishing::Publishing;
 pub(crate) use redis::{Entry, Notes, Pending, PublishStream, RedisError};
 pub use redis::{Link, PublishError, SetupError};
 pub use room_events::{RoomChange, RoomEvent};
