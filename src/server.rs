@@ -181,8 +181,8 @@ impl backplane::Pod for Identity {
         self.address.is_open()
     }
 
-    fn is_at(&self, way_out: IpAddr) {
-        self.address.is_at(way_out);
+    fn is_at(&self, local: IpAddr) {
+        self.address.is_at(local);
     }
 }
 

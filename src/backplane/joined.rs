@@ -9,7 +9,7 @@ use super::redis::Subscribed;
 pub struct Joined {
     pub(super) subscribed: Option<Subscribed>,
     /// How long to wait for Redis.
-    pub(super) patience: Duration,
+    pub(super) limit: Duration,
 }
 
 impl Joined {
@@ -22,7 +22,7 @@ impl Joined {
     /// the rooms work among the sockets of this pod.
     pub async fn settled(self) {
         if let Some(subscribed) = self.subscribed {
-            let _ = tokio::time::timeout(self.patience, subscribed.wait()).await;
+            let _ = tokio::time::timeout(self.limit, subscribed.wait()).await;
         }
     }
 }

@@ -361,7 +361,7 @@ impl Members {
         emitted.inspect_err(|errors| {
             let full = |error: &&SocketError| matches!(error, SocketError::InternalChannelFull);
             let full = errors.iter().filter(full).count();
-            self.overflowed(self.slow.furthest(full, gets));
+            self.overflowed(self.slow.most_behind(full, gets));
         })
     }
 

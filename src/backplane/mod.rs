@@ -151,9 +151,9 @@ impl Backplane {
     }
 
     /// Leaves it.
-    pub async fn close(&self, patience: Duration) {
+    pub async fn close(&self, limit: Duration) {
         if let Some(cluster) = self.cluster() {
-            cluster.close(patience).await;
+            cluster.close(limit).await;
         }
     }
 
@@ -542,7 +542,7 @@ impl Backplane {
     pub fn heard(&self) -> Joined {
         Joined {
             subscribed: self.namespaces.list().filter(|_| self.link() == Some(Link::Up)),
-            patience: self.cluster().map_or(Duration::ZERO, |cluster| cluster.patience()),
+            limit: self.cluster().map_or(Duration::ZERO, |cluster| cluster.redis_timeout()),
         }
     }
 
@@ -607,7 +607,7 @@ impl Backplane {
             subscribed: members
                 .and_then(|members| self.namespaces.join(&members, socket, rooms))
                 .filter(|_| self.link() == Some(Link::Up)),
-            patience: self.cluster().map_or(Duration::ZERO, |cluster| cluster.patience()),
+            limit: self.cluster().map_or(Duration::ZERO, |cluster| cluster.redis_timeout()),
         }
     }
 

@@ -101,7 +101,7 @@ impl Slow {
     }
 
     /// So many of those that get a packet, those with the most waiting first.
-    pub(super) fn furthest(&self, count: usize, gets: impl Fn(Sid) -> bool) -> Vec<Sid> {
+    pub(super) fn most_behind(&self, count: usize, gets: impl Fn(Sid) -> bool) -> Vec<Sid> {
         let waiting = self.waiting.lock();
         let mut sockets: Vec<_> = waiting.iter().filter(|(socket, _)| gets(**socket)).collect();
         sockets.sort_unstable_by_key(|(_, waiting)| std::cmp::Reverse(waiting.packets));
@@ -135,11 +135,11 @@ mod tests {
         slow.begins(c, false);
         slow.note([a, b], 1);
         assert_eq!([a, b, c].map(|socket| slow.has_waiting(socket)), [true, true, false]);
-        assert_eq!(slow.furthest(2, |_| true), [a, b]);
-        assert_eq!(slow.furthest(2, |socket| socket == c), [c]);
+        assert_eq!(slow.most_behind(2, |_| true), [a, b]);
+        assert_eq!(slow.most_behind(2, |socket| socket == c), [c]);
         slow.ends(a);
         slow.begins(a, false);
-        assert_eq!(slow.furthest(1, |_| true), [b], "it has taken all since");
+        assert_eq!(slow.most_behind(1, |_| true), [b], "it has taken all since");
     }
 
     #[test]

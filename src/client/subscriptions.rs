@@ -166,7 +166,7 @@ impl Subscriptions {
         let mut abandoned = false;
         for subscriber in subscribers {
             match subscriber {
-                Subscriber::Callback(callback) => guarded(|| callback(event.clone())),
+                Subscriber::Callback(callback) => catch_panic(|| callback(event.clone())),
                 Subscriber::Stream(sender) => abandoned |= sender.send(event.clone()).is_err(),
             }
         }
@@ -207,7 +207,7 @@ impl<T: Clone> Hook<T> {
         // A callback may add another one.
         let callbacks = self.0.lock().clone();
         for callback in callbacks {
-            guarded(|| callback(value.clone()));
+            catch_panic(|| callback(value.clone()));
         }
     }
 
@@ -217,7 +217,7 @@ impl<T: Clone> Hook<T> {
 }
 
 /// A panic in a callback must not end the connection of the others.
-fn guarded(callback: impl FnOnce()) {
+fn catch_panic(callback: impl FnOnce()) {
     if catch_unwind(AssertUnwindSafe(callback)).is_err() {
         tracing::error!("a callback of the client panicked");
     }

@@ -4,7 +4,7 @@ use std::{fs, path::Path, time::Duration};
 
 use tracing_subscriber::EnvFilter;
 
-use super::{BackplaneKind, Config, Drain, Problem, Publish, Secret};
+use super::{BackplaneKind, Config, Drain, Problem, Publish, Secret, no_effect};
 
 /// Seconds that Linux takes for TCP_KEEPIDLE.
 const KEEPALIVE: std::ops::RangeInclusive<u64> = 1..=32767;
@@ -257,5 +257,6 @@ fn check_log(config: &Config, problems: &mut Vec<Problem>) {
 fn check_namespaces(config: &Config, problems: &mut Vec<Problem>) {
     for (name, namespace) in &config.namespaces {
         namespace.check(name, config, problems);
+        no_effect::check(&format!("namespaces.{name}"), namespace, problems);
     }
 }

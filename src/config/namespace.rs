@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Config, HookUrl, Limits, Problem, futile, values};
+use super::{Config, HookUrl, Limits, Problem, values};
 
 /// Events that Roomcast sends itself, which clients believe for that: they are never relayed.
 pub(crate) const OWN_EVENTS: [&str; 6] =
@@ -285,7 +285,6 @@ impl Namespace {
         self.events.iter().enumerate().for_each(|(index, rule)| {
             rule.check(&key(&format!(".events.{index}")), problems);
         });
-        futile::check(&key(""), self, problems);
     }
 }
 

@@ -112,7 +112,7 @@ async fn end(
     let end = Instant::now() + config.timeout;
     let open = pod.connections();
     tracing::info!(connections = open, window = ?config.window, timeout = ?config.timeout, "closing connections");
-    let (window, patience) = if in_no_hurry {
+    let (window, limit) = if in_no_hurry {
         (config.window, config.timeout - for_leaving(config))
     } else {
         (Duration::ZERO, Duration::ZERO)
@@ -126,7 +126,7 @@ async fn end(
         biased; // even in a hurry, each connection is asked to close once
         () = closed => {}
         () = &mut hurry, if in_no_hurry => in_no_hurry = false,
-        () = sleep(patience) => {}
+        () = sleep(limit) => {}
         never = tell_progress(lifecycle, pod) => match never {},
     }
     let cut = pod.connections();

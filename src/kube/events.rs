@@ -107,7 +107,7 @@ impl Events {
     }
 
     /// The end of a drain, which is the end of the pod: waits for it, but no longer than this.
-    pub async fn drained(&self, outcome: &Outcome, patience: Duration) {
+    pub async fn drained(&self, outcome: &Outcome, limit: Duration) {
         let Outcome { connections, cut, took, waited, .. } = outcome;
         let [seconds, waited] = [*took - *waited, *waited].map(|time| time.as_secs_f64());
         let note = format!(
@@ -115,7 +115,7 @@ impl Events {
         );
         let kind = if *cut > 0 { EventType::Warning } else { EventType::Normal };
         let written = self.write(kind, "DrainEnded", "Drain", note);
-        let _ = tokio::time::timeout(patience, written).await;
+        let _ = tokio::time::timeout(limit, written).await;
     }
 
     async fn follow_link(&self, link: Option<watch::Receiver<Link>>) -> Infallible {

@@ -194,9 +194,9 @@ impl Kubernetes {
     }
 
     /// Tells the end of a drain: the last that a pod does. It takes no longer than this.
-    pub async fn drained(&self, outcome: &Outcome, patience: Duration) {
+    pub async fn drained(&self, outcome: &Outcome, limit: Duration) {
         if let Some(events) = &self.events {
-            events.drained(outcome, patience).await;
+            events.drained(outcome, limit).await;
         }
     }
 }

@@ -55,8 +55,8 @@ pub(super) async fn emit(
         };
         Done::new(&answer, true)
     };
-    let patience = ack_timeout.unwrap_or_default();
-    publish.idempotency.once(&headers, &caller, "/emit", &body, patience, work).await
+    let limit = ack_timeout.unwrap_or_default();
+    publish.idempotency.once(&headers, &caller, "/emit", &body, limit, work).await
 }
 
 /// What an emit is caused by: the call that is recorded, or else what its caller says (W3C Trace Context).

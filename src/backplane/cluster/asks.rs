@@ -56,10 +56,10 @@ impl Cluster {
     async fn ask(
         &self,
         namespace: &str,
-        patience: Duration,
+        limit: Duration,
         message: impl FnOnce(&Question) -> Message,
     ) -> (Tally, Pods) {
-        let (tally, pods, cut_off) = self.ask_those(namespace, patience, message).await;
+        let (tally, pods, cut_off) = self.ask_those(namespace, limit, message).await;
         let result = match pods.silent {
             _ if cut_off => "cut off",
             0 => "complete",
@@ -73,7 +73,7 @@ impl Cluster {
     async fn ask_those(
         &self,
         namespace: &str,
-        patience: Duration,
+        limit: Duration,
         message: impl FnOnce(&Question) -> Message,
     ) -> (Tally, Pods, bool) {
         let Some(Audience { servers, heard, asking }) = self.audience(namespace).await else {
@@ -90,7 +90,7 @@ impl Cluster {
         }
         let question = self.questions.open(&self.pod);
         let (tally, cut_off) = match self.send(namespace, &message(&question), None) {
-            Ok(()) => (question.answered(others, patience).await, false),
+            Ok(()) => (question.answered(others, limit).await, false),
             Err(error) => {
                 tracing::debug!(%error, "a question cannot be sent");
                 (Tally::default(), true)
@@ -171,12 +171,12 @@ impl Cluster {
         namespace: &str,
         members: Option<&Members>,
     ) -> Answered<BTreeSet<String>> {
-        let patience = self.settings.request_timeout;
+        let limit = self.settings.request_timeout;
         let (tally, pods) = match &self.wire {
             Wire::Classic(_) => {
                 let message =
                     |question: &Question| Message::AllRooms { question: question.id.clone() };
-                self.ask(namespace, patience, message).await
+                self.ask(namespace, limit, message).await
             }
             // That protocol has no question for rooms, but sockets know theirs.
             Wire::Sharded(_) => {
@@ -184,7 +184,7 @@ impl Cluster {
                     question: question.id.clone(),
                     target: Target::default(),
                 };
-                self.ask(namespace, patience, message).await
+                self.ask(namespace, limit, message).await
             }
         };
         let mut answer: BTreeSet<String> = members.into_iter().flat_map(Members::rooms).collect();

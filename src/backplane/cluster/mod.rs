@@ -2,13 +2,13 @@
 
 mod arrivals;
 mod asks;
+mod cluster_view;
+mod desired_subscriptions;
 mod peers;
 mod pods;
 mod questioned;
 mod questions;
 mod server_side;
-mod sight;
-mod wishes;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -48,6 +48,8 @@ use arrivals::Arrivals;
 pub(super) use arrivals::describe;
 pub(super) use asks::local_answers;
 pub use asks::{Answered, ClientAnswers};
+use cluster_view::ClusterView;
+use desired_subscriptions::ClusterSubscriptions;
 use peers::Peers;
 pub(super) use pods::Registry;
 pub use pods::{Pod, PodRecord};
@@ -55,8 +57,6 @@ use questioned::Questioned;
 pub use questions::Pods;
 use questions::Questions;
 pub use server_side::{ServerAnswer, ServerSide};
-use sight::Sight;
-use wishes::ClusterWishes;
 
 /// Something could not be sent to the other servers.
 #[derive(Debug, thiserror::Error)]
@@ -87,7 +87,7 @@ pub struct Cluster {
     /// When the records were last read: when that began.
     looked: watch::Sender<Option<Instant>>,
     /// Whether they are all that there are.
-    sight: Mutex<Sight>,
+    view: Mutex<ClusterView>,
     /// Those of them that say that they are where this pod is, once the log has it.
     mistaken: Mutex<HashSet<String>>,
     /// The others could find this pod since it started, and it them.
@@ -135,7 +135,10 @@ impl Cluster {
             questions: Questions::default(),
             known: watch::Sender::new(HashMap::new()),
             looked: watch::Sender::new(None),
-            sight: Mutex::new(Sight::new(settings.heartbeat, settings.heartbeat * pods::MISSED)),
+            view: Mutex::new(ClusterView::new(
+                settings.heartbeat,
+                settings.heartbeat * pods::MISSED,
+            )),
             mistaken: Mutex::default(),
             met: AtomicBool::new(false),
             renewal: Notify::new(),
@@ -153,7 +156,7 @@ impl Cluster {
     /// Connects to Redis and joins the cluster, for as long as the answer lives.
     pub fn start(self: &Arc<Self>, pod: Arc<dyn Pod>) -> JoinSet<()> {
         let listener = Arrivals::new(self.clone(), Questioned::start(self.clone()));
-        let mut tasks = self.redis.start(&self.pod, ClusterWishes(self.clone()), listener);
+        let mut tasks = self.redis.start(&self.pod, ClusterSubscriptions(self.clone()), listener);
         tasks.spawn(named("cluster record", self.clone().stay_known(pod)));
         let cluster = self.clone();
         tasks.spawn(restarted("telemetry", move || {
@@ -184,7 +187,7 @@ impl Cluster {
             // The health lives as long as this task.
             if *link.borrow_and_update() != Link::Up {
                 let _ = link.wait_for(|link| *link == Link::Up).await;
-                self.sight.lock().lost(self.known.borrow().keys());
+                self.view.lock().lost(self.known.borrow().keys());
             }
             let met = self.meet(pod).await;
             if let Err(error) = &met {
@@ -198,7 +201,7 @@ impl Cluster {
                 () = tokio::time::sleep(self.settings.heartbeat) => {}
                 () = self.renewal.notified() => {}
                 // Redis may have come back empty.
-                _ = link.changed() => self.sight.lock().lost(self.known.borrow().keys()),
+                _ = link.changed() => self.view.lock().lost(self.known.borrow().keys()),
             }
         }
     }
@@ -221,7 +224,7 @@ impl Cluster {
             }
         }
         if pod.is_lost() {
-            pod.is_at(self.redis.way_out().await?);
+            pod.is_at(self.redis.local_address().await?);
         }
         match self.registry.renew(&pod.record()).await {
             Ok(()) => {}
@@ -249,11 +252,11 @@ impl Cluster {
         let known = self.known.borrow();
         let served = known.values().filter(|pod| pod.is_serving());
         let lost: Vec<_> = served.map(|pod| &pod.id).filter(|id| !pods.contains_key(*id)).collect();
-        let mut sight = self.sight.lock();
+        let mut view = self.view.lock();
         if !lost.is_empty() {
-            sight.lost(lost.into_iter());
+            view.lost(lost.into_iter());
         }
-        sight.looked(|id| pods.contains_key(id));
+        view.looked(|id| pods.contains_key(id));
     }
 
     /// Whether the others could find this pod since it started, and it them; or Redis was full, and it looked for them.
@@ -263,7 +266,7 @@ impl Cluster {
 
     /// All pods of the cluster, as they were a heartbeat ago; `None` while this one cannot know them all.
     pub fn seen(&self) -> Option<Vec<PodRecord>> {
-        let all = self.redis.health.link() == Link::Up && self.sight.lock().is_whole();
+        let all = self.redis.health.link() == Link::Up && self.view.lock().is_complete();
         all.then(|| self.known.borrow().values().cloned().collect())
     }
 
@@ -327,7 +330,7 @@ impl Cluster {
     }
 
     /// Longest wait for Redis.
-    pub fn patience(&self) -> Duration {
+    pub fn redis_timeout(&self) -> Duration {
         self.settings.timeout
     }
 
@@ -337,10 +340,10 @@ impl Cluster {
     }
 
     /// Leaves the cluster and ends the connections to Redis.
-    pub async fn close(&self, patience: Duration) {
+    pub async fn close(&self, limit: Duration) {
         self.leaving.notify_one();
-        let _ = tokio::time::timeout(patience, self.left.notified()).await;
-        self.redis.close(patience).await;
+        let _ = tokio::time::timeout(limit, self.left.notified()).await;
+        self.redis.close(limit).await;
     }
 
     /// The pods of the cluster.

@@ -61,7 +61,7 @@ pub trait Pod: Send + Sync {
     /// Whether it does not know where the others reach it.
     fn is_lost(&self) -> bool;
     /// They do at this address of its machine, which leads to Redis.
-    fn is_at(&self, way_out: IpAddr);
+    fn is_at(&self, local: IpAddr);
 }
 
 /// Whether Redis is there and has no room for what is written: its memory is full and nothing may be evicted (`OOM`), its

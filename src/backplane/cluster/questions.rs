@@ -114,14 +114,14 @@ impl Questions {
 
 impl Question {
     /// Waits until so many servers, and all the clients that they asked, have answered.
-    pub async fn answered(&self, servers: usize, patience: Duration) -> Tally {
+    pub async fn answered(&self, servers: usize, limit: Duration) -> Tally {
         let complete = async {
             // `notify_one` keeps one permit, so an answer in between is not missed.
             while !self.open.tally.lock().is_complete(servers) {
                 self.open.more.notified().await;
             }
         };
-        let _ = timeout(patience, complete).await;
+        let _ = timeout(limit, complete).await;
         std::mem::take(&mut self.open.tally.lock())
     }
 }
@@ -147,22 +147,22 @@ mod tests {
         questions.answer("pod-7", Answer::AckCount(1));
         questions.answer("pod-7", Answer::Ack(None));
         let begun = tokio::time::Instant::now();
-        let patience = Duration::from_secs(5);
-        let tally = question.answered(1, patience).await;
+        let limit = Duration::from_secs(5);
+        let tally = question.answered(1, limit).await;
         assert_eq!((tally.servers, tally.clients, tally.acks), (1, 1, 0));
         let waited = begun.elapsed();
-        assert!(waited >= patience, "{waited:?}");
+        assert!(waited >= limit, "{waited:?}");
         drop(question);
 
         let question = questions.open("pod");
         questions.answer(&question.id, Answer::AckCount(0));
         questions.answer(&question.id, Answer::Rooms(Vec::new()));
-        assert_eq!(question.answered(2, patience).await.servers, 2);
+        assert_eq!(question.answered(2, limit).await.servers, 2);
         assert_eq!(begun.elapsed(), waited);
         // An answer that could not be carried is not waited for.
         questions.answer(&question.id, Answer::AckCount(1));
         questions.answer(&question.id, Answer::Ack(None));
-        let tally = question.answered(1, patience).await;
+        let tally = question.answered(1, limit).await;
         assert_eq!((tally.acks, tally.clients, tally.answers.len()), (1, 1, 1));
         assert_eq!(begun.elapsed(), waited);
         drop(question);

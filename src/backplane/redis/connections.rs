@@ -138,11 +138,11 @@ impl Connections {
     }
 
     /// Ends them.
-    pub async fn close(&self, patience: Duration) {
+    pub async fn close(&self, limit: Duration) {
         self.closing.store(true, Ordering::Relaxed);
         for (_, client) in self.all() {
             // What does not answer is left to the end of the process.
-            let _ = timeout(patience, client.quit()).await;
+            let _ = timeout(limit, client.quit()).await;
         }
     }
 }

@@ -3,13 +3,13 @@
 mod connections;
 mod health;
 mod inbox;
+mod local_address;
 mod notes;
 mod outbox;
 mod publish_stream;
 mod queue;
 mod subscriptions;
 mod timed;
-mod way;
 
 use std::{
     net::IpAddr,
@@ -48,7 +48,7 @@ pub use outbox::{Outbox, PublishError, Receipt};
 pub use publish_stream::{Entry, Pending, PublishStream};
 pub(super) use queue::Sizable;
 use subscriptions::Subscriptions;
-pub use subscriptions::{Changes, Subscribed, Wishes};
+pub use subscriptions::{Changes, DesiredSubscriptions, Subscribed};
 pub use timed::Timed;
 
 /// How often what waits is looked at.
@@ -87,8 +87,8 @@ impl Redis {
     }
 
     /// The address of this machine that leads to Redis.
-    pub async fn way_out(&self) -> std::io::Result<IpAddr> {
-        way::way_out(&self.connections.servers()).await
+    pub async fn local_address(&self) -> std::io::Result<IpAddr> {
+        local_address::local_address(&self.connections.servers()).await
     }
 
     /// The connection for commands.
@@ -131,12 +131,12 @@ impl Redis {
     pub fn start(
         self: &Arc<Self>,
         pod: &str,
-        wishes: impl Wishes,
+        desired: impl DesiredSubscriptions,
         listener: impl Listener,
     ) -> JoinSet<()> {
         let messages = self.connections.subscribe.message_rx();
         let own = format!("{}-pulse#{pod}", self.settings.key_prefix);
-        let pulses: Vec<_> = [own].into_iter().chain(wishes.echo()).collect();
+        let pulses: Vec<_> = [own].into_iter().chain(desired.echo()).collect();
         self.health.expect_pulses(pulses.len());
         // A pod is started once.
         let _ = self.pulses.set(pulses.clone());
@@ -148,7 +148,7 @@ impl Redis {
             tasks.spawn(named("redis outbox", sender.run(self.connections.publish.clone())));
         }
         let client = self.connections.subscribe.clone();
-        let subscriptions = Subscriptions::new(client, wishes, self.changes.clone(), self.sharded);
+        let subscriptions = Subscriptions::new(client, desired, self.changes.clone(), self.sharded);
         let subscribed = self.clone().keep_subscribed(subscriptions);
         tasks.spawn(named("redis subscriptions", subscribed));
         tasks.spawn(named("redis pulse", self.clone().beat()));
@@ -169,7 +169,10 @@ impl Redis {
     }
 
     /// Subscribes on each new connection, and follows the rooms in between.
-    async fn keep_subscribed<W: Wishes>(self: Arc<Self>, mut subscriptions: Subscriptions<W>) {
+    async fn keep_subscribed<W: DesiredSubscriptions>(
+        self: Arc<Self>,
+        mut subscriptions: Subscriptions<W>,
+    ) {
         let mut connected = self.connections.subscribe.reconnect_rx();
         let mut whole = false;
         loop {
@@ -284,15 +287,15 @@ impl Redis {
     }
 
     /// Sends what is left, and ends the connections.
-    pub async fn close(&self, patience: Duration) {
+    pub async fn close(&self, limit: Duration) {
         if self.health.is_up() {
             // What was sent before it is out when this is.
             let last = Outgoing { channel: self.own_pulses().to_owned(), payload: "0".into() };
             if let Ok(receipt) = self.outbox.send_registered(last, None) {
-                let _ = timeout(patience, receipt.confirmed()).await;
+                let _ = timeout(limit, receipt.confirmed()).await;
             }
         }
-        self.connections.close(patience).await;
+        self.connections.close(limit).await;
     }
 }
 

@@ -20,7 +20,7 @@ use crate::telemetry::metrics::SUBSCRIPTIONS;
 const BATCH: usize = 256;
 
 /// What a pod wants to hear.
-pub trait Wishes: Send + Sync + 'static {
+pub trait DesiredSubscriptions: Send + Sync + 'static {
     /// Channels, in the protocol without shards.
     fn channels(&self) -> Vec<String>;
     /// Patterns of channels, in that protocol.
@@ -122,10 +122,10 @@ impl Changes {
     }
 }
 
-/// Keeps Redis in step with the wishes.
+/// Keeps Redis in step with what is desired.
 pub struct Subscriptions<W> {
     client: Client,
-    wishes: W,
+    desired: W,
     changes: Arc<Changes>,
     /// Whether the protocol is that with shards.
     sharded: bool,
@@ -136,10 +136,10 @@ pub struct Subscriptions<W> {
     patterns: HashSet<String>,
 }
 
-impl<W: Wishes> Subscriptions<W> {
-    pub fn new(client: Client, wishes: W, changes: Arc<Changes>, sharded: bool) -> Self {
+impl<W: DesiredSubscriptions> Subscriptions<W> {
+    pub fn new(client: Client, desired: W, changes: Arc<Changes>, sharded: bool) -> Self {
         let (active, channels, patterns) = Default::default();
-        Self { client, wishes, changes, sharded, active, channels, patterns }
+        Self { client, desired, changes, sharded, active, channels, patterns }
     }
 
     /// Asks for everything, as on a new connection. The last of it is the channel of pulses, so that a
@@ -147,13 +147,13 @@ impl<W: Wishes> Subscriptions<W> {
     pub async fn all(&mut self, pulses: &str) -> Result<(), Error> {
         let Batch { number, .. } = self.changes.take();
         self.active.clear();
-        let shards = self.wishes.shards();
+        let shards = self.desired.shards();
         self.subscribe(&shards).await?;
-        let patterns = self.wishes.patterns();
+        let patterns = self.desired.patterns();
         if !patterns.is_empty() {
             self.client.psubscribe(patterns.clone()).timed("psubscribe").await?;
         }
-        let mut channels = self.wishes.channels();
+        let mut channels = self.desired.channels();
         self.patterns = patterns.into_iter().collect();
         self.channels = channels.iter().cloned().collect();
         if self.sharded {
@@ -178,10 +178,10 @@ impl<W: Wishes> Subscriptions<W> {
         self.follow_answers(answers).await?;
         let (mut wanted, mut unwanted) = (Vec::new(), Vec::new());
         for (namespace, room) in rooms {
-            let Some(channel) = self.wishes.room(&namespace, &room) else {
+            let Some(channel) = self.desired.room(&namespace, &room) else {
                 continue;
             };
-            match (self.wishes.has_members(&namespace, &room), self.active.contains(&channel)) {
+            match (self.desired.has_members(&namespace, &room), self.active.contains(&channel)) {
                 (true, false) => wanted.push(channel),
                 (false, true) => unwanted.push(channel),
                 _ => {}
@@ -205,7 +205,7 @@ impl<W: Wishes> Subscriptions<W> {
 
     /// Asks for the channels of namespaces that have come, and gives those back of which have gone.
     async fn follow_namespaces(&mut self) -> Result<(), Error> {
-        let wanted: HashSet<_> = self.wishes.patterns().into_iter().collect();
+        let wanted: HashSet<_> = self.desired.patterns().into_iter().collect();
         for pattern in self.patterns.difference(&wanted) {
             self.client.punsubscribe(pattern.as_str()).timed("punsubscribe").await?;
         }
@@ -213,7 +213,7 @@ impl<W: Wishes> Subscriptions<W> {
             self.client.psubscribe(pattern.as_str()).timed("psubscribe").await?;
         }
         self.patterns = wanted;
-        let wanted: HashSet<_> = self.wishes.channels().into_iter().collect();
+        let wanted: HashSet<_> = self.desired.channels().into_iter().collect();
         for channel in self.channels.difference(&wanted) {
             self.client.unsubscribe(channel.as_str()).timed("unsubscribe").await?;
         }
@@ -221,7 +221,7 @@ impl<W: Wishes> Subscriptions<W> {
             self.client.subscribe(channel.as_str()).timed("subscribe").await?;
         }
         self.channels = wanted;
-        let wanted: HashSet<_> = self.wishes.shards().into_iter().collect();
+        let wanted: HashSet<_> = self.desired.shards().into_iter().collect();
         let gone: Vec<_> = self.active.difference(&wanted).cloned().collect();
         for channel in gone {
             self.client.sunsubscribe(channel.as_str()).timed("sunsubscribe").await?;
@@ -234,8 +234,8 @@ impl<W: Wishes> Subscriptions<W> {
     /// Asks for the channels of answers that are waited for, and gives back the others.
     async fn follow_answers(&mut self, namespaces: HashSet<String>) -> Result<(), Error> {
         for namespace in namespaces {
-            let hears = self.wishes.hears_answers(&namespace);
-            for channel in self.wishes.answers(&namespace) {
+            let hears = self.desired.hears_answers(&namespace);
+            for channel in self.desired.answers(&namespace) {
                 let known = if self.sharded { &mut self.active } else { &mut self.channels };
                 match (hears, known.contains(&channel)) {
                     (true, false) if self.sharded => {

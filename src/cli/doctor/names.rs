@@ -12,7 +12,7 @@ use crate::config::{BackplaneKind, Config};
 const SLOW: Duration = Duration::from_secs(1);
 
 /// Resolves each name that the configuration has.
-pub(super) async fn look(config: &Config, patience: Duration, report: &mut Report) {
+pub(super) async fn look(config: &Config, limit: Duration, report: &mut Report) {
     let names = names(config);
     if names.is_empty() {
         report.skipped("dns", "the configuration has no names");
@@ -20,7 +20,7 @@ pub(super) async fn look(config: &Config, patience: Duration, report: &mut Repor
     for ((host, port), keys) in names {
         let keys = keys.join(", ");
         let begun = tokio::time::Instant::now();
-        let found = timeout(patience, lookup_host((host.as_str(), port))).await;
+        let found = timeout(limit, lookup_host((host.as_str(), port))).await;
         let took = begun.elapsed();
         let remedy = format!(
             "look at {keys}; in a cluster: the name of the Service with its namespace (NAME.NAMESPACE.svc), and a \
@@ -38,7 +38,7 @@ pub(super) async fn look(config: &Config, patience: Duration, report: &mut Repor
                 }
             }
             Ok(Err(error)) => report.error("dns", format!("{host}: {error}"), remedy),
-            Err(_) => report.error("dns", format!("{host}: no answer within {patience:?}"), remedy),
+            Err(_) => report.error("dns", format!("{host}: no answer within {limit:?}"), remedy),
         }
     }
 }

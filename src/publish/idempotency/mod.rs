@@ -80,7 +80,7 @@ impl Idempotency {
     }
 
     /// Carries a request out, unless its key says that it was already: keys are their caller's own, so that nobody is answered what
-    /// another one asked for. `patience`: how long it may take
+    /// another one asked for. `limit`: how long it may take
     /// beyond the usual.
     pub async fn once(
         &self,
@@ -88,7 +88,7 @@ impl Idempotency {
         caller: &Caller,
         path: &str,
         body: &Bytes,
-        patience: Duration,
+        limit: Duration,
         work: impl Future<Output = Result<Done, ApiError>> + Send + 'static,
     ) -> Result<Response, ApiError> {
         let Some(key) = key(headers)? else {
@@ -98,7 +98,7 @@ impl Idempotency {
         let fingerprint = hash(&[path.as_bytes(), body]);
         let holder = Some(format!("{:032x}", fastrand::u128(..)));
         let taken = Note { fingerprint: fingerprint.clone(), holder, answer: None };
-        if let Some(note) = self.store.claim(&name, taken.text(), LEASE + patience).await? {
+        if let Some(note) = self.store.claim(&name, taken.text(), LEASE + limit).await? {
             return replay(&note, &fingerprint);
         }
         let (store, lifetime) = (self.store.clone(), self.lifetime);

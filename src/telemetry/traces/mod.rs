@@ -163,12 +163,11 @@ pub fn export_from(pod: &str) -> Result<(), Box<dyn Error + Send + Sync>> {
 }
 
 /// Exports what waits, for so long at most. No span is recorded after.
-pub async fn shutdown(patience: Duration) {
+pub async fn shutdown(limit: Duration) {
     let Some(tracing) = running() else { return };
     // It blocks: on a thread of its own, for which nobody waits longer.
-    let ended =
-        tokio::task::spawn_blocking(move || tracing.provider.shutdown_with_timeout(patience));
-    match tokio::time::timeout(patience, ended).await {
+    let ended = tokio::task::spawn_blocking(move || tracing.provider.shutdown_with_timeout(limit));
+    match tokio::time::timeout(limit, ended).await {
         Ok(Ok(Ok(()))) => {}
         _ => tracing::warn!("the last spans were not exported in time"),
     }

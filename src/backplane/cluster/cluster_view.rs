@@ -6,7 +6,7 @@ use std::{
 };
 
 /// How well a pod sees the others.
-pub(super) struct Sight {
+pub(super) struct ClusterView {
     /// In this time each pod that is connected has renewed its record.
     heartbeat: Duration,
     /// In this time a pod that lives has.
@@ -16,13 +16,13 @@ pub(super) struct Sight {
     /// Those that were there before, and have not been seen since.
     missing: HashSet<String>,
     /// When it last saw all.
-    whole: Option<Instant>,
+    complete: Option<Instant>,
 }
 
-impl Sight {
+impl ClusterView {
     pub fn new(heartbeat: Duration, absence: Duration) -> Self {
         let (since, missing) = (Instant::now(), HashSet::new());
-        Self { heartbeat, absence, since, missing, whole: None }
+        Self { heartbeat, absence, since, missing, complete: None }
     }
 
     /// It was cut off, or may have been; these were there before.
@@ -30,7 +30,7 @@ impl Sight {
         // Those that were missing already are still.
         self.missing.extend(known.cloned());
         self.since = Instant::now();
-        self.whole = None;
+        self.complete = None;
     }
 
     /// It has read the records.
@@ -42,13 +42,13 @@ impl Sight {
             self.missing.clear();
         }
         if connected >= self.heartbeat && self.missing.is_empty() {
-            self.whole = Some(Instant::now());
+            self.complete = Some(Instant::now());
         }
     }
 
     /// Whether it sees all.
-    pub fn is_whole(&self) -> bool {
-        self.whole.is_some_and(|whole| whole.elapsed() < self.absence)
+    pub fn is_complete(&self) -> bool {
+        self.complete.is_some_and(|complete| complete.elapsed() < self.absence)
     }
 }
 
@@ -61,38 +61,38 @@ mod tests {
 
     #[test]
     fn a_pod_that_has_just_connected_does_not_know_who_is_there() {
-        let mut sight = Sight::new(LATE, LATE);
-        sight.looked(|_| true);
-        assert!(!sight.is_whole());
-        let mut sight = Sight::new(SOON, LATE);
-        assert!(!sight.is_whole());
-        sight.looked(|_| true);
-        assert!(sight.is_whole());
+        let mut view = ClusterView::new(LATE, LATE);
+        view.looked(|_| true);
+        assert!(!view.is_complete());
+        let mut view = ClusterView::new(SOON, LATE);
+        assert!(!view.is_complete());
+        view.looked(|_| true);
+        assert!(view.is_complete());
     }
 
     #[test]
     fn those_that_were_there_are_waited_for_when_redis_comes_back_empty() {
-        let mut sight = Sight::new(SOON, LATE);
-        sight.looked(|_| true);
-        sight.lost(["a".to_owned(), "b".to_owned()].iter());
-        assert!(!sight.is_whole());
-        sight.looked(|id| id == "a");
-        assert!(!sight.is_whole());
+        let mut view = ClusterView::new(SOON, LATE);
+        view.looked(|_| true);
+        view.lost(["a".to_owned(), "b".to_owned()].iter());
+        assert!(!view.is_complete());
+        view.looked(|id| id == "a");
+        assert!(!view.is_complete());
         // Cut off again: b is still missing.
-        sight.lost(["a".to_owned()].iter());
-        sight.looked(|id| id == "a");
-        assert!(!sight.is_whole());
-        sight.looked(|_| true);
-        assert!(sight.is_whole());
+        view.lost(["a".to_owned()].iter());
+        view.looked(|id| id == "a");
+        assert!(!view.is_complete());
+        view.looked(|_| true);
+        assert!(view.is_complete());
     }
 
     #[test]
     fn those_that_have_died_meanwhile_are_not_waited_for_without_end() {
-        let mut sight = Sight::new(SOON, SOON);
-        sight.lost(["a".to_owned()].iter());
-        sight.looked(|_| false);
-        assert!(sight.whole.is_some() && sight.missing.is_empty());
+        let mut view = ClusterView::new(SOON, SOON);
+        view.lost(["a".to_owned()].iter());
+        view.looked(|_| false);
+        assert!(view.complete.is_some() && view.missing.is_empty());
         // What was seen is old at once.
-        assert!(!sight.is_whole());
+        assert!(!view.is_complete());
     }
 }

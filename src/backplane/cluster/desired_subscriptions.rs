@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::Cluster;
-use crate::backplane::{redis::Wishes, wire::Wire};
+use crate::backplane::{redis::DesiredSubscriptions, wire::Wire};
 
-pub(super) struct ClusterWishes(pub Arc<Cluster>);
+pub(super) struct ClusterSubscriptions(pub Arc<Cluster>);
 
-impl ClusterWishes {
+impl ClusterSubscriptions {
     fn namespaces(&self) -> Vec<String> {
         let all = self.0.namespaces.all();
         all.iter().map(|members| members.local.path().to_string()).collect()
@@ -21,7 +21,7 @@ impl ClusterWishes {
     }
 }
 
-impl Wishes for ClusterWishes {
+impl DesiredSubscriptions for ClusterSubscriptions {
     fn channels(&self) -> Vec<String> {
         match &self.0.wire {
             Wire::Classic(wire) => {

@@ -9,7 +9,7 @@ use fred::types::config::Server;
 use tokio::net::{UdpSocket, lookup_host};
 
 /// That of the first server that there is a way to.
-pub async fn way_out(servers: &[Server]) -> io::Result<IpAddr> {
+pub async fn local_address(servers: &[Server]) -> io::Result<IpAddr> {
     let mut failed = io::Error::other("backplane.url names no server");
     for server in servers {
         match towards(&server.host, server.port).await {
