@@ -53,8 +53,10 @@ impl Readiness {
         if self.tokens.as_ref().is_some_and(|tokens| !tokens.ready()) {
             return (false, format!("{}, waiting for auth.jwt.jwks_url\n", phase.name()));
         }
-        let (linked, link) = match self.backplane.link() {
-            Some(Link::Up) if !self.backplane.has_met() => (false, ", meeting the other pods"),
+        let (linked, link) = match self.backplane.cluster().link() {
+            Some(Link::Up) if !self.backplane.cluster().has_met() => {
+                (false, ", meeting the other pods")
+            }
             None | Some(Link::Up) => (true, ""),
             Some(Link::Starting) => (false, ", waiting for the backplane"),
             Some(Link::Away) => (self.when_away, ", cut off from the backplane"),

@@ -501,7 +501,7 @@ impl Listening {
             let sessions = pod.sessions.clone();
             let told = kube::Told {
                 lifecycle: pod.lifecycle.clone(),
-                link: pod.backplane.follow_link(),
+                link: pod.backplane.cluster().follow_link(),
                 connections: move || sessions.open(),
             };
             kubernetes.start(&mut chores, told);
@@ -591,7 +591,7 @@ impl Drainable for Pod {
 
     async fn rollout(&self) -> Rollout {
         let own = backplane::Pod::record(&*self.me);
-        match self.backplane.look().await {
+        match self.backplane.cluster().look().await {
             Some(pods) => rollout::of(&own, &pods),
             None => Rollout::Unknown,
         }
@@ -620,7 +620,7 @@ impl Drainable for Pod {
         };
         let _ = tokio::join!(told, ended);
         self.roomcast.stop();
-        self.backplane.close(GRACE).await;
+        self.backplane.cluster().close(GRACE).await;
     }
 
     async fn answered(&self) {
@@ -635,6 +635,6 @@ impl Drainable for Pod {
 async fn tell_phases(lifecycle: Lifecycle, backplane: Backplane) {
     loop {
         lifecycle.left(lifecycle.phase()).await;
-        backplane.renew();
+        backplane.cluster().renew();
     }
 }

@@ -95,7 +95,7 @@ pub(super) fn deliver(members: &Members, emit: Emit, arrived: Arrived) {
     let begun = Instant::now();
     let target = if source == Source::Presence { members.told(&target) } else { target };
     let namespace = members.local.path().as_str();
-    let Measuring { stages, sample } = members.measuring();
+    let Measuring { stages, sample } = &members.shared.measuring;
 
     let known = members.count(&target, from);
     let chosen = known.is_none_or(|count| count > 0 && !volatile && sample.chooses(count, begun));

@@ -5,11 +5,12 @@ use std::time::Duration;
 use super::redis::Subscribed;
 
 /// A socket has joined rooms on this pod.
+#[derive(Default)]
 #[must_use]
 pub struct Joined {
     pub(super) subscribed: Option<Subscribed>,
     /// How long to wait for Redis.
-    pub(super) limit: Duration,
+    pub(super) timeout: Duration,
 }
 
 impl Joined {
@@ -22,7 +23,7 @@ impl Joined {
     /// the rooms work among the sockets of this pod.
     pub async fn settled(self) {
         if let Some(subscribed) = self.subscribed {
-            let _ = tokio::time::timeout(self.limit, subscribed.wait()).await;
+            let _ = tokio::time::timeout(self.timeout, subscribed.wait()).await;
         }
     }
 }

@@ -27,8 +27,8 @@ use socketioxide_core::{
 use thin_vec::ThinVec;
 
 use super::{
-    ServerAnswer, ServerSide, Slow, Target, Watch, acks::Acks, room_events::RoomEvents, slow::size,
-    watch::Measuring, watch::Watched,
+    Joined, ServerAnswer, ServerSide, Target, Watch, acks::Acks, room_events::RoomEvents,
+    shared::Shared, slow::size, watch::Watched,
 };
 use crate::telemetry::metrics::PACKETS_DROPPED;
 
@@ -71,8 +71,7 @@ pub(super) struct Members {
     index: RwLock<Index>,
     /// Handles events of other servers.
     server_side: OnceLock<Box<dyn ServerSide>>,
-    slow: Arc<Slow>,
-    measuring: Arc<Measuring>,
+    pub shared: Arc<Shared>,
     /// Who hears of its rooms.
     pub room_events: RoomEvents,
     /// Whether the namespace hears of what its sockets are sent.
@@ -126,13 +125,12 @@ pub(super) struct Described {
 }
 
 impl Members {
-    pub fn new(local: Local, slow: Arc<Slow>, measuring: Arc<Measuring>) -> Self {
+    pub fn new(local: Local, shared: Arc<Shared>) -> Self {
         Self {
             local,
             index: RwLock::default(),
             server_side: OnceLock::new(),
-            slow,
-            measuring,
+            shared,
             room_events: RoomEvents::default(),
             listens: AtomicBool::new(false),
             rooms: OnceLock::new(),
@@ -259,6 +257,27 @@ impl Members {
         }
     }
 
+    /// Puts all sockets of a target in rooms.
+    pub fn join_all(&self, target: &Target, rooms: Vec<String>) {
+        for socket in self.matching(target) {
+            self.join(socket, &rooms);
+        }
+        let _ = self.rooms_changed(rooms);
+    }
+
+    /// Takes them out.
+    pub fn leave_all(&self, target: &Target, rooms: Vec<String>) {
+        for socket in self.matching(target) {
+            self.leave(socket, &rooms);
+        }
+        let _ = self.rooms_changed(rooms);
+    }
+
+    /// Rooms have got or lost members. Tells when other servers know.
+    pub fn rooms_changed(&self, rooms: Vec<String>) -> Joined {
+        self.shared.rooms_changed(self.local.path(), rooms)
+    }
+
     /// The rooms of a socket, without that of its own id.
     pub fn rooms_of(&self, socket: Sid) -> Vec<String> {
         let index = self.index.read();
@@ -361,7 +380,7 @@ impl Members {
         emitted.inspect_err(|errors| {
             let full = |error: &&SocketError| matches!(error, SocketError::InternalChannelFull);
             let full = errors.iter().filter(full).count();
-            self.overflowed(self.slow.most_behind(full, gets));
+            self.overflowed(self.shared.slow.most_behind(full, gets));
         })
     }
 
@@ -417,23 +436,18 @@ impl Members {
         few.any(watches).then_some(watch)
     }
 
-    /// What measures emits.
-    pub fn measuring(&self) -> &Measuring {
-        &self.measuring
-    }
-
     /// Counts a packet for those that are behind, and ends those for which too much waits. An emit costs as much as it has
     /// recipients, or as there are sockets behind, whatever is less: polling clients are behind between their polls.
     fn note(&self, target: &Target, gets: impl Fn(Sid) -> bool, bytes: usize) {
-        let behind = self.slow.count();
+        let behind = self.shared.slow.count();
         if behind == 0 {
             return;
         }
         let full = if self.recipients(target) < behind {
             let sockets = self.matching(target).into_iter().filter(|socket| gets(*socket));
-            self.slow.note(sockets.collect::<Vec<_>>(), bytes)
+            self.shared.slow.note(sockets.collect::<Vec<_>>(), bytes)
         } else {
-            self.slow.note_all(gets, bytes)
+            self.shared.slow.note_all(gets, bytes)
         };
         if !full.is_empty() {
             counter!(PACKETS_DROPPED.name, "reason" => "queue full").increment(full.len() as u64);
@@ -519,7 +533,7 @@ impl Members {
 
     /// Counts a packet of so many bytes for a socket, if that is behind.
     fn has_room(&self, socket: Sid, bytes: usize) -> bool {
-        self.slow.count() == 0 || self.slow.note([socket], bytes).is_empty()
+        self.shared.slow.count() == 0 || self.shared.slow.note([socket], bytes).is_empty()
     }
 
     /// From now on, the sockets of the namespace hear of what they are sent.

@@ -9,13 +9,11 @@ use parking_lot::RwLock;
 use socketioxide_core::Sid;
 
 use super::{
-    Slow, Target, UnknownNamespace,
+    Target, UnknownNamespace,
     elsewhere::Elsewhere,
     members::{Local, Members},
-    redis::{Changes, Subscribed},
-    watch::Measuring,
+    shared::Shared,
 };
-use crate::config::{Limits, Telemetry};
 
 /// Whether a namespace of this name may be made when a client asks for it.
 pub(super) type MayBe = Box<dyn Fn(&str) -> bool + Send + Sync>;
@@ -23,42 +21,33 @@ pub(super) type MayBe = Box<dyn Fn(&str) -> bool + Send + Sync>;
 /// The namespaces by path. Those of the program are there when the pod begins; the children of dynamic ones come and go.
 pub(super) struct Namespaces {
     all: RwLock<HashMap<String, Arc<Members>>>,
-    /// Where changes of rooms are noted, if anyone follows them.
-    changes: OnceLock<Arc<Changes>>,
-    /// Where namespaces that come and go are noted, if there are other pods.
-    listed: OnceLock<Arc<Changes>>,
     /// Which names children of dynamic namespaces may have.
     may_be: OnceLock<MayBe>,
-    slow: Arc<Slow>,
-    measuring: Arc<Measuring>,
+    pub shared: Arc<Shared>,
     /// Those of other pods that are asked about.
     pub elsewhere: Arc<Elsewhere>,
 }
 
 impl Namespaces {
-    /// None yet.
-    pub fn new(limits: &Limits, telemetry: &Telemetry) -> Self {
+    /// None yet. `elsewhere`: how many of other pods are asked about at a time.
+    pub fn new(shared: Shared, elsewhere: usize) -> Self {
         Self {
             all: RwLock::default(),
-            changes: OnceLock::new(),
-            listed: OnceLock::new(),
             may_be: OnceLock::new(),
-            slow: Arc::new(Slow::new(limits.send_queue_bytes)),
-            measuring: Arc::new(Measuring::new(telemetry.slow_emit)),
-            elsewhere: Elsewhere::new(limits.child_namespaces),
+            shared: Arc::new(shared),
+            elsewhere: Elsewhere::new(elsewhere),
         }
     }
 
     /// Adds a namespace; `begin` puts it among those of socketioxide. Both in one step: who is found here is found there.
     pub fn register(&self, local: Local, begin: impl FnOnce()) {
         let path = local.path().to_string();
-        let members = Members::new(local, self.slow.clone(), self.measuring.clone());
-        let members = Arc::new(members);
+        let members = Arc::new(Members::new(local, self.shared.clone()));
         let mut all = self.all.write();
         let displaced = all.insert(path, members);
         begin();
         drop(all);
-        self.list();
+        let _ = self.shared.namespaces_changed();
         // Two clients asked for a child at once, and both made it: nothing that the first one sends would arrive.
         for occupant in displaced.iter().flat_map(|members| members.occupants()) {
             occupant.close_connection();
@@ -74,19 +63,8 @@ impl Namespaces {
         all.remove(path);
         end();
         drop(all);
-        self.list();
+        let _ = self.shared.namespaces_changed();
         true
-    }
-
-    /// Other servers are to be heard in the namespaces of now. Tells when they are.
-    pub fn list(&self) -> Option<Subscribed> {
-        Some(self.listed.get()?.note_namespaces())
-    }
-
-    /// From now on, namespaces that come and go are noted there.
-    pub fn announce(&self, changes: Arc<Changes>) {
-        // A pod has one backplane for life.
-        let _ = self.listed.set(changes);
     }
 
     /// Which names children of dynamic namespaces may have.
@@ -114,34 +92,15 @@ impl Namespaces {
         self.all.read().values().next().cloned()
     }
 
-    /// The sockets that are behind.
-    pub fn slow(&self) -> Arc<Slow> {
-        self.slow.clone()
-    }
-
-    /// What measures emits.
-    pub fn measuring(&self) -> &Measuring {
-        &self.measuring
-    }
-
-    /// From now on, changes of rooms are noted there.
-    pub fn follow(&self, changes: Arc<Changes>) {
-        // A pod has one backplane for life.
-        let _ = self.changes.set(changes);
-    }
-
+    /// A namespace that this pod has.
     pub fn get(&self, path: &str) -> Result<Arc<Members>, UnknownNamespace> {
         let all = self.all.read();
         all.get(path).cloned().ok_or_else(|| UnknownNamespace(path.to_owned()))
     }
 
+    /// All that this pod has.
     pub fn all(&self) -> Vec<Arc<Members>> {
         self.all.read().values().cloned().collect()
-    }
-
-    /// Whether this pod has a namespace.
-    pub fn is_here(&self, path: &str) -> bool {
-        self.all.read().contains_key(path)
     }
 
     /// Whether a room has a member on this pod.
@@ -153,34 +112,6 @@ impl Namespaces {
     /// connects to.
     pub fn has_socket(&self, id: Sid) -> bool {
         self.all.read().values().any(|members| members.has_socket(id))
-    }
-
-    /// Puts a socket in rooms. Tells when other servers know.
-    pub fn join(&self, members: &Members, socket: Sid, rooms: Vec<String>) -> Option<Subscribed> {
-        members.join(socket, &rooms);
-        self.changed(members, rooms)
-    }
-
-    /// Takes it out.
-    pub fn leave(&self, members: &Members, socket: Sid, rooms: Vec<String>) {
-        members.leave(socket, &rooms);
-        self.changed(members, rooms);
-    }
-
-    /// Puts all sockets of a target in rooms.
-    pub fn join_all(&self, members: &Members, target: &Target, rooms: &[String]) {
-        for socket in members.matching(target) {
-            members.join(socket, rooms);
-        }
-        self.changed(members, rooms.to_vec());
-    }
-
-    /// Takes them out.
-    pub fn leave_all(&self, members: &Members, target: &Target, rooms: &[String]) {
-        for socket in members.matching(target) {
-            members.leave(socket, rooms);
-        }
-        self.changed(members, rooms.to_vec());
     }
 
     /// Disconnects all sockets of a target from the namespace; with `close`, from all namespaces, and
@@ -196,11 +127,5 @@ impl Namespaces {
             others.iter().for_each(|members| members.disconnect(&everywhere));
             socket.occupant.close_connection();
         }
-    }
-
-    /// Rooms have got or lost members.
-    pub fn changed(&self, members: &Members, rooms: Vec<String>) -> Option<Subscribed> {
-        let changes = self.changes.get()?;
-        (!rooms.is_empty()).then(|| changes.note(members.local.path(), rooms))
     }
 }

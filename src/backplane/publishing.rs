@@ -5,7 +5,7 @@ use std::sync::Arc;
 use socketioxide_core::Str;
 
 use super::{
-    BackplaneError, ClusterError, Emit, Source,
+    ClusterError, Emit, Source,
     delivery::{Arrived, deliver},
     members::Members,
     redis::Receipt,
@@ -56,7 +56,7 @@ pub struct Publishing {
 
 impl Publishing {
     /// Waits until Redis has confirmed it, then serves the sockets of this pod.
-    pub async fn done(self) -> Result<(), BackplaneError> {
+    pub async fn done(self) -> Result<(), ClusterError> {
         let Self { members, emit, arrived, receipt, span } = self;
         if let Some(receipt) = receipt {
             let confirmed = receipt.confirmed().await.map_err(ClusterError::from);

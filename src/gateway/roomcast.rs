@@ -85,7 +85,7 @@ impl Roomcast {
         tokio::select! {
             biased; // a pod that has stopped is not ready, whatever its connections are
             _ = states.wait_for(stopped) => Err(RoomcastError::Stopped),
-            () = self.0.backplane.reached() => Ok(()),
+            () = self.0.backplane.cluster().reached() => Ok(()),
         }
     }
 

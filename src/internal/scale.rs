@@ -38,7 +38,7 @@ impl Scale {
 
     /// Connections of all pods, and their limit; none where this one does not know all.
     pub fn of_cluster(&self) -> Option<(usize, Option<usize>)> {
-        let all = sum(self.0.backplane.seen()?, (self.0.record)());
+        let all = sum(self.0.backplane.cluster().seen()?, (self.0.record)());
         Some((all.connections, all.limit))
     }
 }
@@ -72,7 +72,7 @@ async fn connections(State(Scale(scale)): State<Scale>, RawQuery(query): RawQuer
     let own = (scale.record)();
     let answer = match scope(query.as_deref().unwrap_or_default()) {
         Some(Scope::Pod) => Ok(Connections::of(own.connections, own.limit, None)),
-        Some(Scope::Cluster) => match scale.backplane.seen() {
+        Some(Scope::Cluster) => match scale.backplane.cluster().seen() {
             Some(pods) => Ok(sum(pods, own)),
             None => Err((
                 StatusCode::SERVICE_UNAVAILABLE,

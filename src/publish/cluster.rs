@@ -46,7 +46,7 @@ pub(super) async fn sockets(
     caller.enters(parameters.namespace())?;
     let target = Target { rooms: parameters.room.clone(), except: parameters.except.clone() };
     let Answered { answer, pods } =
-        publish.backplane.fetch_sockets(parameters.namespace(), &target).await?;
+        publish.backplane.namespace(parameters.namespace())?.fetch_sockets(&target).await;
     Ok(Json(SocketsAnswer { sockets: answer, pods }))
 }
 
@@ -72,7 +72,7 @@ pub(super) async fn socket(
     caller.enters(parameters.namespace())?;
     let target = Target { rooms: vec![id.clone()], except: Vec::new() };
     let Answered { answer, pods } =
-        publish.backplane.fetch_sockets(parameters.namespace(), &target).await?;
+        publish.backplane.namespace(parameters.namespace())?.fetch_sockets(&target).await;
     match answer.into_iter().find(|socket| socket.id == id) {
         Some(socket) => Ok(Json(SocketAnswer { socket })),
         None if pods.silent > 0 => Err(ApiError::UnknownSocket(format!(
@@ -96,7 +96,8 @@ pub(super) async fn rooms(
 ) -> Result<Json<RoomsAnswer>, ApiError> {
     let parameters = Parameters::read(query.as_deref(), &["namespace"])?;
     caller.enters(parameters.namespace())?;
-    let Answered { answer, pods } = publish.backplane.rooms(parameters.namespace()).await?;
+    let Answered { answer, pods } =
+        publish.backplane.namespace(parameters.namespace())?.rooms().await;
     Ok(Json(RoomsAnswer { rooms: answer, pods }))
 }
 
@@ -147,7 +148,7 @@ pub(super) async fn join(
 ) -> Result<Json<Accepted>, ApiError> {
     let (namespace, target, rooms) = Move::read(&body?, publish.limits.name_length)?;
     caller.enters(&namespace)?;
-    publish.backplane.join_all(&namespace, target, rooms).await?;
+    publish.backplane.namespace(&namespace)?.join_all(target, rooms).await?;
     Ok(Json(ACCEPTED))
 }
 
@@ -164,7 +165,7 @@ pub(super) async fn leave(
 ) -> Result<Json<Accepted>, ApiError> {
     let (namespace, target, rooms) = Move::read(&body?, publish.limits.name_length)?;
     caller.enters(&namespace)?;
-    publish.backplane.leave_all(&namespace, target, rooms).await?;
+    publish.backplane.namespace(&namespace)?.leave_all(target, rooms).await?;
     Ok(Json(ACCEPTED))
 }
 
@@ -203,7 +204,8 @@ pub(super) async fn disconnect(
     if close {
         caller.enters_all()?;
     }
-    publish.backplane.disconnect_all(&namespace, target(r#in, except)?, close).await?;
+    let target = target(r#in, except)?;
+    publish.backplane.namespace(&namespace)?.disconnect_all(target, close).await?;
     Ok(Json(ACCEPTED))
 }
 
@@ -222,12 +224,12 @@ pub(super) async fn cluster(
 ) -> Result<Json<ClusterAnswer>, ApiError> {
     let parameters = Parameters::read(query.as_deref(), &["namespace"])?;
     caller.enters(parameters.namespace())?;
-    let backplane = &publish.backplane;
-    let connected = backplane.link().is_none_or(|link| link == Link::Up);
+    let cluster = publish.backplane.cluster();
+    let connected = cluster.link().is_none_or(|link| link == Link::Up);
     let state = BackplaneState { kind: publish.kind, connected };
     // Cut off, a pod knows of itself only.
     let known =
-        if connected { backplane.pods(parameters.namespace()).await.ok().flatten() } else { None };
+        if connected { cluster.pods(parameters.namespace()).await.ok().flatten() } else { None };
     let (pods, others) = known.unwrap_or_else(|| (vec![(publish.record)()], 0));
     Ok(Json(ClusterAnswer { pods, others, backplane: state }))
 }

@@ -8,7 +8,7 @@ use axum::{
 use http::{HeaderValue, StatusCode, header};
 use tower_http::timeout::TimeoutError;
 
-use crate::backplane::{BackplaneError, ClusterError, EncodeError, PublishError, UnknownNamespace};
+use crate::backplane::{ClusterError, EncodeError, PublishError, UnknownNamespace};
 
 /// An error of the API. Its code is stable: `docs/errors.md` lists them and a test compares.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -178,20 +178,16 @@ impl From<UnknownNamespace> for ApiError {
     }
 }
 
-impl From<BackplaneError> for ApiError {
-    fn from(error: BackplaneError) -> Self {
+impl From<ClusterError> for ApiError {
+    fn from(error: ClusterError) -> Self {
+        let message = error.to_string();
         match error {
-            BackplaneError::UnknownNamespace(error) => error.into(),
-            BackplaneError::Cluster(ClusterError::Publish(PublishError::QueueFull)) => {
-                Self::PublishQueueFull(error.to_string())
+            ClusterError::Publish(PublishError::QueueFull) => Self::PublishQueueFull(message),
+            ClusterError::Publish(PublishError::Unconfirmed) => Self::BackplaneUnconfirmed(message),
+            ClusterError::Wire(_) => Self::InvalidRequest(message),
+            ClusterError::Publish(PublishError::Away) | ClusterError::Command(_) => {
+                Self::BackplaneUnavailable(message)
             }
-            BackplaneError::Cluster(ClusterError::Publish(PublishError::Unconfirmed)) => {
-                Self::BackplaneUnconfirmed(error.to_string())
-            }
-            BackplaneError::Cluster(ClusterError::Wire(_)) => {
-                Self::InvalidRequest(error.to_string())
-            }
-            BackplaneError::Cluster(_) => Self::BackplaneUnavailable(error.to_string()),
         }
     }
 }

@@ -47,7 +47,7 @@ pub(super) async fn presence(
     // One question for all of them: sockets know their rooms.
     let target = Target { rooms: asked.clone(), except: Vec::new() };
     let Answered { answer, pods } =
-        publish.backplane.fetch_sockets(parameters.namespace(), &target).await?;
+        publish.backplane.namespace(parameters.namespace())?.fetch_sockets(&target).await;
     let mut rooms: BTreeMap<String, RoomPresence> =
         asked.iter().map(|room| (room.clone(), RoomPresence::default())).collect();
     for socket in answer {

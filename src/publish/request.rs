@@ -105,7 +105,7 @@ impl Prepared {
             let message = "ack_timeout: answers can be had from POST /api/v1/emit only";
             return Err(ApiError::InvalidRequest(message.into()));
         }
-        Ok(backplane.begin(&self.namespace, self.emit)?)
+        Ok(backplane.namespace(&self.namespace)?.begin(self.emit)?)
     }
 
     /// Emits, and collects what clients answer in this time.
@@ -114,7 +114,7 @@ impl Prepared {
         backplane: &Backplane,
         timeout: Duration,
     ) -> Result<Answered<ClientAnswers>, ApiError> {
-        Ok(backplane.emit_with_ack(&self.namespace, self.emit, timeout).await?)
+        Ok(backplane.namespace(&self.namespace)?.emit_with_ack(self.emit, timeout).await)
     }
 }
 

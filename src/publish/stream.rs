@@ -72,7 +72,7 @@ impl Consumer {
         lifecycle: &Lifecycle,
     ) -> Result<Option<Self>, SetupError> {
         let settings = &config.publish.stream;
-        let stream = if settings.enabled { backplane.stream(settings)? } else { None };
+        let stream = if settings.enabled { backplane.cluster().stream(settings)? } else { None };
         Ok(stream.map(|stream| Self {
             stream,
             backplane: backplane.clone(),
@@ -303,7 +303,7 @@ impl Consumer {
         }
         for consumer in self.stream.idle_consumers().await? {
             // A pod that has only been cut off is asked for by its record, and makes its consumer anew.
-            if self.backplane.pod(&consumer).await.is_none() {
+            if self.backplane.cluster().pod(&consumer).await.is_none() {
                 self.stream.forget(&consumer).await?;
             }
         }

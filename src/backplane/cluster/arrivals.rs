@@ -141,10 +141,10 @@ impl Cluster {
                 emit(members, broadcast, source(from), received, &arrivals.latency);
             }
             Message::Join { target, rooms } => {
-                self.namespaces.join_all(members, &target, &rooms);
+                members.join_all(&target, rooms);
             }
             Message::Leave { target, rooms } => {
-                self.namespaces.leave_all(members, &target, &rooms);
+                members.leave_all(&target, rooms);
             }
             Message::Disconnect { target, close } => {
                 self.namespaces.disconnect_all(members, &target, close);
@@ -236,7 +236,7 @@ fn emit(
             trace: meta.trace().as_ref().map(Trace::id),
         };
         let took = age(meta).saturating_sub(received.elapsed());
-        members.measuring().stages.took(Stage::Receive, took, &about);
+        members.shared.measuring.stages.took(Stage::Receive, took, &about);
     }
     let published = meta.as_ref().map(|meta| Duration::from_millis(meta.t));
     let traceparent = meta.as_ref().and_then(Meta::trace);

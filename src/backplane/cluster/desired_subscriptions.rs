@@ -16,7 +16,7 @@ impl ClusterSubscriptions {
     /// Where answers come from namespaces that this pod is no server of.
     fn answers_elsewhere(&self) -> Vec<String> {
         let mut others = self.0.namespaces.elsewhere.all();
-        others.retain(|namespace| !self.0.namespaces.is_here(namespace));
+        others.retain(|namespace| !self.0.namespaces.get(namespace).is_ok());
         others.iter().flat_map(|namespace| self.0.wire.answers(namespace)).collect()
     }
 }
@@ -81,7 +81,7 @@ impl DesiredSubscriptions for ClusterSubscriptions {
     }
 
     fn hears_answers(&self, namespace: &str) -> bool {
-        self.0.namespaces.is_here(namespace) || self.0.namespaces.elsewhere.asks(namespace)
+        self.0.namespaces.get(namespace).is_ok() || self.0.namespaces.elsewhere.asks(namespace)
     }
 
     fn has_members(&self, namespace: &str, room: &str) -> bool {

@@ -35,6 +35,7 @@ use super::{
     delivery::Arrived,
     namespaces::Namespaces,
     redis::{Health, Link, PublishError, Receipt, Redis, SetupError, Timed},
+    shared::Subscriptions,
     stages::Accepted,
     wire::{Format, Message, Outgoing, Wire, WireError},
 };
@@ -120,12 +121,15 @@ impl Cluster {
             return Ok(None);
         };
         let settings = Arc::new(settings.clone());
-        let redis = Redis::new(settings.clone(), namespaces.measuring().stages.clone())?;
+        let shared = &namespaces.shared;
+        let redis = Redis::new(settings.clone(), shared.measuring.stages.clone())?;
         let redis = Arc::new(redis);
-        namespaces.announce(redis.changes.clone());
-        if wire.follows_rooms() {
-            namespaces.follow(redis.changes.clone());
-        }
+        shared.subscribe(Subscriptions {
+            changes: redis.changes.clone(),
+            of_rooms: wire.follows_rooms(),
+            health: redis.health.clone(),
+            timeout: settings.timeout,
+        });
         Ok(Some(Self {
             registry: Registry::new(redis.commands().clone(), &settings),
             redis,
@@ -327,11 +331,6 @@ impl Cluster {
                 return;
             }
         }
-    }
-
-    /// Longest wait for Redis.
-    pub fn redis_timeout(&self) -> Duration {
-        self.settings.timeout
     }
 
     /// Whether messages get through.

@@ -208,12 +208,12 @@ impl Namespaces {
     /// Whether a client can be let in a namespace of this name. If it cannot, socketioxide alone tells it so, and nobody
     /// else is asked.
     pub fn may_exist(&self, namespace: &str) -> bool {
-        self.0.get().is_some_and(|backplane| backplane.may_exist(namespace))
+        self.0.get().is_some_and(|backplane| backplane.namespace(namespace).is_ok())
     }
 
     /// Whether the socket that a session has in a namespace has been told so, and has not left; nothing if it has none.
     pub fn is_connected(&self, namespace: &str, sid: Sid) -> Option<bool> {
-        let socket = self.0.get().and_then(|backplane| backplane.occupant(namespace, sid));
+        let socket = self.0.get().and_then(|backplane| backplane.local(namespace)?.occupant(sid));
         socket.map(|socket| socket.is_connected())
     }
 }

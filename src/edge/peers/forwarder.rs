@@ -300,7 +300,7 @@ impl Forwarder {
 
     /// Where a pod takes requests of others.
     async fn find(&self, location: SessionLocation) -> Result<PodAddress, ForwardError> {
-        if let Some(pod) = self.backplane.pod(location.pod.as_str()).await {
+        if let Some(pod) = self.backplane.cluster().pod(location.pod.as_str()).await {
             return Ok(PodAddress::Registered(pod.address));
         }
         let discovery = self.discovery.get().ok_or(ForwardError::Gone)?;
@@ -311,7 +311,7 @@ impl Forwarder {
     async fn lost(&self, location: SessionLocation, found: &PodAddress) {
         match (found, self.discovery.get()) {
             (PodAddress::Discovered(address), Some(discovery)) => discovery.lost(*address).await,
-            _ => self.backplane.lost(location.pod.as_str()).await,
+            _ => self.backplane.cluster().lost(location.pod.as_str()).await,
         }
     }
 

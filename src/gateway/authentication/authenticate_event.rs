@@ -105,8 +105,7 @@ fn accept(
         rules.announce_joins(socket, &rooms);
     }
     let joined = socket.begin_to_join(rooms);
-    let context = &active.runtime.context;
-    context.backplane.release(&context.path, active.state.id);
+    active.state.handle.release();
     let reply = Reply::json(json!({"authenticated": true}))?;
     let finish = |active: &ActiveSocket, socket: &Socket| {
         active.emit("authenticated", &json!({"time": now_millis()}));

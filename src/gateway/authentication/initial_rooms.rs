@@ -56,7 +56,7 @@ impl InitialRooms {
         let Self { mut rooms, invalid } = self;
         let context = &active.runtime.context;
         let id = active.state.id;
-        let joined = context.backplane.rooms_of(&context.path, id);
+        let joined = active.state.handle.rooms();
         let mut limit = RoomLimit::new(joined, context.limits.rooms_per_socket);
         let all = rooms.len();
         rooms.retain(|room| limit.try_add(room));

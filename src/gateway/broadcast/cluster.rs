@@ -27,7 +27,7 @@ impl Cluster {
         rooms: Vec<String>,
     ) -> Result<Answered<Vec<RemoteSocket>>, UnknownNamespace> {
         let target = Target { rooms, except: Vec::new() };
-        self.backplane.fetch_sockets(&self.namespace, &target).await
+        Ok(self.backplane.namespace(&self.namespace)?.fetch_sockets(&target).await)
     }
 
     /// Sends an event to the other servers themselves, not to their clients.
@@ -39,7 +39,8 @@ impl Cluster {
         event: &str,
         arguments: Vec<Value>,
     ) -> Result<(), BackplaneError> {
-        self.backplane.server_side_emit(&self.namespace, named(event, arguments))
+        let namespace = self.backplane.namespace(&self.namespace)?;
+        Ok(namespace.server_side_emit(named(event, arguments))?)
     }
 
     /// The same, and collects what they answer within `backplane.request_timeout`.
@@ -51,7 +52,8 @@ impl Cluster {
         event: &str,
         arguments: Vec<Value>,
     ) -> Result<Answered<Vec<Value>>, UnknownNamespace> {
-        self.backplane.server_side_ask(&self.namespace, named(event, arguments)).await
+        let namespace = self.backplane.namespace(&self.namespace)?;
+        Ok(namespace.server_side_ask(named(event, arguments)).await)
     }
 }
 

@@ -88,13 +88,19 @@ impl From<BackplaneError> for RoomcastError {
     fn from(error: BackplaneError) -> Self {
         match error {
             BackplaneError::UnknownNamespace(error) => error.into(),
-            BackplaneError::Cluster(ClusterError::Publish(error)) => match error {
-                PublishError::Away => Self::BackplaneAway,
-                PublishError::QueueFull => Self::QueueFull,
-                PublishError::Unconfirmed => Self::BackplaneUnconfirmed,
-            },
-            BackplaneError::Cluster(ClusterError::Wire(error)) => Self::Encode(error.to_string()),
-            BackplaneError::Cluster(ClusterError::Command(_)) => Self::BackplaneAway,
+            BackplaneError::Cluster(error) => error.into(),
+        }
+    }
+}
+
+impl From<ClusterError> for RoomcastError {
+    fn from(error: ClusterError) -> Self {
+        match error {
+            ClusterError::Publish(PublishError::Away) => Self::BackplaneAway,
+            ClusterError::Publish(PublishError::QueueFull) => Self::QueueFull,
+            ClusterError::Publish(PublishError::Unconfirmed) => Self::BackplaneUnconfirmed,
+            ClusterError::Wire(error) => Self::Encode(error.to_string()),
+            ClusterError::Command(_) => Self::BackplaneAway,
         }
     }
 }

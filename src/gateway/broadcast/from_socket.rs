@@ -107,7 +107,8 @@ impl Broadcast {
         arguments: &T,
     ) -> Result<(), EncodeError> {
         let (backplane, namespace, emit) = self.prepare(event, arguments)?;
-        Ok(backplane.emit(&namespace, emit)?)
+        backplane.namespace(&namespace)?.emit(emit);
+        Ok(())
     }
 
     /// Sends them an event, and collects what their clients answer within `timeout`, on all servers:
@@ -125,7 +126,7 @@ impl Broadcast {
             return Err(RoomcastError::VolatileAck);
         }
         let (backplane, namespace, emit) = self.prepare(event, arguments)?;
-        Ok(backplane.emit_with_ack(&namespace, emit, timeout).await?)
+        Ok(backplane.namespace(&namespace)?.emit_with_ack(emit, timeout).await)
     }
 
     fn prepare<T: Serialize + ?Sized>(
@@ -134,7 +135,7 @@ impl Broadcast {
         arguments: &T,
     ) -> Result<(Backplane, String, Emit), EncodeError> {
         let emit = Emit {
-            payload: self.backplane.encode(&self.namespace, event, arguments)?,
+            payload: self.backplane.namespace(&self.namespace)?.encode(event, arguments)?,
             target: Target { rooms: self.rooms, except: self.except },
             from: Some(self.from),
             volatile: self.volatile,

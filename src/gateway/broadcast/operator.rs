@@ -8,7 +8,8 @@ use tokio::sync::watch;
 
 use super::{cluster::Cluster, error::RoomcastError};
 use crate::backplane::{
-    Answered, Backplane, ClientAnswers, Emit, RemoteSocket, Source, Target, is_reserved,
+    Answered, Backplane, ClientAnswers, Emit, NamespaceHandle, RemoteSocket, Source, Target,
+    UnknownNamespace, is_reserved,
 };
 
 /// Whether the pod runs that an operator publishes through.
@@ -113,7 +114,7 @@ impl BroadcastOperator {
         arguments: &T,
     ) -> Result<(), RoomcastError> {
         let emit = self.prepare(event, arguments)?;
-        Ok(self.backplane.begin(&self.namespace, emit)?.done().await?)
+        Ok(self.namespace()?.begin(emit)?.done().await?)
     }
 
     /// Sends an event, and collects what each client answers within `timeout`: `timeout(…).emitWithAck(…)`. Clients that do
@@ -145,7 +146,7 @@ impl BroadcastOperator {
             return Err(RoomcastError::VolatileAck);
         }
         let emit = self.prepare(event, arguments)?;
-        Ok(self.backplane.emit_with_ack(&self.namespace, emit, timeout).await?)
+        Ok(self.namespace()?.emit_with_ack(emit, timeout).await)
     }
 
     /// Sends data under a topic to one destination, in the place of the rooms that were named before.
@@ -175,7 +176,7 @@ impl BroadcastOperator {
         rooms: impl IntoIterator<Item = R>,
     ) -> Result<(), RoomcastError> {
         let rooms = self.named(rooms)?;
-        Ok(self.backplane.join_all(&self.namespace, self.target, rooms).await?)
+        Ok(self.namespace()?.join_all(self.target.clone(), rooms).await?)
     }
 
     /// Takes the sockets out of rooms: `socketsLeave`.
@@ -187,7 +188,7 @@ impl BroadcastOperator {
         rooms: impl IntoIterator<Item = R>,
     ) -> Result<(), RoomcastError> {
         let rooms = self.named(rooms)?;
-        Ok(self.backplane.leave_all(&self.namespace, self.target, rooms).await?)
+        Ok(self.namespace()?.leave_all(self.target.clone(), rooms).await?)
     }
 
     /// Puts the sockets out of the namespace; with `close`, their connections end: `disconnectSockets`.
@@ -196,7 +197,7 @@ impl BroadcastOperator {
     /// If the pod does not run, the namespace does not exist, or Redis does not take it.
     pub async fn disconnect_sockets(self, close: bool) -> Result<(), RoomcastError> {
         self.check()?;
-        Ok(self.backplane.disconnect_all(&self.namespace, self.target, close).await?)
+        Ok(self.namespace()?.disconnect_all(self.target.clone(), close).await?)
     }
 
     /// The sockets: `fetchSockets`. It is as complete as `pods.silent` is 0.
@@ -205,7 +206,7 @@ impl BroadcastOperator {
     /// If the pod does not run, or the namespace does not exist.
     pub async fn fetch_sockets(self) -> Result<Answered<Vec<RemoteSocket>>, RoomcastError> {
         self.check()?;
-        Ok(self.backplane.fetch_sockets(&self.namespace, &self.target).await?)
+        Ok(self.namespace()?.fetch_sockets(&self.target).await)
     }
 
     /// The rooms that the sockets are in, those of their own ids among them; of the whole namespace `adapter.allRooms()`, and
@@ -224,7 +225,7 @@ impl BroadcastOperator {
     pub async fn rooms(self) -> Result<Answered<BTreeSet<String>>, RoomcastError> {
         if self.target == Target::default() {
             self.check()?;
-            return Ok(self.backplane.rooms(&self.namespace).await?);
+            return Ok(self.namespace()?.rooms().await);
         }
         let Answered { answer, pods } = self.fetch_sockets().await?;
         let rooms = answer.into_iter().flat_map(|socket| socket.rooms).collect();
@@ -256,13 +257,17 @@ impl BroadcastOperator {
         Ok(self.servers(event)?.server_side_emit_with_ack(event, arguments).await?)
     }
 
+    pub(in crate::gateway) fn namespace(&self) -> Result<NamespaceHandle<'_>, UnknownNamespace> {
+        self.backplane.namespace(&self.namespace)
+    }
+
     fn servers(&self, event: &str) -> Result<Cluster, RoomcastError> {
         self.check()?;
         self.check_event(event)?;
         if self.volatile || self.local || self.target != Target::default() {
             return Err(RoomcastError::ServersHaveNoRooms);
         }
-        if self.backplane.link().is_none() {
+        if self.backplane.cluster().link().is_none() {
             return Err(RoomcastError::NoBackplane);
         }
         Ok(Cluster::new(self.backplane.clone(), &self.namespace))
@@ -276,7 +281,7 @@ impl BroadcastOperator {
         self.check()?;
         self.check_event(event)?;
         Ok(Emit {
-            payload: self.backplane.encode(&self.namespace, event, arguments)?,
+            payload: self.namespace()?.encode(event, arguments)?,
             target: self.target.clone(),
             from: None,
             volatile: self.volatile,

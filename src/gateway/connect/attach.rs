@@ -34,11 +34,12 @@ pub fn attach(
     let backplane = shared.backplane.clone();
     let runtime = NamespaceRuntime::new(path.clone(), Arc::new(namespace), shared, None);
     io.ns(path.clone(), Connector(runtime.clone()));
-    if let Some(handler) = server_side {
-        // The namespace exists now.
-        let _ = backplane.on_server_side(&path, Box::new(handler));
+    if let Some(here) = backplane.local(&path) {
+        if let Some(handler) = server_side {
+            here.on_server_side(Box::new(handler));
+        }
+        runtime.namespace.watch_rooms(&here);
     }
-    runtime.namespace.watch_rooms(&backplane, &path);
     runtime.run_timers()
 }
 
@@ -65,7 +66,8 @@ impl ConnectHandler<Adapter, Self> for Connector {
     /// The program is told of a socket here, where the socket is connected: then the program can emit to it.
     fn call(&self, socket: Arc<IoSocket<Adapter>>, _: Option<Value>) {
         let context = &self.0.context;
-        if let Some(occupant) = context.backplane.occupant(&context.path, socket.id) {
+        let here = context.backplane.local(&context.path);
+        if let Some(occupant) = here.and_then(|here| here.occupant(socket.id)) {
             occupant.connected();
         }
     }

@@ -99,7 +99,7 @@ pub fn attach_dynamic(
     let parents: Vec<_> = parents.into_iter().map(Arc::new).collect();
     let length = shared.limits.name_length;
     let named = parents.clone();
-    shared.backplane.may_be(move |name| {
+    shared.backplane.children().may_be(move |name| {
         is_valid_name(name, length)
             && named
                 .iter()
@@ -192,7 +192,7 @@ impl ChildNamespaces {
                 let mut state = children.0.state.lock();
                 let Some(child) = state.all.get_mut(&path) else { return };
                 // When the last of its sockets leaves, this begins again.
-                if children.0.shared.backplane.has_sockets(&path) {
+                if children.0.shared.backplane.local(&path).is_some_and(|here| here.has_sockets()) {
                     child.removal_scheduled = false;
                     return;
                 }
@@ -208,7 +208,7 @@ impl ChildNamespaces {
         let Inner { io, shared, cleanup, .. } = &*self.0;
         let stays = |child: &Child| child.connecting > 0 || child.runtime.is_some() && !cleanup;
         if state.all.get(path).is_some_and(stays)
-            || !shared.backplane.remove(path, || io.delete_ns(path))
+            || !shared.backplane.children().remove(path, || io.delete_ns(path))
         {
             return;
         }
@@ -253,10 +253,12 @@ impl ChildNamespaces {
 
     fn make(&self, path: &str, parent: &Arc<Namespace>) -> Arc<NamespaceRuntime> {
         let shared = self.0.shared.clone();
-        if let Some(handler) = parent.server_side.clone() {
-            let _ = shared.backplane.on_server_side(path, Box::new(handler));
+        if let Some(here) = shared.backplane.local(path) {
+            if let Some(handler) = parent.server_side.clone() {
+                here.on_server_side(Box::new(handler));
+            }
+            parent.watch_rooms(&here);
         }
-        parent.watch_rooms(&shared.backplane, path);
         count(parent).increment(1);
         let children = self.clone();
         let on_leave = Box::new(move |path: &str| children.left(path));
@@ -270,7 +272,7 @@ impl ChildNamespaces {
         if subscribed(&mut self.0.state.lock()) {
             return;
         }
-        self.0.shared.backplane.heard().settled().await;
+        self.0.shared.backplane.children().heard().settled().await;
         if let Some(child) = self.0.state.lock().all.get_mut(path) {
             child.subscribed = true;
         }
@@ -295,7 +297,7 @@ impl ChildNamespaces {
         let backplane = &self.0.shared.backplane;
         let invalid = || {
             // Other names have been counted before.
-            if backplane.comes_and_goes(&path) {
+            if backplane.children().contain(&path) {
                 counter!(INVALID_NAMESPACES.name).increment(1);
             }
             Err(Box::new(INVALID_NAMESPACE) as Box<dyn Display + Send>)
@@ -317,7 +319,8 @@ impl ChildNamespaces {
         };
         let Some(runtime) = self.child(&path, auth, &socket).await else { return invalid() };
         socket.join(PROBE_ROOM);
-        let here = backplane.is_in_local(&path, socket.id, PROBE_ROOM);
+        let here = backplane.local(&path);
+        let here = here.is_some_and(|here| here.is_in_local(socket.id, PROBE_ROOM));
         socket.leave(PROBE_ROOM);
         if !here {
             tracing::debug!(namespace = path, socket = %socket.id, "made twice at once; the client is to come back");
@@ -382,7 +385,8 @@ impl ConnectHandler<Adapter, Self> for ChildConnector {
 
     fn call(&self, socket: Arc<IoSocket<Adapter>>, _: Option<Value>) {
         let backplane = &self.0.0.shared.backplane;
-        if let Some(occupant) = backplane.occupant(socket.ns(), socket.id) {
+        let here = backplane.local(socket.ns());
+        if let Some(occupant) = here.and_then(|here| here.occupant(socket.id)) {
             occupant.connected();
         }
     }

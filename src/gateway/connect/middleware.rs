@@ -112,13 +112,17 @@ async fn let_in(
     let Admission { identity, rooms } = run_handshakes(runtime, handshake, admission).await?;
 
     // Not before: a client that leaves while all this is found out has been in no namespace.
-    let active = ActiveSocket::new(runtime, socket, connection.enter_namespace(), previous);
     let NamespaceContext { path, backplane, .. } = &*runtime.context;
-    backplane.enter(path, socket.id, active.as_occupant());
+    let Some(here) = backplane.local(path) else {
+        return Err(Refusal::new(codes::BAD_REQUEST, "this namespace has ended"));
+    };
     if !runtime.namespace.outgoing_listeners.is_empty() {
-        // The namespace exists now.
-        let _ = backplane.listen(path);
+        here.listen();
     }
+    let handle = here.socket(socket.id);
+    let entered = connection.enter_namespace();
+    let active = ActiveSocket::new(runtime, socket, handle.clone(), entered, previous);
+    handle.enter(active.as_occupant());
     set_identity(&active, identity);
     if let Some(auth) = kept {
         active.state.set_auth(auth);
@@ -127,14 +131,14 @@ async fn let_in(
         InitialRooms::new(&active, rooms).within_limit(&active)
     } else {
         // It gets nothing that is emitted to the whole namespace before it has authenticated.
-        backplane.hold(path, socket.id);
+        handle.hold();
         active.defer_rooms(rooms);
         Vec::new()
     };
     // As on Node: the room of its own id is how a socket is addressed.
     let own = socket.id.to_string();
     let rooms = rooms.into_iter().chain([own]).collect();
-    let joined = backplane.join(path, socket.id, rooms);
+    let joined = handle.join(rooms);
 
     socket.on_fallback(Dispatcher(active.clone()));
     socket.on_disconnect(Disconnector(active));

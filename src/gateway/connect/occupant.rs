@@ -124,7 +124,8 @@ impl BroadcastOperator {
     /// If the pod does not run, or the namespace does not exist.
     pub fn local_sockets(self) -> Result<Vec<Socket>, RoomcastError> {
         self.check()?;
-        let here = self.backplane.occupants_of(&self.namespace, &self.target)?.into_iter();
-        Ok(here.filter_map(socket_of).filter(Socket::is_connected).collect())
+        let here = self.namespace()?.here();
+        let here = here.map(|here| here.occupants_of(&self.target)).unwrap_or_default();
+        Ok(here.into_iter().filter_map(socket_of).filter(Socket::is_connected).collect())
     }
 }

@@ -200,10 +200,9 @@ fn answer(
 /// Sends an ack, if there is one to send. What not every client could be given is refused.
 fn acknowledge(active: &Arc<ActiveSocket>, ack: Option<i64>, values: Value) -> Result<(), Refusal> {
     // A client that has gone gets no ack.
-    let (Some(ack), Some(socket)) = (ack, active.socket()) else { return Ok(()) };
+    let (Some(ack), Some(_)) = (ack, active.socket()) else { return Ok(()) };
     let state = &active.state;
-    let backplane = &state.namespace.backplane;
-    let sent = backplane.acknowledge(socket.namespace(), state.id, ack, values);
+    let sent = state.handle.acknowledge(ack, values);
     let Err(error) = sent.inspect_err(|error| on_send_error(state, error)) else { return Ok(()) };
     match error {
         SendError::Encode(error) => Err(Refusal::new(codes::BAD_ARGUMENTS, error.to_string())),

@@ -116,6 +116,10 @@ impl Event<'_> {
             traceparent: None,
         };
         // The namespace exists: this socket is in it.
-        let _ = self.socket.state.namespace.backplane.emit(self.socket.namespace(), emit);
+        if let Ok(namespace) =
+            self.socket.state.namespace.backplane.namespace(self.socket.namespace())
+        {
+            namespace.emit(emit);
+        }
     }
 }

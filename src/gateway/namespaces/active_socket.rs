@@ -18,7 +18,7 @@ use super::{
     runtime::NamespaceRuntime,
 };
 use crate::{
-    backplane::{Adapter, Occupant},
+    backplane::{Adapter, Occupant, SocketHandle},
     edge::InNamespace,
     gateway::{
         replies::catch_panic::catch_panic,
@@ -65,6 +65,7 @@ impl ActiveSocket {
     pub fn new(
         runtime: &Arc<NamespaceRuntime>,
         io: &Arc<IoSocket<Adapter>>,
+        handle: SocketHandle,
         connection: InNamespace,
         previous: Option<String>,
     ) -> Arc<Self> {
@@ -74,7 +75,7 @@ impl ActiveSocket {
         let limits = &runtime.context.limits;
         Arc::new_cyclic(|this| Self {
             runtime: runtime.clone(),
-            state: SocketState::new(runtime.context.clone(), io.id, connection),
+            state: SocketState::new(runtime.context.clone(), io.id, handle, connection),
             progress: ConnectProgress::new(),
             dismissal: Dismissal::default(),
             used_once: UsedOnce::default(),
@@ -192,7 +193,7 @@ impl ActiveSocket {
         }
         let NamespaceRuntime { context, deadlines, on_leave, .. } = &*self.runtime;
         deadlines.remove(self);
-        context.backplane.depart(&context.path, self.state.id, &self.as_occupant());
+        self.state.handle.depart(&self.as_occupant());
         if let Some(on_leave) = on_leave {
             on_leave(&context.path);
         }

@@ -10,7 +10,7 @@ use super::{
     server_side::{IntoServerAnswer, ServerSideHandler},
 };
 use crate::{
-    backplane::{Backplane, RoomEvent},
+    backplane::{LocalNamespace, RoomEvent},
     gateway::replies::catch_panic::catch_panic,
     telemetry::metrics::ROOMS,
 };
@@ -35,12 +35,11 @@ impl Namespace {
     }
 
     /// Counts the rooms of a namespace, and calls the program's `on_room` when they change.
-    pub(in crate::gateway) fn watch_rooms(&self, backplane: &Backplane, path: &str) {
-        // Children of a dynamic namespace count for that. It exists now.
-        let _ = backplane.count_rooms(path, gauge!(ROOMS.name, "nsp" => self.path.clone()));
+    pub(in crate::gateway) fn watch_rooms(&self, here: &LocalNamespace) {
+        // Children of a dynamic namespace count for that.
+        here.count_rooms(gauge!(ROOMS.name, "nsp" => self.path.clone()));
         if let Some(hear) = self.on_room.clone() {
-            // The namespace exists now.
-            let _ = backplane.on_room(path, move |event| {
+            here.on_room(move |event| {
                 let _ = catch_panic("on_room", || hear(event));
             });
         }

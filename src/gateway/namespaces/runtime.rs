@@ -10,7 +10,7 @@ use metrics::{Counter, counter};
 
 use super::{deadlines::Deadlines, namespace::Namespace};
 use crate::{
-    backplane::Backplane,
+    backplane::{Backplane, LocalNamespace},
     config::Limits,
     edge::Sessions,
     gateway::{sockets::state::NamespaceContext, tokens::Tokens},
@@ -91,7 +91,8 @@ impl NamespaceRuntime {
             };
             loop {
                 tokio::time::sleep(interval).await;
-                for occupant in self.context.backplane.occupants(&self.context.path) {
+                let here = self.context.backplane.local(&self.context.path);
+                for occupant in here.iter().flat_map(LocalNamespace::occupants) {
                     occupant.heartbeat(now_millis());
                 }
             }

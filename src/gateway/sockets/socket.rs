@@ -135,10 +135,9 @@ impl Socket {
         arguments: &T,
         volatile: bool,
     ) -> Result<(), SendError> {
-        let backplane = &self.state.namespace.backplane;
-        let sent = self.encode(event, arguments).and_then(|payload| {
-            Ok(backplane.send(self.namespace(), self.io.id, payload, volatile)?)
-        });
+        let sent = self
+            .encode(event, arguments)
+            .and_then(|payload| Ok(self.state.handle.send(payload, volatile)?));
         sent.inspect_err(|error| on_send_error(&self.state, error))
     }
 
@@ -147,7 +146,7 @@ impl Socket {
         if !self.is_connected() {
             return Err(SocketError::Closed.into());
         }
-        Ok(self.state.namespace.backplane.encode(self.namespace(), event, data)?)
+        Ok(self.state.handle.encode(event, data)?)
     }
 
     /// Sends it an event, and gives its answer: the first value of the ack as any type, several as a tuple, or any number as
@@ -179,10 +178,9 @@ impl Socket {
         T: Serialize + ?Sized,
         A: DeserializeOwned + Send + 'static,
     {
-        let backplane = &self.state.namespace.backplane;
-        let asked = self.encode(event, arguments).and_then(|payload| {
-            Ok(backplane.ask(self.namespace(), self.io.id, payload, timeout)?)
-        });
+        let asked = self
+            .encode(event, arguments)
+            .and_then(|payload| Ok(self.state.handle.ask(payload, timeout)?));
         let answer = asked.inspect_err(|error| on_send_error(&self.state, error))?;
         let pending = self.state.connection.await_ack();
         Ok(async move {
@@ -194,7 +192,7 @@ impl Socket {
 
     /// The rooms it is in, without that of its own id.
     pub fn rooms(&self) -> Vec<String> {
-        self.state.namespace.backplane.rooms_of(self.namespace(), self.io.id)
+        self.state.handle.rooms()
     }
 
     /// Puts it in rooms. The sockets of this pod are heard in them at once, those of others as soon as
@@ -219,17 +217,17 @@ impl Socket {
     }
 
     pub(in crate::gateway) fn begin_to_join(&self, rooms: Vec<String>) -> Joined {
-        self.state.namespace.backplane.join(self.namespace(), self.io.id, rooms)
+        self.state.handle.join(rooms)
     }
 
     /// Takes it out of rooms.
     pub fn leave(&self, rooms: Vec<String>) {
-        self.state.namespace.backplane.leave(self.namespace(), self.io.id, rooms);
+        self.state.handle.leave(rooms);
     }
 
     /// Whether it is in a room.
     pub fn is_in(&self, room: &str) -> bool {
-        self.state.namespace.backplane.is_member(self.namespace(), self.io.id, room)
+        self.state.handle.is_in(room)
     }
 
     /// Whether a room is that of the own id of a socket that is connected.

@@ -8,7 +8,7 @@ use socketioxide_core::{Sid, adapter::errors::SocketError};
 
 use super::rate_limit::RateLimit;
 use crate::{
-    backplane::{Backplane, SendError, count_dropped},
+    backplane::{Backplane, SendError, SocketHandle, count_dropped},
     config::{Limits, Secret},
     edge::InNamespace,
     gateway::tokens::Claims,
@@ -33,6 +33,8 @@ pub(in crate::gateway) struct SocketState {
     pub namespace: Arc<NamespaceContext>,
     pub connection: InNamespace,
     pub id: Sid,
+    /// The socket in the backplane.
+    pub handle: SocketHandle,
     /// A box, because most sockets are idle and many have no details.
     details: Mutex<Option<Box<Details>>>,
 }
@@ -72,8 +74,13 @@ impl Identity {
 
 impl SocketState {
     /// The state of a socket that connects.
-    pub fn new(namespace: Arc<NamespaceContext>, id: Sid, connection: InNamespace) -> Arc<Self> {
-        Arc::new(Self { namespace, connection, id, details: Mutex::new(None) })
+    pub fn new(
+        namespace: Arc<NamespaceContext>,
+        id: Sid,
+        handle: SocketHandle,
+        connection: InNamespace,
+    ) -> Arc<Self> {
+        Arc::new(Self { namespace, connection, id, handle, details: Mutex::new(None) })
     }
 
     /// Reads the details. `None` means that they are what they were at first.
