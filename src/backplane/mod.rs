@@ -175,13 +175,6 @@ impl Backplane {
         room.parse::<Sid>().is_ok_and(|id| self.namespaces.has_socket(id))
     }
 
-    /// Whether a room name could be the id of a socket on another server: ids are 16 characters of
-    /// base64url here, 20 on Node.
-    pub fn could_be_elsewhere(&self, room: &str) -> bool {
-        let base64url = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-        self.cluster.is_some() && matches!(room.len(), 16 | 20) && room.bytes().all(base64url)
-    }
-
     /// Writes an event whose arguments are the text of an array, which is copied as it is.
     ///
     /// # Errors
@@ -194,4 +187,11 @@ impl Backplane {
         let shared = &self.namespaces.shared;
         payload::encode_raw(shared.format, shared.bounds, event, arguments)
     }
+}
+
+/// Whether a room name could be the id of a socket on another server: ids are 16 characters of
+/// base64url here, 20 on Node.
+pub(crate) fn could_be_socket_id(room: &str) -> bool {
+    let base64url = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    matches!(room.len(), 16 | 20) && room.bytes().all(base64url)
 }

@@ -75,6 +75,24 @@ impl ApiScope {
     }
 }
 
+/// The paths of the API, each with what a key must be for. `None`: any key will do.
+pub const API_ROUTES: [(&str, Option<ApiScope>); 13] = [
+    ("/api/v1/emit", Some(ApiScope::Emit)),
+    ("/api/v1/batch", Some(ApiScope::Emit)),
+    ("/api/v1/sockets", Some(ApiScope::Read)),
+    ("/api/v1/sockets/{id}", Some(ApiScope::Read)),
+    ("/api/v1/sockets/disconnect", Some(ApiScope::Disconnect)),
+    ("/api/v1/rooms", Some(ApiScope::Read)),
+    ("/api/v1/rooms/join", Some(ApiScope::Rooms)),
+    ("/api/v1/rooms/leave", Some(ApiScope::Rooms)),
+    ("/api/v1/presence", Some(ApiScope::Read)),
+    ("/api/v1/cluster", Some(ApiScope::Read)),
+    // It says nothing that is not public.
+    ("/api/v1/openapi.json", None),
+    ("/api/v1/drain", Some(ApiScope::Pod)),
+    ("/api/v1/rebalance", Some(ApiScope::Pod)),
+];
+
 impl ApiKey {
     /// A key for everything.
     pub fn new(key: impl Into<String>) -> Self {

@@ -30,7 +30,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use admission::{Admission, Network, Proxies, ProxyHeader};
-pub use api::{Api, ApiKey, ApiScope};
+pub use api::{API_ROUTES, Api, ApiKey, ApiScope};
 pub use auth::{Auth, Jwt, JwtAlgorithm};
 pub use backplane::{Backplane, BackplaneKind, BackplaneTls, SubscriptionMode, WhenAway};
 pub(crate) use check::DEEPEST;

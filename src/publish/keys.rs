@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
 use super::ApiError;
-use crate::config::{ApiKey, ApiScope};
+use crate::config::{API_ROUTES, ApiKey, ApiScope};
 
 /// The accepted keys, by their hashes: of one length, so that comparing takes the same time for all.
 pub(super) struct Keys(Vec<([u8; 32], Caller)>);
@@ -48,18 +48,17 @@ impl Caller {
         Err(ApiError::Forbidden(message.into()))
     }
 
-    /// Lets a request for a path pass, as the router knows it, below `/api/v1`.
+    /// Lets a request for a path pass, as the router knows it.
     pub fn may(&self, method: &Method, path: Option<&str>) -> Result<(), ApiError> {
-        let scope = match path.map(|path| path.strip_prefix("/api/v1").unwrap_or(path)) {
-            // It is answered with 404, and the document says nothing that is not public.
-            None | Some("/openapi.json") => return Ok(()),
-            Some("/emit" | "/batch") => ApiScope::Emit,
-            Some("/rooms/join" | "/rooms/leave") => ApiScope::Rooms,
-            Some("/sockets/disconnect") => ApiScope::Disconnect,
-            Some("/drain" | "/rebalance") => ApiScope::Pod,
-            _ if method == Method::GET || method == Method::HEAD => ApiScope::Read,
+        // It is answered with 404.
+        let Some(path) = path else { return Ok(()) };
+        let asks = method == Method::GET || method == Method::HEAD;
+        let scope = match API_ROUTES.iter().find(|(known, _)| *known == path) {
+            Some((_, None)) => return Ok(()),
+            Some((_, Some(scope))) if asks || *scope != ApiScope::Read => *scope,
+            None if asks => ApiScope::Read,
             // What is not known here is for keys that are for everything.
-            Some(_) => {
+            _ => {
                 let all = self.0.key.scopes.is_empty() && self.0.key.namespaces.is_empty();
                 let error = ApiError::Forbidden("this key is not for everything".into());
                 return if all { Ok(()) } else { Err(error) };

@@ -259,13 +259,16 @@ async fn the_api_describes_itself() {
         let list = &document["components"]["schemas"][schema]["properties"][list];
         assert_eq!(list["type"], "array", "{schema}: {list}");
     }
-    // Each path of the guide is in it.
+    // Each of its paths is in the guide, and has a series from the start.
     let guide = include_str!("../../docs/api.md");
+    let (_, metrics) = get(&format!("http://{}/metrics", pod.internal)).await;
     for (path, methods) in document["paths"].as_object().unwrap() {
         for method in methods.as_object().unwrap().keys() {
             let named = format!("`{} /api/v1{path}`", method.to_uppercase());
             assert!(guide.contains(&named), "docs/api.md lacks {named}");
         }
+        let label = format!("path=\"/api/v1{path}\"");
+        assert!(metrics.contains(&label), "API_ROUTES of src/config/api.rs lacks {path}");
     }
 }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::template::{Template, claim_values};
 use crate::{
-    backplane::Backplane,
+    backplane::{Backplane, could_be_socket_id},
     config::{JoinPolicy, RoomRule},
     gateway::{
         events::event::{EventPattern, is_own_event},
@@ -62,7 +62,8 @@ impl SocketIds for Backplane {
     }
 
     fn could_be_socket_id(&self, room: &str) -> bool {
-        self.could_be_elsewhere(room)
+        // There are none without a cluster.
+        self.cluster().link().is_some() && could_be_socket_id(room)
     }
 }
 

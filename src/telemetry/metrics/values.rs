@@ -1,5 +1,7 @@
 //! Values of labels that several metrics have, or that are many. Those who write them compare their own lists with these in tests.
 
+use crate::config::API_ROUTES;
+
 /// Tasks of a pod (`crate::tasks`).
 pub(super) const TASKS: &[&str] = &[
     "api request",
@@ -72,21 +74,14 @@ pub(super) const API_CODES: &[&str] = &[
 ];
 
 /// Paths of the HTTP API.
-pub(super) const API_PATHS: &[&str] = &[
-    "/api/v1/emit",
-    "/api/v1/batch",
-    "/api/v1/sockets",
-    "/api/v1/sockets/{id}",
-    "/api/v1/sockets/disconnect",
-    "/api/v1/rooms",
-    "/api/v1/rooms/join",
-    "/api/v1/rooms/leave",
-    "/api/v1/presence",
-    "/api/v1/cluster",
-    "/api/v1/openapi.json",
-    "/api/v1/drain",
-    "/api/v1/rebalance",
-];
+pub(super) const API_PATHS: &[&str] = &{
+    let (mut paths, mut next) = ([""; API_ROUTES.len()], 0);
+    while next < paths.len() {
+        paths[next] = API_ROUTES[next].0;
+        next += 1;
+    }
+    paths
+};
 
 /// What is asked of the API server of Kubernetes (`kube::Call`).
 pub(super) const KUBERNETES_REQUESTS_MADE: &[&str] = &[
