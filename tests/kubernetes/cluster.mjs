@@ -5,6 +5,7 @@
 
 import { execFile, spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -50,6 +51,38 @@ export function missing() {
   if (!existsSync(join(LAB, "lab"))) return `no lab at ${LAB}: set ROOMCAST_LAB`;
   if (!existsSync(join(CACHE, "bin/kubelet"))) return `the lab is not built: ${join(LAB, "lab")} build`;
   return undefined;
+}
+
+/** Prometheus of the lab, which runs beside the cluster. */
+export const PROMETHEUS = "http://10.203.0.1:20090";
+/** Whether the lab lacks what a test adds to it; says so. */
+export const lacks = (part) => (part === "keda" && !existsSync(join(CACHE, "bin/keda")) ? `no KEDA in the lab: ${join(LAB, "lab")} build keda` : false);
+
+let names;
+/**
+ * KEDA, beside the cluster. There it has no cluster DNS: it is given a proxy that knows the addresses of Services. Prometheus is
+ * there for it to ask, too.
+ */
+export async function addKeda() {
+  if (names) return;
+  names = createServer(async (request, response) => {
+    const { hostname, port, pathname, search } = new URL(request.url);
+    const [service, namespace] = hostname.split(".");
+    const address = hostname.endsWith(".svc") ? (await json("get", "service", service, "-n", namespace)).spec.clusterIP : hostname;
+    const answer = await fetch(`http://${address}:${port}${pathname}${search}`).catch(() => undefined);
+    response.writeHead(answer?.status ?? 502, { "content-type": answer?.headers.get("content-type") ?? "text/plain" });
+    response.end(answer ? await answer.text() : "");
+  });
+  await new Promise((resolve) => names.listen(0, "127.0.0.1", resolve));
+  await lab("add", "metrics");
+  await run(join(LAB, "lab"), ["add", "keda"], { env: { ...ENV, HTTP_PROXY: `http://127.0.0.1:${names.address().port}` }, ...BUFFER });
+}
+/** Takes it away: others may have the API of external metrics. */
+export async function removeKeda() {
+  if (!names) return;
+  await kubectl("delete", "apiservice", "v1beta1.external.metrics.k8s.io", "--ignore-not-found");
+  for (const name of ["keda", "keda-adapter"]) process.kill(pidOf(name));
+  names.close();
 }
 
 /** The values that all tests begin with; what a test needs is put over them. */

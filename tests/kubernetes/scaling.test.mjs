@@ -15,54 +15,27 @@ const TARGET = 10;
 /** Fast enough to look at: production has minutes where this has seconds. */
 const SHORT = { scaleDown: { stabilizationWindowSeconds: 10, policies: [{ type: "Pods", value: 1, periodSeconds: 15 }] } };
 
-/** Ways to scale: those that need something beside the pods have to be added to the lab first. */
-const ADDS = { external: undefined, adapter: "metrics", keda: "keda" };
-const WAYS = (process.env.WAYS ?? "external,adapter").split(",");
+/** Ways to scale, with what each needs beside the pods, and its values. KEDA comes last: it takes the API of external metrics. */
+const WAYS = {
+  external: { autoscaling: { kind: "external" } },
+  adapter: { adds: "metrics", autoscaling: { kind: "adapter" } },
+  "keda, which asks a pod": { adds: "keda", autoscaling: { kind: "keda", keda: { pollingInterval: 5 } } },
+  "keda, which asks Prometheus": {
+    adds: "keda",
+    autoscaling: { kind: "keda", keda: { pollingInterval: 5, trigger: "prometheus", prometheus: { serverAddress: cluster.PROMETHEUS } } },
+  },
+};
 
 before(async () => {
   assert.equal(cluster.missing(), undefined);
   await cluster.prepare();
 });
-after(cluster.uninstall);
+after(async () => {
+  await cluster.uninstall();
+  await cluster.removeKeda();
+});
 
 const count = async () => (await cluster.ready()).length;
-
-for (const way of WAYS) {
-  test(`${way}: 45 clients make five pods of one, and 15 that stay two`, async (t) => {
-    if (ADDS[way]) await cluster.lab("add", ADDS[way]);
-    const drain = { windowSeconds: 5, timeoutSeconds: 10 };
-    await cluster.install({ drain, autoscaling: { kind: way, minReplicas: 1, maxReplicas: 6, connectionsPerPod: TARGET, behavior: SHORT } });
-    const crowd = new Crowd(await cluster.address(), `public-${way}`);
-    const leaving = new Crowd(crowd.url, `public-${way}`);
-    const watching = watchPods();
-    try {
-      await until("one pod", async () => (await count()) === 1, 120_000);
-      const begun = watching.seconds();
-      await crowd.join(15, { transports: ["polling", "websocket"] });
-      await leaving.join(30, { transports: ["polling", "websocket"] });
-      await until("five pods", async () => (await count()) === 5, 180_000);
-      const up = watching.seconds() - begun;
-      leaving.close();
-      const left = watching.seconds();
-      await cluster.settled(2);
-      const down = watching.seconds() - left;
-      await until("all that stay are back", async () => crowd.isBack() && (await crowd.isAnswered()));
-      await watching.stop();
-      const picture = plot(`kubernetes/scaling-${way}.svg`, { "connections of each pod": watching.connections, pods: { ready: watching.ready } });
-      t.diagnostic(picture);
-      const moved = crowd.clients.map(({ connects }) => connects - 1);
-      saw(`Scaled on connections: ${way}`, {
-        "1 → 5 pods after 45 clients came": `${up.toFixed(0)} s`,
-        "5 → 2 pods after 30 of them left": `${down.toFixed(0)} s`,
-        "moves of the 15 that stayed": moved.reduce((a, b) => a + b, 0),
-      }, picture);
-    } finally {
-      crowd.close();
-      leaving.close();
-      await watching.stop();
-    }
-  });
-}
 
 test("an autoscaler that is turned on, or off, keeps the pods that run", async () => {
   await cluster.uninstall();
@@ -116,3 +89,42 @@ test("scale-in takes the emptiest pod", async () => {
     for (const crowd of crowds) crowd.close();
   }
 });
+
+for (const [way, { adds, autoscaling }] of Object.entries(WAYS)) {
+  test(`${way}: 45 clients make five pods of one, and 15 that stay two`, { skip: cluster.lacks(adds) }, async (t) => {
+    await cluster.uninstall();
+    if (adds === "keda") await cluster.addKeda();
+    else if (adds) await cluster.lab("add", adds);
+    const drain = { windowSeconds: 5, timeoutSeconds: 10 };
+    await cluster.install({ drain, autoscaling: { ...autoscaling, minReplicas: 1, maxReplicas: 6, connectionsPerPod: TARGET, behavior: SHORT } });
+    const crowd = new Crowd(await cluster.address(), "public-scaling");
+    const leaving = new Crowd(crowd.url, "public-scaling");
+    const watching = watchPods();
+    try {
+      await until("one pod", async () => (await count()) === 1, 120_000);
+      const begun = watching.seconds();
+      await crowd.join(15, { transports: ["polling", "websocket"] });
+      await leaving.join(30, { transports: ["polling", "websocket"] });
+      await until("five pods", async () => (await count()) === 5, 180_000);
+      const up = watching.seconds() - begun;
+      leaving.close();
+      const left = watching.seconds();
+      await cluster.settled(2);
+      const down = watching.seconds() - left;
+      await until("all that stay are back", async () => crowd.isBack() && (await crowd.isAnswered()));
+      await watching.stop();
+      const picture = plot(`kubernetes/scaling-${way.replace(/[^a-z]+/gi, "-")}.svg`, { "connections of each pod": watching.connections, pods: { ready: watching.ready } });
+      t.diagnostic(picture);
+      const moved = crowd.clients.map(({ connects }) => connects - 1);
+      saw(`Scaled on connections: ${way}`, {
+        "1 → 5 pods after 45 clients came": `${up.toFixed(0)} s`,
+        "5 → 2 pods after 30 of them left": `${down.toFixed(0)} s`,
+        "moves of the 15 that stayed": moved.reduce((a, b) => a + b, 0),
+      }, picture);
+    } finally {
+      crowd.close();
+      leaving.close();
+      await watching.stop();
+    }
+  });
+}
