@@ -21,6 +21,8 @@ export const CHART = join(ROOT, "helm/roomcast");
 /** The release, which names all objects. */
 export const RELEASE = "chat";
 export const API_KEY = "a-key-for-the-live-tests-only";
+/** `lab` is made of the release binary; an image of the Dockerfile may be built by `lab image rclab.test/roomcast:TAG FOLDER`, and named here. */
+const TAG = process.env.IMAGE_TAG ?? "lab";
 const IMAGE = { repository: "rclab.test/roomcast", pullPolicy: "Never" };
 
 /** Runs a program with the lab's tools and kubeconfig, and gives its output. */
@@ -87,7 +89,7 @@ export async function removeKeda() {
 
 /** The values that all tests begin with; what a test needs is put over them. */
 export const VALUES = {
-  image: { ...IMAGE, tag: "lab" },
+  image: { ...IMAGE, tag: TAG },
   publicService: { type: "NodePort" },
   secrets: { apiKeys: { name: "chat-keys", key: "keys" } },
   config: {

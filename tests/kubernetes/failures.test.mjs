@@ -15,20 +15,24 @@ before(async () => {
 after(cluster.uninstall);
 
 const three = () => cluster.settled(3);
+const paced = ({ crowd }) => assert.ok(crowd.fastest() <= crowd.clients.length * 0.05, `${crowd.fastest()} came back within a second`);
 const most = ({ crowd }) => Math.max(...crowd.clients.map(({ connects }) => connects));
 
-test("kubectl drain of a node: its clients leave it once", async () => {
+test("kubectl drain of a node: its clients come back, at a pace", async () => {
   const [{ node }] = await cluster.ready();
   const redis = (await cluster.json("get", "pods", "-l", "app=redis")).items[0].spec.nodeName;
   const [chosen] = (await cluster.ready()).map((pod) => pod.node).filter((name) => name !== redis);
   const drained = chosen ?? node;
+  const on = (await cluster.ready()).filter((pod) => pod.node === drained).length;
   const done = await during("public-node", async () => {
     await cluster.kubectl("drain", drained, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=180s");
     await three();
   });
   await cluster.kubectl("uncordon", drained);
-  saw("`kubectl drain` of a node", rows(done));
-  assert.ok(most(done) <= 2, JSON.stringify(connects(done.crowd)));
+  saw("`kubectl drain` of a node", { "pods on it": on, ...rows(done) });
+  // Who lands on a pod of the same node whose turn has not come moves again: docs/kubernetes/node-drains.md.
+  assert.ok(most(done) <= 1 + on, JSON.stringify(connects(done.crowd)));
+  paced(done);
   assert.deepEqual([done.sums.doubled, done.sums.disordered], [0, 0]);
 });
 
@@ -40,6 +44,7 @@ test("a pod is deleted: its clients leave it once", async () => {
   });
   saw("`kubectl delete pod`", rows(done));
   assert.ok(most(done) <= 2, JSON.stringify(connects(done.crowd)));
+  paced(done);
   assert.deepEqual([done.sums.doubled, done.sums.disordered], [0, 0]);
 });
 
