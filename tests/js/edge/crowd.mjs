@@ -15,6 +15,8 @@ export class Crowd {
   clients = [];
   /** What went wrong, by its name. A client has the times of its connects, when it joined first, and [left, in the room again] of each time that it was away. */
   errors = new Map();
+  /** When each message was published, by its number: begun, accepted. */
+  published = [];
 
   constructor(url, room) {
     Object.assign(this, { url, room });
@@ -103,7 +105,9 @@ export class Crowd {
     let sent = 0;
     while (Date.now() - begun < seconds * 1000) {
       const pod = pods()[sent % pods().length];
+      const asked = Date.now();
       const { status, body } = await pod.publish({ rooms: [this.room], event: "news", args: [first + sent] });
+      this.published[first + sent] = [asked, Date.now()];
       if (status !== 200 && status !== 202) throw new Error(`publish: ${status} ${JSON.stringify(body)}`);
       sent += 1;
       const due = begun + (sent * 1000) / rate;
@@ -126,6 +130,25 @@ export class Crowd {
       sum.missing += sent - unique.size;
       sum.doubled += seen.length - unique.size;
       sum.disordered += seen.filter((_, index) => overtaken(seen, index)).length;
+    }
+    return sum;
+  }
+
+  /**
+   * Whose fault it is that deliveries are missing: `away`, of messages that were published while the client was away, which nobody
+   * keeps for it; `unheard`, of those published while it was in the room. A client is away from before it notices, by as much as
+   * `late` ms: a pod may have written to a connection that was on its way out, and a poll ends without an answer.
+   */
+  unheard(late = 0) {
+    const sum = { away: 0, unheard: [] };
+    for (const [index, { seen, gaps, joined }] of this.clients.entries()) {
+      const has = new Set(seen);
+      for (const [number, [begun, accepted]] of this.published.entries()) {
+        if (has.has(number)) continue;
+        const away = begun < joined || gaps.some(([left, back]) => accepted > left - late && begun < back);
+        if (away) sum.away += 1;
+        else sum.unheard.push({ client: index, number, begun, accepted, gaps });
+      }
     }
     return sum;
   }
