@@ -13,7 +13,7 @@ function why(details) {
 
 export class Crowd {
   clients = [];
-  /** What went wrong, by its name. A client has the times of its connects, when it joined first, and [left, in the room again] of each time that it was away. */
+  /** What went wrong, by its name. A client has the times of its connects, when it joined first, and [left, in the room again, the last message before] of each time that it was away. */
   errors = new Map();
   /** When each message was published, by its number: begun, accepted. */
   published = [];
@@ -35,7 +35,9 @@ export class Crowd {
       socket.on("connect_error", (error) => this.#note(`connect_error: ${error.message}${why(error)}`));
       socket.on("disconnect", (reason, details) => {
         this.#note(`disconnect: ${reason}${why(details)}`);
-        client.left = Date.now();
+        // It may have left again before it was in the room.
+        client.left ??= Date.now();
+        client.last ??= client.seen.at(-1) ?? -1;
       });
       socket.on("news", (number) => client.seen.push(number));
       // Joins again by itself whenever it comes back.
@@ -51,9 +53,9 @@ export class Crowd {
           }
           if (client.left) {
             client.longestAway = Math.max(client.longestAway, Date.now() - client.left);
-            client.gaps.push([client.left, Date.now()]);
+            client.gaps.push([client.left, Date.now(), client.last]);
           }
-          client.left = undefined;
+          client.left = client.last = undefined;
           client.joined ??= Date.now();
           resolve();
         });
@@ -135,18 +137,18 @@ export class Crowd {
   }
 
   /**
-   * Whose fault it is that deliveries are missing: `away`, of messages that were published while the client was away, which nobody
-   * keeps for it; `unheard`, of those published while it was in the room. A client is away from before it notices, by as much as
-   * `late` ms: a pod may have written to a connection that was on its way out, and a poll ends without an answer.
+   * Where missing deliveries are missing: `away`, at the seam between two connections of the client, which nobody keeps them for; or
+   * `unheard`, in the midst of one. At a seam are those from the last that it heard on to when it was in the room again, if they
+   * were published no more than `late` ms before it noticed: a client that polls does so with its next poll.
    */
-  unheard(late = 0) {
+  unheard(late) {
     const sum = { away: 0, unheard: [] };
     for (const [index, { seen, gaps, joined }] of this.clients.entries()) {
       const has = new Set(seen);
       for (const [number, [begun, accepted]] of this.published.entries()) {
         if (has.has(number)) continue;
-        const away = begun < joined || gaps.some(([left, back]) => accepted > left - late && begun < back);
-        if (away) sum.away += 1;
+        const atSeam = ([left, back, last]) => number > last && accepted > left - late && begun < back;
+        if (begun < joined || gaps.some(atSeam)) sum.away += 1;
         else sum.unheard.push({ client: index, number, begun, accepted, gaps });
       }
     }
