@@ -2,7 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
-use std::{future::pending, time::Duration};
+use std::{
+    future::pending,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 use tokio::{
@@ -276,11 +280,17 @@ async fn a_client_is_refused_and_let_in_when_it_asks_again() {
 async fn one_that_is_let_in_and_not_told_to_the_program_comes_back() {
     let pod = Pod::start(open());
     let client = pod.client("", WEBSOCKET);
+    let times = Arc::new(AtomicUsize::new(0));
+    client.on_connected({
+        let times = times.clone();
+        move || {
+            times.fetch_add(1, Ordering::Relaxed);
+        }
+    });
     inject::after(1, "connect");
     in_time(client.connect()).await.unwrap();
     counted("connect", 1).await;
-    in_time(client.wait_for(|state| !state.is_connected())).await;
-    in_time(client.wait_for(State::is_connected)).await;
+    until("it is back", || times.load(Ordering::Relaxed) == 2).await;
     assert_eq!(ask(&client, "now").await, "now");
 }
 
@@ -340,10 +350,11 @@ async fn a_socket_that_leaves_is_forgotten_all_the_same() {
             in_time(client.connect()).await.unwrap();
             assert_eq!(ask(&client, "now").await, "now");
         } else {
-            let sid = client.id().unwrap().parse().unwrap();
+            let id = client.id();
+            let sid = id.as_ref().unwrap().parse().unwrap();
             pod.sessions.find(sid).unwrap().rebalance();
             counted("disconnect", first + 1).await;
-            in_time(client.wait_for(State::is_connected)).await;
+            until("it is back", || client.id() != id && client.state().is_connected()).await;
             assert_eq!(ask(&client, "now").await, "now");
         }
         in_time(client.shutdown()).await;

@@ -43,7 +43,7 @@ async fn show(terminal: &mut DefaultTerminal, way: Way, interval: Duration) -> i
     let (sampled, mut samples) = mpsc::channel(1);
     let source = way.pod.clone();
     // A task of its own: keys are heard while pods do not answer.
-    tasks::spawn("top", async move {
+    tasks::spawn("other", async move {
         let mut ticks = tokio::time::interval(interval);
         loop {
             ticks.tick().await;
