@@ -16,6 +16,9 @@
 //! A worker that has begun goes on for ever: when Redis is away it waits, and when Redis comes back empty it makes the
 //! group again. What Redis lost is lost.
 
+// The rule of this repository for tasks of pods, not of programs.
+#![allow(clippy::disallowed_methods)]
+
 use std::{
     collections::HashMap,
     env,

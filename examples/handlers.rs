@@ -4,6 +4,9 @@
 //!
 //! It takes the options of `roomcast serve`, and adds the namespace `/handlers`.
 
+// The rule of this repository for tasks of pods, not of programs.
+#![allow(clippy::disallowed_methods)]
+
 use std::{process::ExitCode, time::Duration};
 
 use roomcast::{Event, Namespace, Refusal, Reply, cli, config::AuthPolicy};

@@ -4,6 +4,9 @@
 //!
 //! The internal listener is that of the configuration, which comes from the environment: `ROOMCAST__INTERNAL__LISTEN`.
 
+// The rule of this repository for tasks of pods, not of programs.
+#![allow(clippy::disallowed_methods)]
+
 use std::{env, error::Error, future::pending, net::SocketAddr};
 
 use axum::{Router, routing::get};

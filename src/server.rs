@@ -1,6 +1,8 @@
 //! A pod: built from settings and namespaces, bound to its addresses, run until it is told to stop.
 
 #[cfg(test)]
+mod client_panics;
+#[cfg(test)]
 mod panics;
 mod requests;
 mod rollout;

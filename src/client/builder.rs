@@ -193,6 +193,10 @@ impl Builder {
         let (commands, receiver) = mpsc::channel(COMMANDS);
         let registry: Registry = Arc::new(Mutex::default());
         let manager = Manager::new(options.clone(), receiver, registry.clone());
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a program's own, and `watched` tells of its panic"
+        )]
         runtime.spawn(watched(manager.run(), registry.clone()));
         Client::new(namespace, options, commands, registry)
     }

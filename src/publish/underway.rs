@@ -5,7 +5,7 @@ use std::future::Future;
 
 use tokio::sync::watch;
 
-use crate::tasks::named;
+use crate::tasks::spawn_named;
 
 /// The tasks that have not ended. Clones are the same.
 #[derive(Clone, Debug)]
@@ -24,11 +24,11 @@ impl Underway {
         work: impl Future<Output = T> + Send + 'static,
     ) -> Option<T> {
         let here = self.0.subscribe();
-        let task = tokio::spawn(named("api request", async move {
+        let task = spawn_named("api request", async move {
             let done = work.await;
             drop(here);
             done
-        }));
+        });
         task.await.ok()
     }
 

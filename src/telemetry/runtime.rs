@@ -52,6 +52,8 @@ fn share(worked: Duration, passed: Duration, workers: usize) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::disallowed_methods)]
+
     use super::*;
 
     #[test]

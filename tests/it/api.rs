@@ -347,6 +347,7 @@ async fn what_callers_publish_and_hang_up_on_is_whole_on_all_pods_or_on_none() {
         wait_until_ready(pod).await;
         members.push(Raw::member(pod).await);
     }
+    let files = pods[0].metric("process_open_fds").await;
     for number in 0..200 {
         let body = json!({"event": "number", "args": [number]}).to_string();
         let mut stream = std::net::TcpStream::connect(&pods[0].internal).unwrap();
@@ -358,8 +359,8 @@ async fn what_callers_publish_and_hang_up_on_is_whole_on_all_pods_or_on_none() {
         // With no time to linger, the connection is reset.
         socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
     }
-    // One that began later says that the others have ended, or never will.
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    // Each has been begun or never will be, once its connection has gone. What is emitted then comes behind all of them.
+    files_fall_to(&pods[0], files).await;
     assert_eq!(pods[0].publish(&json!({"event": "last"})).await.0, 200);
     let mut got = Vec::new();
     for member in &mut members {
@@ -501,6 +502,7 @@ async fn a_key_does_only_what_it_is_for_and_has_idempotency_keys_of_its_own() {
 #[tokio::test]
 async fn clients_do_not_take_the_last_open_files() {
     let pod = Pod::start_within_files(OPEN, 256);
+    let files = pod.metric("process_open_fds").await;
     let streams: Vec<_> =
         (0..400).filter_map(|_| std::net::TcpStream::connect(&pod.public).ok()).collect();
     pod.metric_reaches("roomcast_requests_refused_total{code=\"file_limit\"}", 100.0).await;
@@ -511,6 +513,16 @@ async fn clients_do_not_take_the_last_open_files() {
     assert!(told <= 5, "{told} lines");
     drop(streams);
     // A WebSocket is let in again.
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    files_fall_to(&pod, files).await;
     Raw::member(&pod).await;
+}
+
+/// Waits until a pod has no more files open than these.
+async fn files_fall_to(pod: &Pod, files: f64) {
+    let fall = async {
+        while pod.metric("process_open_fds").await > files {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, fall).await.expect("connections stay open");
 }

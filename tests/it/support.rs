@@ -1,7 +1,7 @@
 //! Starts pods on free ports of 127.0.0.1, and stops them by pid.
 
 use std::{
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, BufReader, Read, Write},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
@@ -222,19 +222,24 @@ pub struct Redis {
 
 impl Redis {
     pub fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        // Free a moment ago.
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let child = Self::spawn(port, &folder);
-        let mut redis = Self { child, port, folder };
-        redis.answers();
-        redis
+        // A port that was free a moment ago may be another one's by then: its process ends, and there is another port.
+        for _ in 0..5 {
+            let folder = tempfile::tempdir().unwrap();
+            let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let port = free.local_addr().unwrap().port();
+            drop(free);
+            let mut redis = Self { child: Self::spawn(port, &folder), port, folder };
+            if redis.answers() {
+                return redis;
+            }
+        }
+        panic!("redis-server ended, on each of five ports");
     }
 
     /// Starts it again after its end, where it was, with nothing in it.
     pub fn restart(&mut self) {
         self.child = Self::spawn(self.port, &self.folder);
-        self.answers();
+        assert!(self.answers(), "redis-server ended");
     }
 
     fn spawn(port: u16, folder: &tempfile::TempDir) -> Child {
@@ -247,11 +252,23 @@ impl Redis {
             .expect("redis-server is needed (Debian: apt-get install redis-server)")
     }
 
-    fn answers(&mut self) {
-        wait_for("redis-server", || {
-            assert!(self.child.try_wait().unwrap().is_none(), "redis-server ended");
-            std::net::TcpStream::connect(("127.0.0.1", self.port)).ok()
-        });
+    /// Waits until it answers, and not another program: false if it has ended.
+    fn answers(&mut self) -> bool {
+        let this = format!("process_id:{}\r\n", self.child.id());
+        wait_for("redis-server", || match self.child.try_wait().unwrap() {
+            Some(_) => Some(false),
+            None => self.says("INFO server\r\n")?.contains(&this).then_some(true),
+        })
+    }
+
+    /// What the port answers to a command, as far as it comes at once.
+    fn says(&self, command: &str) -> Option<String> {
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", self.port)).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        stream.write_all(command.as_bytes()).ok()?;
+        let mut answer = [0; 4096];
+        let length = stream.read(&mut answer).ok()?;
+        Some(String::from_utf8_lossy(&answer[..length]).into_owned())
     }
 
     pub fn url(&self) -> String {

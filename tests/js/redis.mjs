@@ -27,9 +27,10 @@ export async function freePort() {
 
 /** Starts one `redis-server` that keeps nothing on disk; `args` are more of its options. */
 export async function startRedis({ args = [], port } = {}) {
+  const wanted = port;
   port ??= await freePort();
   const folder = mkdtempSync(join(tmpdir(), "roomcast-redis-"));
-  const command = [
+  const command = () => [
     ...["--port", String(port), "--bind", "127.0.0.1", "--dir", folder],
     ...["--save", "", "--appendonly", "no"],
     ...args,
@@ -40,8 +41,11 @@ export async function startRedis({ args = [], port } = {}) {
     return done.stdout.trim();
   };
   const launch = async () => {
-    child = spawn("redis-server", command, { stdio: "ignore" });
-    await until(`redis-server on port ${port}`, () => cli("ping").includes("PONG"));
+    child = spawn("redis-server", command(), { stdio: "ignore" });
+    const ended = () => child.exitCode !== null || child.signalCode !== null;
+    // What answers may be another one's, which took the port first: then this one ends.
+    await until(`redis-server on port ${port}`, () => ended() || cli("info", "server").includes(`process_id:${child.pid}`));
+    if (ended()) throw new Error(`redis-server on port ${port} ended: ${child.exitCode ?? child.signalCode}`);
   };
   const end = async (signal) => {
     if (child.exitCode !== null || child.signalCode !== null) return;
@@ -49,7 +53,16 @@ export async function startRedis({ args = [], port } = {}) {
     child.kill(signal);
     await exit;
   };
-  await launch();
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      await launch();
+      break;
+    } catch (error) {
+      // The port was free a moment ago: somebody else has it now.
+      if (wanted || attempt === 5) throw error;
+      port = await freePort();
+    }
+  }
   return {
     port,
     url: `redis://127.0.0.1:${port}`,

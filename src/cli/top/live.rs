@@ -19,6 +19,7 @@ use super::{
     cluster::{Sample, Way},
     figures::{self, HEADS, Look, Row},
 };
+use crate::tasks;
 
 /// Longest that the thread of the keyboard waits before it looks whether it shall end.
 const GLANCE: Duration = Duration::from_millis(100);
@@ -42,7 +43,7 @@ async fn show(terminal: &mut DefaultTerminal, way: Way, interval: Duration) -> i
     let (sampled, mut samples) = mpsc::channel(1);
     let source = way.pod.clone();
     // A task of its own: keys are heard while pods do not answer.
-    tokio::spawn(async move {
+    tasks::spawn("other", async move {
         let mut ticks = tokio::time::interval(interval);
         loop {
             ticks.tick().await;
@@ -61,7 +62,9 @@ async fn show(terminal: &mut DefaultTerminal, way: Way, interval: Duration) -> i
                 Some(Told::Scroll(by)) => view.scroll(by),
                 Some(Told::Redraw) => {}
             },
-            sample = samples.recv() => if let Some(sample) = sample {
+            sample = samples.recv() => {
+                // It panicked: what is shown would stay for ever.
+                let sample = sample.ok_or_else(|| io::Error::other("pods are not asked any longer"))?;
                 view.rows = figures::rows(before.as_ref(), &sample);
                 view.note.clone_from(&sample.note);
                 view.scroll(0);

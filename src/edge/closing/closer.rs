@@ -15,9 +15,12 @@ use socketioxide_core::Sid;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::close_order::CloseOrder;
-use crate::edge::connections::{
-    close_reason::CloseReason, connection::Connection, relayed::RelayedSession, service::Service,
-    sessions::Sessions,
+use crate::{
+    edge::connections::{
+        close_reason::CloseReason, connection::Connection, relayed::RelayedSession,
+        service::Service, sessions::Sessions,
+    },
+    tasks,
 };
 
 /// How often connections that are still there are asked to close once more.
@@ -183,14 +186,18 @@ impl Closer {
                     && connection.close.begin()
                 {
                     let service = self.service.clone();
-                    tokio::spawn(async move {
+                    let (again, closing) = (self.service.clone(), connection.clone());
+                    // It is being closed: nobody else would.
+                    let otherwise = async move { again.end_polling(&closing, sid).await };
+                    let end = async move {
                         if let Some(polling) = connection.polling() {
                             polling.await_idle_poll(NEXT_POLL).await;
                         }
                         // Not by the packet `1`, as Node's server does: clients in Python take it for a farewell, and stay
                         // away.
                         service.end_polling(&connection, sid).await;
-                    });
+                    };
+                    tasks::spawn_or("polling end", end, otherwise);
                 }
             }
         }

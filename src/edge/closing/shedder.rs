@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
 use super::closer::Closer;
+use crate::tasks;
 
 /// Gives connections away, a share at a time.
 #[derive(Clone)]
@@ -46,7 +47,8 @@ impl Shedder {
         tracing::info!(connections = count, ?window, "giving connections away");
         let closed = Arc::new(AtomicUsize::new(0));
         let (closer, told) = (self.closer.clone(), closed.clone());
-        let task = tokio::spawn(async move {
+        // After a panic it is over, and may be begun again.
+        let task = tasks::spawn("rebalance", async move {
             closer.shed(count, window, &told).await;
             tracing::info!(connections = told.load(Ordering::Relaxed), "connections given away");
         });

@@ -13,6 +13,7 @@ use crate::{
     edge::packets::namespace_connect::{
         ClientNamespaces, ConnectAction, REFUSED_SOCKET_TIMEOUT, SETTLE,
     },
+    tasks,
     telemetry::metrics::INVALID_NAMESPACES,
 };
 
@@ -64,11 +65,17 @@ impl Connects<'_> {
     /// What waits for a namespace goes on a moment after this.
     fn go_on_after(&self, namespace: &str, after: impl Future<Output = ()> + Send + 'static) {
         let (connection, namespace) = (self.0.clone(), namespace.to_owned());
-        tokio::spawn(async move {
-            after.await;
-            sleep(SETTLE).await;
-            connection.connects().go_on(&namespace);
-        });
+        let (waiting, name) = (connection.clone(), namespace.clone());
+        tasks::spawn_or(
+            "connect",
+            async move {
+                after.await;
+                sleep(SETTLE).await;
+                connection.connects().go_on(&namespace);
+            },
+            // What waits would wait for ever.
+            async move { waiting.connects().go_on(&name) },
+        );
     }
 
     /// What waits for a namespace goes on now.

@@ -20,7 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tower::{Service as _, ServiceExt};
 
 use super::connection::Connection;
-use crate::{backplane::Adapter, edge::requests::request_error::UnservedRequest};
+use crate::{backplane::Adapter, edge::requests::request_error::UnservedRequest, tasks};
 
 /// An answer of socketioxide: its body is there already, as one piece.
 pub(crate) async fn whole(response: Response) -> (http::response::Parts, Bytes) {
@@ -70,6 +70,17 @@ impl Service {
             let _ = self.call(request).await;
         }
         Self::polling_ended(connection);
+    }
+
+    /// Does so soon, in a task. If that panics, the connection is over for the edge all the same; socketioxide finds out by the
+    /// next ping.
+    pub fn end_polling_soon(self, connection: Arc<Connection>, sid: Sid) {
+        let ended = connection.clone();
+        tasks::spawn_or(
+            "polling end",
+            async move { self.end_polling(&connection, sid).await },
+            async move { Self::polling_ended(&ended) },
+        );
     }
 
     /// A polling session has ended, as its client said or was said to have. Gap: socketioxide tells nobody of one that is in

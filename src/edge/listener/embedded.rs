@@ -9,15 +9,21 @@ use std::net::SocketAddr;
 use axum::{
     extract::{ConnectInfo, Request},
     middleware::Next,
-    response::Response,
+    response::{IntoResponse, Response},
 };
 use hyper::upgrade::OnUpgrade;
 use hyper_util::{rt::TokioIo, server::conn::auto::upgrade::downcast};
 use tokio::{net::TcpStream, sync::mpsc};
 
-use crate::edge::{
-    connections::{request_context::RequestContext, unread_answer::PollAnswer},
-    requests::upgrade_slot::{TakeOver, UpgradeSlot},
+use crate::{
+    edge::{
+        connections::{request_context::RequestContext, unread_answer::PollAnswer},
+        requests::{
+            request_error::RequestError,
+            upgrade_slot::{TakeOver, UpgradeSlot},
+        },
+    },
+    tasks,
 };
 
 /// Middleware: notes where a request came from, and takes the stream of one that becomes a WebSocket.
@@ -33,9 +39,12 @@ pub(crate) async fn adopt(mut request: Request, next: Next) -> Response {
         answered: PollAnswer::default(),
     };
     request.extensions_mut().insert(context);
-    let response = next.run(request).await;
+    let response = match tasks::caught("request", next.run(request)).await {
+        Some(response) => response,
+        None => return RequestError::Internal.into_response(),
+    };
     if let (Some(take_over), Some(stream)) = (slot.take(), stream) {
-        tokio::spawn(give(stream, take_over));
+        tasks::spawn("connection", give(stream, take_over));
     }
     response
 }

@@ -13,7 +13,11 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, body::Bytes, response::Response};
+use axum::{
+    Router,
+    body::Bytes,
+    response::{IntoResponse, Response},
+};
 use http::{HeaderValue, StatusCode, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -32,12 +36,13 @@ use crate::{
         connections::{request_context::RequestContext, unread_answer::PollAnswer},
         requests::{
             proxy_protocol::proxied_address,
-            request_error::UnservedRequest,
+            request_error::{RequestError, UnservedRequest},
             upgrade_slot::{TakeOver, UpgradeSlot},
         },
         resources::open_files::{Files, Spares, ran_out},
         streams::write_timeout::{WriteTimeout, is_write_timeout},
     },
+    tasks,
 };
 
 /// A client can send a head of this many bytes; cookies and tokens fit.
@@ -118,7 +123,8 @@ async fn accept(
                     }
                     let http = serve_http(stream, remote, options.clone(), router.clone(), lifecycle.clone());
                     let busy = busy.clone();
-                    tokio::spawn(async move {
+                    // After a panic its stream is dropped, and with it the connection.
+                    tasks::spawn("connection", async move {
                         if let Some((take_over, stream, early)) = http.await {
                             take_over(stream, early, busy);
                         }
@@ -175,10 +181,10 @@ async fn serve_http(
     let service = service_fn(|mut request: http::Request<Incoming>| {
         used.store(true, Ordering::Relaxed);
         request.extensions_mut().insert(context.clone());
-        let answer = router.clone().oneshot(request);
+        let answer = answer(router.clone(), request);
         let (lifecycle, to_clients) = (&lifecycle, options.clients);
         Box::pin(async move {
-            let mut answer = answer.await?;
+            let mut answer = answer.await;
             if to_clients && !lifecycle.accepts_sessions() {
                 send_elsewhere(&mut answer);
             }
@@ -221,6 +227,15 @@ async fn serve_http(
     let take_over = upgrade.take()?;
     let parts = connection.into_parts();
     Some((take_over, parts.io.into_inner().into_inner(), parts.read_buf))
+}
+
+/// Has a request answered. One whose handler panics is 500, and what is behind it on the connection is none the worse.
+async fn answer(router: Router, request: http::Request<Incoming>) -> Response {
+    match tasks::caught("request", router.oneshot(request)).await {
+        Some(Ok(answer)) => answer,
+        Some(Err(never)) => match never {},
+        None => RequestError::Internal.into_response(),
+    }
 }
 
 /// Whether HTTP ended because the client did not read.

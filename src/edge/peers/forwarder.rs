@@ -33,6 +33,7 @@ use crate::{
         packets::session_id::{Seal, SessionLocation},
         requests::request_error::RequestError,
     },
+    tasks,
     telemetry::metrics::{FORWARDED, HELD_POLLS, RELAYED_WEBSOCKETS},
 };
 
@@ -246,7 +247,7 @@ impl Forwarder {
             self.introduce(headers, location, context.address)?;
         }
         let forwarded = forwarded.body(Body::empty())?;
-        let mut answer = timeout(self.limit, self.ask(&address, forwarded))
+        let mut answer = timeout(self.limit, ask(&address, forwarded))
             .await
             .map_err(|_| ForwardError::Late)??;
         if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -263,25 +264,12 @@ impl Forwarder {
                 guard: relayed.begin(location.sid, gauge!(RELAYED_WEBSOCKETS.name)),
             };
             context.upgrade.put(move |client, early, busy| {
-                tokio::spawn(relay.join(client, early).map(|()| drop(busy)));
+                // After a panic both its streams are dropped: each end sees its WebSocket close.
+                tasks::spawn("relayed websocket", relay.join(client, early).map(|()| drop(busy)));
             });
         }
         let (parts, body) = answer.into_parts();
         Ok(Response::from_parts(parts, Body::new(body)))
-    }
-
-    /// Sends a request on a connection of its own, which can be taken back from HTTP.
-    async fn ask(
-        &self,
-        address: &str,
-        request: http::Request<Body>,
-    ) -> Result<http::Response<hyper::body::Incoming>, ForwardError> {
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-        tokio::spawn(connection.with_upgrades());
-        Ok(sender.send_request(request).await?)
     }
 
     /// What can be said to a pod of a session of its own, the one of a request.
@@ -329,6 +317,20 @@ impl Forwarder {
     }
 }
 
+/// Sends a request on a connection of its own, which can be taken back from HTTP.
+async fn ask(
+    address: &str,
+    request: http::Request<Body>,
+) -> Result<http::Response<hyper::body::Incoming>, ForwardError> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    // After a panic there is no answer, as from a pod that has gone.
+    tasks::spawn("forwarded request", connection.with_upgrades().map(drop));
+    Ok(sender.send_request(request).await?)
+}
+
 /// The client that another pod forwards a request of; nothing if it is no pod of the cluster.
 pub(crate) fn introduced(headers: &HeaderMap, seal: &Seal) -> Option<SocketAddr> {
     let text = |name| headers.get(name)?.to_str().ok();
@@ -356,5 +358,25 @@ fn without_hop_by_hop(headers: &mut HeaderMap) {
         HeaderName::from_static("keep-alive"),
     ] {
         headers.remove(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::tasks::inject;
+
+    #[tokio::test]
+    async fn a_request_whose_connection_panics_is_one_that_is_not_answered() {
+        let pod = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = pod.local_addr().unwrap().to_string();
+        inject::next("forwarded request");
+        let asked = timeout(Duration::from_secs(30), ask(&address, http::Request::default()));
+        assert!(asked.await.unwrap().is_err());
+        assert_eq!(inject::counted("forwarded request"), 1);
     }
 }

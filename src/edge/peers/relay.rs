@@ -91,3 +91,58 @@ async fn pass(
     copy_buf(&mut BufReader::with_capacity(BUFFER, from), &mut to).await?;
     to.shutdown().await
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::sync::Arc;
+
+    use axum::body::Body;
+    use http::Request;
+    use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+    use metrics::gauge;
+    use socketioxide_core::Sid;
+    use tokio::{io::AsyncReadExt, net::TcpListener};
+
+    use super::*;
+    use crate::{
+        edge::connections::relayed::RelayedSessions,
+        tasks::{self, inject},
+    };
+
+    const LONG: Duration = Duration::from_secs(30);
+
+    /// Both ends of a connection.
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let connecting = TcpStream::connect(listener.local_addr().unwrap());
+        let (here, there) = tokio::join!(connecting, listener.accept());
+        (here.unwrap(), there.unwrap().0)
+    }
+
+    #[tokio::test]
+    async fn after_a_panic_both_sides_see_the_end_and_none_is_counted() {
+        let relayed = Arc::new(RelayedSessions::default());
+        let ((pod, mut other_pod), (client, mut other_client)) = (pair().await, pair().await);
+        let relay = Relay {
+            pod,
+            answer: Bytes::new(),
+            limit: LONG,
+            unread: PeerSignal {
+                client: Client::builder(TokioExecutor::new()).build_http::<Body>(),
+                request: Request::new(()),
+                limit: LONG,
+            },
+            guard: relayed.begin(Sid::new(), gauge!("relayed")),
+        };
+        assert_eq!(relayed.count(), 1);
+        inject::next("relayed websocket");
+        tasks::spawn("relayed websocket", relay.join(client, Bytes::new())).await.unwrap();
+        assert_eq!(inject::counted("relayed websocket"), 1);
+        for side in [&mut other_pod, &mut other_client] {
+            assert_eq!(timeout(LONG, side.read(&mut [0; 8])).await.unwrap().unwrap(), 0);
+        }
+        assert_eq!(relayed.count(), 0);
+    }
+}

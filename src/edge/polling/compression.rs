@@ -7,11 +7,12 @@ use std::{num::NonZero, sync::Arc, thread};
 
 use axum::{body::Body, extract::Request, response::Response};
 use http::{Method, StatusCode, header};
-use tokio::{sync::Semaphore, task};
+use tokio::sync::Semaphore;
 
 use crate::{
     config::HttpCompression,
     edge::{connections::service::whole, requests::content_encoding::Encoding},
+    tasks,
     telemetry::Reached,
 };
 
@@ -59,7 +60,8 @@ impl Compressor {
                 let _turn = turn;
                 encoding.encode(&body).ok()
             };
-            task::spawn_blocking(encode).await.ok().flatten()
+            // Without an answer it goes out as it is.
+            tasks::blocking("compression", encode).await.flatten()
         } else {
             Reached::HttpCompression.count();
             None

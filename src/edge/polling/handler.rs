@@ -23,6 +23,7 @@ use crate::{
         },
         requests::request_error::RequestError,
     },
+    tasks,
 };
 
 /// Answers the requests of polling sessions.
@@ -99,7 +100,15 @@ impl PollingHandler {
         let polling = connection.polling().filter(|polling| !polling.is_over());
         let polling = polling.ok_or(RequestError::SessionUnknown)?;
         let response = if request.method() == Method::POST {
-            self.posts.post(connection, polling, sid, eio3, request).await?
+            let posted = self.posts.post(connection, polling, sid, eio3, request);
+            let Some(posted) = tasks::caught("request", posted).await else {
+                // Some of what it sent may have been lost: its client is to begin anew, and the session is over.
+                connection.close.set_reason(CloseReason::TransportError);
+                polling.end();
+                self.service.clone().end_polling_soon(connection.clone(), sid);
+                return Err(RequestError::Internal);
+            };
+            posted?
         } else {
             let abandoned = Abandoned::new(&self.service, connection, sid);
             let polled = connection.backlog().begin_poll();
@@ -147,14 +156,14 @@ impl Drop for Abandoned {
     fn drop(&mut self) {
         if let Some((service, connection, sid)) = self.0.take()
             && !connection.is_websocket()
-            && let Ok(runtime) = Handle::try_current()
+            && Handle::try_current().is_ok()
         {
             connection.close.set_reason(CloseReason::TransportError);
             // What comes behind finds it so, at once.
             if let Some(polling) = connection.polling() {
                 polling.end();
             }
-            runtime.spawn(async move { service.end_polling(&connection, sid).await });
+            service.end_polling_soon(connection, sid);
         }
     }
 }

@@ -14,19 +14,22 @@ use tokio::time::Instant;
 use tower_http::timeout::TimeoutError;
 
 use super::payload_parts::{Part, PayloadFormat, PayloadParts};
-use crate::edge::{
-    connections::{
-        close_reason::CloseReason, connection::Connection, polling_state::PollingState,
-        service::Service, traffic,
+use crate::{
+    edge::{
+        connections::{
+            close_reason::CloseReason, connection::Connection, polling_state::PollingState,
+            service::Service, traffic,
+        },
+        packets::{
+            eio3_payload,
+            engine_io::{CLOSE, SEPARATOR},
+            lenient_base64,
+            namespace_connect::ClientNamespaces,
+            packet_head::PacketHead,
+        },
+        requests::request_error::RequestError,
     },
-    packets::{
-        eio3_payload,
-        engine_io::{CLOSE, SEPARATOR},
-        lenient_base64,
-        namespace_connect::ClientNamespaces,
-        packet_head::PacketHead,
-    },
-    requests::request_error::RequestError,
+    tasks,
 };
 
 /// Takes what polling clients send. Clones are the same.
@@ -76,7 +79,13 @@ impl PostHandler {
         };
         traffic::polling().received.count_body(&body);
         if !eio3 && let Some(request) = polling.attachments.lock().follow(&body) {
-            tokio::spawn(self.clone().await_attachments(connection.clone(), sid, request));
+            let (service, stuck) = (self.service.clone(), connection.clone());
+            tasks::spawn_or(
+                "attachments",
+                self.clone().await_attachments(connection.clone(), sid, request),
+                // Nobody else would end the session if they do not come.
+                async move { service.end_polling(&stuck, sid).await },
+            );
         }
         let octets = parts.headers.get(header::CONTENT_TYPE).is_some_and(eio3_payload::is_octets);
         let closes = match closes(connection, &body, eio3, octets) {

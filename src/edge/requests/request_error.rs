@@ -40,6 +40,8 @@ pub(crate) enum RequestError {
     AllowRequestTimeout,
     /// Who forwards a request is no pod of this cluster.
     PodUnauthenticated,
+    /// What answers it panicked.
+    Internal,
 }
 
 impl RequestError {
@@ -61,6 +63,7 @@ impl RequestError {
             Self::RequestTimeout => "request_timeout",
             Self::AllowRequestTimeout => "allow_request_timeout",
             Self::PodUnauthenticated => "pod_unauthenticated",
+            Self::Internal => "internal_error",
         }
     }
 
@@ -83,6 +86,9 @@ impl RequestError {
             }
             Self::PodUnauthenticated => {
                 (StatusCode::FORBIDDEN, "only pods of this cluster may forward requests")
+            }
+            Self::Internal => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "the server could not handle this")
             }
             Self::OriginDenied => (StatusCode::FORBIDDEN, "no page of this origin may connect"),
             Self::RateLimited => {
@@ -198,6 +204,7 @@ mod tests {
             RequestTimeout,
             AllowRequestTimeout,
             PodUnauthenticated,
+            Internal,
         ];
         let unserved = [
             UnservedRequest::FileLimit,

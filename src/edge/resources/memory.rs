@@ -17,6 +17,7 @@ use metrics::gauge;
 use crate::{
     config::MemoryLimit,
     edge::connections::sessions::Sessions,
+    tasks,
     telemetry::{Total, metrics::ALLOCATOR_BYTES},
 };
 
@@ -40,7 +41,7 @@ pub async fn give_back() {
     let (mut left, mut before) = (u64::MAX, u64::MAX);
     loop {
         ticks.tick().await;
-        let Ok((resident, heap)) = tokio::task::spawn_blocking(look).await else { continue };
+        let Some((resident, heap)) = tasks::blocking("memory", look).await else { continue };
         if let Some(resident) = resident {
             gauge!(ALLOCATOR_BYTES.name, "state" => "held").set(resident as f64);
         }
@@ -54,11 +55,11 @@ pub async fn give_back() {
         if grows || heap.idle() - left < worth {
             continue;
         }
-        let trimmed = tokio::task::spawn_blocking(|| {
+        let trimmed = tasks::blocking("memory", || {
             trim();
             Heap::now()
         });
-        if let Ok(Some(now)) = trimmed.await {
+        if let Some(Some(now)) = trimmed.await {
             left = now.idle();
             let bytes = heap.resident.saturating_sub(now.resident);
             tracing::debug!(bytes, "memory given back");

@@ -21,15 +21,18 @@ use super::{
     opening::Opening, probe, read_ahead::ReadAhead, transport::FrameStream,
     upgraded_session::UpgradedSession,
 };
-use crate::edge::{
-    connections::{close_reason::CloseReason, connection::Connection, traffic},
-    frames::{
-        base64_to_binary::Base64ToBinary,
-        frame_counter::{CLOSE, FrameCounter},
-        message_tracker::MessageTracker,
-        opening_frames::{ChangedFrames, OpeningChange, with_refusals},
+use crate::{
+    edge::{
+        connections::{close_reason::CloseReason, connection::Connection, traffic},
+        frames::{
+            base64_to_binary::Base64ToBinary,
+            frame_counter::{CLOSE, FrameCounter},
+            message_tracker::MessageTracker,
+            opening_frames::{ChangedFrames, OpeningChange, with_refusals},
+        },
+        streams::timer::Timer,
     },
-    streams::timer::Timer,
+    tasks,
 };
 
 /// A client's text frame with the Engine.IO packet `1` (close), masked with zeros.
@@ -273,9 +276,23 @@ impl Drop for ClientStream {
     }
 }
 
-impl AsyncRead for ClientStream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
+/// What socketioxide has it do.
+impl ClientStream {
+    /// Does one step for socketioxide, which calls from tasks of its own: they would end with a panic, and the client would
+    /// hear nothing until its ping timeout. So the connection breaks at once.
+    fn step<T>(
+        &mut self,
+        step: impl FnOnce(&mut Self) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        tasks::attempt("connection", || step(self)).unwrap_or_else(|| {
+            self.over = true;
+            self.connection.cut_stream(CloseReason::TransportError);
+            Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()))
+        })
+    }
+
+    fn step_read(
+        &mut self,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
@@ -297,7 +314,7 @@ impl AsyncRead for ClientStream {
         }
         let before = buffer.filled().len();
         let Self { read_ahead, wire, frames, unfinished, connection, behind, unanswered, .. } =
-            &mut *self;
+            self;
         let limit = connection.registry.timeouts.message;
         match read_ahead.poll_read(wire, context, buffer, &**connection) {
             Poll::Ready(read) => read?,
@@ -335,14 +352,8 @@ impl AsyncRead for ClientStream {
         }
         Poll::Ready(Ok(()))
     }
-}
 
-impl AsyncWrite for ClientStream {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn step_write(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if self.is_over() {
             return Poll::Ready(Ok(bytes.len()));
         }
@@ -390,7 +401,7 @@ impl AsyncWrite for ClientStream {
         self.in_time(context, written)
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn step_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.passes() && !self.behind {
             // TCP holds nothing back.
             return Poll::Ready(Ok(()));
@@ -416,10 +427,38 @@ impl AsyncWrite for ClientStream {
         if is_over { Poll::Ready(Ok(())) } else { Pin::new(&mut self.wire).poll_flush(context) }
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn step_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.is_over() && self.wire.is_behind() {
             ready!(self.catch_up(context))?;
         }
         Pin::new(&mut self.wire).poll_shutdown(context)
+    }
+}
+
+impl AsyncRead for ClientStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.step(|stream| stream.step_read(context, buffer))
+    }
+}
+
+impl AsyncWrite for ClientStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.step(|stream| stream.step_write(context, bytes))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.step(|stream| stream.step_flush(context))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.step(|stream| stream.step_shutdown(context))
     }
 }

@@ -24,13 +24,16 @@ use super::{
     transport::FrameStream,
     upgraded_session::UpgradedSession,
 };
-use crate::edge::{
-    connections::{connection::Connection, service::Service},
-    frames::{
-        base64_to_binary::Base64ToBinary, binary_to_base64::BinaryToBase64,
-        permessage_deflate::DeflateParams,
+use crate::{
+    edge::{
+        connections::{connection::Connection, service::Service},
+        frames::{
+            base64_to_binary::Base64ToBinary, binary_to_base64::BinaryToBase64,
+            permessage_deflate::DeflateParams,
+        },
+        requests::{request_error::RequestError, upgrade_slot::UpgradeSlot},
     },
-    requests::{request_error::RequestError, upgrade_slot::UpgradeSlot},
+    tasks,
 };
 
 /// What socketioxide gets with the stream.
@@ -97,7 +100,7 @@ pub(crate) fn turn_away(
     let response = switching(asked)?;
     UpgradeResult::Surplus.count();
     slot.put(|tcp, _, _| {
-        tokio::spawn(probe::close(FrameStream::Plain(tcp)));
+        tasks::spawn("upgrade", probe::close(FrameStream::Plain(tcp)));
     });
     Ok(response)
 }
@@ -129,7 +132,8 @@ impl AcceptedUpgrade {
         }
         match self.claim.take() {
             Some(claim) => {
-                tokio::spawn(self.probe(claim, wire, early));
+                // After a panic the claim is dropped, and the session goes on with polling.
+                tasks::spawn("upgrade", self.probe(claim, wire, early));
             }
             None => self.serve(wire, &early, None),
         }
@@ -155,9 +159,10 @@ impl AcceptedUpgrade {
         let (Some(connection), Some(sid)) = (connection, sid) else {
             return UpgradeResult::SessionEnded.count();
         };
+        // Before anything else: a session that is neither would be polled in vain.
+        let session = UpgradedSession::new(service.clone(), connection.clone(), sid);
         connection.upgraded();
         UpgradeResult::Ok.count();
-        let session = UpgradedSession::new(service.clone(), connection.clone(), sid);
         let accepted = Self { request, connection, claim: None, service, opening, options };
         accepted.serve(wire, &said, Some(Box::new(session)));
     }

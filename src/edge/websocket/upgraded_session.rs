@@ -25,8 +25,8 @@ impl Drop for UpgradedSession {
     fn drop(&mut self) {
         let (service, connection, sid) = (self.service.clone(), self.connection.clone(), self.sid);
         // Without a runtime, the pod is over.
-        if let Ok(runtime) = Handle::try_current() {
-            runtime.spawn(async move { service.end_polling(&connection, sid).await });
+        if Handle::try_current().is_ok() {
+            service.end_polling_soon(connection, sid);
         }
     }
 }

@@ -71,6 +71,10 @@ impl HasDeadline for ActiveSocket {
         let refusal = Refusal::new(codes::TOKEN_INVALID, "the token has expired");
         emit_unauthenticated(&self, &refusal);
     }
+
+    fn give_up(&self) {
+        self.state.connection.close();
+    }
 }
 
 /// Tells a client that it is not authenticated.

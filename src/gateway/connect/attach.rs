@@ -7,15 +7,19 @@ use socketioxide_core::Value;
 
 use super::{
     middleware::{ConnectResult, connect},
-    refused::release_packets,
+    refused::{refuse_connect, release_packets},
 };
 use crate::{
-    backplane::{Adapter, Io},
+    backplane::{Adapter, Io, Occupant},
     config::AuthPolicy,
-    gateway::namespaces::{
-        namespace::Namespace,
-        runtime::{NamespaceRuntime, Shared},
+    gateway::{
+        namespaces::{
+            namespace::Namespace,
+            runtime::{NamespaceRuntime, Shared},
+        },
+        replies::refusal::Refusal,
     },
+    tasks,
 };
 
 /// The namespace that there is when nothing is configured: clients connect, and may do nothing.
@@ -43,6 +47,14 @@ pub fn attach(
     runtime.run_timers()
 }
 
+/// Tells a socket that it is connected. If that panics, its connection is closed: the stock client comes back, and finds
+/// another state than half a one.
+pub(super) fn tell_connected(occupant: &dyn Occupant) {
+    if tasks::attempt("connect", || occupant.connected()).is_none() {
+        occupant.close_connection();
+    }
+}
+
 /// Called when a client connects to the namespace.
 #[derive(Clone)]
 struct Connector(Arc<NamespaceRuntime>);
@@ -55,7 +67,11 @@ impl ConnectHandler<Adapter, Self> for Connector {
     ) -> Pin<Box<dyn Future<Output = ConnectResult> + Send + 'a>> {
         let Self(runtime) = self;
         Box::pin(async move {
-            let result = connect(runtime, socket.clone(), auth).await;
+            let connected = tasks::caught("connect", connect(runtime, socket.clone(), auth)).await;
+            let result = connected.unwrap_or_else(|| {
+                let (sessions, namespace) = (&runtime.sessions, &runtime.namespace);
+                Err(refuse_connect(sessions, namespace, &socket, &Refusal::internal_error()))
+            });
             if result.is_err() {
                 release_packets(&runtime.sessions, &socket);
             }
@@ -68,7 +84,7 @@ impl ConnectHandler<Adapter, Self> for Connector {
         let context = &self.0.context;
         let here = context.backplane.local(&context.path);
         if let Some(occupant) = here.and_then(|here| here.occupant(socket.id)) {
-            occupant.connected();
+            tell_connected(&*occupant);
         }
     }
 }

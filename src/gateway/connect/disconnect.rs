@@ -20,6 +20,7 @@ use crate::{
         dispatch::wait_connected::wait_complete, namespaces::active_socket::ActiveSocket,
         replies::catch_panic::catch_panic,
     },
+    tasks,
 };
 
 /// Called when a socket disconnects.
@@ -34,9 +35,11 @@ impl DisconnectHandler<Adapter, Self> for Disconnector {
     ) {
         let Self(active) = self;
         let active = active.clone();
+        // Also after a panic: socketioxide would keep the socket, and a CONNECT of the client would never be answered.
+        let removed = Removed(Some(socket), remove);
         let leave = move || {
-            disconnected(&active, CloseReason::from(reason));
-            remove(socket);
+            tasks::piece("disconnect", || disconnected(&active, CloseReason::from(reason)));
+            drop(removed);
         };
         if reason == DisconnectReason::ClientNSDisconnect {
             wait_complete(&self.0.progress);
@@ -44,7 +47,18 @@ impl DisconnectHandler<Adapter, Self> for Disconnector {
         } else {
             // No packet follows, or the pod put it out: perhaps within a handler, which may hold what another one of
             // the program needs.
-            tokio::spawn(async move { leave() });
+            tasks::spawn("disconnect", async move { leave() });
+        }
+    }
+}
+
+/// Has socketioxide forget a socket when it is dropped.
+struct Removed(Option<Arc<IoSocket<Adapter>>>, fn(Arc<IoSocket<Adapter>>));
+
+impl Drop for Removed {
+    fn drop(&mut self) {
+        if let Some(socket) = self.0.take() {
+            self.1(socket);
         }
     }
 }

@@ -23,6 +23,7 @@ use socketioxide_core::{Sid, Value};
 use tokio::{runtime::Handle, task::AbortHandle};
 
 use super::{
+    attach::tell_connected,
     middleware::{ConnectResult, connect},
     refused::{refuse_connect, release_packets},
 };
@@ -35,6 +36,7 @@ use crate::{
         },
         replies::refusal::{Refusal, codes},
     },
+    tasks,
     telemetry::{
         metrics::{CHILD_NAMESPACES, INVALID_NAMESPACES},
         traces,
@@ -48,6 +50,9 @@ const PROBE_ROOM: &str = "\0here";
 /// Two clients that ask for one namespace at once may each make one, if they are no further apart than a few instructions. The first
 /// waits this long, and then looks again.
 const RACE_DELAY: Duration = Duration::from_millis(5);
+
+/// The task of the timers of a child, as that of any namespace.
+const TIMERS: &str = "namespace deadlines";
 
 /// How long an empty child is kept. A client that reconnects or reloads its page finds it, and so does one that connects while
 /// the last one leaves.
@@ -180,27 +185,36 @@ impl ChildNamespaces {
     /// Removes a child once it has been empty for a while.
     fn schedule_removal(&self, child: &mut Child, path: &str) {
         // Without a runtime, the pod is over.
-        let Ok(handle) = Handle::try_current() else { return };
+        if Handle::try_current().is_err() {
+            return;
+        }
         if child.runtime.is_none() || child.removal_scheduled || !self.0.cleanup {
             return;
         }
         child.removal_scheduled = true;
         let (children, path) = (self.clone(), path.to_owned());
-        handle.spawn(async move {
-            loop {
-                tokio::time::sleep(EMPTY_CHILD_TTL).await;
-                let mut state = children.0.state.lock();
-                let Some(child) = state.all.get_mut(&path) else { return };
-                // When the last of its sockets leaves, this begins again.
-                if children.0.shared.backplane.local(&path).is_some_and(|here| here.has_sockets()) {
-                    child.removal_scheduled = false;
-                    return;
-                }
-                if child.connecting == 0 && child.last_change.elapsed() >= EMPTY_CHILD_TTL {
-                    children.remove_if_unused(&mut state, &path);
-                }
+        // Without it, the child would count for ever.
+        let remove = move || {
+            let (children, path) = (children.clone(), path.clone());
+            async move { children.remove_when_empty(&path).await }
+        };
+        tasks::spawn_restarted("child namespaces", remove);
+    }
+
+    async fn remove_when_empty(self, path: &str) {
+        loop {
+            tokio::time::sleep(EMPTY_CHILD_TTL).await;
+            let mut state = self.0.state.lock();
+            let Some(child) = state.all.get_mut(path) else { return };
+            // When the last of its sockets leaves, this begins again.
+            if self.0.shared.backplane.local(path).is_some_and(|here| here.has_sockets()) {
+                child.removal_scheduled = false;
+                return;
             }
-        });
+            if child.connecting == 0 && child.last_change.elapsed() >= EMPTY_CHILD_TTL {
+                self.remove_if_unused(&mut state, path);
+            }
+        }
     }
 
     /// Removes a child that nobody needs. The caller holds the lock, so nobody asks for it meanwhile.
@@ -243,8 +257,10 @@ impl ChildNamespaces {
                 return Some(runtime.clone());
             }
             let runtime = self.make(path, parent);
-            let timers = runtime.clone().run_timers();
-            child.timers = Some(tokio::spawn(async move { match timers.await {} }).abort_handle());
+            let timed = runtime.clone();
+            // Its deadlines are noted in the namespace, and outlast them.
+            let timers = tasks::spawn_restarted(TIMERS, move || timed.clone().run_timers());
+            child.timers = Some(timers.abort_handle());
             child.runtime = Some(runtime.clone());
             return Some(runtime);
         }
@@ -330,6 +346,18 @@ impl ChildNamespaces {
         self.wait_subscribed(&path).await;
         connect(&runtime, socket, auth).await
     }
+
+    /// A CONNECT that could not be answered for a bug of ours.
+    fn refuse_panicked(&self, socket: &Arc<IoSocket<Adapter>>) -> ConnectResult {
+        let Inner { shared, parents, .. } = &*self.0;
+        let names = |parent: &&Arc<Namespace>| {
+            parent.child_names.as_ref().is_some_and(|names| names.could_match(socket.ns()))
+        };
+        let Some(parent) = parents.iter().find(names) else {
+            return Err(Box::new(INVALID_NAMESPACE));
+        };
+        Err(refuse_connect(&shared.sessions, parent, socket, &Refusal::internal_error()))
+    }
 }
 
 fn count(parent: &Namespace) -> metrics::Gauge {
@@ -375,7 +403,8 @@ impl ConnectHandler<Adapter, Self> for ChildConnector {
         auth: &'a Option<Value>,
     ) -> Pin<Box<dyn Future<Output = ConnectResult> + Send + 'a>> {
         Box::pin(async move {
-            let result = self.0.let_in(socket.clone(), auth).await;
+            let asked = tasks::caught("connect", self.0.let_in(socket.clone(), auth)).await;
+            let result = asked.unwrap_or_else(|| self.0.refuse_panicked(&socket));
             if result.is_err() {
                 release_packets(&self.0.0.shared.sessions, &socket);
             }
@@ -387,7 +416,7 @@ impl ConnectHandler<Adapter, Self> for ChildConnector {
         let backplane = &self.0.0.shared.backplane;
         let here = backplane.local(socket.ns());
         if let Some(occupant) = here.and_then(|here| here.occupant(socket.id)) {
-            occupant.connected();
+            tell_connected(&*occupant);
         }
     }
 }

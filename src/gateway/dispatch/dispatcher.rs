@@ -37,6 +37,7 @@ use crate::{
         },
         sockets::{socket::Socket, state::on_send_error},
     },
+    tasks,
     telemetry::{
         metrics::EVENTS,
         traces::{self, Span},
@@ -49,28 +50,45 @@ pub(in crate::gateway) struct Dispatcher(pub Arc<ActiveSocket>);
 impl MessageHandler<Adapter, Self> for Dispatcher {
     fn call(&self, socket: Arc<IoSocket<Adapter>>, payload: Value, ack: Option<i64>) {
         let Self(active) = self;
-        if active.dismissal.is_dismissed() {
-            return;
+        // Called in the loop that reads the client, which must go on.
+        if tasks::attempt("event", || handle_packet(active, &socket, payload, ack)).is_none() {
+            tasks::piece("event", || answer_panicked(active, ack));
         }
-        wait_connected(&socket, &active.progress);
-        let context = &active.runtime.context;
-        let span = traces::event(&context.label);
-        let _entered = span.enter();
-        let payload = unmark(payload);
-        // The rate limit comes before everything that costs more.
-        let result = match check_rate(active.event_rate.as_deref(), &context.limits) {
-            Ok(()) => match parse_event(&payload, Bounds::from(&context.limits)) {
-                Ok(head) => {
-                    let socket = Socket { io: socket.clone(), state: active.state.clone() };
-                    let event = Event { socket, payload: &payload, head };
-                    catch_panic("event", || handle(active, &event)).flatten()
-                }
-                Err(error) => Err(refuse_malformed(&socket, active, &error)),
-            },
-            Err(refusal) => Err(over_limit(active, refusal)),
-        };
-        finish(active, ack, result, span);
     }
+}
+
+fn handle_packet(
+    active: &Arc<ActiveSocket>,
+    socket: &Arc<IoSocket<Adapter>>,
+    payload: Value,
+    ack: Option<i64>,
+) {
+    if active.dismissal.is_dismissed() {
+        return;
+    }
+    wait_connected(socket, &active.progress);
+    let context = &active.runtime.context;
+    let span = traces::event(&context.label);
+    let _entered = span.enter();
+    let payload = unmark(payload);
+    // The rate limit comes before everything that costs more.
+    let result = match check_rate(active.event_rate.as_deref(), &context.limits) {
+        Ok(()) => match parse_event(&payload, Bounds::from(&context.limits)) {
+            Ok(head) => {
+                let socket = Socket { io: socket.clone(), state: active.state.clone() };
+                let event = Event { socket, payload: &payload, head };
+                catch_panic("event", || handle(active, &event)).flatten()
+            }
+            Err(error) => Err(refuse_malformed(socket, active, &error)),
+        },
+        Err(refusal) => Err(over_limit(active, refusal)),
+    };
+    finish(active, ack, result, span);
+}
+
+/// Answers an event that could not be handled for a bug of ours.
+fn answer_panicked(active: &Arc<ActiveSocket>, ack: Option<i64>) {
+    answer(active, ack, Err(Refusal::internal_error()), &Span::default());
 }
 
 /// Handles an event. The order is always: limits, packet middleware, authentication, handler, ack.
@@ -153,14 +171,16 @@ fn finish(
             let active = active.clone();
             let pending_ack = ack.is_some().then(|| active.state.connection.await_ack());
             let of_hook = matches!(reply.0, ReplyState::Hook(_));
-            tokio::spawn(span.scope().within(async move {
+            let (unanswered, held) = (active.clone(), (pending_ack, pending));
+            let handled = span.scope().within(async move {
                 let result = catch_panic_async("event", reply.values()).await.flatten();
                 if of_hook && ack.is_some() && matches!(result, Ok(Some(_))) {
                     count_one(Source::Hook);
                 }
                 answer(&active, ack, result, &span);
-                drop((pending_ack, pending));
-            }));
+                drop(held);
+            });
+            tasks::spawn_or("event", handled, async move { answer_panicked(&unanswered, ack) });
         }
         Err(refusal) => answer(active, ack, Err(refusal), &span),
     }

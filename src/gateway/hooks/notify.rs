@@ -5,13 +5,13 @@ use std::{sync::Arc, time::Duration};
 
 use metrics::{Gauge, counter, gauge};
 use tokio::{
-    sync::{Semaphore, SemaphorePermit},
+    sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit},
     time::Instant,
 };
 
 use super::{CallLimits, Down, Hook, HookError, Request, socket_slots::acquire_within};
 use crate::{
-    config,
+    config, tasks,
     telemetry::metrics::{HOOK_DROPPED, HOOK_QUEUE},
 };
 
@@ -55,16 +55,33 @@ pub fn disconnect(hook: &Hook, request: impl FnOnce() -> Request) {
         dropped(hook, "queue full");
         return;
     };
-    notifications.waiting.increment(1);
+    let waiting = Waiting::new(notifications.waiting.clone(), place);
     let (hook, request) = (hook.clone(), request());
-    tokio::spawn(async move {
+    let untold = hook.clone();
+    let tell = async move {
+        let _waiting = waiting;
         if let Err(error) = hook.record_call(&request, hook.send_notification(&request)).await {
             tracing::debug!(hook = hook.0.label, id = request.id, %error, "a disconnect was not told");
             dropped(&hook, "failed");
         }
-        hook.0.notifications.waiting.decrement(1);
-        drop(place);
-    });
+    };
+    tasks::spawn_or("hook notification", tell, async move { dropped(&untold, "failed") });
+}
+
+/// A notification that the hook has not got yet, with its place in the queue.
+struct Waiting(Gauge, #[expect(dead_code, reason = "dropped with it")] OwnedSemaphorePermit);
+
+impl Waiting {
+    fn new(waiting: Gauge, place: OwnedSemaphorePermit) -> Self {
+        waiting.increment(1);
+        Self(waiting, place)
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.decrement(1);
+    }
 }
 
 fn dropped(hook: &Hook, reason: &'static str) {

@@ -1,5 +1,7 @@
 //! Hooks against real services, which verify each request with the official library of Standard Webhooks.
 
+#![allow(clippy::disallowed_methods)]
+
 use std::{future::pending, pin::Pin};
 
 use axum::{

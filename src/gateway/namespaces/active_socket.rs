@@ -24,6 +24,7 @@ use crate::{
         replies::catch_panic::catch_panic,
         sockets::{rate_limit::RateLimit, socket::Socket, state::SocketState},
     },
+    tasks,
     telemetry::metrics::SOCKETS,
 };
 
@@ -176,13 +177,19 @@ impl ActiveSocket {
         if !self.dismissal.begin() {
             return;
         }
-        let active = self.clone();
-        tokio::spawn(async move {
+        let (active, again) = (self.clone(), self.clone());
+        let dismiss = async move {
             tokio::time::sleep(DISMISSAL_DELAY).await;
-            if let Some(socket) = active.socket() {
-                socket.disconnect(false);
-            }
-        });
+            active.disconnect();
+        };
+        // It would stay, and nothing that it sends would be handled.
+        tasks::spawn_or("dismissal", dismiss, async move { again.disconnect() });
+    }
+
+    fn disconnect(&self) {
+        if let Some(socket) = self.socket() {
+            socket.disconnect(false);
+        }
     }
 
     /// The socket has left the namespace.

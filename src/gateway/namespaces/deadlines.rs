@@ -13,6 +13,8 @@ use std::{
 use parking_lot::Mutex;
 use tokio::{sync::Notify, time::sleep_until};
 
+use crate::tasks;
+
 /// A time, and a number that tells apart deadlines at the same time.
 type Deadline = (Instant, u64);
 
@@ -22,6 +24,8 @@ pub(in crate::gateway) trait HasDeadline: Send + Sync + 'static {
     fn deadline(&self) -> &DeadlineSlot;
     /// Its deadline has passed.
     fn expire(self: Arc<Self>);
+    /// That panicked: it is to go.
+    fn give_up(&self);
 }
 
 /// The deadline of a socket. A box, because many sockets have none.
@@ -91,7 +95,10 @@ impl Deadlines {
                 () = self.changed.notified() => continue,
             }
             for socket in self.take_due(Instant::now()) {
-                socket.expire();
+                let expire = || socket.clone().expire();
+                if tasks::attempt("namespace deadlines", expire).is_none() {
+                    socket.give_up();
+                }
             }
         }
     }

@@ -10,7 +10,7 @@ use std::{
 
 use futures_util::FutureExt;
 
-use super::refusal::{Refusal, codes};
+use super::refusal::Refusal;
 
 /// Calls a function, and turns a panic into a refusal. The gateway holds no lock during the call, so nothing of it is left
 /// half done.
@@ -32,5 +32,5 @@ pub(in crate::gateway) async fn catch_panic_async<T>(
 /// The program's panic hook has printed the panic itself.
 fn panicked(callback: &'static str) -> Refusal {
     tracing::error!(what = callback, "a function of the program panicked");
-    Refusal::new(codes::INTERNAL_ERROR, "the server could not handle this")
+    Refusal::internal_error()
 }

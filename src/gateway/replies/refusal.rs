@@ -107,6 +107,11 @@ impl Refusal {
         Self::new(codes::AUTHENTICATION_REQUIRED, message)
     }
 
+    /// A function panicked.
+    pub(in crate::gateway) fn internal_error() -> Self {
+        Self::new(codes::INTERNAL_ERROR, "the server could not handle this")
+    }
+
     /// No rule allows an event.
     pub(in crate::gateway) fn event_denied() -> Self {
         Self::new(codes::EVENT_DENIED, "no rule allows this event")

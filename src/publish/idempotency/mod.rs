@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{ApiError, keys::Caller};
-use crate::{backplane::Backplane, tasks::named, telemetry::traces};
+use crate::{backplane::Backplane, tasks::spawn_named, telemetry::traces};
 use store::Store;
 
 /// The header.
@@ -116,7 +116,7 @@ impl Idempotency {
             }
             result
         });
-        match tokio::spawn(named("api request", carried_out)).await {
+        match spawn_named("api request", carried_out).await {
             Ok(result) => Ok(reply(result?.answer)),
             Err(error) => {
                 Err(ApiError::BackplaneUnconfirmed(format!("the request ended: {error}")))

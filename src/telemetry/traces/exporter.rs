@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 use tokio::{runtime::Handle, time::timeout};
 
 use super::console;
-use crate::telemetry::metrics::SPANS;
+use crate::{tasks, telemetry::metrics::SPANS};
 
 /// How often the log says that spans are lost.
 const TOLD: Duration = Duration::from_secs(60);
@@ -129,7 +129,9 @@ impl SpanExporter for Watched {
                 let (exporter, most) = (exporter.clone(), *most);
                 // This thread has no runtime, and what waits for a connection has no time-out of its own.
                 let export = async move { timeout(most, exporter.export(batch)).await };
-                match runtime.spawn(export).await {
+                #[expect(clippy::disallowed_methods, reason = "of another thread's runtime")]
+                let exporting = runtime.spawn(tasks::named("telemetry", export));
+                match exporting.await {
                     Ok(Ok(exported)) => exported,
                     Ok(Err(_)) => Err(OTelSdkError::Timeout(most)),
                     Err(ended) => Err(OTelSdkError::InternalFailure(ended.to_string())),

@@ -46,7 +46,7 @@ use self::{
     settings::{Exporter, Settings},
     span::Ids,
 };
-use crate::config::ConfigError;
+use crate::{config::ConfigError, tasks};
 
 /// Tracing of this process, while it is on.
 struct Tracing {
@@ -166,9 +166,9 @@ pub fn export_from(pod: &str) -> Result<(), Box<dyn Error + Send + Sync>> {
 pub async fn shutdown(limit: Duration) {
     let Some(tracing) = running() else { return };
     // It blocks: on a thread of its own, for which nobody waits longer.
-    let ended = tokio::task::spawn_blocking(move || tracing.provider.shutdown_with_timeout(limit));
-    match tokio::time::timeout(limit, ended).await {
-        Ok(Ok(Ok(()))) => {}
+    let end = move || tracing.provider.shutdown_with_timeout(limit);
+    match tokio::time::timeout(limit, tasks::blocking("telemetry", end)).await {
+        Ok(Some(Ok(()))) => {}
         _ => tracing::warn!("the last spans were not exported in time"),
     }
 }

@@ -15,7 +15,7 @@ const SOURCES = readdirSync(join(ROOT, "src"), { recursive: true, withFileTypes:
 
 /** What a task is called where it begins: the first argument of the functions of `tasks.rs`, perhaps a constant. */
 const named = SOURCES.flatMap((source) =>
-  [...source.matchAll(/\b(?:named|restarted|counted|needed|piece|tasks::spawn)\(\s*(?:"([^"]+)"|([A-Z]+)),/g)].map(
+  [...source.matchAll(/\b(?:named|restarted|counted|needed|piece|attempt|caught|blocking|tasks::spawn(?:_or)?|spawn_named|spawn_restarted)\(\s*(?:"([^"]+)"|([A-Z]+)),/g)].map(
     ([, name, constant]) => name ?? source.match(new RegExp(`const ${constant}: &str = "([^"]+)"`))[1],
   ),
 );

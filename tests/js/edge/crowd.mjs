@@ -13,8 +13,10 @@ function why(details) {
 
 export class Crowd {
   clients = [];
-  /** What went wrong, by its name. A client has the times of its connects, when it joined first, and [left, in the room again] of each time that it was away. */
+  /** What went wrong, by its name. A client has the times of its connects, when it joined first, and [left, in the room again, the last message before] of each time that it was away. */
   errors = new Map();
+  /** When each message was published, by its number: begun, accepted. */
+  published = [];
 
   constructor(url, room) {
     Object.assign(this, { url, room });
@@ -33,7 +35,9 @@ export class Crowd {
       socket.on("connect_error", (error) => this.#note(`connect_error: ${error.message}${why(error)}`));
       socket.on("disconnect", (reason, details) => {
         this.#note(`disconnect: ${reason}${why(details)}`);
-        client.left = Date.now();
+        // It may have left again before it was in the room.
+        client.left ??= Date.now();
+        client.last ??= client.seen.at(-1) ?? -1;
       });
       socket.on("news", (number) => client.seen.push(number));
       // Joins again by itself whenever it comes back.
@@ -49,9 +53,9 @@ export class Crowd {
           }
           if (client.left) {
             client.longestAway = Math.max(client.longestAway, Date.now() - client.left);
-            client.gaps.push([client.left, Date.now()]);
+            client.gaps.push([client.left, Date.now(), client.last]);
           }
-          client.left = undefined;
+          client.left = client.last = undefined;
           client.joined ??= Date.now();
           resolve();
         });
@@ -103,7 +107,9 @@ export class Crowd {
     let sent = 0;
     while (Date.now() - begun < seconds * 1000) {
       const pod = pods()[sent % pods().length];
+      const asked = Date.now();
       const { status, body } = await pod.publish({ rooms: [this.room], event: "news", args: [first + sent] });
+      this.published[first + sent] = [asked, Date.now()];
       if (status !== 200 && status !== 202) throw new Error(`publish: ${status} ${JSON.stringify(body)}`);
       sent += 1;
       const due = begun + (sent * 1000) / rate;
@@ -126,6 +132,25 @@ export class Crowd {
       sum.missing += sent - unique.size;
       sum.doubled += seen.length - unique.size;
       sum.disordered += seen.filter((_, index) => overtaken(seen, index)).length;
+    }
+    return sum;
+  }
+
+  /**
+   * Where missing deliveries are missing: `away`, at the seam between two connections of the client, which nobody keeps them for; or
+   * `unheard`, in the midst of one. At a seam are those from the last that it heard on to when it was in the room again, if they
+   * were published no more than `late` ms before it noticed: a client that polls does so with its next poll.
+   */
+  unheard(late) {
+    const sum = { away: 0, unheard: [] };
+    for (const [index, { seen, gaps, joined }] of this.clients.entries()) {
+      const has = new Set(seen);
+      for (const [number, [begun, accepted]] of this.published.entries()) {
+        if (has.has(number)) continue;
+        const atSeam = ([left, back, last]) => number > last && accepted > left - late && begun < back;
+        if (begun < joined || gaps.some(atSeam)) sum.away += 1;
+        else sum.unheard.push({ client: index, number, begun, accepted, gaps });
+      }
     }
     return sum;
   }

@@ -1,6 +1,7 @@
 //! Disconnects are told when the hook can hear them, and wait in a queue that ends.
 
 use super::*;
+use crate::tasks::inject;
 
 #[tokio::test]
 async fn a_disconnect_is_told_until_it_is_heard() {
@@ -97,4 +98,21 @@ async fn notifications_take_a_quarter_of_the_calls_in_flight() {
     let told = told.filter(|request| request.body["type"] == "socket.disconnect");
     assert_eq!(told.count(), 1);
     assert_eq!(metric("roomcast_hook_queue", &hook, ""), 10.0);
+}
+
+#[tokio::test]
+async fn one_that_panics_is_dropped_and_leaves_its_place() {
+    let service = Service::says(204, "").await;
+    let hooks = Hooks::new(&config::Hooks { disconnect_queue: 1, ..settings() });
+    let hook = hooks.at(&service.url()).unwrap();
+    inject::next("hook notification");
+    hook.disconnect(&caller(), "ping timeout");
+    timeout(LONG, hooks.flushed()).await.unwrap();
+    until("it is counted", || inject::counted("hook notification") == 1).await;
+    until("the queue is empty", || metric("roomcast_hook_queue", &hook, "") == 0.0).await;
+    assert_eq!(metric("roomcast_hook_notifications_dropped_total", &hook, "failed"), 1.0);
+    hook.disconnect(&caller(), "transport close");
+    timeout(LONG, hooks.flushed()).await.unwrap();
+    assert_eq!(service.received().len(), 1);
+    assert_eq!(metric("roomcast_hook_notifications_dropped_total", &hook, ""), 1.0);
 }

@@ -1,7 +1,7 @@
 //! The parts together, against an API server of the tests' own that keeps objects in memory. What the real one does with them is
 //! in `tests/it/external_metrics`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods)]
 
 mod front_proxy;
 mod own;
