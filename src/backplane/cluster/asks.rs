@@ -136,7 +136,7 @@ impl Cluster {
     /// Has answers of the servers of a namespace heard, until what this returns is dropped. Nothing if there are too many.
     fn hear_answers(&self, namespace: &str) -> Option<Asking> {
         let asking = self.namespaces.elsewhere.ask(namespace, &self.redis.changes);
-        if asking.is_none() && !self.namespaces.get(namespace).is_ok() {
+        if asking.is_none() && self.namespaces.get(namespace).is_err() {
             counter!(BACKPLANE_DROPPED.name, "reason" => "child namespaces").increment(1);
             tracing::debug!(namespace, "no question: limits.child_namespaces are asked about");
         }

@@ -16,7 +16,7 @@ impl ClusterSubscriptions {
     /// Where answers come from namespaces that this pod is no server of.
     fn answers_elsewhere(&self) -> Vec<String> {
         let mut others = self.0.namespaces.elsewhere.all();
-        others.retain(|namespace| !self.0.namespaces.get(namespace).is_ok());
+        others.retain(|namespace| self.0.namespaces.get(namespace).is_err());
         others.iter().flat_map(|namespace| self.0.wire.answers(namespace)).collect()
     }
 }
