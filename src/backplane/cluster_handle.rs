@@ -40,12 +40,12 @@ impl ClusterHandle<'_> {
 
     /// How this pod is connected to the others; `None` for a pod on its own.
     pub fn link(self) -> Option<Link> {
-        self.0.map(|cluster| cluster.health().link())
+        self.0.map(|cluster| cluster.redis.health.link())
     }
 
     /// Follows it.
     pub fn follow_link(self) -> Option<watch::Receiver<Link>> {
-        self.0.map(|cluster| cluster.health().follow())
+        self.0.map(|cluster| cluster.redis.health.follow())
     }
 
     /// Whether the other pods find this one and its sessions; always for a pod on its own.
@@ -71,7 +71,7 @@ impl ClusterHandle<'_> {
     /// Waits until what this pod publishes reaches the others; not at all for a pod on its own.
     pub async fn reached(self) {
         if let Some(cluster) = self.0 {
-            let mut link = cluster.health().follow();
+            let mut link = cluster.redis.health.follow();
             // The sender lives as long as the cluster.
             let _ = link.wait_for(|link| *link == Link::Up).await;
         }
@@ -86,7 +86,8 @@ impl ClusterHandle<'_> {
         let Some(cluster) = self.0 else {
             return Ok(None);
         };
-        let (pods, servers) = tokio::try_join!(cluster.pods(), cluster.server_count(namespace))?;
+        let asks = cluster.asks();
+        let (pods, servers) = tokio::try_join!(cluster.pods(), asks.server_count(namespace))?;
         let others = servers.saturating_sub(pods.len());
         Ok(Some((pods, others)))
     }

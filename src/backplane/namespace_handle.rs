@@ -53,7 +53,7 @@ impl NamespaceHandle<'_> {
         let arrived = Arrived::now();
         let _sending = traced::sending(self.name, &mut emit);
         if let Some(cluster) = self.cluster()
-            && let Err(error) = cluster.emit(&self.path(), &emit, &arrived)
+            && let Err(error) = cluster.publisher().emit(&self.path(), &emit, &arrived)
         {
             tracing::debug!(%error, "an emit did not go to other pods");
         }
@@ -71,7 +71,7 @@ impl NamespaceHandle<'_> {
         let arrived = Arrived::now();
         let span = traced::sending(self.name, &mut emit);
         let receipt = match self.cluster() {
-            Some(cluster) => cluster.begin(&self.path(), &emit, &arrived)?,
+            Some(cluster) => cluster.publisher().begin(&self.path(), &emit, &arrived)?,
             None => None,
         };
         Ok(Publishing { members: self.members, emit, arrived, receipt, span })
@@ -96,14 +96,14 @@ impl NamespaceHandle<'_> {
             // Who asks for answers asks for nothing else.
             meta: emit.traceparent.and_then(|trace| Arrived::now().stamp(Some(trace), false)),
         };
-        cluster.emit_with_ack(self.name, members, broadcast, emit.source, timeout).await
+        cluster.asks().emit_with_ack(self.name, members, broadcast, emit.source, timeout).await
     }
 
     /// The sockets of a target, on all servers.
     pub async fn fetch_sockets(self, target: &Target) -> Answered<Vec<RemoteSocket>> {
         let members = self.members.as_deref();
         match self.cluster() {
-            Some(cluster) => cluster.fetch_sockets(self.name, members, target).await,
+            Some(cluster) => cluster.asks().fetch_sockets(self.name, members, target).await,
             None => alone(members.map(|here| describe(None, here, target)).unwrap_or_default()),
         }
     }
@@ -112,7 +112,7 @@ impl NamespaceHandle<'_> {
     pub async fn rooms(self) -> Answered<BTreeSet<String>> {
         let members = self.members.as_deref();
         match self.cluster() {
-            Some(cluster) => cluster.rooms(self.name, members).await,
+            Some(cluster) => cluster.asks().rooms(self.name, members).await,
             None => alone(members.into_iter().flat_map(Members::rooms).collect()),
         }
     }
@@ -150,7 +150,7 @@ impl NamespaceHandle<'_> {
     pub fn server_side_emit(self, arguments: Vec<Json>) -> Result<(), ClusterError> {
         if let Some(cluster) = self.cluster() {
             let message = Message::ServerSideEmit { arguments, question: None };
-            cluster.send(self.name, &message, None)?;
+            cluster.publisher().send(self.name, &message, None)?;
         }
         Ok(())
     }
@@ -158,14 +158,14 @@ impl NamespaceHandle<'_> {
     /// The same, and collects what they answer.
     pub async fn server_side_ask(self, arguments: Vec<Json>) -> Answered<Vec<Json>> {
         match self.cluster() {
-            Some(cluster) => cluster.server_side_ask(self.name, arguments).await,
+            Some(cluster) => cluster.asks().server_side_ask(self.name, arguments).await,
             None => alone(Vec::new()),
         }
     }
 
     async fn tell(&self, message: &Message) -> Result<(), ClusterError> {
         match self.cluster() {
-            Some(cluster) => cluster.tell(self.name, message).await,
+            Some(cluster) => cluster.publisher().tell(self.name, message).await,
             None => Ok(()),
         }
     }

@@ -11,17 +11,18 @@ use metrics::{Histogram, counter, histogram};
 use super::{
     Cluster,
     questioned::{Asked, Questioned},
+    server_side,
 };
 use crate::{
     backplane::{
-        Emit, Source, Target,
+        Emit, Source,
         acks::Acks,
         delivery::{self, Arrived, deliver},
         members::Members,
         redis::{Arrival, Listener},
         stages::{About, Stage, now},
         traced::giving_arrived,
-        wire::{Answer, Broadcast, ClientAnswer, Incoming, Message, Meta, RemoteSocket},
+        wire::{Answer, Broadcast, ClientAnswer, Incoming, Message, Meta},
     },
     tasks,
     telemetry::{
@@ -63,7 +64,7 @@ impl Cluster {
         let members = self.namespaces.get(address.namespace).ok();
         let decoded = self.wire.decode(channel, payload);
         if let Ok(Some(incoming)) = &decoded {
-            self.heard(incoming);
+            self.peers.heard(incoming, |id| self.known.borrow().contains_key(id));
         }
         match (decoded, members) {
             (Ok(Some(incoming)), Some(members)) => {
@@ -106,7 +107,7 @@ impl Cluster {
             }
             _ => return,
         };
-        self.reply(namespace, from.as_deref(), &question, answer);
+        self.publisher().reply(namespace, from.as_deref(), &question, answer);
     }
 
     fn take(
@@ -126,7 +127,12 @@ impl Cluster {
                 let Broadcast { ask: Some(ask), payload, target, .. } = broadcast else { return };
                 let (acks, count) = members.emit_with_ack(payload, &target, ask.timeout);
                 delivery::count(source(from), count as usize);
-                self.reply(namespace, from, &ask.question, Answer::AckCount(count.into()));
+                self.publisher().reply(
+                    namespace,
+                    from,
+                    &ask.question,
+                    Answer::AckCount(count.into()),
+                );
                 if count > 0 {
                     let (cluster, namespace) = (self.clone(), namespace.to_owned());
                     let from = from.map(str::to_owned);
@@ -158,22 +164,9 @@ impl Cluster {
             }
             Message::ServerSideEmit { arguments, question } => {
                 let answer = members.server_side(arguments);
-                self.answer_server(namespace, from, question, answer);
+                server_side::answer(self, namespace, from, question, answer);
             }
             Message::Answer { question, answer } => self.questions.answer(&question, answer),
-        }
-    }
-
-    /// The sockets of this pod, as others see them.
-    pub(super) fn describe(&self, members: &Members, target: &Target) -> Vec<RemoteSocket> {
-        describe(Some(&self.pod), members, target)
-    }
-
-    pub(super) fn reply(&self, namespace: &str, to: Option<&str>, question: &str, answer: Answer) {
-        let message = Message::Answer { question: question.to_owned(), answer };
-        // What cannot be sent is counted by the outbox.
-        if let Err(error) = self.send(namespace, &message, to) {
-            tracing::debug!(%error, "an answer cannot be sent");
         }
     }
 
@@ -186,28 +179,9 @@ impl Cluster {
             if let Err(error) = &answer {
                 tracing::debug!(%error, "the answer of a client cannot be given to other pods");
             }
-            self.reply(namespace, to, question, Answer::Ack(answer.ok()));
+            self.publisher().reply(namespace, to, question, Answer::Ack(answer.ok()));
         }
     }
-}
-
-/// The sockets of a pod.
-pub(in crate::backplane) fn describe(
-    pod: Option<&str>,
-    members: &Members,
-    target: &Target,
-) -> Vec<RemoteSocket> {
-    let sockets = members.describe(target).into_iter();
-    sockets
-        .map(|socket| RemoteSocket {
-            id: socket.id.to_string(),
-            rooms: socket.rooms,
-            handshake: socket.occupant.handshake(),
-            data: socket.occupant.data(),
-            claims: socket.occupant.claims(),
-            pod: pod.map(str::to_owned),
-        })
-        .collect()
 }
 
 /// Who emits, by the id that comes with it. Redis emitters of all languages call themselves so.

@@ -12,6 +12,7 @@ use serde_json::Value as Json;
 
 use super::{
     Cluster, Pods,
+    local_sockets::describe,
     questions::{ANSWERS, Question, Tally},
 };
 use crate::{
@@ -89,7 +90,7 @@ impl Cluster {
             return (Tally::default(), Pods { asked: servers, silent: others }, true);
         }
         let question = self.questions.open(&self.pod);
-        let (tally, cut_off) = match self.send(namespace, &message(&question), None) {
+        let (tally, cut_off) = match self.publisher().send(namespace, &message(&question), None) {
             Ok(()) => (question.answered(others, limit).await, false),
             Err(error) => {
                 tracing::debug!(%error, "a question cannot be sent");
@@ -104,7 +105,7 @@ impl Cluster {
     /// Who hears a question in a namespace; nothing if this pod is cut off.
     async fn audience(&self, namespace: &str) -> Option<Audience> {
         if !self.namespaces.comes_and_goes(namespace) {
-            let servers = self.server_count(namespace).await.ok()?;
+            let servers = self.asks().server_count(namespace).await.ok()?;
             return Some(Audience { servers, heard: true, asking: None });
         }
         if self.redis.health.link() != Link::Up {
@@ -117,7 +118,7 @@ impl Cluster {
             let before = self.namespaces.get(namespace).ok();
             let heard = self.redis.changes.note_answers(namespace);
             let _ = tokio::time::timeout(self.settings.timeout, heard.wait()).await;
-            let subscribers = self.subscribers(namespace).await.ok()?;
+            let subscribers = self.asks().subscribers(namespace).await.ok()?;
             let after = self.namespaces.get(namespace).ok();
             tries += 1;
             let same = match (&before, &after) {
@@ -142,7 +143,13 @@ impl Cluster {
         }
         asking
     }
+}
 
+/// What can be asked of the other servers.
+#[derive(Clone, Copy)]
+pub struct Asks<'a>(pub(super) &'a Cluster);
+
+impl Asks<'_> {
     /// The sockets of the whole cluster.
     pub async fn fetch_sockets(
         &self,
@@ -154,8 +161,8 @@ impl Cluster {
             question: question.id.clone(),
             target: target.clone(),
         };
-        let (tally, pods) = self.ask(namespace, self.settings.request_timeout, message).await;
-        let here = members.map(|members| self.describe(members, target));
+        let (tally, pods) = self.0.ask(namespace, self.0.settings.request_timeout, message).await;
+        let here = members.map(|members| describe(Some(&self.0.pod), members, target));
         let mut answer = here.unwrap_or_default();
         for sockets in tally.answers {
             if let Answer::Sockets(sockets) = sockets {
@@ -171,12 +178,12 @@ impl Cluster {
         namespace: &str,
         members: Option<&Members>,
     ) -> Answered<BTreeSet<String>> {
-        let limit = self.settings.request_timeout;
-        let (tally, pods) = match &self.wire {
+        let limit = self.0.settings.request_timeout;
+        let (tally, pods) = match &self.0.wire {
             Wire::Classic(_) => {
                 let message =
                     |question: &Question| Message::AllRooms { question: question.id.clone() };
-                self.ask(namespace, limit, message).await
+                self.0.ask(namespace, limit, message).await
             }
             // That protocol has no question for rooms, but sockets know theirs.
             Wire::Sharded(_) => {
@@ -184,7 +191,7 @@ impl Cluster {
                     question: question.id.clone(),
                     target: Target::default(),
                 };
-                self.ask(namespace, limit, message).await
+                self.0.ask(namespace, limit, message).await
             }
         };
         let mut answer: BTreeSet<String> = members.into_iter().flat_map(Members::rooms).collect();
@@ -215,7 +222,7 @@ impl Cluster {
             let ask = Ask { question: question.id.clone(), timeout };
             Message::Broadcast(Broadcast { ask: Some(ask), ..broadcast })
         };
-        let there = self.ask(namespace, timeout, message);
+        let there = self.0.ask(namespace, timeout, message);
         let (mut here, (tally, pods)) = tokio::join!(here, there);
         let answered =
             tally.answers.iter().filter(|answer| matches!(answer, Answer::Ack(Some(_)))).count();
@@ -238,7 +245,7 @@ impl Cluster {
             arguments,
             question: Some(question.id.clone()),
         };
-        let (tally, pods) = self.ask(namespace, self.settings.request_timeout, message).await;
+        let (tally, pods) = self.0.ask(namespace, self.0.settings.request_timeout, message).await;
         let answers = tally.answers.into_iter().filter_map(|answer| match answer {
             Answer::ServerSide(value) => Some(value),
             _ => None,

@@ -4,11 +4,14 @@ mod arrivals;
 mod asks;
 mod cluster_view;
 mod desired_subscriptions;
+mod local_sockets;
 mod peers;
 mod pods;
+mod publisher;
 mod questioned;
 mod questions;
 mod server_side;
+mod subscribers;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -19,11 +22,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fred::interfaces::{ClusterInterface, PubsubInterface};
-use futures_util::future::join_all;
 use metrics::counter;
 use parking_lot::Mutex;
-use socketioxide_core::Str;
 use tokio::{
     sync::{Notify, Semaphore, watch},
     task::JoinSet,
@@ -31,29 +31,27 @@ use tokio::{
 };
 
 use super::{
-    Emit, Source,
-    delivery::Arrived,
     namespaces::Namespaces,
-    redis::{Health, Link, PublishError, Receipt, Redis, SetupError, Timed},
+    redis::{Link, PublishError, Redis, SetupError},
     shared::Subscriptions,
-    stages::Accepted,
-    wire::{Format, Message, Outgoing, Wire, WireError},
+    wire::{Format, Wire, WireError},
 };
 use crate::{
     config,
     tasks::{named, restarted},
-    telemetry::metrics::{BACKPLANE_DROPPED, BACKPLANE_RECORD_FAILURES},
+    telemetry::metrics::BACKPLANE_RECORD_FAILURES,
 };
 
 use arrivals::Arrivals;
-pub(super) use arrivals::describe;
 pub(super) use asks::local_answers;
-pub use asks::{Answered, ClientAnswers};
+pub use asks::{Answered, Asks, ClientAnswers};
 use cluster_view::ClusterView;
 use desired_subscriptions::ClusterSubscriptions;
+pub(super) use local_sockets::describe;
 use peers::Peers;
 pub(super) use pods::Registry;
 pub use pods::{Pod, PodRecord};
+use publisher::Publisher;
 use questioned::Questioned;
 pub use questions::Pods;
 use questions::Questions;
@@ -247,7 +245,7 @@ impl Cluster {
         });
         self.met.store(true, Ordering::Release);
         self.looked.send_replace(Some(begun));
-        self.note_peers().await;
+        peers::note(self).await;
         full.map_or(Ok(()), Err)
     }
 
@@ -333,11 +331,6 @@ impl Cluster {
         }
     }
 
-    /// Whether messages get through.
-    pub fn health(&self) -> &Health {
-        &self.redis.health
-    }
-
     /// Leaves the cluster and ends the connections to Redis.
     pub async fn close(&self, limit: Duration) {
         self.leaving.notify_one();
@@ -350,120 +343,14 @@ impl Cluster {
         Ok(self.registry.list().await?)
     }
 
-    /// Sends a message to the servers of a namespace; an answer to the one who asked.
-    pub fn send(
-        &self,
-        namespace: &str,
-        message: &Message,
-        to: Option<&str>,
-    ) -> Result<(), ClusterError> {
-        let message = self.encode(namespace, message, to)?;
-        Ok(self.redis.outbox.send(message, None)?)
+    /// Sends messages to the other servers.
+    pub fn publisher(&self) -> Publisher<'_> {
+        Publisher(self)
     }
 
-    /// Sends an emit.
-    pub fn emit(
-        &self,
-        namespace: &Str,
-        emit: &Emit,
-        arrived: &Arrived,
-    ) -> Result<(), ClusterError> {
-        let message = self.encode(namespace, &emit.message(arrived), None)?;
-        let accepted = emit.accepted(namespace.clone(), arrived);
-        Ok(self.redis.outbox.send(message, Some(accepted))?)
-    }
-
-    /// The same for a publisher that can be told, as [`Self::hand`].
-    pub fn begin(
-        &self,
-        namespace: &Str,
-        emit: &Emit,
-        arrived: &Arrived,
-    ) -> Result<Option<Receipt>, ClusterError> {
-        // The stream has the entry until Redis has the message: it is not kept for later here.
-        let may_keep = emit.source != Source::Stream;
-        let accepted = emit.accepted(namespace.clone(), arrived);
-        self.hand(namespace, &emit.message(arrived), may_keep, Some(accepted))
-    }
-
-    /// Sends a message for someone who can be told whether it goes out: when Redis has confirmed it, or
-    /// when it is kept until Redis is back.
-    pub async fn tell(&self, namespace: &str, message: &Message) -> Result<(), ClusterError> {
-        match self.hand(namespace, message, true, None)? {
-            Some(receipt) => Ok(receipt.confirmed().await?),
-            None => Ok(()),
-        }
-    }
-
-    /// The beginning of it: the message is on its way. There is no receipt for one that is kept until Redis is
-    /// back, which it is only if it may be.
-    fn hand(
-        &self,
-        namespace: &str,
-        message: &Message,
-        may_keep: bool,
-        accepted: Option<Accepted>,
-    ) -> Result<Option<Receipt>, ClusterError> {
-        let message = self.encode(namespace, message, None)?;
-        let outbox = &self.redis.outbox;
-        if may_keep && outbox.keeps() {
-            outbox.offer(message, accepted)?;
-            return Ok(None);
-        }
-        Ok(Some(outbox.send_registered(message, accepted)?))
-    }
-
-    /// Writes a message. A client may send what a browser can read and no other server: that is counted.
-    fn encode(
-        &self,
-        namespace: &str,
-        message: &Message,
-        to: Option<&str>,
-    ) -> Result<Outgoing, WireError> {
-        self.wire.encode(namespace, message, to).inspect_err(|error| {
-            counter!(BACKPLANE_DROPPED.name, "reason" => "unencodable").increment(1);
-            tracing::debug!(%error, namespace, "a message cannot be written for other pods");
-        })
-    }
-
-    /// How many servers there are of a namespace, this pod among them.
-    pub async fn server_count(&self, namespace: &str) -> Result<usize, ClusterError> {
-        let servers = self.subscribers(namespace).await?.max(1);
-        self.servers.store(servers, Ordering::Relaxed);
-        Ok(servers)
-    }
-
-    /// How many servers hear what is said in a namespace.
-    async fn subscribers(&self, namespace: &str) -> Result<usize, ClusterError> {
-        let client = self.redis.commands();
-        let channel = match &self.wire {
-            Wire::Sharded(wire) => {
-                let [channel, _] = wire.channels(namespace);
-                let counts: Counts =
-                    client.pubsub_shardnumsub(channel.as_str()).timed("pubsub").await?;
-                return Ok(sum(&counts));
-            }
-            Wire::Classic(wire) => {
-                let [channel, _, _] = wire.channels(namespace);
-                channel
-            }
-        };
-        if !self.redis.is_clustered() {
-            let counts: Counts = client.pubsub_numsub(channel.as_str()).timed("pubsub").await?;
-            return Ok(sum(&counts));
-        }
-        // Each node counts its own subscribers.
-        let nodes = client
-            .cached_cluster_state()
-            .map(|state| state.unique_primary_nodes())
-            .unwrap_or_default();
-        let ask = nodes.iter().map(|node| {
-            let client = client.with_cluster_node(node);
-            let channel = channel.as_str();
-            async move { client.pubsub_numsub::<Counts, _>(channel).timed("pubsub").await }
-        });
-        let counts = join_all(ask).await.into_iter().collect::<Result<Vec<_>, _>>()?;
-        Ok(counts.iter().map(sum).sum())
+    /// Asks the other servers.
+    pub fn asks(&self) -> Asks<'_> {
+        Asks(self)
     }
 }
 
@@ -473,12 +360,4 @@ fn unknown_name(pod: &str) -> String {
     // Without a source of chance no session id could be made either. The name is then like that of a room.
     let _ = aws_lc_rs::rand::fill(&mut random);
     format!("{pod}-{:032x}", u128::from_be_bytes(random))
-}
-
-/// Subscribers by channel.
-type Counts = HashMap<String, u64>;
-
-/// The sum of what `PUBSUB NUMSUB` answers.
-fn sum(counts: &Counts) -> usize {
-    counts.values().filter_map(|count| usize::try_from(*count).ok()).sum()
 }

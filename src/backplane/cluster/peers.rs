@@ -35,6 +35,19 @@ impl Default for Peers {
 }
 
 impl Peers {
+    /// Another server has been heard. Emitters are no servers, and some answers do not say from whom they are. `is_pod`: whether
+    /// a pod of Roomcast has this id.
+    pub fn heard(&self, Incoming { from, message }: &Incoming, is_pod: impl Fn(&str) -> bool) {
+        let stamped = matches!(message, Message::Broadcast(Broadcast { meta: Some(_), .. }));
+        let last = match from.as_deref() {
+            _ if stamped => &self.roomcast,
+            None | Some("emitter") => return,
+            Some(from) if is_pod(from) => &self.roomcast,
+            Some(_) => &self.node,
+        };
+        last.store(self.now(), Ordering::Relaxed);
+    }
+
     fn now(&self) -> u64 {
         u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(NEVER - 1)
     }
@@ -60,39 +73,25 @@ impl Peers {
     }
 }
 
-impl Cluster {
-    /// Another server has been heard. Emitters are no servers, and some answers do not say from whom they are.
-    pub(super) fn heard(&self, Incoming { from, message }: &Incoming) {
-        let stamped = matches!(message, Message::Broadcast(Broadcast { meta: Some(_), .. }));
-        let last = match from.as_deref() {
-            _ if stamped => &self.peers.roomcast,
-            None | Some("emitter") => return,
-            Some(from) if self.known.borrow().contains_key(from) => &self.peers.roomcast,
-            Some(_) => &self.peers.node,
-        };
-        last.store(self.peers.now(), Ordering::Relaxed);
-    }
-
-    /// Notes how many others there are.
-    pub(super) async fn note_peers(&self) {
-        let pods: Vec<PodRecord> = self.known.borrow().values().cloned().collect();
-        let others = pods.iter().filter(|pod| pod.id != self.pod);
-        let (draining, serving): (Vec<_>, Vec<_>) = others.partition(|pod| !pod.is_serving());
-        let note = |kind: &'static str, state: &'static str, count: usize| {
-            gauge!(PEERS.name, "kind" => kind, "state" => state).set(count as f64);
-        };
-        note("roomcast", "serving", serving.len());
-        note("roomcast", "draining", draining.len());
-        // Servers of Node have "/", whatever else they have.
-        let all = self.namespaces.all();
-        let mut names: Vec<_> = all.iter().map(|members| members.local.path().as_str()).collect();
-        names.sort_unstable();
-        let Some(name) = names.first() else { return };
-        match self.subscribers(name).await {
-            Ok(servers) => {
-                note("node", "serving", servers.saturating_sub(1 + serving.len() + draining.len()));
-            }
-            Err(error) => tracing::debug!(%error, "other servers cannot be counted"),
+/// Notes how many others there are.
+pub(super) async fn note(cluster: &Cluster) {
+    let pods: Vec<PodRecord> = cluster.known.borrow().values().cloned().collect();
+    let others = pods.iter().filter(|pod| pod.id != cluster.pod);
+    let (draining, serving): (Vec<_>, Vec<_>) = others.partition(|pod| !pod.is_serving());
+    let note = |kind: &'static str, state: &'static str, count: usize| {
+        gauge!(PEERS.name, "kind" => kind, "state" => state).set(count as f64);
+    };
+    note("roomcast", "serving", serving.len());
+    note("roomcast", "draining", draining.len());
+    // Servers of Node have "/", whatever else they have.
+    let all = cluster.namespaces.all();
+    let mut names: Vec<_> = all.iter().map(|members| members.local.path().as_str()).collect();
+    names.sort_unstable();
+    let Some(name) = names.first() else { return };
+    match cluster.asks().subscribers(name).await {
+        Ok(servers) => {
+            note("node", "serving", servers.saturating_sub(1 + serving.len() + draining.len()));
         }
+        Err(error) => tracing::debug!(%error, "other servers cannot be counted"),
     }
 }

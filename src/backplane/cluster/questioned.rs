@@ -13,7 +13,7 @@ use std::sync::{
 use metrics::counter;
 use tokio::runtime::Handle;
 
-use super::Cluster;
+use super::{Cluster, local_sockets::describe};
 use crate::{
     backplane::{
         Target,
@@ -97,7 +97,7 @@ impl Cluster {
     fn answer(&self, Asked { members, from, message, .. }: Asked) {
         let (question, answer) = match message {
             Message::FetchSockets { question, target } => {
-                let sockets = self.describe(&members, &target);
+                let sockets = describe(Some(&self.pod), &members, &target);
                 (question, Answer::Sockets(sockets))
             }
             Message::AllRooms { question } => (question, Answer::Rooms(members.rooms())),
@@ -109,7 +109,7 @@ impl Cluster {
             // Nothing else is a question that waits here.
             _ => return,
         };
-        self.reply(members.local.path(), from.as_deref(), &question, answer);
+        self.publisher().reply(members.local.path(), from.as_deref(), &question, answer);
     }
 }
 

@@ -28,57 +28,55 @@ pub enum ServerAnswer {
     Later(Pin<Box<dyn Future<Output = Option<Json>> + Send>>),
 }
 
-impl Cluster {
-    /// Answers another server, if it asked.
-    pub(super) fn answer_server(
-        self: &Arc<Self>,
-        namespace: &str,
-        from: Option<&str>,
-        question: Option<String>,
-        answer: ServerAnswer,
-    ) {
-        let mut later = match answer {
-            ServerAnswer::Now(answer) => {
-                return self.tell_server(namespace, from, question.as_deref(), answer);
-            }
-            ServerAnswer::Later(later) => later,
-        };
-        // Handlers begin in the order of the events, as on Node.
-        if let Some(answer) = (&mut later).now_or_never() {
-            return self.tell_server(namespace, from, question.as_deref(), answer);
+/// Answers another server, if it asked.
+pub(super) fn answer(
+    cluster: &Arc<Cluster>,
+    namespace: &str,
+    from: Option<&str>,
+    question: Option<String>,
+    answer: ServerAnswer,
+) {
+    let mut later = match answer {
+        ServerAnswer::Now(answer) => {
+            return tell(cluster, namespace, from, question.as_deref(), answer);
         }
-        let Ok(permit) = self.server_events.clone().try_acquire_owned() else {
-            counter!(BACKPLANE_DROPPED.name, "reason" => "server events").increment(1);
-            tracing::debug!(namespace, "an event of another server is given up: too many wait");
-            return;
-        };
-        let cluster = self.clone();
-        let (namespace, from) = (namespace.to_owned(), from.map(str::to_owned));
-        tasks::spawn("cluster", async move {
-            // Who asked waits no longer, either.
-            let answer = timeout(cluster.settings.request_timeout, later).await;
-            drop(permit);
-            match answer {
-                Ok(answer) => {
-                    cluster.tell_server(&namespace, from.as_deref(), question.as_deref(), answer);
-                }
-                Err(_) => tracing::warn!(
-                    namespace,
-                    "on_server_side took longer than backplane.request_timeout, and was given up"
-                ),
-            }
-        });
+        ServerAnswer::Later(later) => later,
+    };
+    // Handlers begin in the order of the events, as on Node.
+    if let Some(answer) = (&mut later).now_or_never() {
+        return tell(cluster, namespace, from, question.as_deref(), answer);
     }
-
-    fn tell_server(
-        &self,
-        namespace: &str,
-        to: Option<&str>,
-        question: Option<&str>,
-        answer: Option<Json>,
-    ) {
-        if let (Some(question), Some(answer)) = (question, answer) {
-            self.reply(namespace, to, question, Answer::ServerSide(answer));
+    let Ok(permit) = cluster.server_events.clone().try_acquire_owned() else {
+        counter!(BACKPLANE_DROPPED.name, "reason" => "server events").increment(1);
+        tracing::debug!(namespace, "an event of another server is given up: too many wait");
+        return;
+    };
+    let cluster = cluster.clone();
+    let (namespace, from) = (namespace.to_owned(), from.map(str::to_owned));
+    tasks::spawn("cluster", async move {
+        // Who asked waits no longer, either.
+        let answer = timeout(cluster.settings.request_timeout, later).await;
+        drop(permit);
+        match answer {
+            Ok(answer) => {
+                tell(&cluster, &namespace, from.as_deref(), question.as_deref(), answer);
+            }
+            Err(_) => tracing::warn!(
+                namespace,
+                "on_server_side took longer than backplane.request_timeout, and was given up"
+            ),
         }
+    });
+}
+
+fn tell(
+    cluster: &Cluster,
+    namespace: &str,
+    to: Option<&str>,
+    question: Option<&str>,
+    answer: Option<Json>,
+) {
+    if let (Some(question), Some(answer)) = (question, answer) {
+        cluster.publisher().reply(namespace, to, question, Answer::ServerSide(answer));
     }
 }
