@@ -93,13 +93,14 @@ pub(super) fn count(source: Source, recipients: usize) {
 pub(super) fn deliver(members: &Members, emit: Emit, arrived: Arrived) {
     let Emit { payload, target, from, volatile, source, traceparent } = emit;
     let begun = Instant::now();
-    let target = if source == Source::Presence { members.told(&target) } else { target };
+    let target =
+        if source == Source::Presence { members.recipients().told(&target) } else { target };
     let namespace = members.local.path().as_str();
     let Measuring { stages, sample } = &members.shared.measuring;
 
-    let known = members.count(&target, from);
+    let known = members.recipients().count(&target, from);
     let chosen = known.is_none_or(|count| count > 0 && !volatile && sample.chooses(count, begun));
-    let sockets = chosen.then(|| members.hearing(&target, from));
+    let sockets = chosen.then(|| members.recipients().hearing(&target, from));
     let recipients = known.or(sockets.as_ref().map(Vec::len)).unwrap_or_default();
     let about = About {
         namespace,
@@ -110,10 +111,10 @@ pub(super) fn deliver(members: &Members, emit: Emit, arrived: Arrived) {
     // What is volatile may be dropped: it would be waited for in vain.
     let watch = sockets.filter(|_| !volatile).and_then(|sockets| {
         let watched = Watched { stages, published: arrived.published, about: &about };
-        members.watch(&sockets, sample.begin(sockets.len()), &payload, &watched)
+        members.queues().watch(&sockets, sample.begin(sockets.len()), &payload, &watched)
     });
 
-    let errors = members.emit(payload, &target, from, volatile).err().unwrap_or_default();
+    let errors = members.queues().emit(payload, &target, from, volatile).err().unwrap_or_default();
     let queued = Instant::now();
     if let Some(watch) = watch {
         watch.queued(queued);

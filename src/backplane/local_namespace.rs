@@ -37,12 +37,12 @@ impl LocalNamespace {
 
     /// Handles the events of other servers.
     pub fn on_server_side(&self, handler: Box<dyn ServerSide>) {
-        self.0.handle_server_side(handler);
+        self.0.server_side.set(handler);
     }
 
     /// From now on, its sockets hear of what they are sent ([`Occupant::outgoing`]).
     pub fn listen(&self) {
-        self.0.listen();
+        self.0.queues().listen();
     }
 
     /// A socket of this id, which need not be there yet.
@@ -52,23 +52,23 @@ impl LocalNamespace {
 
     /// Its sockets.
     pub fn occupants(&self) -> Vec<Arc<dyn Occupant>> {
-        self.0.occupants()
+        self.0.lookup().occupants()
     }
 
     /// Those of a target.
     pub fn occupants_of(&self, target: &Target) -> Vec<Arc<dyn Occupant>> {
-        let ids = self.0.matching(target).into_iter();
-        ids.filter_map(|id| self.0.occupant(id)).collect()
+        let ids = self.0.recipients().matching(target).into_iter();
+        ids.filter_map(|id| self.0.lookup().occupant(id)).collect()
     }
 
     /// One of them.
     pub fn occupant(&self, socket: Sid) -> Option<Arc<dyn Occupant>> {
-        self.0.occupant(socket)
+        self.0.lookup().occupant(socket)
     }
 
     /// Whether it has sockets.
     pub fn has_sockets(&self) -> bool {
-        !self.0.is_empty()
+        !self.0.lookup().is_empty()
     }
 
     /// Whether a room of socketioxide has a socket.
@@ -92,8 +92,7 @@ impl SocketHandle {
 
     /// Forgets it: it is gone. Twice does no harm.
     pub fn depart(&self, occupant: &Weak<dyn Occupant>) {
-        let rooms = self.members.depart(self.id, occupant);
-        let _ = self.members.rooms_changed(rooms);
+        self.members.depart(self.id, occupant);
     }
 
     /// Keeps from it what is for all of its namespace, until [`Self::release`].
@@ -108,24 +107,22 @@ impl SocketHandle {
 
     /// Puts it in rooms. Tells when other servers know, if they have to.
     pub fn join(&self, rooms: Vec<String>) -> Joined {
-        self.members.join(self.id, &rooms);
-        self.members.rooms_changed(rooms)
+        self.members.join(self.id, rooms)
     }
 
     /// Takes it out of rooms.
     pub fn leave(&self, rooms: Vec<String>) {
-        self.members.leave(self.id, &rooms);
-        let _ = self.members.rooms_changed(rooms);
+        self.members.leave(self.id, rooms);
     }
 
     /// The rooms that it is in, without that of its own id.
     pub fn rooms(&self) -> Vec<String> {
-        self.members.rooms_of(self.id)
+        self.members.lookup().rooms_of(self.id)
     }
 
     /// Whether it is in a room.
     pub fn is_in(&self, room: &str) -> bool {
-        self.members.is_in(self.id, room)
+        self.members.lookup().is_in(self.id, room)
     }
 
     /// Writes an event as the parser of the pod does. A tuple is several arguments.
@@ -146,7 +143,7 @@ impl SocketHandle {
     /// If it is not there, or too much waits for it.
     pub fn send(&self, event: Value, volatile: bool) -> Result<(), SocketError> {
         let packet = Packet::event(self.members.local.path().clone(), event);
-        self.members.send(self.id, packet, volatile)?;
+        self.members.queues().send(self.id, packet, volatile)?;
         count_one(Source::Handler);
         Ok(())
     }
@@ -163,7 +160,7 @@ impl SocketHandle {
         impl Future<Output = Result<ClientAnswer, AckError>> + Send + 'static + use<>,
         SocketError,
     > {
-        let acks = self.members.ask(self.id, event, timeout)?;
+        let acks = self.members.queues().ask(self.id, event, timeout)?;
         count_one(Source::Handler);
         Ok(async move {
             let mut acks = std::pin::pin!(acks);
@@ -180,6 +177,6 @@ impl SocketHandle {
         let shared = &self.members.shared;
         let values = payload::ack_for(shared.format, shared.bounds, values)?;
         let packet = Packet::ack(self.members.local.path().clone(), values, id);
-        Ok(self.members.send(self.id, packet, false)?)
+        Ok(self.members.queues().send(self.id, packet, false)?)
     }
 }

@@ -164,7 +164,7 @@ impl Backplane {
     /// Tells each socket of a session something, in all namespaces.
     pub fn tell_sockets(&self, session: Sid, tell: impl Fn(&dyn Occupant)) {
         for members in self.namespaces.all() {
-            if let Some(occupant) = members.occupant(session) {
+            if let Some(occupant) = members.lookup().occupant(session) {
                 tell(&*occupant);
             }
         }

@@ -113,7 +113,9 @@ impl NamespaceHandle<'_> {
         let members = self.members.as_deref();
         match self.cluster() {
             Some(cluster) => cluster.asks().rooms(self.name, members).await,
-            None => alone(members.into_iter().flat_map(Members::rooms).collect()),
+            None => {
+                alone(members.into_iter().flat_map(|members| members.lookup().rooms()).collect())
+            }
         }
     }
 

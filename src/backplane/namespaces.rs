@@ -49,7 +49,7 @@ impl Namespaces {
         drop(all);
         let _ = self.shared.namespaces_changed();
         // Two clients asked for a child at once, and both made it: nothing that the first one sends would arrive.
-        for occupant in displaced.iter().flat_map(|members| members.occupants()) {
+        for occupant in displaced.iter().flat_map(|members| members.lookup().occupants()) {
             occupant.close_connection();
         }
     }
@@ -57,7 +57,7 @@ impl Namespaces {
     /// Takes a namespace out, if nobody is in it; `end` takes it out of socketioxide. Says whether it did.
     pub fn remove(&self, path: &str, end: impl FnOnce()) -> bool {
         let mut all = self.all.write();
-        if all.get(path).is_none_or(|members| !members.is_empty()) {
+        if all.get(path).is_none_or(|members| !members.lookup().is_empty()) {
             return false;
         }
         all.remove(path);
@@ -105,26 +105,26 @@ impl Namespaces {
 
     /// Whether a room has a member on this pod.
     pub fn has(&self, namespace: &str, room: &str) -> bool {
-        self.all.read().get(namespace).is_some_and(|members| members.has(room))
+        self.all.read().get(namespace).is_some_and(|members| members.lookup().has(room))
     }
 
     /// Whether there is a socket of this id in any namespace: a client has the same id in all that it
     /// connects to.
     pub fn has_socket(&self, id: Sid) -> bool {
-        self.all.read().values().any(|members| members.has_socket(id))
+        self.all.read().values().any(|members| members.lookup().has_socket(id))
     }
 
     /// Disconnects all sockets of a target from the namespace; with `close`, from all namespaces, and
     /// their connections end.
     pub fn disconnect_all(&self, members: &Members, target: &Target, close: bool) {
-        let closing = if close { members.describe(target) } else { Vec::new() };
-        members.disconnect(target);
+        let closing = if close { members.lookup().describe(target) } else { Vec::new() };
+        members.queues().disconnect(target);
         // Those of this namespace have been told.
         let mut others = self.all();
         others.retain(|other| other.local.path() != members.local.path());
         for socket in closing {
             let everywhere = Target { rooms: vec![socket.id.to_string()], except: Vec::new() };
-            others.iter().for_each(|members| members.disconnect(&everywhere));
+            others.iter().for_each(|members| members.queues().disconnect(&everywhere));
             socket.occupant.close_connection();
         }
     }

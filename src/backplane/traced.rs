@@ -35,7 +35,11 @@ fn processing(
     trace: Option<&Trace>,
 ) -> Span {
     traces::process(members.local.path().as_str(), trace, || {
-        let get = members.matching(target).into_iter().filter(|socket| Some(*socket) != from);
+        let get = members
+            .recipients()
+            .matching(target)
+            .into_iter()
+            .filter(|socket| Some(*socket) != from);
         get.count()
     })
 }

@@ -125,7 +125,7 @@ impl Cluster {
             Message::Broadcast(broadcast @ Broadcast { ask: Some(_), .. }) => {
                 let _giving = giving_arrived(members, &broadcast);
                 let Broadcast { ask: Some(ask), payload, target, .. } = broadcast else { return };
-                let (acks, count) = members.emit_with_ack(payload, &target, ask.timeout);
+                let (acks, count) = members.queues().emit_with_ack(payload, &target, ask.timeout);
                 delivery::count(source(from), count as usize);
                 self.publisher().reply(
                     namespace,
@@ -163,7 +163,7 @@ impl Cluster {
                 arrivals.questioned.push(question);
             }
             Message::ServerSideEmit { arguments, question } => {
-                let answer = members.server_side(arguments);
+                let answer = members.server_side.handle(arguments);
                 server_side::answer(self, namespace, from, question, answer);
             }
             Message::Answer { question, answer } => self.questions.answer(&question, answer),
@@ -200,7 +200,8 @@ fn emit(
     let _here = giving.enter();
     let Broadcast { payload, target, volatile, meta, .. } = broadcast;
     // Servers of another kind do not know who may be told.
-    let told = meta.as_ref().is_some_and(|meta| meta.presence).then(|| members.told(&target));
+    let told =
+        meta.as_ref().is_some_and(|meta| meta.presence).then(|| members.recipients().told(&target));
     let target = told.unwrap_or(target);
     if let Some(meta) = &meta {
         let about = About {

@@ -194,7 +194,8 @@ impl Asks<'_> {
                 self.0.ask(namespace, limit, message).await
             }
         };
-        let mut answer: BTreeSet<String> = members.into_iter().flat_map(Members::rooms).collect();
+        let mut answer: BTreeSet<String> =
+            members.into_iter().flat_map(|members| members.lookup().rooms()).collect();
         for part in tally.answers {
             match part {
                 Answer::Rooms(rooms) => answer.extend(rooms),
@@ -278,7 +279,7 @@ pub(in crate::backplane) async fn local_answers(
         count(source, 0);
         return answers;
     };
-    let (acks, asked) = members.emit_with_ack(payload, target, timeout);
+    let (acks, asked) = members.queues().emit_with_ack(payload, target, timeout);
     count(source, asked as usize);
     let mut acks = std::pin::pin!(acks);
     while let Some((_, ack)) = acks.next().await {

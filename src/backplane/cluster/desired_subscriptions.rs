@@ -61,7 +61,7 @@ impl DesiredSubscriptions for ClusterSubscriptions {
         for members in self.0.namespaces.all() {
             let namespace = members.local.path().as_str();
             // Rooms first: once the pod is counted as a server, it must hear everything.
-            let rooms = members.rooms();
+            let rooms = members.lookup().rooms();
             shards.extend(rooms.iter().filter_map(|room| wire.room_subscription(namespace, room)));
             shards.extend(wire.channels(namespace));
         }

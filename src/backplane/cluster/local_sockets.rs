@@ -8,7 +8,7 @@ pub(in crate::backplane) fn describe(
     members: &Members,
     target: &Target,
 ) -> Vec<RemoteSocket> {
-    let sockets = members.describe(target).into_iter();
+    let sockets = members.lookup().describe(target).into_iter();
     sockets
         .map(|socket| RemoteSocket {
             id: socket.id.to_string(),

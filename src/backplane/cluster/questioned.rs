@@ -100,10 +100,15 @@ impl Cluster {
                 let sockets = describe(Some(&self.pod), &members, &target);
                 (question, Answer::Sockets(sockets))
             }
-            Message::AllRooms { question } => (question, Answer::Rooms(members.rooms())),
+            Message::AllRooms { question } => (question, Answer::Rooms(members.lookup().rooms())),
             Message::SocketIds { question, rooms } => {
                 let target = Target { rooms, except: Vec::new() };
-                let ids = members.matching(&target).iter().map(ToString::to_string).collect();
+                let ids = members
+                    .recipients()
+                    .matching(&target)
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect();
                 (question, Answer::SocketIds(ids))
             }
             // Nothing else is a question that waits here.
