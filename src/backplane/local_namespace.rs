@@ -16,8 +16,8 @@ use socketioxide_core::{
 };
 
 use super::{
-    ClientAnswer, EncodeError, Joined, Occupant, RoomEvent, SendError, ServerSide, Source, Target,
-    delivery::count_one, members::Members, payload,
+    ClientAnswer, EncodeError, Joined, MemberSocket, RoomEvent, SendError, ServerSide, Source,
+    Target, delivery::count_one, members::Members, payload,
 };
 
 /// The part of a namespace that this pod has.
@@ -40,7 +40,7 @@ impl LocalNamespace {
         self.0.server_side.set(handler);
     }
 
-    /// From now on, its sockets hear of what they are sent ([`Occupant::outgoing`]).
+    /// From now on, its sockets hear of what they are sent ([`MemberSocket::outgoing`]).
     pub fn listen(&self) {
         self.0.queues().listen();
     }
@@ -51,19 +51,19 @@ impl LocalNamespace {
     }
 
     /// Its sockets.
-    pub fn occupants(&self) -> Vec<Arc<dyn Occupant>> {
-        self.0.lookup().occupants()
+    pub fn members(&self) -> Vec<Arc<dyn MemberSocket>> {
+        self.0.lookup().members()
     }
 
     /// Those of a target.
-    pub fn occupants_of(&self, target: &Target) -> Vec<Arc<dyn Occupant>> {
+    pub fn members_of(&self, target: &Target) -> Vec<Arc<dyn MemberSocket>> {
         let ids = self.0.recipients().matching(target).into_iter();
-        ids.filter_map(|id| self.0.lookup().occupant(id)).collect()
+        ids.filter_map(|id| self.0.lookup().member(id)).collect()
     }
 
     /// One of them.
-    pub fn occupant(&self, socket: Sid) -> Option<Arc<dyn Occupant>> {
-        self.0.lookup().occupant(socket)
+    pub fn member(&self, socket: Sid) -> Option<Arc<dyn MemberSocket>> {
+        self.0.lookup().member(socket)
     }
 
     /// Whether it has sockets.
@@ -86,23 +86,23 @@ pub struct SocketHandle {
 
 impl SocketHandle {
     /// Adds it to its namespace, in the room of its own id.
-    pub fn enter(&self, occupant: Weak<dyn Occupant>) {
-        self.members.enter(self.id, occupant);
+    pub fn enter(&self, member: Weak<dyn MemberSocket>) {
+        self.members.enter(self.id, member);
     }
 
     /// Forgets it: it is gone. Twice does no harm.
-    pub fn depart(&self, occupant: &Weak<dyn Occupant>) {
-        self.members.depart(self.id, occupant);
+    pub fn depart(&self, member: &Weak<dyn MemberSocket>) {
+        self.members.depart(self.id, member);
     }
 
-    /// Keeps from it what is for all of its namespace, until [`Self::release`].
-    pub fn hold(&self) {
-        self.members.hold(self.id, true);
+    /// It has still to authenticate. What is for all of its namespace is not for it, until [`Self::authenticated`].
+    pub fn unauthenticated(&self) {
+        self.members.set_unauthenticated(self.id, true);
     }
 
     /// It hears everything from now on.
-    pub fn release(&self) {
-        self.members.hold(self.id, false);
+    pub fn authenticated(&self) {
+        self.members.set_unauthenticated(self.id, false);
     }
 
     /// Puts it in rooms. Tells when other servers know, if they have to.

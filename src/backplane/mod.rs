@@ -58,7 +58,7 @@ pub(crate) use examine::examine;
 pub use joined::Joined;
 pub use local::Adapter;
 pub use local_namespace::{LocalNamespace, SocketHandle};
-pub use members::Occupant;
+pub use members::MemberSocket;
 pub use namespace_handle::NamespaceHandle;
 pub use payload::{EncodeError, SendError, encode_ack};
 pub use publishing::Publishing;
@@ -162,10 +162,10 @@ impl Backplane {
     }
 
     /// Tells each socket of a session something, in all namespaces.
-    pub fn tell_sockets(&self, session: Sid, tell: impl Fn(&dyn Occupant)) {
+    pub fn tell_sockets(&self, session: Sid, tell: impl Fn(&dyn MemberSocket)) {
         for members in self.namespaces.all() {
-            if let Some(occupant) = members.lookup().occupant(session) {
-                tell(&*occupant);
+            if let Some(member) = members.lookup().member(session) {
+                tell(&*member);
             }
         }
     }

@@ -49,8 +49,8 @@ impl Namespaces {
         drop(all);
         let _ = self.shared.namespaces_changed();
         // Two clients asked for a child at once, and both made it: nothing that the first one sends would arrive.
-        for occupant in displaced.iter().flat_map(|members| members.lookup().occupants()) {
-            occupant.close_connection();
+        for member in displaced.iter().flat_map(|members| members.lookup().members()) {
+            member.close_connection();
         }
     }
 
@@ -125,7 +125,7 @@ impl Namespaces {
         for socket in closing {
             let everywhere = Target { rooms: vec![socket.id.to_string()], except: Vec::new() };
             others.iter().for_each(|members| members.queues().disconnect(&everywhere));
-            socket.occupant.close_connection();
+            socket.member.close_connection();
         }
     }
 }

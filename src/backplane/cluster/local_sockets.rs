@@ -13,9 +13,9 @@ pub(in crate::backplane) fn describe(
         .map(|socket| RemoteSocket {
             id: socket.id.to_string(),
             rooms: socket.rooms,
-            handshake: socket.occupant.handshake(),
-            data: socket.occupant.data(),
-            claims: socket.occupant.claims(),
+            handshake: socket.member.handshake(),
+            data: socket.member.data(),
+            claims: socket.member.claims(),
             pod: pod.map(str::to_owned),
         })
         .collect()

@@ -8,26 +8,26 @@ use std::{
 use socketioxide_core::Sid;
 use thin_vec::ThinVec;
 
-use super::Occupant;
+use super::MemberSocket;
 
 #[derive(Default)]
 pub(super) struct Index {
     pub(super) sockets: HashMap<Sid, Entry>,
     /// How many sockets are in a room. That of a socket's own id counts others only.
     pub(super) rooms: HashMap<Arc<str>, usize>,
-    /// How many sockets are held.
-    pub(super) held: usize,
+    /// How many sockets are unauthenticated.
+    pub(super) unauthenticated: usize,
 }
 
 /// A socket, and where it is.
 pub(super) struct Entry {
     /// Lives as long as the socket.
-    pub(super) occupant: Weak<dyn Occupant>,
+    pub(super) member: Weak<dyn MemberSocket>,
     /// Without the room of its own id.
     pub(super) rooms: ThinVec<Arc<str>>,
     pub(super) own: OwnRoom,
     /// Whether it gets nothing that is for all of the namespace.
-    pub(super) held: bool,
+    pub(super) unauthenticated: bool,
 }
 
 /// Where a socket stands with the room of its own id, which each is in as on Node. To socketioxide that is a
@@ -67,7 +67,7 @@ impl Index {
     pub(super) fn hears(&self, socket: Sid, room: Option<&str>) -> bool {
         let Some(entry) = self.sockets.get(&socket) else { return false };
         match room {
-            None => !entry.held,
+            None => !entry.unauthenticated,
             Some(room) => {
                 self.own(room) == Some(socket) || entry.rooms.iter().any(|joined| **joined == *room)
             }

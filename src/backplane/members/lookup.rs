@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use socketioxide_core::Sid;
 
-use super::{Described, Members, Occupant};
+use super::{Described, MemberSocket, Members};
 use crate::backplane::Target;
 
 /// Looks at the sockets of this pod and their rooms.
@@ -49,14 +49,14 @@ impl Lookup<'_> {
     }
 
     /// All of them.
-    pub fn occupants(self) -> Vec<Arc<dyn Occupant>> {
+    pub fn members(self) -> Vec<Arc<dyn MemberSocket>> {
         let index = self.0.index.read();
-        index.sockets.values().filter_map(|entry| entry.occupant.upgrade()).collect()
+        index.sockets.values().filter_map(|entry| entry.member.upgrade()).collect()
     }
 
     /// One of them.
-    pub fn occupant(self, socket: Sid) -> Option<Arc<dyn Occupant>> {
-        self.0.index.read().sockets.get(&socket)?.occupant.upgrade()
+    pub fn member(self, socket: Sid) -> Option<Arc<dyn MemberSocket>> {
+        self.0.index.read().sockets.get(&socket)?.member.upgrade()
     }
 
     /// All, with what is known of them.
@@ -67,7 +67,7 @@ impl Lookup<'_> {
             let entry = index.sockets.get(&id)?;
             let own = id.to_string();
             let rooms = [own].into_iter().chain(entry.rooms.iter().map(|room| room.to_string()));
-            Some(Described { id, rooms: rooms.collect(), occupant: entry.occupant.upgrade()? })
+            Some(Described { id, rooms: rooms.collect(), member: entry.member.upgrade()? })
         };
         ids.into_iter().filter_map(describe).collect()
     }

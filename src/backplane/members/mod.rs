@@ -37,7 +37,7 @@ use server_side_handler::ServerSideHandler;
 pub(super) type Local = Arc<CoreLocalAdapter<Emitter>>;
 
 /// A socket, as it is known to what has no part in its namespace: to other servers of the cluster, too.
-pub trait Occupant: Any + Send + Sync {
+pub trait MemberSocket: Any + Send + Sync {
     /// Its CONNECT has been answered.
     fn connected(&self);
     /// Whether it has been, and it has not left.
@@ -81,20 +81,20 @@ pub(super) struct Members {
     rooms: OnceLock<Gauge>,
 }
 
-/// The room, to socketioxide alone, of sockets that are held. No other servers know of it. Nor can anyone name it:
+/// The room, to socketioxide alone, of sockets that are unauthenticated. No other servers know of it. Nor can anyone name it:
 /// who could put sockets in this room, or take them out, would decide who hears what is for all.
-static HELD: LazyLock<String> = LazyLock::new(|| {
+static UNAUTHENTICATED_ROOM: LazyLock<String> = LazyLock::new(|| {
     let mut random = [0; 16];
     // Without a source of chance there are no session ids either, and so no sockets.
     let _ = aws_lc_rs::rand::fill(&mut random);
-    format!("\0held {:032x}", u128::from_be_bytes(random))
+    format!("\0unauthenticated {:032x}", u128::from_be_bytes(random))
 });
 
 /// A socket of this pod, as it is now.
 pub(super) struct Described {
     pub id: Sid,
     pub rooms: Vec<String>,
-    pub occupant: Arc<dyn Occupant>,
+    pub member: Arc<dyn MemberSocket>,
 }
 
 impl Members {
@@ -126,31 +126,34 @@ impl Members {
     }
 
     /// Adds a socket, in the room of its own id.
-    pub fn enter(&self, socket: Sid, occupant: Weak<dyn Occupant>) {
-        let entry = Entry { occupant, rooms: ThinVec::new(), own: OwnRoom::Unused, held: false };
+    pub fn enter(&self, socket: Sid, member: Weak<dyn MemberSocket>) {
+        let entry =
+            Entry { member, rooms: ThinVec::new(), own: OwnRoom::Unused, unauthenticated: false };
         self.index.write().sockets.insert(socket, entry);
     }
 
-    /// Holds a socket that has not authenticated, or lets it go: what is for all of the namespace, and not for
-    /// rooms, is not for it meanwhile.
-    pub fn hold(&self, socket: Sid, held: bool) {
+    /// Notes whether a socket has still to authenticate: what is for all of the namespace, and not for rooms, is not for it
+    /// meanwhile.
+    pub fn set_unauthenticated(&self, socket: Sid, unauthenticated: bool) {
         let mut index = self.index.write();
-        let Some(entry) = index.sockets.get_mut(&socket).filter(|entry| entry.held != held) else {
+        let Some(entry) =
+            index.sockets.get_mut(&socket).filter(|entry| entry.unauthenticated != unauthenticated)
+        else {
             return;
         };
-        entry.held = held;
-        if held {
-            index.held += 1;
-            self.local.add_all(socket, HELD.as_str());
+        entry.unauthenticated = unauthenticated;
+        if unauthenticated {
+            index.unauthenticated += 1;
+            self.local.add_all(socket, UNAUTHENTICATED_ROOM.as_str());
         } else {
-            index.held -= 1;
-            self.local.del(socket, HELD.as_str());
+            index.unauthenticated -= 1;
+            self.local.del(socket, UNAUTHENTICATED_ROOM.as_str());
         }
     }
 
     /// Forgets a socket that is gone. Not one that was forgotten before, or whose id belongs to a newer socket.
-    pub fn depart(&self, socket: Sid, occupant: &Weak<dyn Occupant>) {
-        let rooms = self.take_out(socket, occupant);
+    pub fn depart(&self, socket: Sid, member: &Weak<dyn MemberSocket>) {
+        let rooms = self.take_out(socket, member);
         let _ = self.rooms_changed(rooms);
     }
 
@@ -198,16 +201,16 @@ impl Members {
     }
 
     /// The rooms that a socket was in.
-    fn take_out(&self, socket: Sid, occupant: &Weak<dyn Occupant>) -> Vec<String> {
+    fn take_out(&self, socket: Sid, member: &Weak<dyn MemberSocket>) -> Vec<String> {
         let mut telling = self.room_events.begin();
         let mut index = self.index.write();
-        let ours = index.sockets.get(&socket).is_some_and(|entry| entry.occupant.ptr_eq(occupant));
+        let ours = index.sockets.get(&socket).is_some_and(|entry| entry.member.ptr_eq(member));
         let Some(entry) = ours.then(|| index.sockets.remove(&socket)).flatten() else {
             return Vec::new();
         };
         // Under the lock: nothing joins it to a room any more.
         self.local.del_all(socket);
-        index.held -= usize::from(entry.held);
+        index.unauthenticated -= usize::from(entry.unauthenticated);
         let own = socket.to_string();
         for room in &entry.rooms {
             let last = index.one_less(room);

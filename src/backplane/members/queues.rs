@@ -112,7 +112,7 @@ impl Queues<'_> {
         let (before, after) = sockets.split_at(begin.min(sockets.len()));
         let mut few = after.iter().chain(before).take(FEW);
         let watches =
-            |socket: &Sid| self.0.lookup().occupant(*socket).is_some_and(|one| one.watch(&watch));
+            |socket: &Sid| self.0.lookup().member(*socket).is_some_and(|one| one.watch(&watch));
         few.any(watches).then_some(watch)
     }
 
@@ -152,8 +152,8 @@ impl Queues<'_> {
 
     fn overflowed(self, sockets: Vec<Sid>) {
         for socket in sockets {
-            if let Some(occupant) = self.0.lookup().occupant(socket) {
-                occupant.overflowed();
+            if let Some(member) = self.0.lookup().member(socket) {
+                member.overflowed();
             }
         }
     }
@@ -172,9 +172,9 @@ impl Queues<'_> {
 
     fn announce_to(self, socket: Sid, event: &Value) {
         if self.0.listens.load(Ordering::Acquire)
-            && let Some(occupant) = self.0.lookup().occupant(socket)
+            && let Some(member) = self.0.lookup().member(socket)
         {
-            occupant.outgoing(event);
+            member.outgoing(event);
         }
     }
 }

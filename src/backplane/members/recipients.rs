@@ -6,7 +6,7 @@ use socketioxide_core::{
 };
 
 use super::{
-    HELD, Members,
+    Members, UNAUTHENTICATED_ROOM,
     index::{Entry, OwnRoom},
 };
 use crate::backplane::Target;
@@ -27,8 +27,8 @@ impl Recipients<'_> {
     /// A target without those who may not know who is in its rooms.
     pub fn told(self, target: &Target) -> Target {
         let is_told = |id: &Sid| {
-            let occupant = self.0.lookup().occupant(*id);
-            occupant.is_some_and(|one| target.rooms.iter().all(|room| one.is_told_of(room)))
+            let member = self.0.lookup().member(*id);
+            member.is_some_and(|one| target.rooms.iter().all(|room| one.is_told_of(room)))
         };
         let mut told = target.clone();
         let others = self.matching(target).into_iter().filter(|id| !is_told(id));
@@ -46,7 +46,8 @@ impl Recipients<'_> {
             [room] => Some(room.as_str()),
             rooms => return (!rooms.iter().any(|room| index.has(room))).then_some(0),
         };
-        let all = room.map_or(index.sockets.len() - index.held, |room| index.members(room));
+        let all =
+            room.map_or(index.sockets.len() - index.unauthenticated, |room| index.members(room));
         if target.except.len() > FEW {
             return None;
         }
@@ -82,7 +83,7 @@ impl Recipients<'_> {
         let Some(entry) = index.sockets.get(&socket) else { return false };
         let is_in =
             |room: &String| own(room) || entry.rooms.iter().any(|joined| **joined == **room);
-        (target.rooms.is_empty() && !entry.held || target.rooms.iter().any(is_in))
+        (target.rooms.is_empty() && !entry.unauthenticated || target.rooms.iter().any(is_in))
             && !target.except.iter().any(is_in)
     }
 
@@ -105,8 +106,8 @@ impl Recipients<'_> {
         volatile: bool,
     ) -> BroadcastOptions {
         let mut options = self.options(target, from, volatile);
-        if target.rooms.is_empty() && self.0.index.read().held > 0 {
-            options.except.push(Room::Borrowed(HELD.as_str()));
+        if target.rooms.is_empty() && self.0.index.read().unauthenticated > 0 {
+            options.except.push(Room::Borrowed(UNAUTHENTICATED_ROOM.as_str()));
         }
         options
     }

@@ -213,7 +213,7 @@ impl Namespaces {
 
     /// Whether the socket that a session has in a namespace has been told so, and has not left; nothing if it has none.
     pub fn is_connected(&self, namespace: &str, sid: Sid) -> Option<bool> {
-        let socket = self.0.get().and_then(|backplane| backplane.local(namespace)?.occupant(sid));
+        let socket = self.0.get().and_then(|backplane| backplane.local(namespace)?.member(sid));
         socket.map(|socket| socket.is_connected())
     }
 }

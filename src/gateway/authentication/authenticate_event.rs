@@ -105,7 +105,7 @@ fn accept(
         rules.announce_joins(socket, &rooms);
     }
     let joined = socket.begin_to_join(rooms);
-    active.state.handle.release();
+    active.state.handle.authenticated();
     let reply = Reply::json(json!({"authenticated": true}))?;
     let finish = |active: &ActiveSocket, socket: &Socket| {
         active.emit("authenticated", &json!({"time": now_millis()}));

@@ -10,7 +10,7 @@ use super::{
     refused::{refuse_connect, release_packets},
 };
 use crate::{
-    backplane::{Adapter, Io, Occupant},
+    backplane::{Adapter, Io, MemberSocket},
     config::AuthPolicy,
     gateway::{
         namespaces::{
@@ -49,9 +49,9 @@ pub fn attach(
 
 /// Tells a socket that it is connected. If that panics, its connection is closed: the stock client comes back, and finds
 /// another state than half a one.
-pub(super) fn tell_connected(occupant: &dyn Occupant) {
-    if tasks::attempt("connect", || occupant.connected()).is_none() {
-        occupant.close_connection();
+pub(super) fn tell_connected(member: &dyn MemberSocket) {
+    if tasks::attempt("connect", || member.connected()).is_none() {
+        member.close_connection();
     }
 }
 
@@ -83,8 +83,8 @@ impl ConnectHandler<Adapter, Self> for Connector {
     fn call(&self, socket: Arc<IoSocket<Adapter>>, _: Option<Value>) {
         let context = &self.0.context;
         let here = context.backplane.local(&context.path);
-        if let Some(occupant) = here.and_then(|here| here.occupant(socket.id)) {
-            tell_connected(&*occupant);
+        if let Some(member) = here.and_then(|here| here.member(socket.id)) {
+            tell_connected(&*member);
         }
     }
 }

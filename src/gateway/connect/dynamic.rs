@@ -415,8 +415,8 @@ impl ConnectHandler<Adapter, Self> for ChildConnector {
     fn call(&self, socket: Arc<IoSocket<Adapter>>, _: Option<Value>) {
         let backplane = &self.0.0.shared.backplane;
         let here = backplane.local(socket.ns());
-        if let Some(occupant) = here.and_then(|here| here.occupant(socket.id)) {
-            tell_connected(&*occupant);
+        if let Some(member) = here.and_then(|here| here.member(socket.id)) {
+            tell_connected(&*member);
         }
     }
 }

@@ -122,7 +122,7 @@ async fn let_in(
     let handle = here.socket(socket.id);
     let entered = connection.enter_namespace();
     let active = ActiveSocket::new(runtime, socket, handle.clone(), entered, previous);
-    handle.enter(active.as_occupant());
+    handle.enter(active.as_member());
     set_identity(&active, identity);
     if let Some(auth) = kept {
         active.state.set_auth(auth);
@@ -131,7 +131,7 @@ async fn let_in(
         InitialRooms::new(&active, rooms).within_limit(&active)
     } else {
         // It gets nothing that is emitted to the whole namespace before it has authenticated.
-        handle.hold();
+        handle.unauthenticated();
         active.defer_rooms(rooms);
         Vec::new()
     };

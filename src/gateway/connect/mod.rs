@@ -5,6 +5,6 @@
 pub mod attach;
 pub mod disconnect;
 pub mod dynamic;
+pub mod member_socket;
 pub mod middleware;
-pub mod occupant;
 pub mod refused;

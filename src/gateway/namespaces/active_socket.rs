@@ -18,7 +18,7 @@ use super::{
     runtime::NamespaceRuntime,
 };
 use crate::{
-    backplane::{Adapter, Occupant, SocketHandle},
+    backplane::{Adapter, MemberSocket, SocketHandle},
     edge::InNamespace,
     gateway::{
         replies::catch_panic::catch_panic,
@@ -92,7 +92,7 @@ impl ActiveSocket {
     }
 
     /// The same socket as the backplane knows it.
-    pub fn as_occupant(&self) -> Weak<dyn Occupant> {
+    pub fn as_member(&self) -> Weak<dyn MemberSocket> {
         self.this.clone()
     }
 
@@ -200,7 +200,7 @@ impl ActiveSocket {
         }
         let NamespaceRuntime { context, deadlines, on_leave, .. } = &*self.runtime;
         deadlines.remove(self);
-        self.state.handle.depart(&self.as_occupant());
+        self.state.handle.depart(&self.as_member());
         if let Some(on_leave) = on_leave {
             on_leave(&context.path);
         }

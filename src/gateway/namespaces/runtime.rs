@@ -92,8 +92,8 @@ impl NamespaceRuntime {
             loop {
                 tokio::time::sleep(interval).await;
                 let here = self.context.backplane.local(&self.context.path);
-                for occupant in here.iter().flat_map(LocalNamespace::occupants) {
-                    occupant.heartbeat(now_millis());
+                for member in here.iter().flat_map(LocalNamespace::members) {
+                    member.heartbeat(now_millis());
                 }
             }
         };

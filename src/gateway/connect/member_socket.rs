@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use socketioxide_core::Value as Payload;
 
 use crate::{
-    backplane::{Occupant, Watch},
+    backplane::{MemberSocket, Watch},
     gateway::{
         authentication::policy::announce_if_allowed,
         broadcast::{error::RoomcastError, operator::BroadcastOperator},
@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-impl Occupant for ActiveSocket {
+impl MemberSocket for ActiveSocket {
     fn connected(&self) {
         if let Some(socket) = self.socket() {
             announce_if_allowed(self, &socket);
@@ -103,9 +103,9 @@ impl Occupant for ActiveSocket {
 }
 
 /// The handle to a socket that the backplane knows. `None` once it has gone.
-fn socket_of(occupant: Arc<dyn Occupant>) -> Option<Socket> {
-    let occupant: Arc<dyn Any + Send + Sync> = occupant;
-    occupant.downcast::<ActiveSocket>().ok()?.socket()
+fn socket_of(member: Arc<dyn MemberSocket>) -> Option<Socket> {
+    let member: Arc<dyn Any + Send + Sync> = member;
+    member.downcast::<ActiveSocket>().ok()?.socket()
 }
 
 impl BroadcastOperator {
@@ -125,7 +125,7 @@ impl BroadcastOperator {
     pub fn local_sockets(self) -> Result<Vec<Socket>, RoomcastError> {
         self.check()?;
         let here = self.namespace()?.here();
-        let here = here.map(|here| here.occupants_of(&self.target)).unwrap_or_default();
+        let here = here.map(|here| here.members_of(&self.target)).unwrap_or_default();
         Ok(here.into_iter().filter_map(socket_of).filter(Socket::is_connected).collect())
     }
 }
