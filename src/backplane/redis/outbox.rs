@@ -60,19 +60,19 @@ impl PublishError {
 
 /// The way out.
 pub struct Outbox {
-    letters: queue::Sender<Letter>,
+    queued: queue::Sender<QueuedMessage>,
     when_away: WhenAway,
     health: Arc<Health>,
 }
 
-struct Letter {
+struct QueuedMessage {
     message: Outgoing,
     /// If it is an emit.
     accepted: Option<Accepted>,
     receipt: Option<oneshot::Sender<Result<(), PublishError>>>,
 }
 
-impl Sizable for Letter {
+impl Sizable for QueuedMessage {
     fn size(&self) -> usize {
         self.message.channel.len() + self.message.payload.len()
     }
@@ -90,7 +90,7 @@ impl Receipt {
 
 /// The other end of the outbox.
 pub struct Sender {
-    letters: queue::Receiver<Letter>,
+    queued: queue::Receiver<QueuedMessage>,
     when_away: WhenAway,
     health: Arc<Health>,
     sharded: bool,
@@ -107,11 +107,11 @@ pub fn outbox(
     stages: Arc<Stages>,
     sharded: bool,
 ) -> (Outbox, Sender) {
-    let (sender, letters) = queue::queue(settings.publish_queue);
+    let (sender, queued) = queue::queue(settings.publish_queue);
     let (when_away, timeout) = (settings.when_away, settings.timeout);
-    let outbox = Outbox { letters: sender, when_away, health: health.clone() };
+    let outbox = Outbox { queued: sender, when_away, health: health.clone() };
     let time = commands(if sharded { "spublish" } else { "publish" });
-    (outbox, Sender { letters, when_away, health, sharded, timeout, stages, time })
+    (outbox, Sender { queued, when_away, health, sharded, timeout, stages, time })
 }
 
 impl Outbox {
@@ -138,7 +138,7 @@ impl Outbox {
 
     /// What has not been confirmed.
     pub fn waiting(&self) -> queue::Waiting {
-        self.letters.waiting()
+        self.queued.waiting()
     }
 
     /// Whether a message would be kept for later now, rather than sent.
@@ -155,8 +155,8 @@ impl Outbox {
         if self.when_away == WhenAway::Refuse && !self.health.is_up() {
             return Err(PublishError::Away);
         }
-        self.letters
-            .send(Letter { message, accepted, receipt })
+        self.queued
+            .send(QueuedMessage { message, accepted, receipt })
             .map_err(|queue::Full| PublishError::QueueFull)
     }
 }
@@ -173,7 +173,7 @@ impl Sender {
                 // The health lives as long as this task.
                 let _ = link.wait_for(|link| *link == Link::Up).await;
             }
-            if !self.letters.take(&mut batch, BATCH).await {
+            if !self.queued.take(&mut batch, BATCH).await {
                 return;
             }
             let now = *link.borrow_and_update();
@@ -186,7 +186,7 @@ impl Sender {
                 }
                 _ => Err(PublishError::Away),
             };
-            self.letters.settled(&batch);
+            self.queued.settled(&batch);
             settle(batch.drain(..), results, &self.stages);
         }
     }
@@ -196,10 +196,10 @@ impl Sender {
         &self,
         client: &Client,
         once: &Options,
-        batch: &[Letter],
+        batch: &[QueuedMessage],
     ) -> Result<Vec<bool>, PublishError> {
         let pipeline = client.pipeline().with_options(once);
-        for Letter { message, .. } in batch {
+        for QueuedMessage { message, .. } in batch {
             let channel = message.channel.as_str();
             let payload = Value::Bytes(message.payload.clone());
             let queued: FredResult<()> = if self.sharded {
@@ -224,12 +224,12 @@ impl Sender {
 
 /// Tells those who wait, and counts.
 fn settle(
-    batch: impl Iterator<Item = Letter>,
+    batch: impl Iterator<Item = QueuedMessage>,
     results: Result<Vec<bool>, PublishError>,
     stages: &Stages,
 ) {
     let (mut published, now) = (0, Instant::now());
-    for (index, letter) in batch.enumerate() {
+    for (index, message) in batch.enumerate() {
         let result = match &results {
             Err(error) => Err(*error),
             // One error in place of many: nothing was confirmed.
@@ -239,13 +239,13 @@ fn settle(
         match result {
             Ok(()) => {
                 published += 1;
-                if let Some(accepted) = &letter.accepted {
+                if let Some(accepted) = &message.accepted {
                     stages.published(accepted, now);
                 }
             }
             Err(error) => error.count(),
         }
-        if let Some(receipt) = letter.receipt {
+        if let Some(receipt) = message.receipt {
             let _ = receipt.send(result);
         }
     }

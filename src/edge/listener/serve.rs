@@ -125,8 +125,8 @@ async fn accept(
                     let busy = busy.clone();
                     // After a panic its stream is dropped, and with it the connection.
                     tasks::spawn("connection", async move {
-                        if let Some((take_over, stream, early)) = http.await {
-                            take_over(stream, early, busy);
+                        if let Some((take_over, stream, read_buf)) = http.await {
+                            take_over(stream, read_buf, busy);
                         }
                     });
                 }

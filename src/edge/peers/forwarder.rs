@@ -263,9 +263,12 @@ impl Forwarder {
                 unread: self.signal(UNREAD, &address, location, context.address, request.uri())?,
                 guard: relayed.begin(location.sid, gauge!(RELAYED_WEBSOCKETS.name)),
             };
-            context.upgrade.put(move |client, early, busy| {
+            context.upgrade.put(move |client, read_buf, busy| {
                 // After a panic both its streams are dropped: each end sees its WebSocket close.
-                tasks::spawn("relayed websocket", relay.join(client, early).map(|()| drop(busy)));
+                tasks::spawn(
+                    "relayed websocket",
+                    relay.join(client, read_buf).map(|()| drop(busy)),
+                );
             });
         }
         let (parts, body) = answer.into_parts();

@@ -34,10 +34,10 @@ pub(super) struct Relay {
 }
 
 impl Relay {
-    /// Joins both until one ends, or this pod does. `early` is what the client sent behind its handshake.
-    pub async fn join(self, client: TcpStream, early: Bytes) {
+    /// Joins both until one ends, or this pod does. `read_buf` is what the client sent behind its handshake.
+    pub async fn join(self, client: TcpStream, read_buf: Bytes) {
         let Self { pod, answer, limit, unread, guard } = self;
-        let (client, pod) = ((client, early), (pod, answer));
+        let (client, pod) = ((client, read_buf), (pod, answer));
         tokio::select! {
             joined = join(client, pod, limit, &unread) => {
                 if let Err(error) = joined {
@@ -50,14 +50,14 @@ impl Relay {
 }
 
 async fn join(
-    (mut client, early): (TcpStream, Bytes),
+    (mut client, read_buf): (TcpStream, Bytes),
     (mut pod, answer): (TcpStream, Bytes),
     limit: Duration,
     unread: &PeerSignal,
 ) -> io::Result<()> {
     let (from_client, to_client) = client.split();
     let (from_pod, to_pod) = pod.split();
-    let up = pass(early, from_client, WriteTimeout::new(to_pod, limit));
+    let up = pass(read_buf, from_client, WriteTimeout::new(to_pod, limit));
     let down = async {
         let passed = pass(answer, from_pod, WriteTimeout::new(to_client, limit)).await;
         if passed.as_ref().is_err_and(is_write_timeout) {

@@ -3,7 +3,7 @@
 //! Gap: socketioxide has no call that closes one connection's transport. `Socket::disconnect` tells
 //! the stock client to stay away; `SocketIo::close` takes the namespaces with it, runs no disconnect
 //! handlers, and leaves sockets and namespaces in a cycle that is never freed. Way round: when a
-//! connection is to end, the stream says goodbye *to socketioxide* in the client's name, with an
+//! connection is to end, the stream ends *for socketioxide* in the client's name, with an
 //! Engine.IO close packet. socketioxide then does all that it does when a client leaves: it writes
 //! what is queued, closes the WebSocket, and runs the disconnect handlers. The client sees its
 //! transport closed, and comes back.
@@ -36,7 +36,7 @@ use crate::{
 };
 
 /// A client's text frame with the Engine.IO packet `1` (close), masked with zeros.
-const GOODBYE: &[u8] = &[0x81, 0x81, 0, 0, 0, 0, b'1'];
+const CLOSE_PACKET: &[u8] = &[0x81, 0x81, 0, 0, 0, 0, b'1'];
 /// The same with `3` (pong).
 const PONG: &[u8] = &[0x81, 0x81, 0, 0, 0, 0, b'3'];
 /// Bytes that are read of a client while it is behind, beyond those that it takes meanwhile. Whoever answers what it
@@ -59,7 +59,7 @@ pub(super) struct ClientStream {
     connection: Arc<Connection>,
     /// The polling session that this stream upgrades; dropping it ends it.
     session: Option<Box<UpgradedSession>>,
-    said_goodbye: bool,
+    wrote_close_packet: bool,
     /// While something of what is written is to be changed.
     opening: Option<Box<Opening>>,
     /// The first ping was withheld and is to be answered.
@@ -76,11 +76,11 @@ pub(super) struct ClientStream {
 }
 
 impl ClientStream {
-    /// The stream of a connection, and of the polling session that it upgrades, if it does. `early` is what the
+    /// The stream of a connection, and of the polling session that it upgrades, if it does. `read_buf` is what the
     /// client sent right behind its handshake; `base64` reads what it sends as text of its binary packets.
     pub fn new(
         wire: FrameStream,
-        early: &[u8],
+        read_buf: &[u8],
         base64: Option<Box<Base64ToBinary>>,
         connection: Arc<Connection>,
         session: Option<Box<UpgradedSession>>,
@@ -89,13 +89,13 @@ impl ClientStream {
         let probed = session.is_some();
         Self {
             wire,
-            read_ahead: ReadAhead::new(early, connection.request.eio3, base64, &*connection),
+            read_ahead: ReadAhead::new(read_buf, connection.request.eio3, base64, &*connection),
             frames: MessageTracker::default(),
             unfinished: Timer::default(),
             unread: Timer::default(),
             connection,
             session,
-            said_goodbye: false,
+            wrote_close_packet: false,
             opening,
             owes_pong: false,
             behind: false,
@@ -258,12 +258,15 @@ impl ClientStream {
         Poll::Ready(Ok(()))
     }
 
-    /// Ends the stream for socketioxide: with a goodbye, or at once in the middle of a frame.
+    /// Ends the stream for socketioxide: with the packet, or at once in the middle of a frame.
     fn end(&mut self, buffer: &mut ReadBuf<'_>) {
-        if !self.said_goodbye && self.frames.at_boundary() && buffer.remaining() >= GOODBYE.len() {
-            buffer.put_slice(GOODBYE);
+        if !self.wrote_close_packet
+            && self.frames.at_boundary()
+            && buffer.remaining() >= CLOSE_PACKET.len()
+        {
+            buffer.put_slice(CLOSE_PACKET);
         }
-        self.said_goodbye = true;
+        self.wrote_close_packet = true;
     }
 }
 

@@ -66,14 +66,14 @@ impl UpgradeResult {
     }
 }
 
-/// Waits until the client upgrades, and gives what socketioxide is to read first; or why it does not. `early` is what the client sent right behind its handshake.
+/// Waits until the client upgrades, and gives what socketioxide is to read first; or why it does not. `read_buf` is what the client sent right behind its handshake.
 pub(crate) async fn probe(
     wire: &mut FrameStream,
-    early: &[u8],
+    read_buf: &[u8],
     connection: &Weak<Connection>,
     limit: Duration,
 ) -> Result<Vec<u8>, UpgradeResult> {
-    let mut read = early.to_vec();
+    let mut read = read_buf.to_vec();
     let upgraded = async {
         expect(wire, &mut read, b"2probe").await.ok_or(UpgradeResult::Abandoned)?;
         wire.write_all(ANSWER).await.map_err(|_| UpgradeResult::Abandoned)?;

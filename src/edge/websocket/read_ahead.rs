@@ -58,7 +58,7 @@ impl ReadAhead {
     /// These bytes come first. They are copied: a slice of hyper's buffer would keep all of that. Of a client of Engine.IO
     /// v3, and of one that sends binary as text, what it sends is looked through for what is to be changed.
     pub fn new(
-        early: &[u8],
+        read_buf: &[u8],
         eio3: bool,
         base64: Option<Box<Base64ToBinary>>,
         namespaces: &impl ClientNamespaces,
@@ -69,7 +69,7 @@ impl ReadAhead {
             ..Buffered::default()
         };
         let mut ahead = Self(kept.is_for_life().then(|| Box::new(kept)));
-        ahead.take(early, namespaces, |_| 0);
+        ahead.take(read_buf, namespaces, |_| 0);
         ahead
     }
 

@@ -62,14 +62,14 @@ pub(super) struct DeflateStream {
 }
 
 impl FrameStream {
-    /// With what was agreed. `early` is what the client sent right behind its handshake; what is not to be read from the
+    /// With what was agreed. `read_buf` is what the client sent right behind its handshake; what is not to be read from the
     /// stream is given back.
-    pub fn new(tcp: TcpStream, early: Bytes, agreed: Option<DeflateParams>) -> (Self, Bytes) {
-        let Some(agreed) = agreed else { return (Self::Plain(tcp), early) };
+    pub fn new(tcp: TcpStream, read_buf: Bytes, agreed: Option<DeflateParams>) -> (Self, Bytes) {
+        let Some(agreed) = agreed else { return (Self::Plain(tcp), read_buf) };
         let deflated = DeflateStream {
             tcp,
             // Copied: a slice of hyper's buffer would keep all of that.
-            sent: Bytes::copy_from_slice(&early),
+            sent: Bytes::copy_from_slice(&read_buf),
             ready: Bytes::new(),
             inflating: Inflater::new(agreed.most),
             deflating: Deflater::new(agreed),

@@ -88,7 +88,7 @@ pub(crate) fn accept(
         request.extensions_mut().insert(connection.clone());
     }
     let accepted = AcceptedUpgrade { request, connection, claim, service, opening, options };
-    slot.put(move |tcp, early, _| accepted.take_over(tcp, early));
+    slot.put(move |tcp, read_buf, _| accepted.take_over(tcp, read_buf));
     Ok(response)
 }
 
@@ -120,32 +120,32 @@ fn switching(asked: &WebSocketRequest) -> Result<Response, RequestError> {
 }
 
 impl AcceptedUpgrade {
-    /// Serves the TCP stream. `early` is what the client sent right behind its handshake.
-    fn take_over(mut self, tcp: TcpStream, early: Bytes) {
+    /// Serves the TCP stream. `read_buf` is what the client sent right behind its handshake.
+    fn take_over(mut self, tcp: TcpStream, read_buf: Bytes) {
         if let Some(opening) = &mut self.opening {
-            opening.http = early.clone();
+            opening.http = read_buf.clone();
         }
         let WebSocketOptions { compressed, in_text } = self.options;
-        let (mut wire, early) = FrameStream::new(tcp, early, compressed);
+        let (mut wire, read_buf) = FrameStream::new(tcp, read_buf, compressed);
         if in_text.is_some() {
             wire = wire.in_text(BinaryToBase64::new(self.connection.request.eio3));
         }
         match self.claim.take() {
             Some(claim) => {
                 // After a panic the claim is dropped, and the session goes on with polling.
-                tasks::spawn("upgrade", self.probe(claim, wire, early));
+                tasks::spawn("upgrade", self.probe(claim, wire, read_buf));
             }
-            None => self.serve(wire, &early, None),
+            None => self.serve(wire, &read_buf, None),
         }
     }
 
     /// Has the stream take a polling session over, if its client goes through with it.
-    async fn probe(self, claim: UpgradeClaim, mut wire: FrameStream, early: Bytes) {
+    async fn probe(self, claim: UpgradeClaim, mut wire: FrameStream, read_buf: Bytes) {
         let Self { request, connection, service, opening, options, .. } = self;
         // While it is not known whether it does, the session may end without it.
         let limit = connection.registry.timeouts.upgrade;
         drop(connection);
-        let said = match probe::probe(&mut wire, &early, &claim.0, limit).await {
+        let said = match probe::probe(&mut wire, &read_buf, &claim.0, limit).await {
             Ok(said) => said,
             Err(why) => {
                 why.count();
@@ -167,13 +167,14 @@ impl AcceptedUpgrade {
         accepted.serve(wire, &said, Some(Box::new(session)));
     }
 
-    fn serve(self, wire: FrameStream, early: &[u8], session: Option<Box<UpgradedSession>>) {
+    fn serve(self, wire: FrameStream, read_buf: &[u8], session: Option<Box<UpgradedSession>>) {
         let Self { request, connection, service, opening, options, .. } = self;
         let base64 = options
             .in_text
             .map(|most| Box::new(Base64ToBinary::new(connection.request.eio3, most)));
         // socketioxide moves it through several of its futures, each of which has room for it.
-        let stream = Box::new(ClientStream::new(wire, early, base64, connection, session, opening));
+        let stream =
+            Box::new(ClientStream::new(wire, read_buf, base64, connection, session, opening));
         if let Err(error) = service.websocket(stream, request) {
             tracing::debug!(%error, "WebSocket refused");
         }
