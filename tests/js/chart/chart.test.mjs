@@ -29,7 +29,7 @@ test("the defaults make one pod, three services, the smallest Role and a configu
   assert.deepEqual(documents.map(({ kind }) => kind).sort(), ["ConfigMap", "Deployment", "Pod", "Role", "RoleBinding", "Service", "Service", "Service", "ServiceAccount"]);
   assert.equal(find("Deployment").spec.replicas, 1);
   assert.equal(checkConfig(rendered), "the configuration is fine\n");
-  assert.equal(pod.terminationGracePeriodSeconds, 90 + 5 + 40 + 5);
+  assert.equal(pod.terminationGracePeriodSeconds, 90 + 5 + 75 + 5);
   const [container] = pod.containers;
   assert.equal(container.image, "roomcast:0.1.0");
   assert.equal(container.readinessProbe.httpGet.path, "/readyz");

@@ -54,11 +54,11 @@ for (const [name, values, said] of [
   ["a tag in the repository", { image: { repository: "roomcast:1.2" } }, /'\/image\/repository'/],
   ["pods without Redis", { replicas: 2 }, /replicas is 2: more than one pod needs Redis: set config.backplane.url or secrets.backplaneUrl.name/],
   ["an autoscaler without Redis", { autoscaling: { kind: "keda" } }, /autoscaling.kind is keda: more than one pod needs Redis/],
-  ["a window longer than the drain", { drain: { windowSeconds: 60 } }, /drain.timeoutSeconds is 40, and must be more than drain.windowSeconds, 60/],
+  ["a window longer than the drain", { drain: { windowSeconds: 80 } }, /drain.timeoutSeconds is 75, and must be more than drain.windowSeconds, 80/],
   [
     "a grace period that is too short",
     { terminationGracePeriodSeconds: 60, lifecycle: { preStop: { sleep: { seconds: 7 } } } },
-    /terminationGracePeriodSeconds is 60, and must be at least 147: drain.rolloutWaitSeconds 90 \+ drain.delaySeconds 5 \+ drain.timeoutSeconds 40 \+ drain.marginSeconds 5 \+ lifecycle.preStop.sleep.seconds 7/,
+    /terminationGracePeriodSeconds is 60, and must be at least 182: drain.rolloutWaitSeconds 90 \+ drain.delaySeconds 5 \+ drain.timeoutSeconds 75 \+ drain.marginSeconds 5 \+ lifecycle.preStop.sleep.seconds 7/,
   ],
   ["a delay that nobody notices", { replicas: 2, ...REDIS, drain: { delaySeconds: 1 } }, /drain.delaySeconds is 1, and must be at least 2 where there are several pods/],
   ["a password in the settings", { config: { backplane: { url: "redis://:s3cret@redis" } } }, /config.backplane.url has a password in it.*set secrets.backplaneUrl.name/],
@@ -100,6 +100,6 @@ for (const [name, values, said] of [
 }
 
 test("all that is wrong is said at once", () => {
-  const said = refusal({ replicaCount: 3, drain: { windowSeconds: 60 }, progressDeadlineSeconds: 5 });
+  const said = refusal({ replicaCount: 3, drain: { windowSeconds: 80 }, progressDeadlineSeconds: 5 });
   assert.equal(said.match(/^ {2}- /gm).length, 3, said);
 });
