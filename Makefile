@@ -137,6 +137,7 @@ bench-allocators: ## The same for each allocator (builds the release three times
 	load/allocators
 
 reference: $(CLIENT) ## Write docs/metrics.md from the tables of metrics
+	@mkdir -p artifacts
 	cargo run --quiet --bin roomcast -- metrics > artifacts/metrics.md && mv artifacts/metrics.md docs/metrics.md
 
 chart: node-modules ## Write what is made of the chart's values.yaml: its README, its schema and k8s/

@@ -76,7 +76,7 @@ impl ApiScope {
 }
 
 /// The paths of the API, each with what a key must be for. `None`: any key will do.
-pub const API_ROUTES: [(&str, Option<ApiScope>); 13] = [
+pub const API_ROUTES: &[(&str, Option<ApiScope>)] = &[
     ("/api/v1/emit", Some(ApiScope::Emit)),
     ("/api/v1/batch", Some(ApiScope::Emit)),
     ("/api/v1/sockets", Some(ApiScope::Read)),
