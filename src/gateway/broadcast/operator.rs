@@ -176,7 +176,7 @@ impl BroadcastOperator {
         rooms: impl IntoIterator<Item = R>,
     ) -> Result<(), RoomcastError> {
         let rooms = self.named(rooms)?;
-        Ok(self.namespace()?.join_all(self.target.clone(), rooms).await?)
+        Ok(self.backplane.namespace(&self.namespace)?.join_all(self.target, rooms).await?)
     }
 
     /// Takes the sockets out of rooms: `socketsLeave`.
@@ -188,7 +188,7 @@ impl BroadcastOperator {
         rooms: impl IntoIterator<Item = R>,
     ) -> Result<(), RoomcastError> {
         let rooms = self.named(rooms)?;
-        Ok(self.namespace()?.leave_all(self.target.clone(), rooms).await?)
+        Ok(self.backplane.namespace(&self.namespace)?.leave_all(self.target, rooms).await?)
     }
 
     /// Puts the sockets out of the namespace; with `close`, their connections end: `disconnectSockets`.
@@ -197,7 +197,7 @@ impl BroadcastOperator {
     /// If the pod does not run, the namespace does not exist, or Redis does not take it.
     pub async fn disconnect_sockets(self, close: bool) -> Result<(), RoomcastError> {
         self.check()?;
-        Ok(self.namespace()?.disconnect_all(self.target.clone(), close).await?)
+        Ok(self.backplane.namespace(&self.namespace)?.disconnect_all(self.target, close).await?)
     }
 
     /// The sockets: `fetchSockets`. It is as complete as `pods.silent` is 0.

@@ -10,7 +10,7 @@ use super::{
     refused::{refuse_connect, release_packets},
 };
 use crate::{
-    backplane::{Adapter, Io, MemberSocket},
+    backplane::{Adapter, Backplane, Io},
     config::AuthPolicy,
     gateway::{
         namespaces::{
@@ -30,27 +30,24 @@ pub fn open() -> Namespace {
 /// Lets clients connect to a namespace. The future runs its timers, for as long as the pod runs.
 pub fn attach(
     io: &Io,
-    mut namespace: Namespace,
+    namespace: Namespace,
     shared: Shared,
 ) -> impl Future<Output = Infallible> + Send + 'static {
     let path = namespace.path.clone();
-    let server_side = namespace.server_side.take();
     let backplane = shared.backplane.clone();
     let runtime = NamespaceRuntime::new(path.clone(), Arc::new(namespace), shared, None);
     io.ns(path.clone(), Connector(runtime.clone()));
-    if let Some(here) = backplane.local(&path) {
-        if let Some(handler) = server_side {
-            here.on_server_side(Box::new(handler));
-        }
-        runtime.namespace.watch_rooms(&here);
-    }
+    runtime.namespace.watch(&backplane, &path);
     runtime.run_timers()
 }
 
 /// Tells a socket that it is connected. If that panics, its connection is closed: the stock client comes back, and finds
 /// another state than half a one.
-pub(super) fn tell_connected(member: &dyn MemberSocket) {
-    if tasks::attempt("connect", || member.connected()).is_none() {
+pub(super) fn tell_connected(backplane: &Backplane, socket: &IoSocket<Adapter>) {
+    let here = backplane.local(socket.ns());
+    if let Some(member) = here.and_then(|here| here.member(socket.id))
+        && tasks::attempt("connect", || member.connected()).is_none()
+    {
         member.close_connection();
     }
 }
@@ -81,10 +78,6 @@ impl ConnectHandler<Adapter, Self> for Connector {
 
     /// The program is told of a socket here, where the socket is connected: then the program can emit to it.
     fn call(&self, socket: Arc<IoSocket<Adapter>>, _: Option<Value>) {
-        let context = &self.0.context;
-        let here = context.backplane.local(&context.path);
-        if let Some(member) = here.and_then(|here| here.member(socket.id)) {
-            tell_connected(&*member);
-        }
+        tell_connected(&self.0.context.backplane, &socket);
     }
 }

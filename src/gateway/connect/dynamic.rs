@@ -269,12 +269,7 @@ impl ChildNamespaces {
 
     fn make(&self, path: &str, parent: &Arc<Namespace>) -> Arc<NamespaceRuntime> {
         let shared = self.0.shared.clone();
-        if let Some(here) = shared.backplane.local(path) {
-            if let Some(handler) = parent.server_side.clone() {
-                here.on_server_side(Box::new(handler));
-            }
-            parent.watch_rooms(&here);
-        }
+        parent.watch(&shared.backplane, path);
         count(parent).increment(1);
         let children = self.clone();
         let on_leave = Box::new(move |path: &str| children.left(path));
@@ -324,11 +319,7 @@ impl ChildNamespaces {
         }
         let Some(_pending) = self.begin_connect(&path, socket.id) else {
             self.remove_if_unused(&mut self.0.state.lock(), &path);
-            let parents = &self.0.parents;
-            let may_be = |parent: &&Arc<Namespace>| {
-                parent.child_names.as_ref().is_some_and(|names| names.could_match(&path))
-            };
-            let Some(parent) = parents.iter().find(may_be) else { return invalid() };
+            let Some(parent) = self.parent_of(&path) else { return invalid() };
             let message = "there are as many namespaces of this kind as there may be";
             let refusal = Refusal::new(codes::NAMESPACE_LIMIT, message);
             return Err(refuse_connect(&self.0.shared.sessions, parent, &socket, &refusal));
@@ -349,14 +340,19 @@ impl ChildNamespaces {
 
     /// A CONNECT that could not be answered for a bug of ours.
     fn refuse_panicked(&self, socket: &Arc<IoSocket<Adapter>>) -> ConnectResult {
-        let Inner { shared, parents, .. } = &*self.0;
-        let names = |parent: &&Arc<Namespace>| {
-            parent.child_names.as_ref().is_some_and(|names| names.could_match(socket.ns()))
-        };
-        let Some(parent) = parents.iter().find(names) else {
+        let Some(parent) = self.parent_of(socket.ns()) else {
             return Err(Box::new(INVALID_NAMESPACE));
         };
-        Err(refuse_connect(&shared.sessions, parent, socket, &Refusal::internal_error()))
+        let sessions = &self.0.shared.sessions;
+        Err(refuse_connect(sessions, parent, socket, &Refusal::internal_error()))
+    }
+
+    /// The first dynamic namespace whose child this name may be.
+    fn parent_of(&self, name: &str) -> Option<&Arc<Namespace>> {
+        let could_match = |parent: &&Arc<Namespace>| {
+            parent.child_names.as_ref().is_some_and(|names| names.could_match(name))
+        };
+        self.0.parents.iter().find(could_match)
     }
 }
 
@@ -413,11 +409,7 @@ impl ConnectHandler<Adapter, Self> for ChildConnector {
     }
 
     fn call(&self, socket: Arc<IoSocket<Adapter>>, _: Option<Value>) {
-        let backplane = &self.0.0.shared.backplane;
-        let here = backplane.local(socket.ns());
-        if let Some(member) = here.and_then(|here| here.member(socket.id)) {
-            tell_connected(&*member);
-        }
+        tell_connected(&self.0.0.shared.backplane, &socket);
     }
 }
 

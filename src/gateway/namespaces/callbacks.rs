@@ -10,7 +10,7 @@ use super::{
     server_side::{IntoServerAnswer, ServerSideHandler},
 };
 use crate::{
-    backplane::{LocalNamespace, RoomEvent},
+    backplane::{Backplane, RoomEvent},
     gateway::replies::catch_panic::catch_panic,
     telemetry::metrics::ROOMS,
 };
@@ -34,8 +34,14 @@ impl Namespace {
         self
     }
 
-    /// Counts the rooms of a namespace, and calls the program's `on_room` when they change.
-    pub(in crate::gateway) fn watch_rooms(&self, here: &LocalNamespace) {
+    /// Has what happens on this pod in the namespace at a path told: events of other servers to their handler, and rooms, which are
+    /// counted, to the program's `on_room`.
+    pub(in crate::gateway) fn watch(&self, backplane: &Backplane, path: &str) {
+        // The namespace exists now.
+        let Some(here) = backplane.local(path) else { return };
+        if let Some(handler) = self.server_side.clone() {
+            here.on_server_side(Box::new(handler));
+        }
         // Children of a dynamic namespace count for that.
         here.count_rooms(gauge!(ROOMS.name, "nsp" => self.path.clone()));
         if let Some(hear) = self.on_room.clone() {
